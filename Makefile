@@ -1,0 +1,32 @@
+# Two commands: `make repro` runs the pipeline, `make test` the tests. Each sets up what it needs in .venv.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export TOKENIZERS_PARALLELISM ?= true
+
+.PHONY: repro test check bench agreement setup
+
+repro: setup
+	dvc repro
+
+test: setup
+	pytest
+
+check: setup
+	ruff check . && ruff format --check . && mypy
+
+bench: setup
+	python -m bench
+
+agreement: setup
+	pytest -m agreement --override-ini addopts=-ra
+
+setup: $(VENV)/installed
+
+# torch first and alone: what comes after must accept it, never replace it
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lmcore needs Python 3.11 or newer; name one with `make PYTHON=python3.12 …`")'
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet $$(grep '^torch==' constraints.txt)
+	pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,45 @@
+"""What tests share: a tiny corpus, a tokenizer on it, and where the real data are."""
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lmcore.corpus import DOCUMENTS
+from lmcore.tokenizer import make_tokenizer
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+SENTENCES = (
+    "The old man walked to the sea and looked at the ships.",
+    "She gave him a letter, and he read it twice.",
+    "Nobody knew what the captain wanted.",
+)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real data; tests that need it are skipped where there is none."""
+    if not (folder := os.environ.get("LMCORE_DATA")):
+        pytest.skip("needs real data: set LMCORE_DATA")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    """A corpus folder of three splits: forty short documents to train on, two for dev and two for test."""
+    folder = tmp_path_factory.mktemp("corpus")
+    texts = [" ".join(SENTENCES[(i + j) % 3] for j in range(i % 5 + 3)) + f" Chapter {i}." for i in range(44)]
+    for name, part in {"train": texts[:40], "dev": texts[40:42], "test": texts[42:]}.items():
+        rows = [{"document": f"book/txt/{i:05d}", "group": "book", "text": text} for i, text in enumerate(part)]
+        pq.write_table(pa.Table.from_pylist(rows, DOCUMENTS), folder / f"{name}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(corpus, tmp_path_factory) -> Path:
+    """A tokenizer folder of 300 entries, trained on the corpus."""
+    out = tmp_path_factory.mktemp("tokenizer") / "tokenizer"
+    make_tokenizer(corpus, out, out, vocab_size=300, min_frequency=2, normalizer=None, add_prefix_space=False, imported=None)
+    return out

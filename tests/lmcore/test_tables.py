@@ -1,0 +1,50 @@
+import pyarrow as pa
+import pytest
+
+from lmcore import tables
+from lmcore.errors import InputError
+
+ROW = {"item": "s/g/0", "option": 0, "variant": "", "group": "g", "context": "", "target": " a", "gold": True}
+
+
+def test_items_table_sorts_and_hashes_the_whole_item():
+    rows = [ROW, {**ROW, "option": 1, "target": " b", "gold": False}]
+    table = tables.items_table(rows[::-1], {"bos": "prefix"})
+    assert table["option"].to_pylist() == [0, 1] and len(set(table["content_hash"].to_pylist())) == 1
+    other = tables.items_table([ROW, {**rows[1], "target": " c"}], {})
+    assert set(other["content_hash"].to_pylist()).isdisjoint(table["content_hash"].to_pylist())
+    assert tables.scoring_of(table) == {"bos": "prefix"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([ROW, ROW], "'s/g/0' option 0 variant '' occurs twice"),
+        ([{**ROW, "target": ""}], "'s/g/0' option 0 has an empty target"),
+        ([], "no items"),
+    ],
+)
+def test_items_table_bad_rows_are_refused_by_name(rows, message):
+    with pytest.raises(InputError, match=message):
+        tables.items_table(rows, {})
+
+
+def test_check_names_the_column_and_what_came():
+    table = tables.items_table([ROW], {})
+    with pytest.raises(InputError, match=r"x.parquet: column 'gold' \(bool\) is missing"):
+        tables.check(table.drop_columns("gold"), tables.ITEMS, "x.parquet")
+    with pytest.raises(InputError, match="column 'option' must be int16, not int64"):
+        tables.check(table.set_column(1, "option", pa.array([0])), tables.ITEMS)
+    with pytest.raises(InputError, match="unknown column 'more'"):
+        tables.check(table.append_column("more", pa.array([0])), tables.ITEMS)
+    with pytest.raises(InputError, match="column 'group' holds 1 nulls"):
+        tables.check(table.set_column(3, "group", pa.array([None], pa.string())), tables.ITEMS)
+
+
+def test_write_read_round_trip_keeps_the_scoring_options(tmp_path):
+    table = tables.items_table([ROW], {"bos": "none"})
+    tables.write(table, tables.ITEMS, tmp_path / "items.parquet")
+    again = tables.read(tmp_path / "items.parquet", tables.ITEMS)
+    assert again.equals(table) and tables.scoring_of(again) == {"bos": "none"}
+    with pytest.raises(InputError, match="no such table"):
+        tables.read(tmp_path / "none.parquet", tables.ITEMS)
