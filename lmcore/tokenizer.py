@@ -1,0 +1,141 @@
+"""Byte-level BPE: the training documents go in (or somebody else's tokenizer), a fast Hugging Face tokenizer and what it cannot represent
+come out.
+
+Ours starts from the full alphabet of 256 bytes, so that no text is ever unknown (a BPE without it returns `None` for an unseen byte, or
+drops it). `<pad>` is 0, `<s>` 1, `</s>` 2, and no special token is added by itself: who needs one adds it, once, knowingly.
+"""
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from lmcore.corpus import read_documents
+from lmcore.errors import InputError
+from lmcore.files import whole
+from lmcore.sources import fetch
+
+SPECIALS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
+ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
+
+
+def make_tokenizer(
+    corpus: Path,
+    out: Path,
+    downloads: Path,
+    *,
+    vocab_size: int,
+    min_frequency: int,
+    normalizer: str | None,
+    add_prefix_space: bool,
+    imported: dict | None,
+) -> dict:
+    """Write the tokenizer folder `out`, trained on the train split of `corpus` or `imported` from a source, and return what it lacks.
+
+    Raises InputError where the result has not exactly `vocab_size` entries, or where one of ours does not round-trip every byte.
+    """
+    with whole(out) as folder:
+        folder.mkdir()
+        if imported:
+            tokenizer = _import(folder, downloads, imported)
+        else:
+            tokenizer = _train(corpus, vocab_size, min_frequency, normalizer, add_prefix_space)
+        check_vocabulary(tokenizer, vocab_size)
+        gaps = {"bytes_without_token": bytes_without_token(tokenizer), "vocab_size": tokenizer.get_vocab_size()}
+        if not imported and (gaps["bytes_without_token"] or not round_trips(tokenizer)):
+            raise InputError("train_tokenizer: the trained tokenizer does not give back every byte")
+        save_tokenizer(tokenizer, folder)
+    return gaps
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """tokenizer.json and the tokenizer_config.json that tells transformers which tokens are special, and nothing about the machine."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    specials = {name: token for name, token in SPECIALS.items() if tokenizer.token_to_id(token) is not None}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **specials}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def load_fast(path: Path) -> Tokenizer:
+    """The tokenizer of a folder. Raises InputError where there is none."""
+    if not (path / "tokenizer.json").exists():
+        raise InputError(f"{path}: no tokenizer.json; expected the folder of a fast tokenizer")
+    return Tokenizer.from_file(str(path / "tokenizer.json"))
+
+
+def check_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Raises InputError unless the ids are exactly 0 ... vocab_size - 1: an id beyond the embedding indexes out of range (BabyLlama's
+    16000).
+    """
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    beyond = sorted((i, token) for token, i in vocabulary.items() if i >= vocab_size)
+    if beyond:
+        raise InputError(f"tokenizer: the token '{beyond[0][1]}' has id {beyond[0][0]}, beyond a vocabulary of {vocab_size:,}")
+    if len(vocabulary) != vocab_size:
+        raise InputError(
+            f"tokenizer: has {len(vocabulary):,} entries, expected vocab_size {vocab_size:,}; too little text gives fewer merges"
+        )
+
+
+def bytes_without_token(tokenizer: Tokenizer) -> int:
+    """How many of the 256 bytes have no token in a byte-level vocabulary; text with them cannot be represented whole."""
+    return len(set(ALPHABET) - set(tokenizer.get_vocab()))
+
+
+def round_trips(tokenizer: Tokenizer) -> bool:
+    """Whether decoding gives back every character that needs each of the bytes, up to the tokenizer's own normaliser and prefix space."""
+    text = (
+        "".join(map(chr, range(256)))
+        + "".join(map(chr, range(0x100, 0x11000, 0x40)))
+        + "".join(chr(i) for i in range(0x10000, 0x110000, 0x1000))
+    )
+    text = "".join(character for character in text if not 0xD800 <= ord(character) < 0xE000)
+    return lost_characters(tokenizer, text) == 0
+
+
+def lost_characters(tokenizer: Tokenizer, text: str, ids: list[int] | None = None) -> int:
+    """How many characters of the normalised text encoding and decoding lose: a fast BPE drops what it does not know without a word."""
+    normalised = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+    decoded = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids if ids is None else ids, skip_special_tokens=False)
+    if decoded == normalised or decoded.removeprefix(" ") == normalised.removeprefix(" "):
+        return 0
+    return max(1, len(normalised) - len(decoded))
+
+
+def _train(corpus: Path, vocab_size: int, min_frequency: int, normalizer: str | None, add_prefix_space: bool) -> Tokenizer:
+    if normalizer not in (None, "nfkc"):
+        raise InputError(f"train_tokenizer: unknown normalizer '{normalizer}'; expected nfkc or null")
+    tokenizer = Tokenizer(models.BPE())
+    if normalizer:
+        tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        special_tokens=list(SPECIALS.values()),
+        initial_alphabet=ALPHABET,
+        show_progress=False,
+    )
+    texts = [row["text"] for row in read_documents(corpus / "train.parquet")]
+    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+    return tokenizer
+
+
+def _import(folder: Path, downloads: Path, source: dict) -> Tokenizer:
+    """Somebody else's tokenizer.json, or vocab.json and merges.txt, as it stands."""
+    with whole(folder / "source") as fetched:
+        fetch("tokenizer", fetched, downloads, **source)
+        files = {path.name: path for path in fetched.iterdir()}
+        if "tokenizer.json" in files:
+            return Tokenizer.from_file(str(files["tokenizer.json"]))
+        if {"vocab.json", "merges.txt"} <= files.keys():
+            tokenizer = Tokenizer(models.BPE.from_file(str(files["vocab.json"]), str(files["merges.txt"])))
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.decoder = decoders.ByteLevel()
+            tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+            return tokenizer
+        raise InputError(
+            f"train_tokenizer: the imported source has {', '.join(sorted(files))}; expected tokenizer.json, or vocab.json and merges.txt"
+        )

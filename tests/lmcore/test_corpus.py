@@ -1,0 +1,93 @@
+from collections import Counter
+
+import pytest
+
+from lmcore.corpus import CLEANINGS, prepare_corpus, read_documents
+from lmcore.errors import InputError
+
+BOOK = "[A Book by Nobody 1900]\n\nCHAPTER I\n\n" + "\n\n".join(
+    f"Paragraph {i} of the\nfirst _chapter_ has ten words in it." for i in range(60)
+)
+BOOK += "\n\nCHAPTER II\n\n     A verse stands here\n     set off from the margin\n\n" + "\n\n".join(
+    f"Second {i} is here, too." for i in range(60)
+)
+ARGUMENTS = {"encoding": "utf-8", "cleaning": "prose", "document_words": 100, "dev_share": 0.1, "test_share": 0.1, "seed": 0}
+
+
+@pytest.fixture
+def books(tmp_path):
+    folder = tmp_path / "sources" / "books"
+    folder.mkdir(parents=True)
+    (folder / "one.txt").write_text(BOOK)
+    (folder / "two.txt").write_text(BOOK.replace("Paragraph", "Sentence").replace("Second", "Another"))
+    return tmp_path / "sources"
+
+
+def test_prepare_corpus_books_are_split_by_document_and_counted(books, tmp_path):
+    counts = prepare_corpus(books, tmp_path / "out", sources=["books"], **ARGUMENTS)
+    splits = {name: read_documents(tmp_path / "out" / f"{name}.parquet") for name in ("train", "dev", "test")}
+    assert {row["group"] for row in splits["test"]} == {"one", "two"}
+    texts = [row["text"] for rows in splits.values() for row in rows]
+    assert len(texts) == len(set(texts)) == sum(counts[name]["documents"] for name in splits)
+    assert "Paragraph 7 of the first chapter has ten words in it." in "\n".join(texts)
+    assert sum(text.count("Paragraph") for text in texts) == 60  # a partition: no paragraph is lost or doubled
+    assert counts["dropped"] == {"headings": 6, "indented paragraphs": 2, "repeated documents": 0}
+
+
+def test_prepare_corpus_runs_twice_give_equal_bytes(books, tmp_path):
+    for name in "ab":
+        prepare_corpus(books, tmp_path / name, sources=["books"], **ARGUMENTS)
+    assert all(
+        (tmp_path / "a" / f"{s}.parquet").read_bytes() == (tmp_path / "b" / f"{s}.parquet").read_bytes() for s in ("train", "dev", "test")
+    )
+
+
+def test_prepare_corpus_babylm_layout_keeps_its_split_and_halves_dev(tmp_path):
+    folder = tmp_path / "babylm"
+    folder.mkdir()
+    for suffix, n in (("train", 100), ("dev", 40)):
+        (folder / f"aochildes.{suffix}").write_text("\n".join(f"look at {suffix} number {i} , please ." for i in range(n)))
+    prepare_corpus(tmp_path, tmp_path / "out", sources=["babylm"], **{**ARGUMENTS, "cleaning": "babyllama"})
+    documents = {name: read_documents(tmp_path / "out" / f"{name}.parquet") for name in ("train", "dev", "test")}
+    assert all("train number" in row["text"] and row["group"] == "aochildes" for row in documents["train"])
+    assert len(documents["dev"]) == len(documents["test"]) and not any(
+        "train" in row["text"] for row in documents["dev"] + documents["test"]
+    )
+    assert "number 3, please." in documents["train"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("stem", "before", "after"),
+    [
+        ("simple_wiki", "One.\n\nTwo.", ["One.", "Two."]),
+        ("wikipedia", "= = = Title = = =\nText", ["Title", "Text"]),
+        ("bnc_spoken", "well ,  you\u00a0know .", ["well, you know."]),
+        ("open_subtitles", "Hello\nSubtitles by Nobody", ["Hello"]),
+        ("qed", "THlS lS lT", ["This is it"]),
+        ("gutenberg", "as , it  stands", ["as , it  stands"]),
+    ],
+)
+def test_babyllama_cleaning_follows_the_domain(stem, before, after):
+    assert CLEANINGS["babyllama"](before, stem, Counter()) == after
+
+
+@pytest.mark.parametrize(
+    ("content", "change", "message"),
+    [
+        (b"caf\xe9 text", {}, "one.txt: not utf-8 at byte 3"),
+        (b"", {}, "the train split of books is empty"),
+        (b"a b c", {"cleaning": "magic"}, "unknown cleaning 'magic'"),
+        (b"a b c", {"encoding": "utf-99"}, "unknown encoding 'utf-99'"),
+    ],
+)
+def test_prepare_corpus_bad_input_is_named_and_nothing_written(tmp_path, content, change, message):
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "one.txt").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        prepare_corpus(tmp_path, tmp_path / "out", sources=["books"], **{**ARGUMENTS, **change})
+    assert not (tmp_path / "out").exists()
+
+
+def test_prepare_corpus_source_without_text_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"books: no \*.txt"):
+        prepare_corpus(tmp_path, tmp_path / "out", sources=["books"], **ARGUMENTS)
