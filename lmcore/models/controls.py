@@ -1,0 +1,29 @@
+"""The models that know nothing, or next to nothing: what a trained model has to beat.
+
+`untrained` has the trained model's shape and random weights, `dummy` random logits, `unigram` the token frequencies of the training chunks.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from lmcore.chunks import read_chunks
+from lmcore.files import whole
+from lmcore.models.dummy import DummyConfig, DummyForCausalLM
+from lmcore.models.llama import new_llama, save_model, token_ids
+from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
+
+
+def make_controls(shape: dict, tokenizer: Path, train_chunks: Path, out: Path, *, untrained_seed: int, dummy_seeds: list[int]) -> None:
+    """Write the model folders `out`/{untrained,dummy,unigram}; the dummy's seeds are draws of one model."""
+    ids = token_ids(tokenizer)
+    window = {"max_position_embeddings": shape["max_position_embeddings"]}
+    counts = np.bincount(read_chunks(train_chunks).ravel(), minlength=ids["vocab_size"])
+    models = {
+        "untrained": new_llama(shape, tokenizer, untrained_seed),
+        "dummy": DummyForCausalLM(DummyConfig(seeds=dummy_seeds, **window, **ids)),
+        "unigram": UnigramForCausalLM.from_counts(counts, UnigramConfig(**window, **ids)),
+    }
+    for name, model in models.items():
+        with whole(out / name) as folder:
+            save_model(model, tokenizer, folder)
