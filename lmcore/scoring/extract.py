@@ -1,0 +1,203 @@
+"""A model's token table of a suite, in shards: killed at any moment and run again, it goes on at the first missing shard and ends in the
+same bytes.
+
+A shard is a run of whole items, scored alone and written to the work folder, which is keyed by the hash of all that decides its bytes:
+model folder, items file, params, code, engine. So shards are never another model's. When all are there, they become the folder `out`,
+whole.
+
+On a CPU several processes of one thread score shards, forked from one that has loaded the model, so that they share its weights; how many
+(environment LMCORE_WORKERS, else the cores) changes no byte. They die with their parent; a second run of the same work waits for the first.
+"""
+
+import ctypes
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from tqdm import tqdm
+
+from lmcore.errors import InputError
+from lmcore.files import sha256, whole
+from lmcore.models.load import read_config
+from lmcore.scoring.engine import Engine, engine_name
+from lmcore.scoring.writer import write_tokens
+from lmcore.tables import ITEM_KEY, ITEMS, read, scoring_of
+
+LINE_SECONDS = 30  # between progress lines where there is no terminal
+
+
+def extract_tokens(model: Path, items: Path, out: Path, work: Path, code: str, *, dtype: str, token_budget: int, shard_chars: int) -> None:
+    """Write the token table of the items file by the model folder to the folder `out` as part-00000.parquet ...
+
+    `work` keeps finished shards between runs; `code` is the fingerprint of the code; dtype: of the model's body, float32 or bfloat16;
+    token_budget: rows a forward pass; shard_chars: about how many characters of text a shard holds. Raises InputError naming the file or
+    item that cannot be used.
+    """
+    table = read(items, ITEMS)
+    _check_order(table, items)
+    params = {"dtype": dtype, "token_budget": token_budget, "shard_chars": shard_chars}
+    name = engine_name(read_config(model), dtype)
+    decisive = {
+        "model": sha256(model),
+        "items": sha256(items),
+        "code": code,
+        "engine": name,
+        "torch": torch.__version__.split("+")[0],
+        **params,
+    }
+    folder = work / "tokens" / hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
+    ranges = shards(table, shard_chars)
+    parts = [folder / f"part-{number:05d}.parquet" for number in range(len(ranges))]
+    with locked(folder.with_suffix(".lock")):
+        missing = [number for number, part in enumerate(parts) if not part.exists()]
+        if missing:
+            folder.mkdir(parents=True, exist_ok=True)
+            with one_thread():
+                engine = Engine(model, scoring_of(table), dtype, token_budget)
+                _score_all(engine, table, [(ranges[number], parts[number]) for number in missing], f"{model.name} {items.stem}")
+        with whole(out) as temporary:
+            temporary.mkdir()
+            for part in parts:
+                _link(part, temporary / part.name)
+        shutil.rmtree(folder)
+
+
+def shards(items: pa.Table, shard_chars: int) -> list[tuple[int, int]]:
+    """Row ranges of whole items, each of about `shard_chars` characters, at least one item."""
+    names, lengths = items["item"].to_pylist(), [len(c) + len(t) for c, t in zip(items["context"].to_pylist(), items["target"].to_pylist())]
+    ranges, start, size = [], 0, 0
+    for row, length in enumerate(lengths):
+        if size >= shard_chars and names[row] != names[row - 1]:
+            ranges.append((start, row))
+            start, size = row, 0
+        size += length
+    return [*ranges, (start, len(names))]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`; where another process holds it, wait for that one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another process that scores the same items ({path})", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: forked processes must not inherit a pool of threads, and as many processes as cores need no more."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next tensor: giving it back at every operation costs up to a fifth of the time in page faults."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+def count_workers() -> int:
+    """How many processes score at once: LMCORE_WORKERS, else the cores this process may use."""
+    value = os.environ.get("LMCORE_WORKERS", "")
+    if value and not (value.isdecimal() and int(value) > 0):
+        raise InputError(f"LMCORE_WORKERS must be a whole number from 1, not {value!r}")
+    return int(value) if value else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _score_all(engine: Engine, items: pa.Table, jobs: list[tuple[tuple[int, int], Path]], label: str) -> None:
+    n_workers = min(count_workers(), len(jobs))
+    if n_workers == 1:
+        keep_freed_memory()
+        _watch((_score(engine, items, job) for job in jobs), len(jobs), label)
+        return
+    context = multiprocessing.get_context("fork")  # the children find model and items in memory, and neither is copied
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    with ProcessPoolExecutor(n_workers, context, _start, (engine, items, os.getpid())) as pool:
+        futures = [pool.submit(_score_here, job) for job in jobs]
+        try:
+            _watch((future.result() for future in as_completed(futures)), len(jobs), label)
+        except BrokenProcessPool as error:
+            raise OSError(
+                f"{label}: a scoring process was killed (out of memory?); run again, with fewer LMCORE_WORKERS, to go on"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _score(engine: Engine, items: pa.Table, job: tuple[tuple[int, int], Path]) -> int:
+    """Score and write one shard; how many rows it has."""
+    (start, stop), path = job
+    table = engine.score(items.slice(start, stop - start))
+    write_tokens(table, path, engine.name)
+    return table.num_rows
+
+
+_inherited: tuple[Engine, pa.Table]  # in a forked process only
+
+
+def _start(engine: Engine, items: pa.Table, parent: int) -> None:
+    global _inherited
+    _inherited = (engine, items)
+    keep_freed_memory()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no orphan goes on writing
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _score_here(job: tuple[tuple[int, int], Path]) -> int:
+    return _score(*_inherited, job)
+
+
+def _watch(counts: Iterator[int], n_shards: int, label: str) -> None:
+    """Show progress: a bar on a terminal, else a line now and then."""
+    started = last = time.monotonic()
+    rows = 0
+    bar = tqdm(counts, total=n_shards, desc=label, unit="shard", disable=not sys.stderr.isatty())
+    for done, count in enumerate(bar, 1):
+        rows += count
+        now = time.monotonic()
+        rate = f"{rows / max(now - started, 1e-9):.0f} tokens/s"
+        bar.set_postfix_str(rate)
+        if bar.disable and (done == n_shards or now - last > LINE_SECONDS):
+            print(f"{label}: {done} of {n_shards} shards, {rate}", file=sys.stderr)
+            last = now
+
+
+def _check_order(items: pa.Table, source: Path) -> None:
+    keys = list(zip(*(items[name].to_pylist() for name in ITEM_KEY)))
+    for key, following in pairwise(keys):
+        if not key < following:
+            raise InputError(f"{source}: rows must be sorted by item, option and variant; {following} comes after {key}")
+
+
+def _link(source: Path, target: Path) -> None:
+    """`target` as a second name of the file, or a copy where the file system wants one."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

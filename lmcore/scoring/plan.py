@@ -1,0 +1,144 @@
+"""Which tokens share a forward pass: a pure function of the texts and the tracked params, never of the machine or the number of workers.
+
+Texts come in, `Window`s and `Pass`es go out. A window is what the model sees at once: a text, or a part of one that is longer than the
+model's context. Every token is scored in exactly one window; the first windows are full, the last is filled up with context at its front,
+as lm-eval does.
+
+A pass packs many windows without padding. Windows that begin alike share rows: the nodes of a trie over token ids are computed once each. A
+node's row enters the linear layers alone and attends to the nodes on its path from the root. Attention runs in blocks of positions with
+fixed edges (0, 16, 32, 64, 128, 256, 384 ...): the queries of a block against all keys up to the block's end, under a causal mask. So the
+shape of the computation behind a row depends on its position alone, not on how long its text is or what else is in the pass, and results
+are bitwise independent of both.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from lmcore.scoring.texts import Text
+
+FIRST_EDGES = (0, 16, 32, 64, 128)
+
+
+class Window(NamedTuple):
+    """One stretch of a text. Input `first + i` predicts `targets[i]`, whose statistics belong into output row `row + i`."""
+
+    inputs: np.ndarray  # (L,) int32
+    first: int
+    targets: np.ndarray  # (n,) int32
+    row: int
+
+
+class Block(NamedTuple):
+    """Attention of the queries at positions start..stop against keys 0..stop, for B paths; those that end earlier are filled up with any
+    node.
+    """
+
+    start: int
+    paths: np.ndarray  # (B, stop) int64
+
+
+class Pass(NamedTuple):
+    """What one forward pass computes. N nodes; P different (node, next token) pairs; R output rows."""
+
+    ids: np.ndarray  # (N,) int64
+    positions: np.ndarray  # (N,) int64
+    blocks: list[Block]
+    sources: np.ndarray  # (N,) int64: where in the blocks' concatenated query rows each node's result stands
+    pair_nodes: np.ndarray  # (P,) int64, ascending
+    pair_next: np.ndarray  # (P,) int64
+    rows: np.ndarray  # (R,) int64
+    row_pairs: np.ndarray  # (R,) int64
+    row_after: np.ndarray  # (R,) int64: the node of the scored token itself, where the window holds it
+
+
+def spans(n: int, window: int, stride: int) -> Iterator[tuple[int, int, int]]:
+    """(begin, first, end) of windows over `n` inputs: each sees begin..end and scores first..end, `stride` rows after the first window."""
+    first, end = 0, min(window, n)
+    while first < n:
+        yield max(0, end - window), first, end
+        first, end = end, min(end + stride, n)
+
+
+def windows(texts: list[Text], window: int, stride: int, after: bool) -> list[Window]:
+    """The windows of all texts, and with them the numbering of the output rows: text by text, token by token.
+
+    `after` lets each window end with the last scored token itself, for what the model expects after it.
+    """
+    result, row = [], 0
+    for text in texts:
+        for begin, first, end in spans(len(text.ids) - 1, window - after, min(stride, window - after)):
+            scored = max(first, text.n_unscored - 1)
+            targets = text.ids[scored + 1 : end + 1]
+            if len(targets):
+                result.append(Window(text.ids[begin : end + after], scored - begin, targets, row))
+                row += len(targets)
+    return result
+
+
+def passes(texts: list[Window], token_budget: int, share: bool = True) -> Iterator[Pass]:
+    """Passes of at most `token_budget` nodes, but at least one window; in the order that brings equal beginnings together."""
+    order = sorted(range(len(texts)), key=lambda i: texts[i].inputs.astype(">i4").tobytes()) if share else range(len(texts))
+    paths: list[np.ndarray] = []
+    chosen: list[Window] = []
+    n_nodes = 0
+    for i in order:
+        inputs = texts[i].inputs
+        n_shared = _common(chosen[-1].inputs, inputs) if share and chosen else 0
+        if chosen and n_nodes + len(inputs) - n_shared > token_budget:
+            yield _build(chosen, paths, n_nodes)
+            paths, chosen, n_nodes, n_shared = [], [], 0, 0
+        shared = paths[-1][:n_shared] if n_shared else np.empty(0, np.int64)
+        paths.append(np.concatenate([shared, np.arange(n_nodes, n_nodes + len(inputs) - n_shared)]))
+        chosen.append(texts[i])
+        n_nodes += len(inputs) - n_shared
+    if chosen:
+        yield _build(chosen, paths, n_nodes)
+
+
+def batches(texts: list[Window], token_budget: int) -> Iterator[list[Window]]:
+    """For models that run padded batches: windows sorted by length, at most `token_budget` tokens with padding, but at least one window."""
+    batch: list[Window] = []
+    for window in sorted(texts, key=lambda window: (len(window.inputs), window.row)):
+        if batch and (len(batch) + 1) * len(window.inputs) > token_budget:
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+def _common(a: np.ndarray, b: np.ndarray) -> int:
+    """The length of the common beginning."""
+    n = min(len(a), len(b))
+    different = np.flatnonzero(a[:n] != b[:n])
+    return int(different[0]) if len(different) else n
+
+
+def _build(chosen: list[Window], paths: list[np.ndarray], n_nodes: int) -> Pass:
+    ids, positions = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
+    for window, path in zip(chosen, paths):
+        ids[path], positions[path] = window.inputs, np.arange(len(path))
+    nodes = np.concatenate([path[window.first : window.first + len(window.targets)] for window, path in zip(chosen, paths)])
+    after = np.concatenate([np.append(path, path[-1])[window.first + 1 :][: len(window.targets)] for window, path in zip(chosen, paths)])
+    rows = np.concatenate([np.arange(window.row, window.row + len(window.targets)) for window in chosen])
+    pairs = nodes << 32 | np.concatenate([window.targets for window in chosen])
+    pairs, row_pairs = np.unique(pairs, return_inverse=True)
+    blocks, sources = _blocks(paths, n_nodes)
+    return Pass(ids, positions, blocks, sources, pairs >> 32, pairs & 0xFFFFFFFF, rows, row_pairs, after)
+
+
+def _blocks(paths: list[np.ndarray], n_nodes: int) -> tuple[list[Block], np.ndarray]:
+    """The attention blocks of the paths, the same work once only, and where each node's result will stand."""
+    blocks, sources, offset, start = [], np.full(n_nodes, -1, np.int64), 0, 0
+    while paths:
+        stop = FIRST_EDGES[FIRST_EDGES.index(start) + 1] if start < FIRST_EDGES[-1] else start + FIRST_EDGES[-1]
+        ends = {int(path[min(stop, len(path)) - 1]): path[:stop] for path in paths}  # a node stands for its whole path
+        filled = np.stack([np.pad(path, (0, stop - len(path)), constant_values=-1) for path in ends.values()])
+        queries = filled[:, start:]
+        sources[queries[queries >= 0]] = offset + np.flatnonzero(queries.ravel() >= 0)
+        blocks.append(Block(start, np.where(filled >= 0, filled, filled[:, :1])))  # any node will do: the mask hides it
+        offset, start = offset + queries.size, stop
+        paths = [path for path in paths if len(path) > stop]
+    return blocks, sources
