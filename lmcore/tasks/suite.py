@@ -1,0 +1,171 @@
+"""From params' `suites` to items tables: each entry names a task of the registry, or a kind and a data file of the user's own."""
+
+import hashlib
+import inspect
+import re
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+
+from lmcore.errors import InputError
+from lmcore.files import whole
+from lmcore.tables import ITEMS, items_table, write
+from lmcore.tasks.conventions import DEFAULT, LM_EVAL, bos_of, convention_of
+from lmcore.tasks.kinds import KINDS, identical_options, item_rows
+from lmcore.tasks.records import read_records
+from lmcore.tasks.registry import CORPUS, TASKS
+
+KEYS = (
+    "task",
+    "kind",
+    "path",
+    "source",
+    "convention",
+    "bos",
+    "leading_space",
+    "ties",
+    "limit",
+    "seed",
+    "ending_alone",
+    "classes",
+    "scoring",
+)
+ENGINE_KEYS = ("window", "stride", "top_k", "bow")  # of an entry's `scoring`: handed to the engine as they are
+
+
+def build_items(suites: dict[str, dict], sources: Path, corpus: Path, out: Path) -> None:
+    """Write `out`/SUITE.parquet for every entry of `suites`, all or none; `sources` holds a folder per source."""
+    tables = {suite: build_suite(suite, entry, sources, corpus) for suite, entry in suites.items()}
+    with whole(out) as folder:
+        for suite, table in tables.items():
+            write(table, ITEMS, folder / f"{suite}.parquet")
+
+
+def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> pa.Table:
+    """The items table of one entry of params' suites; its metadata say what the engine must know (`lmcore.tables.scoring_of`).
+
+    An entry holds `task` (by default the suite's own name) and perhaps `source`, or `kind` and `path`; then, as needed, `convention`,
+    `bos`, `leading_space`, `ties`, `ending_alone`, `classes` (see `classes_of`), the task's own options, `limit` with `seed` for a subset
+    spread over the groups, and `scoring` with what the engine offers besides (ENGINE_KEYS).
+    Raises InputError for an unknown key, task or kind, and for numbers of items or groups other than the published ones.
+    """
+    entry = entry or {}
+    kind, records, source = _records(suite, entry, sources, corpus)
+    convention = convention_of(suite, entry)
+    classes = classes_of(suite, entry, kind)
+    ending_alone = entry.get("ending_alone", False)
+    if ending_alone and (kind != "choices" or {convention["bos"], convention["bos_after_context"]} != {"prefix"}):
+        raise InputError(
+            f"suite '{suite}': ending_alone needs kind choices and bos: prefix, or the first token of an ending alone has no probability"
+        )
+    rows = item_rows(
+        kind,
+        records,
+        suite=suite,
+        leading_space=convention["leading_space"],
+        ending_alone=ending_alone,
+        source=source,
+        as_lm_eval=entry.get("convention") in LM_EVAL,
+    )
+    raw = zip(rows, records) if kind == "text" else ()  # a text whose words and bytes are counted before it was detokenised
+    lengths = {row["item"]: [record["words"], record["bytes"]] for row, record in raw if "words" in record and "bytes" in record}
+    if kind == "choices" and classes and len(classes) != 1 + max(row["option"] for row in rows):
+        raise InputError(f"suite '{suite}': {len(classes)} classes for items of {1 + max(row['option'] for row in rows)} options")
+    if entry.get("limit") is not None:
+        chosen = subset(rows, suite, entry["limit"], entry.get("seed", 0))
+        rows = [row for row in rows if row["item"] in chosen]
+    if identical := identical_options(rows):
+        print(f"{suite}: {len(identical)} items have two identical options and are ties for every model: {', '.join(identical[:8])}")
+    scoring = {**(entry.get("scoring") or {}), "bos": bos_of(convention, rows, source)}
+    if lengths:
+        scoring["lengths"] = {item: lengths[item] for item in sorted({row["item"] for row in rows})}
+    return items_table(rows, scoring, f"suite '{suite}'")
+
+
+def kind_of(suite: str, entry: dict | None) -> str:
+    """The kind of a suite's entry. Raises InputError for an unknown task or kind."""
+    entry = entry or {}
+    if "kind" in entry:
+        if entry["kind"] not in KINDS:
+            raise InputError(f"suite '{suite}': unknown kind '{entry['kind']}'; expected {', '.join(KINDS)}")
+        return entry["kind"]
+    task = entry.get("task", suite)
+    if task not in TASKS:
+        raise InputError(f"suite '{suite}': unknown task '{task}'; expected {', '.join(TASKS)}, or kind and path of a file of your own")
+    return TASKS[task].kind
+
+
+def classes_of(suite: str, entry: dict | None, kind: str) -> list[str]:
+    """The names of a suite's classes, none where it has no `classes`; the last is the positive one.
+
+    Of `choices` they name the options, which must mean the same in all items; of `pairs` the bad and the good sentence.
+    Raises InputError for another kind, fewer than two names (of pairs: other than two), and names that are no metric's.
+    """
+    classes = (entry or {}).get("classes") or []
+    if not classes:
+        return []
+    if kind not in ("pairs", "choices"):
+        raise InputError(f"suite '{suite}': classes need kind pairs or choices, not {kind}")
+    names = [str(name) for name in classes] if isinstance(classes, list) else []
+    if len(set(names)) != len(classes) or len(names) < 2 or (kind == "pairs" and len(names) != 2):
+        number = "two" if kind == "pairs" else "two or more"
+        raise InputError(f"suite '{suite}': classes must be a list of {number} different names, the positive one last, not {classes!r}")
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]+", name) or name == "macro":
+            raise InputError(f"suite '{suite}': the class '{name}' must consist of a-z and 0-9 alone, and not be 'macro'")
+    return names
+
+
+def subset(rows: list[dict], suite: str, limit: int, seed: int) -> set[str]:
+    """`limit` items of `rows`, spread over the groups in proportion: at least one of each where there are enough.
+
+    The order of `rows` does not matter. A larger limit keeps the items of a smaller one: in each group they are taken in the order of a
+    hash of seed and id.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise InputError(f"suite '{suite}': limit must be a whole number above 0, or absent for all items, not {limit!r}")
+    order = sorted({(row["group"], hashlib.sha256(f"{seed} {row['item']}".encode()).hexdigest(), row["item"]) for row in rows})
+    sizes, ranks = Counter(group for group, _, _ in order), Counter[str]()
+    places = []
+    for group, digest, item in order:
+        places.append((ranks[group] / sizes[group], digest, item))
+        ranks[group] += 1
+    return {item for _, _, item in sorted(places)[:limit]}
+
+
+def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str, list[dict], str]:
+    """Kind, records and the name of the file or folder they come from."""
+    kind = kind_of(suite, entry)
+    if "kind" in entry:
+        _check_keys(suite, entry, [])
+        if "path" not in entry:
+            raise InputError(f"suite '{suite}': kind {kind} needs the path of a .csv, .jsonl or .parquet file")
+        return kind, read_records(Path(entry["path"])), entry["path"]
+    name = entry.get("task", suite)
+    task = TASKS[name]
+    options = list(inspect.signature(task.build).parameters)[1:]
+    _check_keys(suite, entry, options)
+    given = {"convention": DEFAULT, **entry}
+    if missing := [option for option in options if option not in given]:
+        raise InputError(f"suite '{suite}': task {name} needs the key '{missing[0]}'")
+    folder = corpus if task.source == CORPUS else sources / entry.get("source", task.source)
+    try:
+        records = task.build(folder, **{option: given[option] for option in options})
+    except KeyError as error:
+        raise InputError(f"{folder}: a record has no {error}; these are not the files of task {name}") from error
+    for found, expected, what in ((len(records), task.n_items, "items"), (len({r.get("group") for r in records}), task.n_groups, "groups")):
+        if expected is not None and found != expected:
+            raise InputError(
+                f"{folder}: task {name} found {found:,} {what}, published are {expected:,}; these are not all of its data, or not its data"
+            )
+    return kind, records, str(folder)
+
+
+def _check_keys(suite: str, entry: dict, options: list[str]) -> None:
+    for key in entry:
+        if key not in (*KEYS, *options):
+            raise InputError(f"suite '{suite}': unknown key '{key}'; expected {', '.join([*KEYS, *options])}")
+    for key in entry.get("scoring") or {}:
+        if key not in ENGINE_KEYS:
+            raise InputError(f"suite '{suite}': scoring: unknown key '{key}'; expected {', '.join(ENGINE_KEYS)}")

@@ -1,0 +1,99 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats as reference
+
+from lmcore.errors import InputError
+from lmcore.metrics import aggregate, rounded, suite_metrics
+from lmcore.stats import wilson
+from lmcore.tables import SCORES, write
+
+# of babyllama-10m-2024, README of the BabyLM 2024 evaluation pipeline; sizes of the filtered supplement
+SUPPLEMENT = {
+    "hypernym": (49.6, 842),
+    "qa_congruence_easy": (54.7, 64),
+    "qa_congruence_tricky": (41.2, 165),
+    "subject_aux_inversion": (86.0, 3867),
+    "turn_taking": (66.1, 280),
+}
+
+
+def scores_of(values: dict[str, list[float]], metric: str = "accuracy", weight: float = 1.0, draw: int = 0) -> pa.Table:
+    """Scores of one metric from {group: values of its items}."""
+    rows = [
+        {
+            "item": f"s/{group}/{i:04d}",
+            "draw": draw,
+            "variant": "",
+            "group": group,
+            "metric": metric,
+            "value": value,
+            "weight": weight,
+            "content_hash": 1,
+        }
+        for group, items in values.items()
+        for i, value in enumerate(items)
+    ]
+    return pa.Table.from_pylist(rows, SCORES)
+
+
+def test_suite_metrics_supplement_macro_is_not_micro():
+    values = {group: [1.0] * round(n * share / 100) + [0.0] * (n - round(n * share / 100)) for group, (share, n) in SUPPLEMENT.items()}
+    metrics, intervals = suite_metrics(scores_of(values), 0.95)
+    assert metrics["accuracy"] == pytest.approx(0.5952, abs=5e-4)
+    assert metrics["accuracy_micro"] == pytest.approx(0.7726, abs=5e-4)
+    assert intervals["accuracy"]["se"] == pytest.approx(0.016, abs=5e-4)  # lm-eval's pooled formula says 0.006
+    assert intervals["accuracy"]["n"] == 5218
+
+
+def test_suite_metrics_interval_of_yes_and_no_in_one_group_is_wilsons():
+    _, intervals = suite_metrics(scores_of({"all": [0.0] * 500}), 0.95)
+    assert (intervals["accuracy"]["low"], intervals["accuracy"]["high"]) == wilson(0, 500, 0.95)
+
+
+def test_suite_metrics_draws_are_averaged_within_items():
+    draws = [[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]]
+    metrics, intervals = suite_metrics(pa.concat_tables([scores_of({"all": values}, draw=draw) for draw, values in enumerate(draws)]), 0.95)
+    assert (metrics["accuracy"], metrics["n_items"], metrics["n_draws"]) == (0.5, 4, 2)
+    assert intervals["accuracy"]["se"] == pytest.approx(reference.sem([1, 0.5, 0.5, 0]))
+
+
+def test_suite_metrics_items_that_share_a_draws_numbers_widen_its_interval():
+    draws = [scores_of({"a": [float(draw % 2)] * 50, "b": [1.0, 0.0] * 25}, draw=draw) for draw in range(4)]
+    _, intervals = suite_metrics(pa.concat_tables(draws), 0.95)
+    assert intervals["accuracy"]["se"] == pytest.approx(reference.sem([0, 1, 0, 1]) / 2)
+
+
+def test_suite_metrics_perplexity_interval_encloses_it_and_grows_from_the_log():
+    metrics, intervals = suite_metrics(scores_of({"a": [-2.0, -4.0], "b": [-3.0, -3.0]}, "logprob", weight=10), 0.95)
+    found = intervals["perplexity"]
+    assert found["low"] < metrics["perplexity"] < found["high"] and metrics["perplexity"] == pytest.approx(np.exp(3))
+    assert found["low"] * found["high"] == pytest.approx(np.exp(6))
+
+
+def test_rounded_keeps_significant_digits_and_whole_numbers():
+    assert rounded({"a": {"b": 0.000123456789, "n": 12.0, "c": 1234567.8, "name": "x"}}, 6) == {
+        "a": {"b": 0.000123457, "n": 12, "c": 1234570, "name": "x"}
+    }
+
+
+def test_aggregate_writes_sorted_reproducible_files_and_fails_on_a_missing_table(tmp_path: Path):
+    suites = {"mine": {"kind": "pairs", "path": "x.csv", "convention": "lm_eval", "ties": "half"}, "blimp": None}
+    for suite in suites:
+        write(scores_of({"b": [1.0, 0.0], "a": [0.5, 0.5]}), SCORES, tmp_path / "scores" / "one" / f"{suite}.parquet")
+    out, intervals = tmp_path / "metrics" / "models", tmp_path / "metrics" / "intervals.json"
+    aggregate(["one"], suites, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+    first = (out / "one.json").read_bytes(), intervals.read_bytes()
+    aggregate(["one"], dict(reversed(suites.items())), tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+    assert ((out / "one.json").read_bytes(), intervals.read_bytes()) == first
+    metrics = json.loads(first[0])
+    assert metrics["mine"]["convention"] == "lm_eval ties=half" and metrics["blimp"]["convention"] == "lmcore"
+    assert set(json.loads(first[1])["one"]["mine"]["accuracy"]) == {"low", "high", "n", "se"}
+    with pytest.raises(InputError, match=r"one/new\.parquet: no such table"):
+        aggregate(["one"], {**suites, "new": {"kind": "pairs"}}, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+    with pytest.raises(InputError, match=r"one/mine: params\.yaml does not name it"):
+        aggregate(["one"], {"blimp": None}, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+    assert (out / "one.json").read_bytes() == first[0]
