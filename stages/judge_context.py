@@ -1,0 +1,25 @@
+"""Stage: let BERT judge the words that models put where a suite's last word is missing."""
+
+from pathlib import Path
+
+from lmcore.judges import judge_context
+from stages.stage import call, run, section
+
+
+def main() -> None:
+    call(
+        judge_context,
+        "judge_context",
+        without=("suite",),
+        model_folder=Path("data/models"),
+        items=Path("data/items") / f"{section('judge_context.suite')}.parquet",
+        masked_lm=Path("data/judges/masked_lm"),
+        encoder=Path("data/judges/fetched/encoder"),
+        out=Path("data/context_validity.parquet"),
+        metrics=Path("metrics/context_validity.json"),
+        digits=section("aggregate.digits"),
+    )
+
+
+if __name__ == "__main__":
+    run(main)
