@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lmcore.folds import fold_scores
+from lmcore.positions import fold_positions
 from stages.stage import call, params, run
 
 
@@ -18,6 +19,8 @@ def main() -> None:
         model_folder=Path("data/models"),
         out=Path("data/scores"),
     )
+    plots = Path("metrics/plots/positions")
+    fold_positions(list(values["models"]), values["suites"], Path("data/items"), Path("data/tokens"), plots)
 
 
 if __name__ == "__main__":

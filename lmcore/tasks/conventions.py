@@ -1,7 +1,8 @@
 """How a suite is scored, under a name: our own convention and those of the peers, each a default that a suite may override key by key.
 
 - `lmcore`: a leading space before a sentence, the prefix token, ties count one half;
-- `lm_eval` (0.4.13): the same sentences; after a context only the tokenizer's own specials; the first of tied options wins;
+- `lm_eval` (0.4.13): the same sentences; after a context only the tokenizer's own specials; the space before an option even where there is
+  one, whitespace at the end of a context as part of the target; the first of tied options wins;
 - `babylm2024`: lm-eval 0.4.2 with add_special_tokens=False, so never a BOS before a context; prefix BOS, else EOS;
 - `babylm2025`: sentences as they stand, the tokenizer's own specials, so that the first word goes unscored where it adds no BOS.
 

@@ -28,5 +28,7 @@ def flat(source: Path) -> list[dict]:
 
 
 def _split(passage: str) -> dict:
-    context, _, target = passage.rpartition(" ")
-    return {"context": context, "target": target}
+    """Context and last word, whose target begins with all the whitespace before it: one passage has newlines there."""
+    before, _, _ = passage.rpartition(" ")
+    context = before.rstrip()
+    return {"context": context, "target": passage[len(context) :]}

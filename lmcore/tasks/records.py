@@ -6,12 +6,14 @@ from pathlib import Path
 
 from lmcore.errors import InputError
 
+SUFFIXES = (".csv", ".jsonl", ".jsonl.gz", ".parquet", ".arrow")
+
 
 def find(folder: Path, *suffixes: str) -> list[Path]:
     """The files of a source whose names end in one of `suffixes`, by name. Raises InputError where there are none."""
     files = sorted(path for path in folder.glob("*") if path.name.endswith(suffixes))
     if not files:
-        raise InputError(f"{folder}: no file ending in {' or '.join(suffixes)}; does fetch_sources bring the source that this suite needs?")
+        raise InputError(f"{folder}: no file ending in {' or '.join(suffixes)}; does fetch_sources bring what this suite needs?")
     return files
 
 

@@ -13,24 +13,11 @@ from lmcore.files import whole
 from lmcore.tables import ITEMS, items_table, write
 from lmcore.tasks.conventions import DEFAULT, LM_EVAL, bos_of, convention_of
 from lmcore.tasks.kinds import KINDS, identical_options, item_rows
-from lmcore.tasks.records import read_records
+from lmcore.tasks.records import SUFFIXES, find, read_records
 from lmcore.tasks.registry import CORPUS, TASKS
 
-KEYS = (
-    "task",
-    "kind",
-    "path",
-    "source",
-    "convention",
-    "bos",
-    "leading_space",
-    "ties",
-    "limit",
-    "seed",
-    "ending_alone",
-    "classes",
-    "scoring",
-)
+SOURCE_KEYS = ("task", "source", "kind", "path", "columns", "limit", "seed")
+KEYS = (*SOURCE_KEYS, "convention", "bos", "leading_space", "ties", "ending_alone", "classes", "scoring")
 ENGINE_KEYS = ("window", "stride", "top_k", "bow")  # of an entry's `scoring`: handed to the engine as they are
 
 
@@ -45,7 +32,8 @@ def build_items(suites: dict[str, dict], sources: Path, corpus: Path, out: Path)
 def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> pa.Table:
     """The items table of one entry of params' suites; its metadata say what the engine must know (`lmcore.tables.scoring_of`).
 
-    An entry holds `task` (by default the suite's own name) and perhaps `source`, or `kind` and `path`; then, as needed, `convention`,
+    An entry holds `task` (by default the suite's own name) and perhaps `source`, or `kind`, the `path` of a file or a folder of files (each
+    of them a group), and perhaps `columns` ({good: Target1, …}: their names there); then, as needed, `convention`,
     `bos`, `leading_space`, `ties`, `ending_alone`, `classes` (see `classes_of`), the task's own options, `limit` with `seed` for a subset
     spread over the groups, and `scoring` with what the engine offers besides (ENGINE_KEYS).
     Raises InputError for an unknown key, task or kind, and for numbers of items or groups other than the published ones.
@@ -140,8 +128,10 @@ def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str,
     if "kind" in entry:
         _check_keys(suite, entry, [])
         if "path" not in entry:
-            raise InputError(f"suite '{suite}': kind {kind} needs the path of a .csv, .jsonl or .parquet file")
-        return kind, read_records(Path(entry["path"])), entry["path"]
+            raise InputError(
+                f"suite '{suite}': kind {kind} needs the path of a .csv, .jsonl or .parquet file, or of a folder of such files"
+            )
+        return kind, _own_records(suite, Path(entry["path"]), entry.get("columns") or {}), str(entry["path"])
     name = entry.get("task", suite)
     task = TASKS[name]
     options = list(inspect.signature(task.build).parameters)[1:]
@@ -160,6 +150,19 @@ def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str,
                 f"{folder}: task {name} found {found:,} {what}, published are {expected:,}; these are not all of its data, or not its data"
             )
     return kind, records, str(folder)
+
+
+def _own_records(suite: str, path: Path, columns: dict[str, str]) -> list[dict]:
+    """The records of a data file, or of all in a folder, of which each is a group; `columns` says how ours are called there."""
+    records = []
+    for file in find(path, *SUFFIXES) if path.is_dir() else [path]:
+        suffix = next((suffix for suffix in SUFFIXES if file.name.endswith(suffix)), "")
+        group = {"group": file.name.removesuffix(suffix)} if path.is_dir() else {}
+        for record in read_records(file):
+            if missing := [name for name in columns.values() if name not in record]:
+                raise InputError(f"suite '{suite}': {file} has no column '{missing[0]}'; columns are {', '.join(record)}")
+            records.append({**group, **record, **{ours: record[theirs] for ours, theirs in columns.items()}})
+    return records
 
 
 def _check_keys(suite: str, entry: dict, options: list[str]) -> None:

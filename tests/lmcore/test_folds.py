@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from lmcore.errors import InputError
-from lmcore.folds import fold, fold_scores, refuse_orphans, settle
+from lmcore.folds import fold, fold_scores, refuse_orphans, settle, window_of
 from lmcore.metrics import suite_metrics
 from lmcore.tables import ITEM_KEY, ITEMS, SCORE_KEY, SCORES, TOKENS, check, items_table, write
 from lmcore.tasks.suite import build_suite
@@ -162,7 +162,28 @@ def test_fold_text_counts_words_and_bytes_of_the_original():
     metrics = suite_metrics(scores, 0.95)[0]
     assert metrics["perplexity"] == pytest.approx(math.exp(2))
     assert metrics["bits_per_byte"] == pytest.approx(6 / math.log(2) / 22)
+    assert metrics["byte_perplexity"] == pytest.approx(math.exp(6 / 22))
     assert metrics["word_perplexity"] == pytest.approx(math.exp(6 / 6))
+
+
+def test_fold_text_longer_than_the_window_is_counted_with_its_prefix():
+    items = items_of({"0": [("", "one two three")], "1": [("", "one two three four")]})
+    for skip_first, window, expected in ((False, 3, [0, 1]), (False, 4, [0, 0]), (True, 2, [0, 1]), (False, 2, [1, 1])):
+        scores = fold(items, tokens_of(items, constant, skip_first=skip_first), kind="text", **{**OPTIONS, "window": window})
+        assert [value_of(scores, "windowed", item) for item in "01"] == expected
+        assert suite_metrics(scores, 0.95)[0]["n_windowed"] == sum(expected)
+
+
+def test_fold_choice_counts_as_windowed_where_any_of_its_texts_is():
+    items = items_of({"0": [("x y", " a b"), ("x y", " a")], "1": [("x", " a"), ("x", " b")]})
+    scores = fold(items, tokens_of(items, constant), kind="choices", **{**OPTIONS, "window": 3})
+    assert [value_of(scores, "windowed", item) for item in "01"] == [1, 0]
+
+
+def test_window_of_is_the_models_or_the_suites_and_one_less_for_word_masses():
+    rows = PAIR.drop_columns(["content_hash"]).to_pylist()
+    for scoring, window in (({}, 256), ({"window": 64}, 64), ({"bow": True}, 255), ({"window": 64, "bow": True}, 63)):
+        assert window_of(items_table(rows, scoring), {"max_position_embeddings": 256}) == window
 
 
 def test_fold_unscored_first_token_does_not_count_its_bytes():
@@ -175,7 +196,8 @@ def test_fold_draws_give_one_score_each():
     tokens = tokens_of(PAIR, lambda draw, before, word: -3.0 if (word == "sleep") == (draw == 0) else -1.0, draws=2)
     scores = fold(PAIR, tokens, kind="pairs", **OPTIONS)
     assert [value_of(scores, "accuracy", draw=draw) for draw in (0, 1)] == [1, 0]
-    assert suite_metrics(scores, 0.95)[0]["accuracy"] == 0.5
+    metrics = suite_metrics(scores, 0.95)[0]
+    assert metrics["accuracy"] == 0.5 and "bits_per_byte" in metrics and "byte_perplexity" not in metrics  # that one is of running text
 
 
 def test_fold_result_does_not_depend_on_the_order_of_rows():

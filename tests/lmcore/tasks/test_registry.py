@@ -34,9 +34,9 @@ def test_blimp_group_is_the_uid_else_the_file(tmp_path: Path):
 
 def test_lambada_target_is_what_follows_the_last_space(tmp_path: Path):
     (tmp_path / "lambada_test.jsonl").write_text(json.dumps({"text": 'He said,\n\n"Go  on,'}) + "\n")
-    assert lambada.openai(tmp_path) == [{"context": 'He said,\n\n"Go ', "target": "on,"}]
+    assert lambada.openai(tmp_path) == [{"context": 'He said,\n\n"Go', "target": "  on,"}]
     (tmp_path / "plain.txt").write_text("`` go on , '' he said\n")
-    assert lambada.standard(tmp_path) == [{"context": "`` go on , '' he", "target": "said"}]
+    assert lambada.standard(tmp_path) == [{"context": "`` go on , '' he", "target": " said"}]
 
 
 def test_swag_reads_the_authors_csv(tmp_path: Path):
@@ -47,7 +47,9 @@ def test_swag_reads_the_authors_csv(tmp_path: Path):
 def test_hellaswag_takes_activitynet_alone(tmp_path: Path):
     record = {"ctx_a": "A man sits.", "ctx_b": "he", "endings": ["a", "b", "c", "d"], "label": "3", "source_id": "activitynet~v_1"}
     arrow(tmp_path / "data.arrow", [record, {**record, "source_id": "wikihow~1"}])
-    assert hellaswag.activitynet(tmp_path, convention="lmcore") == [{"context": "A man sits. He", "options": ["a", "b", "c", "d"], "gold": "3"}]
+    assert hellaswag.activitynet(tmp_path, convention="lmcore") == [
+        {"context": "A man sits. He", "options": ["a", "b", "c", "d"], "gold": "3"}
+    ]
 
 
 def test_copa_piqa_and_winogrande_are_worded_as_in_lm_eval(tmp_path: Path):
@@ -57,12 +59,25 @@ def test_copa_piqa_and_winogrande_are_worded_as_in_lm_eval(tmp_path: Path):
         tmp_path / "copa" / "a.arrow",
         [{"premise": "It rained.", "choice1": "I got wet.", "choice2": "I Sang.", "question": "effect", "label": 0}],
     )
-    assert copa.build(tmp_path / "copa", convention="lmcore") == [{"context": "It rained therefore", "options": ["i got wet.", "i Sang."], "gold": 0}]
+    assert copa.build(tmp_path / "copa", convention="lmcore") == [
+        {"context": "It rained therefore", "options": ["i got wet.", "i Sang."], "gold": 0}
+    ]
     arrow(tmp_path / "piqa" / "a.arrow", [{"goal": "open it", "sol1": "push", "sol2": "pull", "label": 1}])
     assert piqa.build(tmp_path / "piqa")[0]["context"] == "Question: open it\nAnswer:"
     arrow(tmp_path / "winogrande" / "a.arrow", [{"sentence": "Ann beat Eve so _ won.", "option1": "Ann", "option2": "Eve", "answer": "1"}])
     expected = {"context": ["Ann beat Eve so Ann", "Ann beat Eve so Eve"], "options": ["won.", "won."], "gold": 0}
     assert winogrande.build(tmp_path / "winogrande") == [expected]
+
+
+def test_copa_and_hellaswag_follow_lm_eval_to_the_letter_under_its_conventions(tmp_path: Path):
+    arrow(
+        tmp_path / "a.arrow", [{"premise": "It rained.", "choice1": "I got wet.", "choice2": "I sang.", "question": "effect", "label": 0}]
+    )
+    assert copa.build(tmp_path, convention="babylm2024")[0]["options"][0] == " i got wet."
+    record = {"ctx_a": "He  sits.", "ctx_b": "he", "endings": ["a [title] b", "b"], "label": "1", "activity_label": "Rest"}
+    arrow(tmp_path / "a.arrow", [{**record, "source_id": "activitynet~v_1"}])
+    expected = {"context": "Rest: He sits. He", "options": ["a. b", "b"], "gold": "1"}
+    assert hellaswag.activitynet(tmp_path, convention="lm_eval") == [expected]
 
 
 def test_heldout_items_are_the_test_documents(tmp_path: Path):

@@ -51,6 +51,23 @@ def test_suite_completion_and_text_keep_ids_and_add_one_space(tmp_path: Path):
     assert own("text", jsonl(tmp_path / "t.jsonl", [{"text": "Once."}])).to_pylist()[0]["target"] == "Once."
 
 
+def test_suite_of_a_folder_takes_each_file_as_a_group_and_columns_by_their_names(tmp_path: Path):
+    """EWoK as its users have it: a file a domain, the right target is Target1 after Context1."""
+    (tmp_path / "ewok").mkdir()
+    for domain, n in (("social-relations", 2), ("agent-properties", 1)):
+        record = {"Context1": "It rains.", "Context2": "It is dry.", "Target1": "Take a coat.", "Target2": "Take a fan.", "Domain": domain}
+        jsonl(tmp_path / "ewok" / f"{domain}.jsonl", [record] * n)
+    columns = {"context": "Context1", "good": "Target1", "bad": "Target2"}
+    table = own("pairs", str(tmp_path / "ewok"), columns=columns, convention="babylm2024")
+    rows = [row for row in table.to_pylist() if row["gold"]]
+    assert [row["item"] for row in rows] == ["mine/agent-properties/0000", "mine/social-relations/0000", "mine/social-relations/0001"]
+    assert (rows[0]["context"], rows[0]["target"], scoring_of(table)["bos"]) == ("It rains.", " Take a coat.", "none")
+    with pytest.raises(InputError, match=r"agent-properties\.jsonl has no column 'Target3'; columns are Context1, Context2, Target1"):
+        own("pairs", str(tmp_path / "ewok"), columns={**columns, "bad": "Target3"})
+    with pytest.raises(InputError, match="no file ending in"):
+        own("pairs", str(tmp_path))
+
+
 BAD = {
     "item 'mine/0000' has no 'bad'; kind pairs needs good, bad; columns are good": ("pairs", [{"good": "x"}]),
     "item 'mine/0001' has 3 options, the items before it have 2": (
@@ -164,6 +181,16 @@ def test_ending_alone_adds_a_variant_without_context(tmp_path: Path):
 def test_convention_babylm2025_leaves_the_sentence_as_it_is(tmp_path: Path):
     table = own("pairs", jsonl(tmp_path / "p.jsonl", PAIRS), convention="babylm2025")
     assert table["target"][0].as_py() == "The cat sleeps." and scoring_of(table) == {"bos": "tokenizer"}
+
+
+@pytest.mark.parametrize(
+    ("convention", "expected"),
+    [("lmcore", [("so\n", "it."), ("so", " it.")]), ("lm_eval", [("so", "\n it."), ("so", "  it.")])],
+)
+def test_convention_lm_eval_adds_its_space_always_and_moves_whitespace_to_the_target(convention, expected, tmp_path: Path):
+    records = [{"context": "so\n", "options": ["it.", "x"], "gold": 0}, {"context": "so", "options": [" it.", "x"], "gold": 0}]
+    table = own("choices", jsonl(tmp_path / "c.jsonl", records), convention=convention)
+    assert [(row["context"], row["target"]) for row in table.to_pylist() if row["gold"]] == expected
 
 
 def test_convention_ours_and_lm_eval_differ_in_ties_alone_so_that_nothing_is_scored_anew(tmp_path: Path):

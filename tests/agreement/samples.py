@@ -1,0 +1,105 @@
+"""A few documents of every suite as its source has them, with what goes wrong easily: quotes, accents, double spaces, new lines, endings of
+different lengths that begin alike; and the name of the same task in lm-eval."""
+
+from typing import NamedTuple
+
+
+class Suite(NamedTuple):
+    """`definition`: lm-eval's file; `suffix`: of the source's files; `entry`: its entry of params' suites besides the convention."""
+
+    definition: str
+    suffix: str
+    documents: list[dict]
+    entry: dict = {}
+
+
+PAIRS = [
+    {"sentence_good": "Who should Derek hug after shocking Richard?", "sentence_bad": "Who should Derek hug Richard after shocking?"},
+    {"sentence_good": "The cats annoy Tim.", "sentence_bad": "The cats annoys Tim."},
+    {"sentence_good": "A naïve café  owner’s dog sleeps.", "sentence_bad": "A naïve café  owner’s dogs sleeps."},
+    {"sentence_good": "These casseroles disgust Kayla.", "sentence_bad": "These casseroles disgust Kayla."},
+]
+DIALOGUE = [
+    {
+        "sentence_good": "David: Should you quit?\nSarah: No, I shouldn't.",
+        "sentence_bad": "David: Should she quit?\nSarah: No, I shouldn't.",
+    },
+    {"sentence_good": "A: What did you sell?\n\nB: A chair.", "sentence_bad": "A: What did you sell?\n\nB: Yesterday."},
+]
+ENDINGS = [
+    {
+        "startphrase": "Students lower their eyes nervously. She",
+        "label": 2,
+        "ending0": "pats her shoulder, then saunters toward someone.",
+        "ending1": "turns with two students.",
+        "ending2": "turns slowly towards someone.",
+        "ending3": "wheels around as her dog thunders out.",
+    },
+    {"startphrase": "He", "label": 0, "ending0": "drinks a café crème.", "ending1": "é", "ending2": "eats.", "ending3": "eats"},
+]
+PASSAGES = [
+    {"text": 'He sat down.\n\n"I do not know," she said, and looked at the old man. "Ask Helen'},
+    {"text": "The captain walked to the sea and looked at the ships until he saw the  naïve captain"},
+    {"text": "nobody knew what the captain wanted , but the letter was from the captain"},
+]
+PAGES = [
+    {"page": " \n = Robert Boulter = \n \n Robert Boulter is an English film actor . He had a guest @-@ starring role ( in 2000 ) . \n"},
+    {"page": ' = Du Fu = \n \n = = Life = = \n \n He wrote 1 @,@ 400 poems ; some say " more " . The cats \'s café \n'},
+]
+COPA = [
+    {
+        "premise": "The man turned on the faucet.",
+        "choice1": "The toilet filled.",
+        "choice2": "Water flowed.",
+        "question": "effect",
+        "label": 1,
+    },
+    {"premise": "My body cast a shadow.", "choice1": "The sun was rising.", "choice2": "I sat.", "question": "cause", "label": 0},
+]
+PIQA = [
+    {"goal": "Open a jar?", "sol1": "Tap the lid, then turn it.  ", "sol2": "Turn the lid. then tap", "label": 0},
+    {"goal": "ice", "sol1": " can  be broken by a  board ", "sol2": " can  be broken by a  wash cloth ", "label": 0},
+]
+WINOGRANDE = [
+    {"sentence": "Sarah was a better surgeon than Maria so _ got the easier cases.", "option1": "Sarah", "option2": "Maria", "answer": "2"},
+    {"sentence": "The box fits the shelf as the _ is big.", "option1": "shelf", "option2": "box", "answer": "1"},
+]
+HELLASWAG = [
+    {
+        "activity_label": "Removing ice from car",
+        "ctx_a": "A man scrapes  the [header] window.",
+        "ctx_b": "then the man",
+        "endings": [", the man adds wax.", ", a person board a ski lift.", "puts on a christmas coat [title] coat.", "walks off ."],
+        "label": "3",
+        "source_id": "activitynet~v_-1IBHYS3L-Y",
+    },
+    {
+        "activity_label": "Sumo",
+        "ctx_a": "Two men wrestle.",
+        "ctx_b": "The Judge",
+        "endings": ["bows.", "falls.", "falls over.", "sits."],
+        "label": "0",
+        "source_id": "activitynet~v_2",
+    },
+]
+REVIEWS = [
+    {"sentence": "it 's a charming and often affecting journey . ", "label": 1},
+    {"sentence": "unflinchingly bleak and desperate ", "label": 0},
+    {"sentence": "a waste of naïve actors", "label": 0},
+    {"sentence": "warm and wise ", "label": 1},
+]
+
+SUITES = {
+    "blimp": Suite("blimp/_template_yaml", "jsonl", PAIRS),
+    "blimp_filtered": Suite("blimp/_template_yaml", "jsonl", PAIRS[::-1]),
+    "blimp_supplement": Suite("blimp/_template_yaml", "jsonl", DIALOGUE),
+    "swag": Suite("swag/swag.yaml", "parquet", ENDINGS),
+    "hellaswag_activitynet": Suite("hellaswag/hellaswag.yaml", "arrow", HELLASWAG),
+    "copa": Suite("super_glue/copa/default.yaml", "arrow", COPA),
+    "piqa": Suite("piqa/piqa.yaml", "arrow", PIQA),
+    "winogrande": Suite("winogrande/default.yaml", "arrow", WINOGRANDE),
+    "lambada_openai": Suite("lambada/lambada_openai.yaml", "jsonl", PASSAGES),
+    "lambada_standard": Suite("lambada/lambada_standard.yaml", "txt", PASSAGES[2:]),
+    "lambada_flat": Suite("lambada/lambada_openai.yaml", "requests.jsonl.gz", PASSAGES[1:]),
+    "wikitext2": Suite("wikitext/wikitext.yaml", "parquet", PAGES),
+}

@@ -1,0 +1,75 @@
+"""Every token's log-prob and rank against minicons, which is also what the 2025 pipeline of BabyLM computes."""
+
+import pytest
+import torch
+
+from lmcore.models.load import load_model
+from lmcore.scoring.engine import score_items
+from tests.agreement.ours import build, by_lmcore, write_source
+from tests.agreement.samples import DIALOGUE, ENDINGS, PAIRS, PASSAGES, SUITES
+
+TEXTS = [pair["sentence_good"] for pair in PAIRS + DIALOGUE] + [passage["text"] for passage in PASSAGES]
+MODELS = ["adds_nothing", "adds_bos", "prefix_space", "words", "added_token", "gpt2"]
+
+
+def rows_of(folder, texts: list[str], bos: str) -> list[list[dict]]:
+    from lmcore.tables import items_table
+
+    row = {"option": 0, "variant": "", "group": "g", "context": "", "gold": True}
+    items = items_table([{**row, "item": f"i/{n:04d}", "target": text} for n, text in enumerate(texts)], {"bos": bos})
+    rows = score_items(folder, items).to_pylist()
+    return [[row for row in rows if row["item"] == f"i/{n:04d}"] for n in range(len(texts))]
+
+
+def assert_same_tokens(model, ours: list[dict], theirs: list[tuple[str, float, int]]) -> None:
+    """`theirs` without what precedes the first scored token; ranks may differ by as many logits as are within 1e-4 of the token's."""
+    assert len(ours) == len(theirs)
+    ids = [ours[0]["current_id"], *(row["next_id"] for row in ours)]
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([ids])).logits[0].double()
+    for row, (_, logprob, rank), distribution in zip(ours, theirs, logits):
+        assert row["logprob"] == pytest.approx(logprob, abs=1e-4)
+        near = int(((distribution - distribution[row["next_id"]]).abs() < 1e-4).sum()) - 1
+        assert abs(row["rank"] - rank) <= near
+        assert row["rank"] == rank or near
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_minicons_gives_every_token_the_same_logprob_and_rank(name, model, peers):
+    folder = model(name)
+    adds_bos = name in ("adds_bos", "words")
+    scorer = peers.minicons(folder)
+    theirs = scorer.token_score(TEXTS, rank=True, bos_token=not adds_bos)  # else <s> would stand there twice
+    for ours, tokens in zip(rows_of(folder, TEXTS, "prefix"), theirs):
+        assert tokens[0][0] == "<s>"
+        assert_same_tokens(scorer.model, ours, tokens[1:])
+
+
+@pytest.mark.parametrize("name", ["adds_nothing", "no_bos", "adds_bos", "prefix_space", "words", "gpt2"])
+def test_minicons_default_is_the_convention_of_babylm2025(name, model, peers, tmp_path):
+    """The sentence as it stands, the tokenizer's own specials, and the first token scored only where a BOS precedes it."""
+    entry = {"convention": "babylm2025", "source": "blimp"}
+    items = build("blimp", entry, write_source(tmp_path / "blimp", SUITES["blimp"].documents, "jsonl").parent)
+    ours = by_lmcore(model(name), "blimp", entry, items)
+    scorer = peers.minicons(model(name))
+    for logprobs, pair in zip(ours.logprobs, SUITES["blimp"].documents):
+        sentences = [pair["sentence_good"], pair["sentence_bad"]]
+        assert logprobs == pytest.approx(scorer.sequence_score(sentences, reduction=lambda scores: scores.sum().item()), abs=1e-4)
+
+
+def test_minicons_conditional_score_is_that_of_an_ending_after_its_context(model, peers, tmp_path):
+    entry = {"source": "swag"}
+    items = build("swag", entry, write_source(tmp_path / "swag", ENDINGS, "parquet").parent)
+    ours = by_lmcore(model("adds_nothing"), "swag", entry, items)
+    scorer = peers.minicons(model("adds_nothing"))
+    for logprobs, document in zip(ours.logprobs, ENDINGS):
+        endings = [document[f"ending{number}"] for number in range(4)]
+        contexts = [document["startphrase"]] * 4
+        theirs = scorer.conditional_score(contexts, endings, reduction=lambda scores: scores.sum().item(), bos_token=True)
+        assert logprobs == pytest.approx(theirs, abs=1e-4)
+
+
+def test_minicons_must_be_told_to_switch_dropout_off_and_we_do_it(model, tmp_path):
+    assert not load_model(model("gpt2")).training
+    one, two = (rows_of(model("gpt2"), TEXTS[:2], "prefix") for _ in range(2))
+    assert one == two
