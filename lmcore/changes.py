@@ -1,0 +1,53 @@
+"""What changed between two revisions: their params.yaml and the stages of their dvc.lock go in, the differences by name come out."""
+
+from typing import Any
+
+
+def changed_params(a: Any, b: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """{a.b: (in a, in b)} of the values that differ in nested dicts; None where there is none, so that a new section is one entry."""
+    if not (isinstance(a, dict) and isinstance(b, dict)):
+        return {} if a == b else {prefix: (a, b)}
+    parts = [changed_params(a.get(key), b.get(key), f"{prefix}.{key}" if prefix else str(key)) for key in sorted({*a, *b}, key=str)]
+    return {name: values for part in parts for name, values in part.items()}
+
+
+def changed_stages(a: dict[str, dict], b: dict[str, dict]) -> dict[str, list[str]]:
+    """{stage: why} in the order of b's lock: `new`, `removed`, `command`, `code`, `libraries`, names of params, `inputs`, `outputs`.
+
+    The stage that makes code.json is left out: what it finds is told of the stages whose code it is.
+    """
+    reasons = {name: ["removed"] for name in a if name not in b}
+    for name, stage in b.items():
+        if name not in a:
+            reasons[name] = ["new"]
+        elif why := _reasons(name, a[name], stage):
+            reasons[name] = why
+    return {name: why for name, why in reasons.items() if "code.json" not in _hashes((b.get(name) or a[name]).get("outs"))}
+
+
+def outdated(stages: dict[str, dict], params: dict) -> list[str]:
+    """The names in params.yaml whose values are not those with which the stages of dvc.lock ran, sorted."""
+    found: set[str] = set()
+    for stage in stages.values():
+        for key, then in ((stage.get("params") or {}).get("params.yaml") or {}).items():
+            now: Any = params
+            for part in key.split("."):
+                now = now.get(part) if isinstance(now, dict) else None
+            found |= set(changed_params(then, now, key))
+    return sorted(found)
+
+
+def _reasons(name: str, a: dict, b: dict) -> list[str]:
+    why = ["command"] if a.get("cmd") != b.get("cmd") else []
+    params_a, params_b = a.get("params") or {}, b.get("params") or {}
+    for file in sorted({*params_a, *params_b}):
+        changed = changed_params(params_a.get(file) or {}, params_b.get(file) or {})
+        if file == "code.json":
+            changed = {"libraries" if key == "versions" else "code": value for key, value in changed.items()}
+        why += changed
+    why += ["inputs"] if _hashes(a.get("deps")) != _hashes(b.get("deps")) else []
+    return why + (["outputs"] if _hashes(a.get("outs")) != _hashes(b.get("outs")) else [])
+
+
+def _hashes(entries: list[dict] | None) -> dict[str, str | None]:
+    return {entry["path"]: entry.get("md5") for entry in entries or []}

@@ -1,0 +1,151 @@
+"""The results of a git revision, or of the workspace: a revision's name goes in, its params, its dvc.lock and its tables come out.
+
+The one module that knows DVC and where the pipeline puts things. Nothing is checked out: tables come from the DVC cache, else from the
+remote of the workspace, whatever that revision's own .dvc/config said.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from lmcore.errors import InputError
+
+SCORES, ITEMS, TOKENS = "data/scores", "data/items", "data/tokens"
+REPEATED = ["item", "group", "metric", "variant"]  # read as dictionaries: a value once, not once a row
+
+
+class Numbers(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML as DVC reads and writes it, where 1e-06 is a number (YAML 1.2); to PyYAML alone it is a text."""
+
+
+Numbers.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+
+
+def repository() -> Path:
+    """The folder of the repository one stands in. Raises InputError outside of one."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / ".dvc").is_dir() and (folder / "dvc.yaml").is_file():
+            return folder
+    raise InputError(f"{Path.cwd()}: neither here nor above is a repository with .dvc and dvc.yaml; run this inside one")
+
+
+class Revision:
+    """A revision's files by their paths in the repository; `rev` is a branch, tag, commit or experiment, None the workspace.
+
+    Raises InputError for an unknown revision.
+    """
+
+    def __init__(self, root: Path, rev: str | None):
+        self.root, self.rev, self._files = root, rev, None
+        self.name = "workspace"
+        if rev is not None:
+            from dvc.api import DVCFileSystem
+            from dvc.config import Config
+            from dvc.exceptions import DvcException
+
+            config = Config(str(root / ".dvc"))
+            try:
+                self._files = DVCFileSystem(str(root), rev=rev, config={"core": config["core"], "remote": config["remote"]})
+                self.name = f"{rev} ({self._files.repo.get_rev()[:7]})"
+            except DvcException as error:
+                raise InputError(f"{rev}: {error}; in a shallow clone (CI) fetch the whole history, `git fetch --unshallow`") from error
+
+    def text(self, path: str) -> str | None:
+        """A file that git tracks, None where this revision has none."""
+        try:
+            return (self.root / path).read_text("utf-8") if self._files is None else self._files.read_text(path, encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """params.yaml."""
+        return self._yaml("params.yaml")
+
+    @cached_property
+    def stages(self) -> dict[str, dict]:
+        """The stages of dvc.lock: what they ran on and what came out."""
+        return self._yaml("dvc.lock").get("stages", {})
+
+    def _yaml(self, path: str) -> dict:
+        return yaml.load(self.text(path) or "", Numbers) or {}
+
+    def md5(self, path: str) -> str:
+        """The hash of a file that git or DVC tracks. Raises InputError, as `table`."""
+        if self._files is None:
+            if not (self.root / path).is_file():
+                raise self._missing(path)
+            with (self.root / path).open("rb") as file:
+                return hashlib.file_digest(file, "md5").hexdigest()
+        with self._reading(path):
+            info = self._files.info(path)
+            return info["md5"] if "md5" in info else hashlib.md5(self.read(path)).hexdigest()
+
+    def files(self, path: str) -> list[str]:
+        """The files in a folder, or the file itself, sorted. Raises InputError, as `table`."""
+        if self._files is None:
+            there = self.root / path
+            found = [file for file in sorted(there.rglob("*")) if file.is_file()] if there.is_dir() else [there] * there.is_file()
+            names = [file.relative_to(self.root).as_posix() for file in found]
+        else:
+            with self._reading(path):
+                names = sorted(self._files.find(path))
+        if not names:
+            raise self._missing(path)
+        return names
+
+    def read(self, path: str) -> bytes:
+        """The content of a file that git or DVC tracks. Raises InputError, as `table`."""
+        if self._files is None:
+            return (self.root / path).read_bytes()
+        with self._reading(path):
+            return self._files.read_bytes(path)
+
+    def table(self, path: str, columns: list[str]) -> pa.Table:
+        """Columns of a Parquet file, repeated texts as dictionaries.
+
+        Raises InputError where it is in neither workspace, cache nor remote, saying what brings it back.
+        """
+        options: dict[str, Any] = {"columns": columns, "read_dictionary": REPEATED}
+        try:
+            if self._files is None:
+                return pq.read_table(self.root / path, partitioning=None, memory_map=True, **options)
+            with self._reading(path), self._files.open(path) as file:
+                if (
+                    isinstance(name := getattr(file, "name", None), str) and Path(name).is_file()
+                ):  # in the cache or in a remote on this machine
+                    return pq.read_table(name, partitioning=None, memory_map=True, **options)
+                return pq.read_table(file, **options)
+        except FileNotFoundError:
+            raise self._missing(path) from None
+        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+            raise InputError(f"{self.name}: {path}: not a readable Parquet table: {error}") from error
+
+    @contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        from dvc.exceptions import DvcException
+        from dvc_data.index import DataIndexDirError
+
+        try:
+            yield
+        except (FileNotFoundError, DataIndexDirError, DvcException) as error:
+            raise self._missing(path) from error
+
+    def _missing(self, path: str) -> InputError:
+        if self._files is None:
+            return InputError(f"{self.name}: {path} is missing; `dvc repro` makes it")
+        known = [out["path"] for stage in self.stages.values() for out in stage.get("outs", [])]
+        if not any(path == out or path.startswith(f"{out}/") for out in known):
+            return InputError(f"{self.name}: its dvc.lock has no {path}; run `dvc repro` there and commit dvc.lock")
+        return InputError(
+            f"{self.name}: {path} is in neither the DVC cache nor a remote; `dvc push` where it was made, "
+            f"or make it here: `git checkout {self.rev} && dvc repro && git checkout - && dvc checkout`"
+        )

@@ -1,0 +1,23 @@
+"""Stage: compare models on the same items: differences, whether they are real, and in which groups."""
+
+from pathlib import Path
+
+from lmcore.model_pairs import compare_models
+from stages.stage import call, params, run
+
+
+def main() -> None:
+    values = params()
+    call(
+        compare_models,
+        "compare_models",
+        models=list(values["models"]),
+        suites=values["suites"],
+        scores=Path("data/scores"),
+        summary=Path("metrics/comparisons.json"),
+        out=Path("data/comparisons"),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,153 @@
+"""A miniature of the repository, with a git origin and a DVC remote: the real fingerprint_code, and a stage that makes up scores."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.lmcore.test_model_pairs import SECTION
+
+ROOT = Path(__file__).parents[1]
+PIPELINE = {
+    "fingerprint_code": {
+        "cmd": "python -m stages.fingerprint_code",
+        "deps": ["constraints.txt", "stages"],
+        "outs": [{"code.json": {"cache": False}}],
+    },
+    "fold_scores": {
+        "cmd": "python -m stages.fold_scores",
+        "params": ["models", "suites", "levels", {"code.json": ["fold_scores"]}],
+        "outs": ["data/scores"],
+        "metrics": [{"metrics/models": {"cache": False}}],
+    },
+}
+PARAMS = {
+    "models": ["good", "untrained"],
+    "suites": {"pairs": {"kind": "pairs"}, "heldout": {"kind": "text"}},
+    "levels": {"good": {"accuracy": 0.7, "bits": 2.0}, "untrained": {"accuracy": 0.5, "bits": 3.0}},
+    "compare_models": SECTION,
+}
+FOLD_SCORES = '''"""Stage: scores of made-up models, from their levels in params.yaml."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+
+def main() -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    rng = np.random.default_rng(0)
+    noise, bits = rng.random(300), rng.normal(0, 0.3, 40)
+    for model, level in params["levels"].items():
+        values = {"pairs": (noise < level["accuracy"]).astype(float), "heldout": bits + level["bits"]}
+        for suite, metric in (("pairs", "accuracy"), ("heldout", "surprisal_per_byte")):
+            n = len(values[suite])
+            columns = {
+                "item": [f"{suite}/{i:04d}" for i in range(n)],
+                "draw": pa.array([0] * n, pa.int16()),
+                "variant": [""] * n,
+                "group": ["all"] * n,
+                "metric": [metric] * n,
+                "value": values[suite] + float(os.environ.get("HIDDEN_NOISE", 0)),
+                "weight": [1.0] * n,
+                "content_hash": pa.array(range(n), pa.uint64()),
+            }
+            path = Path("data/scores") / model / f"{suite}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table(columns), path)
+        means = {suite: {"value": round(float(part.mean()), 6)} for suite, part in values.items()}
+        Path("metrics/models").mkdir(parents=True, exist_ok=True)
+        Path(f"metrics/models/{model}.json").write_text(json.dumps(means))
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def run(folder: Path, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
+    """Run a command there, with this Python's commands first and a git user of its own."""
+    user = {f"GIT_{role}_{what}": "t@t" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    settings = {**os.environ, **user, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **environment}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=settings, timeout=300)
+    assert not check or done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done
+
+
+def set_levels(folder: Path, **levels: float) -> None:
+    """Change the levels of the model `good` in params.yaml."""
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["levels"]["good"] |= levels
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def commit(folder: Path, message: str) -> None:
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "--quiet", "-m", message)
+
+
+def make(root: Path) -> Path:
+    """root/first with three branches: results of main are in the remote, `better` has none yet, those of `worse` are in its cache alone."""
+    first = root / "first"
+    for name in ("__init__", "stage", "fingerprint_code"):
+        (first / "stages").mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / "stages" / f"{name}.py", first / "stages")
+    (first / "stages" / "fold_scores.py").write_text(FOLD_SCORES)
+    for name in ("Makefile", "constraints.txt", ".dvcignore"):
+        shutil.copy2(ROOT / name, first)
+    (first / "tests").mkdir()
+    (first / "tests" / "test_nothing.py").write_text("def test_nothing():\n    assert True\n")
+    settings = [
+        "[tool.ruff]",
+        "line-length = 140",
+        'lint.select = ["E4", "E7", "F"]',
+        "[tool.mypy]",
+        'files = ["stages/__init__.py"]',
+        "[tool.pytest.ini_options]",
+    ]
+    (first / "pyproject.toml").write_text("\n".join(settings))
+    (first / ".gitignore").write_text("__pycache__/\n*_cache/\n/.venv\n/data/scores\n/comment.md\n")
+    (first / "dvc.yaml").write_text(yaml.safe_dump({"stages": PIPELINE}, sort_keys=False))
+    (first / "params.yaml").write_text(yaml.safe_dump(PARAMS, sort_keys=False))
+    run(root, "git", "init", "--quiet", "--bare", "--initial-branch=main", "origin")
+    run(first, "git", "init", "--quiet", "--initial-branch=main")
+    run(first, "git", "remote", "add", "origin", str(root / "origin"))
+    run(first, "dvc", "init", "--quiet")
+    run(first, "dvc", "config", "core.analytics", "false")
+    run(first, "dvc", "remote", "add", "--quiet", "--default", "store", str(root / "store"))
+    run(first, "dvc", "repro", "--quiet")
+    commit(first, "main")
+    run(first, "git", "tag", "v1")
+    run(first, "dvc", "push", "--quiet", "--run-cache")
+    run(first, "git", "checkout", "--quiet", "-b", "better")
+    set_levels(first, accuracy=0.8, bits=1.9)
+    commit(first, "better")
+    run(first, "git", "checkout", "--quiet", "-b", "worse", "main")
+    set_levels(first, accuracy=0.55)
+    run(first, "dvc", "repro", "--quiet")
+    commit(first, "worse")
+    run(first, "git", "push", "--quiet", "origin", "main", "better", "worse", "v1")
+    return first
+
+
+def clone(first: Path, name: str, branch: str) -> Path:
+    """A clone of the origin, without a cache, and with this Python as its .venv, already set up."""
+    target = first.parent / name
+    run(first.parent, "git", "clone", "--quiet", "--branch", branch, str(first.parent / "origin"), name)
+    environment = Path(sys.executable).parent.parent
+    (target / ".venv").mkdir()
+    for part in environment.iterdir():
+        if part.name not in ("installed", "pyvenv.cfg"):
+            (target / ".venv" / part.name).symlink_to(part)
+    if (environment / "pyvenv.cfg").exists():
+        shutil.copy2(environment / "pyvenv.cfg", target / ".venv")
+    (target / ".venv" / "installed").touch()
+    return target

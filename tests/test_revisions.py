@@ -1,0 +1,292 @@
+"""`lmcore diff` and `lmcore verify` between real revisions, and every command of the CI files, in a miniature of the repository."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from lmcore.cli import app
+from lmcore.tables import SCORES
+from tests import miniature
+from tests.miniature import run
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> Path:
+    return miniature.make(tmp_path_factory.mktemp("miniature"))
+
+
+@pytest.fixture(scope="module")
+def ci(first) -> Path:
+    """A clone of the branch `better`, in which the steps of the CI run one after the other."""
+    return miniature.clone(first, "ci", "better")
+
+
+@pytest.fixture
+def lmcore(monkeypatch):
+    """A function that runs the command in a folder, in this process."""
+
+    def call(folder: Path, *arguments: str):
+        monkeypatch.chdir(folder)
+        return CliRunner().invoke(app, arguments)
+
+    return call
+
+
+def test_diff_of_two_revisions_says_what_got_worse_and_fails_on_it(lmcore, first):
+    done = lmcore(first, "diff", "main", "worse", "--fail-on", "worse")
+    assert done.exit_code == 1 and done.stderr == ""
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("good")]
+    assert row.split()[:3] == ["good", "pairs", "accuracy"] and row.endswith("worse")
+    assert "param  levels.good.accuracy: 0.7 → 0.55" in done.stdout and "stage  fold_scores: levels.good.accuracy" in done.stdout
+    assert "unchanged (no item differs): untrained on pairs, heldout; good on heldout" in done.stdout
+    assert re.search(r"^A  main \([0-9a-f]{7}\)$", done.stdout, re.M)
+
+
+def test_diff_the_other_way_is_better_and_passes(lmcore, first):
+    done = lmcore(first, "diff", "worse", "v1", "--fail-on", "worse", "--json")
+    (row,) = json.loads(done.stdout)["rows"]
+    assert done.exit_code == 0 and (row["verdict"], row["claim"]) == ("better", "these two models differ; seed noise unknown")
+
+
+def test_diff_of_head_with_an_unchanged_workspace_has_no_verdict(lmcore, first):
+    done = lmcore(first, "diff")
+    assert done.exit_code == 0 and "no param and no stage changed" in done.stdout and "unchanged (no item differs): good" in done.stdout
+    assert not re.search("better|worse|no evidence", done.stdout)
+
+
+def test_diff_of_a_workspace_older_than_its_params_says_so(lmcore, first):
+    before = (first / "params.yaml").read_text()
+    miniature.set_levels(first, bits=2.5)
+    done = lmcore(first, "diff", "--suite", "heldout")
+    (first / "params.yaml").write_text(before)
+    assert "B is older than its params.yaml (levels.good.bits); `dvc repro` brings it up to date" in done.stdout
+
+
+def test_diff_reads_an_experiment(lmcore, first):
+    before = (first / "params.yaml").read_text()
+    miniature.set_levels(first, bits=2.2)
+    run(first, "dvc", "repro", "--quiet")
+    run(first, "dvc", "exp", "save", "--quiet", "--name", "bits22")
+    (first / "params.yaml").write_text(before)
+    run(first, "git", "checkout", "--quiet", "dvc.lock", "metrics")
+    run(first, "dvc", "checkout", "--quiet")
+    done = lmcore(first, "diff", "bits22")
+    assert done.exit_code == 0 and re.search(r"^good +heldout +bits_per_byte +2\.\d+ +\d\.\d+ +-0\.2000 .* better$", done.stdout, re.M)
+
+
+def test_diff_reads_the_remote_where_the_cache_has_nothing(lmcore, first):
+    target = miniature.clone(first, "bare", "main")
+    done = lmcore(target, "diff", "main", "v1")
+    assert done.exit_code == 0 and "unchanged" in done.stdout and not (target / ".dvc" / "cache").exists()
+
+
+def test_diff_of_what_is_in_no_cache_and_no_remote_names_the_commands(lmcore, first):
+    target = miniature.clone(first, "poor", "worse")
+    done = lmcore(target, "diff", "origin/main", "origin/worse")
+    assert done.exit_code == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert (
+        "is in neither the DVC cache nor a remote; `dvc push` where it was made, or make it here: `git checkout origin/worse" in done.stderr
+    )
+    done = lmcore(target, "diff", "origin/main")
+    assert done.stderr == "error: workspace: data/scores/good/pairs.parquet is missing; `dvc repro` makes it\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("gone",), "error: gone: unknown Git revision 'gone'; in a shallow clone (CI) fetch the whole history"),
+        (("main", "--fail-on", "better"), "error: --fail-on: there is no verdict 'better' to fail on; expected worse"),
+        (("main", "worse", "--suite", "gone"), "error: there is no suite 'gone' in either revision"),
+    ],
+)
+def test_diff_bad_arguments_end_in_one_line(lmcore, first, arguments, message):
+    done = lmcore(first, "diff", *arguments)
+    assert done.exit_code == 1 and done.stderr.startswith(message) and done.stderr.count("\n") == 1
+
+
+def test_diff_outside_of_a_repository_says_so(lmcore, tmp_path):
+    assert "neither here nor above is a repository with .dvc and dvc.yaml" in lmcore(tmp_path, "diff").stderr
+
+
+def test_diff_of_five_models_on_five_suites_of_67000_items_takes_less_than_five_seconds(tmp_path):
+    n, metrics = 67_000, ["accuracy", "entropy", "length_baseline", "logprob", "probability", "surprisal_per_byte", "tie"]
+    names = {"models": [f"m{i}" for i in range(5)], "suites": {f"s{i}": {"kind": "pairs"} for i in range(5)}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(names | {"compare_models": miniature.SECTION}))
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    run(tmp_path, "git", "init", "--quiet", "--initial-branch=main")
+    run(tmp_path, "dvc", "init", "--quiet")
+    item = np.arange(n).repeat(len(metrics))
+    ids, groups = pa.array([f"blimp/{i // 1000:02d}/{i % 1000:04d}" for i in range(n)]), pa.array([f"paradigm_{i:02d}" for i in range(67)])
+    fixed = {"item": ids.take(item), "draw": pa.array(np.zeros(len(item)), pa.int16()), "variant": pa.array([""]).take(item * 0)}
+    fixed |= {"group": groups.take(item // 1000), "metric": pa.array(metrics).take(np.tile(np.arange(len(metrics)), n))}
+    for seed in (0, 1):
+        values = (np.random.default_rng(seed).random((n, len(metrics))) < 0.7).astype(float)
+        rest = {"value": values.ravel(), "weight": np.ones(len(item)), "content_hash": item.astype(np.uint64)}
+        pq.write_table(pa.table({name: (fixed | rest)[name] for name in SCORES.names}), tmp_path / "scores.parquet")
+        for model in names["models"]:
+            for suite in names["suites"]:
+                (tmp_path / "data" / "scores" / model).mkdir(parents=True, exist_ok=True)
+                shutil.copy(tmp_path / "scores.parquet", tmp_path / "data" / "scores" / model / f"{suite}.parquet")
+        run(tmp_path, "dvc", "add", "--quiet", "data/scores")
+        miniature.commit(tmp_path, "scores")
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = run(tmp_path, "lmcore", "diff", "HEAD~1", "HEAD", OMP_NUM_THREADS="1")
+    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
+    assert len(re.findall("^m[0-4] +s[0-4] +accuracy", done.stdout, re.M)) == 25
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert min(wall, processor) < 5, "of all cores, which is what the clock of a busy machine leaves of it"
+
+
+def test_verify_rebuilds_in_a_clean_clone_and_finds_the_same_bytes(lmcore, first):
+    done = lmcore(first, "verify")
+    assert done.exit_code == 0, done.stderr
+    assert (
+        "note:" not in done.stderr
+        and "identical  fold_scores       data/scores" in done.stdout
+        and done.stdout.endswith("3 of 3 outputs are byte-identical to dvc.lock\n")
+    )
+
+
+def test_verify_says_which_table_differs_by_how_much(lmcore, first, tmp_path, monkeypatch):
+    monkeypatch.setenv("HIDDEN_NOISE", "1e-6")
+    done = lmcore(first, "verify", "fold_scores", "--keep", str(tmp_path / "kept"))
+    assert done.exit_code == 1 and (tmp_path / "kept" / "dvc.lock").exists()
+    assert "data/scores/good/heldout.parquet: of 40 rows value differs in 40 rows by up to 1e-06" in done.stdout
+    assert done.stdout.endswith("1 of 2 outputs are byte-identical to dvc.lock\n")
+
+
+def test_verify_unknown_stage_is_named(lmcore, first):
+    assert "error: dvc.lock has no stage 'gone'; it has fingerprint_code, fold_scores" in lmcore(first, "verify", "gone").stderr
+
+
+def steps(job: str) -> list[dict]:
+    """The commands of a job of the GitHub workflow, with their names."""
+    return [step for step in yaml.safe_load((ROOT / ".github/workflows/ci.yaml").read_text())["jobs"][job]["steps"] if "run" in step]
+
+
+def shell(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess:
+    """As GitHub runs a step, with what `make setup` made on the path."""
+    folders = {"GITHUB_PATH": str(folder / ".git" / "path"), "GITHUB_STEP_SUMMARY": str(folder / ".git" / "summary")}
+    script = f'PATH="$PWD/.venv/bin:$PATH"\n{command}'
+    return run(folder, "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script, **folders, BASE="origin/main", **environment)
+
+
+def test_github_tests_job_runs(ci):
+    for step in steps("tests"):
+        shell(ci, step["run"])
+    assert (ci / ".git" / "path").read_text() == f"{ci}/.venv/bin\n"
+
+
+GH = '''#!/usr/bin/env python
+"""Stands for GitHub's command: comments live in $COMMENTS, a JSON file."""
+import json, os, pathlib, sys
+file = pathlib.Path(os.environ["COMMENTS"])
+comments = json.loads(file.read_text()) if file.exists() else [{"id": 1, "body": "a person's"}]
+arguments = sys.argv[1:]
+assert arguments[0] == "api" and os.environ["GH_TOKEN"]
+if "--jq" in arguments:
+    assert "repos/o/r/issues/7/comments" in arguments
+    print(*[comment["id"] for comment in comments if comment["body"].startswith("<!-- lmcore -->")], sep="\\n")
+else:
+    field = arguments[arguments.index("--field") + 1]
+    assert field.startswith("body=@")
+    body = pathlib.Path(field.removeprefix("body=@")).read_text()
+    if "PATCH" in arguments:
+        number = int(next(a for a in arguments if a.startswith("repos/")).rsplit("/", 1)[1])
+        next(comment for comment in comments if comment["id"] == number)["body"] = body
+    else:
+        assert "POST" in arguments and "repos/o/r/issues/7/comments" in arguments
+        comments.append({"id": len(comments) + 1, "body": body})
+file.write_text(json.dumps(comments))
+'''
+
+
+def test_github_results_job_rebuilds_and_comments_once(ci, tmp_path, monkeypatch):
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    settings = {"GITHUB_REPOSITORY": "o/r", "PR": "7", "GH_TOKEN": "t", "COMMENTS": str(tmp_path / "comments.json")}
+    for step in steps("results"):
+        shell(ci, step["run"], **settings)
+        if "gh api" in step["run"]:
+            shell(ci, step["run"], **settings)
+    _, comment = json.loads((tmp_path / "comments.json").read_text())
+    assert comment["body"] == (ci / "comment.md").read_text() == (ci / ".git" / "summary").read_text()
+    assert "2 better, 2 unchanged" in comment["body"] and "| good | pairs | accuracy |" in comment["body"]
+    assert "levels.good.accuracy" in comment["body"] and "| metrics/models/good.json | pairs.value" in comment["body"]
+    assert "dvc.lock and metrics are not those that this code gives here" in comment["body"]
+    assert "**better**" in comment["body"]
+
+
+class Notes(BaseHTTPRequestHandler):
+    """Stands for GitLab's notes of merge request 7 of project 3."""
+
+    notes: list[dict] = []
+
+    def do_GET(self):
+        assert self.path == "/projects/3/merge_requests/7/notes?per_page=100" and self.headers["PRIVATE-TOKEN"] == "t"
+        self.answer(self.notes)
+
+    def do_POST(self):
+        assert self.path == "/projects/3/merge_requests/7/notes"
+        self.notes.append({"id": len(self.notes) + 1, "body": self.body()})
+        self.answer({})
+
+    def do_PUT(self):
+        self.notes[int(self.path.rsplit("/", 1)[1]) - 1]["body"] = self.body()
+        self.answer({})
+
+    def body(self) -> str:
+        return parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())["body"][0]
+
+    def answer(self, value) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(value).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_gitlab_jobs_run_what_github_does_not_and_note_once(ci):
+    pipeline = yaml.safe_load((ROOT / "docs/gitlab-ci.yaml").read_text())
+    tried = "\n".join(step["run"] for job in ("tests", "results") for step in steps(job))
+    script = [*pipeline["default"]["before_script"], *pipeline["tests"]["script"], *pipeline["results"]["script"]]
+    others = [command for command in script if command not in tried]
+    assert len(others) == 5 and others[-1].count("curl") == 2
+    server = HTTPServer(("127.0.0.1", 0), Notes)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    settings = {"GITLAB_TOKEN": "t", "CI_PROJECT_ID": "3", "CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}
+    settings |= {"CI_API_V4_URL": f"http://127.0.0.1:{server.server_port}", "no_proxy": "*"}
+    (ci / "comment.md").write_text("<!-- lmcore -->\nfirst & only\n")
+    try:
+        shell(ci, "\n".join([*others, "echo 'again = 2' >> comment.md", others[-1]]), **settings)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert [note["body"] for note in Notes.notes] == ["<!-- lmcore -->\nfirst & only\nagain = 2\n"]
+
+
+def test_gitlab_and_github_write_the_same_comment():
+    pipeline = yaml.safe_load((ROOT / "docs/gitlab-ci.yaml").read_text())
+    (theirs,) = [command for command in pipeline["results"]["script"] if "<!-- lmcore -->'\n" in command]
+    (ours,) = [step["run"] for step in steps("results") if "> comment.md" in step["run"]]
+    assert ours.startswith(theirs)
