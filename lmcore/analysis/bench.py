@@ -1,0 +1,111 @@
+"""How fast the analysis is: token tables of random numbers are written and analysed, and seconds and peak memory come out."""
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lmcore.scoring.writer import write_tokens
+from lmcore.tables import ITEMS, TOKENS, items_table, write
+from lmcore.tokenizer import load_fast
+
+SHARD_TOKENS = 200_000
+TEXT_TOKENS = 1000
+SETTINGS: dict[str, Any] = {
+    "rows": "gold",
+    "minimum_count": 5,
+    "n_extremes": 15,
+    "n_bins": 10,
+    "n_frequent": 10,
+    "calibration_bins": 15,
+    "corrected": False,
+    "plot_suite": "bench",
+    "passage_chars": 700,
+    "progression": [],
+    "confidence": 0.95,
+    "digits": 6,
+}
+
+
+def bench_analysis(n_rows: int, n_models: int, tokenizer: Path, folder: Path) -> dict[str, float]:
+    """Seconds and peak GB of stage analyse_tokens, in a process of its own, on `n_models` tables of `n_rows` rows each below `folder`."""
+    write_tables(n_rows, n_models, tokenizer, folder)
+    started = time.perf_counter()
+    run = subprocess.run(
+        [sys.executable, "-m", "lmcore.analysis.bench", str(folder), str(n_models)], check=True, capture_output=True, text=True
+    )
+    return {"seconds": time.perf_counter() - started, "peak_gb": float(run.stdout), "rows": float(n_rows * n_models)}
+
+
+def write_tables(n_rows: int, n_models: int, tokenizer_path: Path, folder: Path) -> None:
+    """Items of TEXT_TOKENS words and the tokens of every model on them, in shards of SHARD_TOKENS."""
+    tokenizer = load_fast(tokenizer_path)
+    vocab_size = tokenizer.get_vocab_size()
+    n_texts = max(1, n_rows // TEXT_TOKENS)
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 9, TEXT_TOKENS)  # of the words of every text alike
+    text = " ".join("x" * length for length in lengths)
+    ends = np.cumsum(lengths + 1) - 1
+    starts = np.concatenate([[0], ends[:-1]])
+    row = {"option": 0, "variant": "", "group": "g", "context": "", "target": text, "gold": True}
+    items = items_table([{**row, "item": f"bench/{number:07d}"} for number in range(n_texts)], {"bos": "prefix"})
+    write(items, ITEMS, folder / "items" / "bench.parquet")
+    for number in range(n_models):
+        model = folder / "models" / f"m{number}"
+        model.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(str(model / "tokenizer.json"))
+        (folder / "tokens" / f"m{number}" / "bench").mkdir(parents=True, exist_ok=True)
+        per_shard = max(1, SHARD_TOKENS // TEXT_TOKENS)
+        for shard, first in enumerate(range(0, n_texts, per_shard)):
+            names = items["item"].slice(first, min(per_shard, n_texts - first))
+            # the same tokens for every model, other statistics
+            table = _tokens(names, starts, ends, vocab_size, np.random.default_rng(shard), np.random.default_rng([shard, number]))
+            write_tokens(table, folder / "tokens" / f"m{number}" / "bench" / f"part-{shard:05d}.parquet", "bench")
+
+
+def _tokens(names: pa.ChunkedArray, starts: np.ndarray, ends: np.ndarray, vocab_size: int, ids, numbers) -> pa.Table:
+    n_texts, n = len(names), len(names) * TEXT_TOKENS
+    next_id = np.minimum(ids.zipf(1.2, n), vocab_size) - 1
+    logprob = -numbers.exponential(3, n).astype(np.float32)
+    top = np.maximum(logprob, -numbers.exponential(1, n).astype(np.float32))
+    columns = {
+        "item": pa.DictionaryArray.from_arrays(np.repeat(np.arange(n_texts, dtype=np.int32), TEXT_TOKENS), names.combine_chunks()),
+        "draw": np.zeros(n, np.int16),
+        "option": np.zeros(n, np.int16),
+        "variant": pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), pa.array([""])),
+        "position": np.tile(np.arange(TEXT_TOKENS, dtype=np.int32), n_texts),
+        "current_id": np.roll(next_id, 1).astype(np.int32),
+        "next_id": next_id.astype(np.int32),
+        "start": np.tile(starts.astype(np.int32), n_texts),
+        "end": np.tile(ends.astype(np.int32), n_texts),
+        "is_target": np.ones(n, bool),
+        "logprob": logprob,
+        "entropy": numbers.gamma(4, 1, n).astype(np.float32),
+        "rank": np.minimum(numbers.zipf(1.5, n), vocab_size).astype(np.int32),
+        "top_id": np.where(top == logprob, next_id, 0).astype(np.int32),
+        "top_logprob": top,
+    }
+    return pa.table([pa.array(columns[field.name]) for field in TOKENS], TOKENS)
+
+
+def _run(folder: Path, n_models: int) -> None:
+    from lmcore.analysis.analyse import analyse_tokens
+
+    paths: dict[str, Any] = {
+        "items": folder / "items",
+        "tokens": folder / "tokens",
+        "model_folder": folder / "models",
+        "out": folder / "analysis",
+    }
+    paths |= {"summaries": folder / "summaries", "comparison": folder / "comparison.json", "plots": folder / "plots"}
+    analyse_tokens([f"m{number}" for number in range(n_models)], ["bench"], **paths, **SETTINGS)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+if __name__ == "__main__":
+    _run(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,22 @@
+"""Stage: let one model continue the prompts, and write what it says of every token it takes."""
+
+from pathlib import Path
+
+from lmcore.continuations import generate_tokens
+from stages.stage import call, run, section
+
+
+def main(model: str) -> None:
+    call(
+        generate_tokens,
+        "generate_tokens",
+        without=("models",),
+        model=Path("data/models") / model,
+        out=Path("data/generated") / model,
+        metrics=Path("metrics/generated") / f"{model}.json",
+        digits=section("aggregate.digits"),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

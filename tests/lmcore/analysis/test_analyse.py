@@ -1,0 +1,113 @@
+"""The whole analysis on a small suite: its files, that they repeat, and that its numbers are the metrics' own."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from lmcore.analysis.analyse import PLOTS, analyse_tokens
+from lmcore.analysis.passage import PASSAGE
+from lmcore.errors import InputError
+from lmcore.files import sha256
+from lmcore.folds import fold
+from lmcore.tables import ITEMS, TOKENS, read, write
+from tests.lmcore.analysis.random_tokens import save
+from tests.lmcore.scoring.conftest import save_tokenizer
+from tests.lmcore.token_tables import items_of, tokens_of
+
+WORDS = "the old man saw the sea and the ship saw the man"
+TEXTS = items_of({f"t/{number}": [("", WORDS[number:])] for number in (0, 4, 8)})
+SETTINGS = {
+    "rows": "gold",
+    "minimum_count": 2,
+    "n_extremes": 2,
+    "n_bins": 3,
+    "n_frequent": 2,
+    "calibration_bins": 5,
+    "corrected": False,
+    "plot_suite": "texts",
+    "passage_chars": 20,
+    "progression": ["b", "a"],
+    "confidence": 0.95,
+    "digits": 6,
+}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Two models' tokens of two suites, as the stages leave them."""
+    for suite in ("texts", "more"):
+        write(TEXTS, ITEMS, tmp_path / "items" / f"{suite}.parquet")
+        for model, factor in (("a", 1), ("b", 2)):
+            tokens = tokens_of(TEXTS, lambda draw, before, word, factor=factor: -factor * len(word) / 4 - len(before) / 20)
+            save(tokens, tmp_path / "tokens" / model / suite, 2)
+            save_tokenizer(tmp_path / "models" / model)
+    return tmp_path
+
+
+def run(folders: Path, name: str, **changes) -> Path:
+    paths = {"items": folders / "items", "tokens": folders / "tokens", "model_folder": folders / "models"}
+    paths |= {"out": folders / name / "analysis", "summaries": folders / name / "summaries", "plots": folders / name / "plots"}
+    analyse_tokens(["a", "b"], ["texts", "more"], **paths, comparison=folders / name / "comparison.json", **{**SETTINGS, **changes})
+    return folders / name
+
+
+def test_analysis_writes_every_file_and_the_same_bytes_again(folders: Path) -> None:
+    one = run(folders, "one")
+    files = {path.relative_to(one).as_posix() for path in one.rglob("*") if path.is_file()}
+    tables = {f"analysis/{table}/{model}.parquet" for table in ("by_token", "entropy_bins", "bin_tokens", "calibration") for model in "ab"}
+    plots = {f"plots/{plot}/{model}.csv" for plot in PLOTS for model in "ab"} | {f"plots/progression/{s}.csv" for s in ("texts", "more")}
+    assert files == tables | plots | {
+        "analysis/passage.parquet",
+        "analysis/scatter.parquet",
+        "comparison.json",
+        "summaries/a.json",
+        "summaries/b.json",
+    }
+    assert sha256(one) == sha256(run(folders, "two"))
+
+
+def test_analysis_agrees_with_the_fold_of_the_same_tokens(folders: Path) -> None:
+    found = json.loads((run(folders, "one") / "summaries/a.json").read_text())["texts"]
+    tokens = read(folders / "tokens/a/texts", TOKENS)
+    scores = fold(TEXTS, tokens, kind="text", ties="half", top_k=10, vocab_size=300, window=512, source="t").to_pylist()
+    for metric in ("logprob", "surprisal_per_byte", "surprisal_per_word"):
+        rows = [row for row in scores if row["metric"] == metric]
+        mean = sum(row["value"] * row["weight"] for row in rows) / sum(row["weight"] for row in rows)
+        if metric == "logprob":
+            assert found["logprob_mean"] == pytest.approx(mean, rel=1e-5) and found["perplexity"] == pytest.approx(
+                math.exp(-mean), rel=1e-5
+            )
+            continue
+        compared = json.loads((folders / "one/comparison.json").read_text())["texts"]["words"]["models"]["a"]
+        assert compared[{"surprisal_per_byte": "bits_per_byte"}.get(metric, metric)] == pytest.approx(mean, rel=1e-5)
+
+
+def test_passage_is_the_beginning_of_the_first_text_under_each_model(folders: Path) -> None:
+    rows = read(run(folders, "one") / "analysis/passage.parquet", PASSAGE).to_pylist()
+    for model in "ab":
+        own = [row for row in rows if row["model"] == model]
+        assert "".join(row["text"] for row in own) == "the old man saw the sea"
+        assert own[1]["surprisal"] == pytest.approx((3 * (1 + (model == "b")) / 4 + 0.05) / math.log(2), rel=1e-5)
+
+
+def test_progression_is_in_the_order_that_was_asked_for(folders: Path) -> None:
+    rows = list(csv.DictReader((run(folders, "one") / "plots/progression/texts.csv").read_text().splitlines()))
+    assert [(row["place"], row["model"]) for row in rows] == [("1", "b"), ("2", "a")]
+    assert float(rows[0]["loss"]) > float(rows[1]["loss"]) and float(rows[0]["accuracy"]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"plot_suite": "none"}, "there is no suite 'none'"),
+        ({"progression": ["c"]}, "there is no model 'c'"),
+        ({"rows": "x"}, "rows must be"),
+    ],
+)
+def test_analysis_of_what_is_not_there_is_refused_and_leaves_nothing(folders: Path, changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run(folders, "one", **changes)
+    assert not (folders / "one").exists()
