@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export TOKENIZERS_PARALLELISM ?= true
+# on a busy machine threads that wait in a loop cost several times the work itself
+export OMP_WAIT_POLICY ?= passive
 
 .PHONY: repro test check bench agreement setup
 

@@ -1,0 +1,17 @@
+"""Stage: cut the token stream of train and dev into chunks."""
+
+from pathlib import Path
+
+from lmcore.chunks import chunk_corpus
+from lmcore.files import write_json
+from stages.stage import call, run
+
+
+def main() -> None:
+    tokenizer = Path("data/tokenizer")
+    counts = call(chunk_corpus, "chunk_corpus", corpus=Path("data/corpus"), tokenizer_path=tokenizer, out=Path("data/chunks"))
+    write_json(counts, Path("metrics/chunks.json"))
+
+
+if __name__ == "__main__":
+    run(main)

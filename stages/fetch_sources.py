@@ -1,0 +1,18 @@
+"""Stage: fetch the pinned sources and verify what came."""
+
+from pathlib import Path
+
+from lmcore.files import whole
+from lmcore.sources import fetch
+from stages.stage import call, run, section, work_folder
+
+
+def main() -> None:
+    with whole(Path("data/sources")) as folder:
+        folder.mkdir()
+        for name in section("fetch_sources"):
+            call(fetch, f"fetch_sources.{name}", name=name, out=folder / name, downloads=work_folder() / "downloads")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,30 @@
+"""Stage: write the report, one page that needs no network."""
+
+from pathlib import Path
+
+from lmcore.report import write_report
+from stages.stage import params, run, section
+
+
+def main() -> None:
+    values = params()
+    write_report(
+        list(values["models"]),
+        values["suites"],
+        metrics=Path("metrics/models"),
+        intervals=Path("metrics/intervals.json"),
+        curves={"babyllama": Path("metrics/plots/train/babyllama.csv")},
+        scores=Path("data/scores"),
+        tokens=Path("data/tokens"),
+        findings=Path("data/findings/completions.parquet"),
+        analysis=Path("data/analysis"),
+        imported=list(values["import_model"]),
+        validity=Path("data/context_validity.parquet"),
+        judged_suite=section("judge_context.suite"),
+        out=Path("report"),
+        confidence=section("aggregate.confidence"),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

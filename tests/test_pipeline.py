@@ -1,0 +1,173 @@
+"""The real pipeline on a small input: the same dvc.yaml, in two clones, twice, and after edits that users make."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lmcore.files import sha256
+from lmcore.models.llama import new_llama, save_model
+from tests.conftest import SENTENCES
+from tests.lmcore.test_training import SHAPE
+from tests.lmcore.tiny_bert import save_bert
+
+ROOT = Path(__file__).parents[1]
+
+
+def dvc(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    settings = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "LMCORE_DATA": str(folder.parent / "data"),
+        **environment,
+    }
+    return subprocess.run(["dvc", *arguments], cwd=folder, capture_output=True, text=True, env=settings, timeout=500)
+
+
+def ran(result: subprocess.CompletedProcess) -> list[str]:
+    """The stages that a `dvc repro` ran."""
+    return [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage")]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory, tokenizer):
+    """A function that makes a clone with small params; its data are two books, somebody's model, and somebody's minimal pairs."""
+    root = tmp_path_factory.mktemp("pipeline")
+    books = root / "data" / "books"
+    books.mkdir(parents=True)
+    for name, step in (("one", 1), ("two", 2)):
+        paragraphs = [" ".join(SENTENCES[(i * step + j) % 3] for j in range(i % 4 + 2)) + f" It was day {i}." for i in range(90)]
+        (books / f"{name}.txt").write_text("\n\n".join(paragraphs))
+    save_model(new_llama({**SHAPE, "max_position_embeddings": 32}, tokenizer, 7), tokenizer, root / "data" / "theirs")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["models"] = ["babyllama", "dummy", "unigram", "theirs"]
+    params["suites"] = {
+        "heldout": {"limit": 2, "seed": 0},
+        "my_pairs": {"kind": "pairs", "path": "data/suites/mine.csv"},
+        "my_words": {"kind": "completion", "path": "data/suites/words.csv"},
+    }
+    folder = {"provider": "folder", "members": ["*"]}
+    params["fetch_sources"] = {"books": {**folder, "location": "books", "sha256": sha256(books)}}
+    params["prepare_corpus"] |= {"sources": ["books"], "document_words": 60, "dev_share": 0.1, "test_share": 0.1}
+    params["train_tokenizer"]["vocab_size"] = 300
+    params["chunk_corpus"]["seq_len"] = 32
+    params["train_model"] |= {
+        "shape": {**SHAPE, "max_position_embeddings": 32},
+        "epochs": 2,
+        "warmup_steps": 5,
+        "eval_every": 10,
+        "threads": 1,
+    }
+    params["make_controls"]["dummy_seeds"] = [0, 1]
+    for judge in ("masked_lm", "encoder"):
+        (root / "data" / judge).mkdir()
+        save_bert(root / "data" / judge)
+        params["fetch_judges"][judge] = {**folder, "location": judge, "sha256": sha256(root / "data" / judge)}
+    params["finetune_judge"] |= {"steps": 2, "batch_size": 2, "seq_len": 16, "warmup_steps": 1, "accept_loss": 100.0, "threads": 1}
+    params["judge_context"] |= {"models": ["babyllama"], "suite": "my_words", "limit": 2, "window": 32, "threads": 1}
+    params["compare_models"]["against"] = "dummy"
+    params["generate_tokens"]["models"] = params["analyse_tokens"]["progression"] = ["babyllama"]
+    params["import_model"] = {"theirs": {**folder, "location": "theirs", "sha256": sha256(root / "data" / "theirs")}}
+
+    start = root / "start"
+    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for file in tracked.stdout.splitlines():
+        if (ROOT / file).is_file() and not file.startswith(("tests/", "metrics/", "dvc.lock", "docs/")):
+            (start / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / file, start / file)
+
+    def make(name: str) -> Path:
+        target = shutil.copytree(start, root / name)
+        (target / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        rows = [
+            f"{good},{bad},{group}"
+            for group in "ab"
+            for good, bad in (("He read it.", "He reads it it."), ("She gave him.", "She gave he."))
+        ]
+        (target / "data/suites/mine.csv").write_text("\n".join(["good,bad,group", *rows]) + "\n")
+        (target / "data/suites/words.csv").write_text("context,target\nThe old man walked to the,sea\nShe gave him a,letter\n")
+        for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
+            subprocess.run(["git", *command], cwd=target, check=True)
+        return target
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def first(clone):
+    """A clone in which the pipeline has run."""
+    folder = clone("first")
+    result = dvc(folder, "repro", LMCORE_WORKERS="1")
+    assert result.returncode == 0, result.stderr[-2000:]
+    return folder
+
+
+def test_repro_gives_metrics_of_every_model_and_a_report(first):
+    found = {path.stem: json.loads(path.read_text()) for path in (first / "metrics/models").iterdir()}
+    assert set(found) == {"babyllama", "dummy", "unigram", "theirs"}
+    assert all(set(suites) == {"heldout", "my_pairs", "my_words"} for suites in found.values())
+    assert found["babyllama"]["heldout"]["perplexity"] < found["theirs"]["heldout"]["perplexity"]
+    assert "<html" in (first / "report/index.html").read_text()
+
+
+def test_repro_again_runs_nothing(first):
+    assert ran(dvc(first, "repro")) == []
+
+
+def test_repro_in_a_second_clone_gives_the_same_lock(first, clone):
+    second = clone("second")
+    assert dvc(second, "repro", LMCORE_WORKERS="2").returncode == 0
+    assert (second / "dvc.lock").read_bytes() == (first / "dvc.lock").read_bytes()
+
+
+def test_repro_after_a_comment_runs_fingerprint_code_alone(first):
+    path = first / "lmcore/training.py"
+    path.write_text(path.read_text() + "\n# a remark\n")
+    assert ran(dvc(first, "repro")) == ["fingerprint_code"]
+
+
+def test_repro_after_a_training_parameter_runs_what_depends_on_it(first):
+    params = yaml.safe_load((first / "params.yaml").read_text())
+    params["train_model"]["lr"] = 0.003
+    (first / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    assert set(ran(dvc(first, "repro"))) == {
+        "train_model",
+        "extract_tokens@babyllama-heldout",
+        "extract_tokens@babyllama-my_pairs",
+        "extract_tokens@babyllama-my_words",
+        "fold_scores",
+        "aggregate",
+        "analyse_completions",
+        "judge_context",
+        "compare_models",
+        "analyse_tokens",
+        "generate_tokens@babyllama",
+        "write_report",
+    }
+    shown = dvc(first, "metrics", "diff", "--md").stdout
+    assert "babyllama.json" in shown and "heldout.perplexity" in shown and "unigram" not in shown
+
+
+def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(first):
+    params = (first / "params.yaml").read_text()
+    before = sha256(first / "data/corpus")
+    (first / "params.yaml").write_text(params.replace("document_words", "document_wrds"))
+    result = dvc(first, "repro")
+    (first / "params.yaml").write_text(params)
+    assert result.returncode != 0 and "error: params.yaml: prepare_corpus: unknown key 'document_wrds'" in result.stderr
+    assert dvc(first, "checkout").returncode == 0 and sha256(first / "data/corpus") == before
+
+
+def test_repro_after_a_model_left_params_refuses_its_orphans(first):
+    params = yaml.safe_load((first / "params.yaml").read_text())
+    params["models"].remove("unigram")
+    (first / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    result = dvc(first, "repro")
+    assert result.returncode != 0 and "unigram" in result.stderr and "dvc checkout" in result.stderr
+    dvc(first, "checkout")
+    assert dvc(first, "repro").returncode == 0 and not (first / "metrics/models/unigram.json").exists()

@@ -1,0 +1,74 @@
+"""The repository keeps its own rules: names agree, the arrow points one way, what the README says is there."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+COMMAND_LINE = ("revisions.py",)  # what `lmcore diff` and `lmcore verify` know of repositories
+ROOT = Path(__file__).parents[1]
+STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "stage"))
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def test_every_stage_script_is_a_stage_and_every_stage_a_script():
+    assert sorted(PIPELINE) == STAGES
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_stage_names_agree(name):
+    stage = PIPELINE[name].get("do", PIPELINE[name])
+    assert stage["desc"] and stage["cmd"].startswith(f"python -m stages.{name}")
+    if name != "fingerprint_code":
+        assert next(keys for param in stage["params"] if isinstance(param, dict) for keys in param.values())[0] == name
+    sections = [param.split(".")[0] for param in stage.get("params", []) if isinstance(param, str)]
+    assert set(sections) <= set(PARAMS), "a params section that is not there"
+
+
+def test_every_params_section_is_used():
+    used = {
+        param.split(".")[0] for stage in PIPELINE.values() for param in stage.get("do", stage).get("params", []) if isinstance(param, str)
+    }
+    assert set(PARAMS) == used
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lmcore").rglob("*.py")), ids=lambda path: path.name)
+def test_lmcore_knows_no_stage_no_dvc_and_no_params(path):
+    if path.name in COMMAND_LINE:
+        return
+    tree = ast.parse(path.read_text())
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not [name for name in modules if name.split(".")[0] in ("stages", "dvc", "yaml", "importlib") and name != "importlib.metadata"]
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "__import__"]
+    if path.name == "__init__.py":
+        assert not path.read_text(), "packages' inits stay empty, or every stage depends on everything"
+
+
+def test_code_json_is_that_of_the_code():
+    from lmcore.fingerprint import fingerprints
+
+    assert fingerprints(ROOT) == yaml.safe_load((ROOT / "code.json").read_text()), "run `dvc repro` and commit code.json"
+
+
+def test_readme_tree_and_commands_exist():
+    readme = (ROOT / "README.md").read_text()
+    for target in re.findall(r"`make (\w+)`", readme):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), target
+    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", readme):
+        assert (ROOT / path).exists(), path
+    for stage in re.findall(r"dvc repro ([a-z_]+)", readme):
+        assert stage in PIPELINE, stage
+
+
+def test_tracked_files_hold_no_data_and_no_path_of_a_machine():
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in files:
+        path = ROOT / name
+        if path.is_file() and path.suffix in (".py", ".md", ".yaml", ".json", ".toml", ".lock", ".cff", ".csv", ".txt"):
+            assert path.stat().st_size < 1_000_000, name
+            assert not re.search(r"(?<![\w.])/(home|Users|root|work)/\w", path.read_text("utf-8")), name
