@@ -26,7 +26,9 @@ def token_sections(analysis: Path, models: list[str]) -> dict[str, tuple[str, st
     bins = {model: read(analysis / "entropy_bins" / f"{model}.parquet", ENTROPY_BINS).to_pylist() for model in models}
     calibrations = {model: read(analysis / "calibration" / f"{model}.parquet", CALIBRATION).to_pylist() for model in models}
     passages, scatter = read(analysis / "passage.parquet", PASSAGE).to_pylist(), read(analysis / "scatter.parquet", SCATTER).to_pylist()
-    suite = passages[0]["suite"] if passages else ""
+    if not passages:
+        return {}
+    suite = passages[0]["suite"]
     sections = {
         "passage": ("Surprise along a passage", heat_passages(passages, models)),
         "sure": (

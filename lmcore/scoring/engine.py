@@ -14,13 +14,15 @@ import torch
 
 from lmcore.errors import InputError
 from lmcore.models.load import read_config
-from lmcore.scoring import kernels
-from lmcore.scoring.forward import PackedLlama, can_run
+from lmcore.scoring import kernels, native
+from lmcore.scoring.forward import PackedLlama
+from lmcore.scoring.forward_native import NativeLlama
+from lmcore.scoring.llama import LlamaWeights, can_run
 from lmcore.scoring.plan import Window, passes, windows
-from lmcore.scoring.stats import CHUNK_ROWS, statistics
-from lmcore.scoring.texts import TextEncoder, word_beginnings
+from lmcore.scoring.stats import CHUNK_ROWS, reader, statistics
+from lmcore.scoring.texts import Text, TextEncoder, word_beginnings
 from lmcore.scoring.writer import token_table
-from lmcore.tables import ITEMS, check, scoring_of
+from lmcore.tables import ITEM_KEY, ITEMS, check, scoring_of
 
 DTYPES = ("float32", "bfloat16")
 
@@ -29,9 +31,18 @@ class Engine:
     """A model made ready to score; `name` says with which forward, dtype and kernel."""
 
     def __init__(
-        self, model: Path, scoring: dict, dtype: str, token_budget: int, share_prefixes: bool = True, chunk_rows: int = CHUNK_ROWS
+        self,
+        model: Path,
+        scoring: dict,
+        dtype: str,
+        token_budget: int,
+        share_prefixes: bool = True,
+        chunk_rows: int = CHUNK_ROWS,
+        kernel: str | None = None,
     ):
-        """Raises InputError for a folder that is no model, or options out of range."""
+        """`kernel`: one of lmcore.scoring.kernels, by default the one it chooses. Raises InputError for a folder that is no model, or
+        options out of range.
+        """
         config = read_config(model)
         if dtype not in DTYPES:
             raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
@@ -43,39 +54,62 @@ class Engine:
         self.stride = _whole(scoring, "stride", self.window, 1, self.window)
         self.encoder = TextEncoder(model, config["vocab_size"], scoring.get("bos", "prefix"), model)
         self.begins = torch.from_numpy(word_beginnings(self.encoder.tokenizer, config["vocab_size"])) if self.bow else None
-        self.name = engine_name(config, dtype)
-        self.n_draws = 1
-        with torch.inference_mode():
-            if can_run(config):
-                self.packed: PackedLlama | None = PackedLlama(model, config, dtype, kernels.choose(), self.window)
-            else:
-                from lmcore.scoring.own import OwnForward  # imports transformers, which plain Llama does without
+        self.config, self.dtype, self.kernel = config, dtype, kernel or kernels.choose()
+        self.name = engine_name(config, dtype, self.kernel)
+        self.n_draws = len(config.get("seeds", [0]))  # the dummy's
+        self.packed: PackedLlama | NativeLlama | None = None
+        self.is_loaded = False
+        self.long_texts: dict[tuple, Text] = {}
 
-                self.packed, self.own = None, OwnForward(model, dtype)
-                self.n_draws = self.own.n_draws
+    def load(self) -> "Engine":
+        """Read the weights, where it has not been done; `score` does it too."""
+        if not self.is_loaded:
+            with torch.inference_mode():
+                if can_run(self.config):
+                    weights = LlamaWeights(self.model, self.config)
+                    self.packed = (
+                        NativeLlama(weights, self.dtype, self.window)
+                        if self.kernel == "amx"
+                        else PackedLlama(weights, self.dtype, self.kernel, self.window)
+                    )
+                else:
+                    from lmcore.scoring.own import OwnForward  # imports transformers, which plain Llama does without
 
-    def score(self, items: pa.Table) -> pa.Table:
-        """The TOKENS rows of an items table that is sorted by its key.
+                    self.own = OwnForward(self.model, self.dtype, kernels.device_of(self.kernel))
+            self.is_loaded = True
+        return self
+
+    def count_windows(self, items: pa.Table) -> int:
+        """How many windows the one text of `items` has; its tokens are remembered for `score`."""
+        (text,) = self.encoder.encode(items)
+        self.long_texts[_key(items)] = text
+        return len(windows([text], self.window, self.stride, self.bow))
+
+    def score(self, items: pa.Table, part: int = 0, n_parts: int = 1) -> pa.Table:
+        """The TOKENS rows of an items table that is sorted by its key; or the rows of a part of its only text, by windows.
 
         Raises InputError naming the item for a token that the model does not know or a result that is not finite.
         """
-        texts = self.encoder.encode(items)
-        parts = windows(texts, self.window, self.stride, self.bow)
+        self.load()
+        known = self.long_texts.get(_key(items)) if len(items) == 1 else None
+        texts = [known] if known else self.encoder.encode(items)
+        every = windows(texts, self.window, self.stride, self.bow)
+        chosen = every[part * len(every) // n_parts : (part + 1) * len(every) // n_parts]
+        first, last = chosen[0].row, chosen[-1].row + len(chosen[-1].targets)
         draws = []
         with torch.inference_mode():
             for draw in range(self.n_draws):
                 columns: dict[str, np.ndarray] = {}
-                for rows, values in self._passes(parts) if self.packed else self._batches(parts, draw):
+                for rows, values in self._passes(self.packed, chosen) if self.packed else self._batches(chosen, draw):
                     for name, column in values.items():
-                        n_rows = parts[-1].row + len(parts[-1].targets)
-                        columns.setdefault(name, np.empty((n_rows, *column.shape[1:]), column.dtype))[rows] = column
+                        columns.setdefault(name, np.empty((last - first, *column.shape[1:]), column.dtype))[rows - first] = column
                 draws.append(columns)
-        return token_table(items, texts, draws, self.model)
+        return token_table(items, texts, draws, self.model, first, last)
 
-    def _passes(self, parts: list[Window]):
+    def _passes(self, model: PackedLlama | NativeLlama, parts: list[Window]):
         for part in passes(parts, self.token_budget, self.share_prefixes):
-            hidden = self.packed.hidden(part)
-            values, masses = self._statistics(self.packed.head, hidden, part.pair_nodes, part.pair_next)
+            hidden = model.hidden(part)
+            values, masses = self._statistics(model.head, hidden, part.pair_nodes, part.pair_next)
             yield part.rows, self._columns(values, masses, part.row_pairs, part.pair_nodes[part.row_pairs], part.row_after)
 
     def _batches(self, parts: list[Window], draw: int):
@@ -89,7 +123,9 @@ class Engine:
             yield rows, self._columns(values, masses, np.arange(len(nodes)), nodes, nodes + self.bow)
 
     def _statistics(self, head, hidden, nodes, next_ids):
-        return statistics(head, hidden, nodes, next_ids, self.top_k, self.begins, self.chunk_rows)
+        read = native.summarise if self.kernel == "amx" else reader(kernels.device_of(self.kernel))
+        begins = None if self.begins is None else self.begins.to(hidden.device)
+        return statistics(head, hidden, nodes, next_ids, self.top_k, begins, self.chunk_rows, read)
 
     def _columns(self, values: dict, masses: np.ndarray, pairs: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
         columns = {name: column[pairs] for name, column in values.items()}
@@ -102,15 +138,21 @@ def score_items(model: Path, items: pa.Table, dtype: str = "float32", token_budg
     return Engine(Path(model), scoring_of(items), dtype, token_budget, **options).score(items)
 
 
-def engine_name(config: dict, dtype: str) -> str:
+def engine_name(config: dict, dtype: str, kernel: str | None = None) -> str:
     """Forward, dtype, kernel and instruction set: what decides the last bits of the results, found without loading the weights."""
-    forward = f"packed-llama {kernels.choose()}" if can_run(config) else "transformers"
-    return f"{forward} {dtype} cpu {torch.backends.cpu.get_cpu_capability()}"
+    kernel = kernel or kernels.choose()
+    forward = "packed-llama" if can_run(config) else "transformers"  # whose statistics the kernel reads, too
+    device = torch.cuda.get_device_name() if kernel == "cuda" else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    return f"{forward} {kernel} {dtype} {device}"
 
 
 def context_length(config: dict) -> int:
     """How many tokens the model sees at once, as lm-eval finds it in a config."""
     return next((config[name] for name in ("n_positions", "max_position_embeddings", "n_ctx") if config.get(name)), 2048)
+
+
+def _key(items: pa.Table) -> tuple:
+    return tuple(items[name][0].as_py() for name in ITEM_KEY)
 
 
 def _whole(scoring: dict, name: str, default: int, least: int, most: int) -> int:

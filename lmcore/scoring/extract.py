@@ -1,9 +1,9 @@
 """A model's token table of a suite, in shards: killed at any moment and run again, it goes on at the first missing shard and ends in the
 same bytes.
 
-A shard is a run of whole items, scored alone and written to the work folder, which is keyed by the hash of all that decides its bytes:
-model folder, items file, params, code, engine. So shards are never another model's. When all are there, they become the folder `out`,
-whole.
+A shard is a run of whole items, or of windows of a long text, scored alone and written to the work folder, which is keyed by the hash of
+all that decides its bytes: model folder, items file, params, code, engine. So shards are never another model's. When all are there, they
+become the folder `out`, whole.
 
 On a CPU several processes of one thread score shards, forked from one that has loaded the model, so that they share its weights; how many
 (environment LMCORE_WORKERS, else the cores) changes no byte. They die with their parent; a second run of the same work waits for the first.
@@ -25,6 +25,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import torch
@@ -44,8 +45,8 @@ def extract_tokens(model: Path, items: Path, out: Path, work: Path, code: str, *
     """Write the token table of the items file by the model folder to the folder `out` as part-00000.parquet ...
 
     `work` keeps finished shards between runs; `code` is the fingerprint of the code; dtype: of the model's body, float32 or bfloat16;
-    token_budget: rows a forward pass; shard_chars: about how many characters of text a shard holds. Raises InputError naming the file or
-    item that cannot be used.
+    token_budget: rows a forward pass; shard_chars: about how many characters of text a shard holds at most. Raises InputError naming the
+    file or item that cannot be used.
     """
     table = read(items, ITEMS)
     _check_order(table, items)
@@ -60,15 +61,15 @@ def extract_tokens(model: Path, items: Path, out: Path, work: Path, code: str, *
         **params,
     }
     folder = work / "tokens" / hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
-    ranges = shards(table, shard_chars)
-    parts = [folder / f"part-{number:05d}.parquet" for number in range(len(ranges))]
     with locked(folder.with_suffix(".lock")):
-        missing = [number for number, part in enumerate(parts) if not part.exists()]
+        engine = Engine(model, scoring_of(table), dtype, token_budget)
+        jobs = [(shard, folder / f"part-{number:05d}.parquet") for number, shard in enumerate(shards(table, shard_chars, engine))]
+        parts = [part for _, part in jobs]
+        missing = [job for job in jobs if not job[1].exists()]
         if missing:
             folder.mkdir(parents=True, exist_ok=True)
             with one_thread():
-                engine = Engine(model, scoring_of(table), dtype, token_budget)
-                _score_all(engine, table, [(ranges[number], parts[number]) for number in missing], f"{model.name} {items.stem}")
+                score_shards(engine.load(), table, missing, f"{model.name} {items.stem}")
         with whole(out) as temporary:
             temporary.mkdir()
             for part in parts:
@@ -76,16 +77,48 @@ def extract_tokens(model: Path, items: Path, out: Path, work: Path, code: str, *
         shutil.rmtree(folder)
 
 
-def shards(items: pa.Table, shard_chars: int) -> list[tuple[int, int]]:
-    """Row ranges of whole items, each of about `shard_chars` characters, at least one item."""
-    names, lengths = items["item"].to_pylist(), [len(c) + len(t) for c, t in zip(items["context"].to_pylist(), items["target"].to_pylist())]
-    ranges, start, size = [], 0, 0
-    for row, length in enumerate(lengths):
-        if size >= shard_chars and names[row] != names[row - 1]:
-            ranges.append((start, row))
-            start, size = row, 0
-        size += length
-    return [*ranges, (start, len(names))]
+class Shard(NamedTuple):
+    """Rows start..stop of an items table; with n_parts > 1, a part of that row's windows."""
+
+    start: int
+    stop: int
+    part: int = 0
+    n_parts: int = 1
+
+
+def shards(items: pa.Table, shard_chars: int, engine: Engine) -> list[Shard]:
+    """Runs of whole items of about equal size, at most `shard_chars` characters or one item; a longer text is cut between its windows.
+
+    A text that is scored in several draws stays whole, since its rows are sorted by draw.
+    """
+    names = items["item"].to_pylist()
+    lengths = [len(context) + len(target) for context, target in zip(items["context"].to_pylist(), items["target"].to_pylist())]
+    starts = [0, *(row for row in range(1, len(names)) if names[row] != names[row - 1]), len(names)]
+    found: list[Shard] = []
+    run: list[tuple[int, int, int]] = []  # start, stop, characters of items that go together
+    for start, stop in pairwise(starts):
+        size = sum(lengths[start:stop])
+        if size > shard_chars and stop - start == 1 and engine.n_draws == 1:
+            n_parts = min(-(-size // shard_chars), engine.count_windows(items.slice(start, 1)))
+            found += [*_runs(run, shard_chars), *(Shard(start, stop, part, n_parts) for part in range(n_parts))]
+            run = []
+        else:
+            run.append((start, stop, size))
+    return found + _runs(run, shard_chars)
+
+
+def _runs(run: list[tuple[int, int, int]], shard_chars: int) -> list[Shard]:
+    """Shards of these items, of about equal size: a small last one would leave processes idle."""
+    total, done, found = sum(size for _, _, size in run), 0, list[Shard]()
+    goal = total / max(1, -(-total // shard_chars))
+    begin = None
+    for start, stop, size in run:
+        begin = start if begin is None else begin
+        done += size
+        if done >= goal * (len(found) + 1) - 0.5:
+            found.append(Shard(begin, stop))
+            begin = None
+    return found if begin is None else [*found, Shard(begin, run[-1][1])]
 
 
 @contextmanager
@@ -114,8 +147,7 @@ def one_thread() -> Iterator[None]:
 
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next tensor: giving it back at every operation costs up to a fifth of the time in page faults."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(libc, "mallopt"):
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
@@ -128,8 +160,13 @@ def count_workers() -> int:
     return int(value) if value else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _score_all(engine: Engine, items: pa.Table, jobs: list[tuple[tuple[int, int], Path]], label: str) -> None:
-    n_workers = min(count_workers(), len(jobs))
+def score_shards(engine: Engine, items: pa.Table, jobs: list[tuple[Shard, Path]], label: str) -> None:
+    """Score each shard and write it to its path, in as many processes as `count_workers` says, or one on a GPU; `engine` has its weights.
+
+    Raises OSError where a process was killed.
+    """
+    n_workers = min(count_workers(), len(jobs)) if engine.kernel != "cuda" else 1  # a card is one process's
+    print(f"{label}: {engine.name}, {n_workers} process{'es' * (n_workers > 1)}", file=sys.stderr)
     if n_workers == 1:
         keep_freed_memory()
         _watch((_score(engine, items, job) for job in jobs), len(jobs), label)
@@ -148,10 +185,10 @@ def _score_all(engine: Engine, items: pa.Table, jobs: list[tuple[tuple[int, int]
             pool.shutdown(cancel_futures=True)
 
 
-def _score(engine: Engine, items: pa.Table, job: tuple[tuple[int, int], Path]) -> int:
+def _score(engine: Engine, items: pa.Table, job: tuple[Shard, Path]) -> int:
     """Score and write one shard; how many rows it has."""
-    (start, stop), path = job
-    table = engine.score(items.slice(start, stop - start))
+    shard, path = job
+    table = engine.score(items.slice(shard.start, shard.stop - shard.start), shard.part, shard.n_parts)
     write_tokens(table, path, engine.name)
     return table.num_rows
 
@@ -169,7 +206,7 @@ def _start(engine: Engine, items: pa.Table, parent: int) -> None:
             os._exit(1)
 
 
-def _score_here(job: tuple[tuple[int, int], Path]) -> int:
+def _score_here(job: tuple[Shard, Path]) -> int:
     return _score(*_inherited, job)
 
 

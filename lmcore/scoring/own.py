@@ -18,18 +18,17 @@ MAX_LOGITS = 2**26  # floats a batch's logits may take, 256 MiB; a single longer
 
 
 class OwnForward:
-    """A transformers model; `n_draws` is 1, or the number of the dummy's seeds."""
+    """A transformers model."""
 
-    def __init__(self, path: Path, dtype: str):
-        self.model = load_model(path, dtype)
-        self.n_draws = len(getattr(self.model.config, "seeds", [0]))
+    def __init__(self, path: Path, dtype: str, device: str):
+        self.model, self.device = load_model(path, dtype).to(device), device
 
     def logits(self, windows: list[Window], token_budget: int, draw: int) -> Iterator[tuple[list[Window], torch.Tensor]]:
         """Per batch its windows and the logits (n, V) of their inputs from `first` on, window by window.
 
-        Raises InputError where the model cannot run.
+        `draw` is which of the dummy's seeds is meant. Raises InputError where the model cannot run.
         """
-        if self.n_draws > 1:
+        if hasattr(self.model, "draw"):
             self.model.draw = draw
         vocab_size = self.model.config.get_text_config().vocab_size
         for batch in batches(windows, min(token_budget, MAX_LOGITS // vocab_size)):
@@ -38,6 +37,6 @@ class OwnForward:
                 np.stack([np.pad(window.inputs, (0, longest - len(window.inputs))) for window in batch]).astype(np.int64)
             )
             mask = torch.arange(longest) < torch.tensor([len(window.inputs) for window in batch])[:, None]
-            logits = self.model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
+            logits = self.model(input_ids=ids.to(self.device), attention_mask=mask.long().to(self.device), use_cache=False).logits
             mask &= torch.arange(longest) >= torch.tensor([window.first for window in batch])[:, None]
-            yield batch, logits[mask]
+            yield batch, logits[mask.to(self.device)]

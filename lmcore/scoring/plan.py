@@ -5,10 +5,11 @@ model's context. Every token is scored in exactly one window; the first windows 
 as lm-eval does.
 
 A pass packs many windows without padding. Windows that begin alike share rows: the nodes of a trie over token ids are computed once each. A
-node's row enters the linear layers alone and attends to the nodes on its path from the root. Attention runs in blocks of positions with
-fixed edges (0, 16, 32, 64, 128, 256, 384 ...): the queries of a block against all keys up to the block's end, under a causal mask. So the
-shape of the computation behind a row depends on its position alone, not on how long its text is or what else is in the pass, and results
-are bitwise independent of both.
+node's row enters the linear layers alone and attends to the nodes on its path from the root.
+
+Where torch's attention is used (`blocks`), it runs in blocks of positions with fixed edges (0, 16, 32, 64, 128, 256, 384 ...): the queries
+of a block against all keys up to the block's end, under a causal mask. So the shape of the computation behind a row depends on its position
+alone, not on how long its text is or what else is in the pass, and results are bitwise independent of both.
 """
 
 from collections.abc import Iterator
@@ -44,8 +45,8 @@ class Pass(NamedTuple):
 
     ids: np.ndarray  # (N,) int64
     positions: np.ndarray  # (N,) int64
-    blocks: list[Block]
-    sources: np.ndarray  # (N,) int64: where in the blocks' concatenated query rows each node's result stands
+    paths: list[np.ndarray]  # a window's nodes each, int64
+    fresh: list[int]  # how many nodes of each path stand in an earlier one
     pair_nodes: np.ndarray  # (P,) int64, ascending
     pair_next: np.ndarray  # (P,) int64
     rows: np.ndarray  # (R,) int64
@@ -81,20 +82,39 @@ def passes(texts: list[Window], token_budget: int, share: bool = True) -> Iterat
     """Passes of at most `token_budget` nodes, but at least one window; in the order that brings equal beginnings together."""
     order = sorted(range(len(texts)), key=lambda i: texts[i].inputs.astype(">i4").tobytes()) if share else range(len(texts))
     paths: list[np.ndarray] = []
+    fresh: list[int] = []
     chosen: list[Window] = []
     n_nodes = 0
     for i in order:
         inputs = texts[i].inputs
         n_shared = _common(chosen[-1].inputs, inputs) if share and chosen else 0
         if chosen and n_nodes + len(inputs) - n_shared > token_budget:
-            yield _build(chosen, paths, n_nodes)
-            paths, chosen, n_nodes, n_shared = [], [], 0, 0
+            yield _build(chosen, paths, fresh, n_nodes)
+            paths, fresh, chosen, n_nodes, n_shared = [], [], [], 0, 0
         shared = paths[-1][:n_shared] if n_shared else np.empty(0, np.int64)
         paths.append(np.concatenate([shared, np.arange(n_nodes, n_nodes + len(inputs) - n_shared)]))
+        fresh.append(n_shared)
         chosen.append(texts[i])
         n_nodes += len(inputs) - n_shared
     if chosen:
-        yield _build(chosen, paths, n_nodes)
+        yield _build(chosen, paths, fresh, n_nodes)
+
+
+def blocks(paths: list[np.ndarray], n_nodes: int) -> tuple[list[Block], np.ndarray]:
+    """The attention blocks of the paths, the same work once only; and where in the blocks' concatenated query rows each node's result
+    stands, (N,) int64.
+    """
+    made, sources, offset, start = [], np.full(n_nodes, -1, np.int64), 0, 0
+    while paths:
+        stop = FIRST_EDGES[FIRST_EDGES.index(start) + 1] if start < FIRST_EDGES[-1] else start + FIRST_EDGES[-1]
+        ends = {int(path[min(stop, len(path)) - 1]): path[:stop] for path in paths}  # a node stands for its whole path
+        filled = np.stack([np.pad(path, (0, stop - len(path)), constant_values=-1) for path in ends.values()])
+        queries = filled[:, start:]
+        sources[queries[queries >= 0]] = offset + np.flatnonzero(queries.ravel() >= 0)
+        made.append(Block(start, np.where(filled >= 0, filled, filled[:, :1])))  # any node will do: the mask hides it
+        offset, start = offset + queries.size, stop
+        paths = [path for path in paths if len(path) > stop]
+    return made, sources
 
 
 def batches(texts: list[Window], token_budget: int) -> Iterator[list[Window]]:
@@ -116,7 +136,7 @@ def _common(a: np.ndarray, b: np.ndarray) -> int:
     return int(different[0]) if len(different) else n
 
 
-def _build(chosen: list[Window], paths: list[np.ndarray], n_nodes: int) -> Pass:
+def _build(chosen: list[Window], paths: list[np.ndarray], fresh: list[int], n_nodes: int) -> Pass:
     ids, positions = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
     for window, path in zip(chosen, paths):
         ids[path], positions[path] = window.inputs, np.arange(len(path))
@@ -125,20 +145,4 @@ def _build(chosen: list[Window], paths: list[np.ndarray], n_nodes: int) -> Pass:
     rows = np.concatenate([np.arange(window.row, window.row + len(window.targets)) for window in chosen])
     pairs = nodes << 32 | np.concatenate([window.targets for window in chosen])
     pairs, row_pairs = np.unique(pairs, return_inverse=True)
-    blocks, sources = _blocks(paths, n_nodes)
-    return Pass(ids, positions, blocks, sources, pairs >> 32, pairs & 0xFFFFFFFF, rows, row_pairs, after)
-
-
-def _blocks(paths: list[np.ndarray], n_nodes: int) -> tuple[list[Block], np.ndarray]:
-    """The attention blocks of the paths, the same work once only, and where each node's result will stand."""
-    blocks, sources, offset, start = [], np.full(n_nodes, -1, np.int64), 0, 0
-    while paths:
-        stop = FIRST_EDGES[FIRST_EDGES.index(start) + 1] if start < FIRST_EDGES[-1] else start + FIRST_EDGES[-1]
-        ends = {int(path[min(stop, len(path)) - 1]): path[:stop] for path in paths}  # a node stands for its whole path
-        filled = np.stack([np.pad(path, (0, stop - len(path)), constant_values=-1) for path in ends.values()])
-        queries = filled[:, start:]
-        sources[queries[queries >= 0]] = offset + np.flatnonzero(queries.ravel() >= 0)
-        blocks.append(Block(start, np.where(filled >= 0, filled, filled[:, :1])))  # any node will do: the mask hides it
-        offset, start = offset + queries.size, stop
-        paths = [path for path in paths if len(path) > stop]
-    return blocks, sources
+    return Pass(ids, positions, paths, fresh, pairs >> 32, pairs & 0xFFFFFFFF, rows, row_pairs, after)

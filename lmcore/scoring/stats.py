@@ -4,12 +4,68 @@ Float32 log-softmax whatever the dtype of the weights; nats. The rank is 1 + the
 the very distribution that predicted the token, with 0 * log 0 = 0. What is not finite stays so, and is refused where the item is known.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
-CHUNK_ROWS = 64
+CHUNK_ROWS = 256
+Summary = tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]
+
+
+def summarise(logits: torch.Tensor, rows: torch.Tensor, next_ids: torch.Tensor) -> Summary:
+    """The columns of TOKENS (p,) for pairs of a row and the token after it; of each row (n,) the largest logit, and the log of the sum of
+    exp(logit - largest).
+
+    logits: (n, V) float32, overwritten; rows: (p,) ascending; next_ids: (p,).
+    """
+    chosen = logits[rows, next_ids]
+    values = logits.numpy()
+    top_ids = torch.from_numpy(values.argmax(1))  # numpy's argmax and count are several times as fast as torch's
+    ranks = [1 + np.count_nonzero(values[row] > own) for row, own in zip(rows.tolist(), chosen.numpy())]
+    top = logits.gather(1, top_ids[:, None])
+    shifted = logits.sub_(top)
+    weights = shifted.exp()
+    total = weights.sum(-1)
+    log_total = total.log()
+    spread = torch.linalg.vecdot(weights, shifted)
+    if not spread.isfinite().all():  # a logit of -inf: its weight is 0, and so must be the product
+        spread = torch.linalg.vecdot(weights, shifted.clamp_(min=torch.finfo(torch.float32).min))
+    top = top.flatten()
+    columns = {
+        "logprob": chosen - top[rows] - log_total[rows],
+        "entropy": (log_total - spread / total).clamp_(min=0)[rows],
+        "rank": torch.tensor(ranks, dtype=torch.int32),
+        "top_id": top_ids[rows].int(),
+        "top_logprob": -log_total[rows],
+    }
+    return columns, top, log_total
+
+
+def summarise_fused(logits: torch.Tensor, rows: torch.Tensor, next_ids: torch.Tensor) -> Summary:
+    """As `summarise`, for torch.compile to make a few kernels of; `logits` stays as it is."""
+    chosen = logits[rows, next_ids]
+    top, top_ids = logits.max(-1)
+    shifted = logits - top[:, None]
+    weights = shifted.exp()
+    total = weights.sum(-1)
+    log_total = total.log()
+    spread = (weights * shifted.clamp(min=torch.finfo(torch.float32).min)).sum(-1)
+    columns = {
+        "logprob": chosen - top[rows] - log_total[rows],
+        "entropy": (log_total - spread / total).clamp(min=0)[rows],
+        "rank": 1 + (logits[rows] > chosen[:, None]).sum(-1, dtype=torch.int32),
+        "top_id": top_ids[rows].int(),
+        "top_logprob": -log_total[rows],
+    }
+    return columns, top, log_total
+
+
+@functools.cache
+def reader(device: str) -> Callable[..., Summary]:
+    """The function that reads logits on that device."""
+    return torch.compile(summarise_fused, dynamic=True) if device == "cuda" else summarise
 
 
 def statistics(
@@ -20,64 +76,30 @@ def statistics(
     top_k: int = 0,
     begins: torch.Tensor | None = None,
     chunk_rows: int = CHUNK_ROWS,
+    read: Callable[..., Summary] = summarise,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Per pair (node, next token) the columns of TOKENS, by name; and per node (N,) the log mass of the tokens marked in `begins` (V,), 0
     without it.
 
-    hidden: (N, H), whose rows `head` turns into logits (n, V); pair_nodes: (P,) ascending; top_k adds `top_ids` and `top_logprobs` (P, k).
+    hidden: (N, H), whose rows `head` turns into logits (n, V); pair_nodes: (P,) ascending; top_k adds `top_ids` and `top_logprobs` (P, k);
+    read: `summarise` or one that gives the same.
     """
     masses = np.zeros(len(hidden), np.float32)
     wanted = np.unique(pair_nodes) if begins is None else np.arange(len(hidden))
-    columns: list[dict[str, torch.Tensor]] = []
+    chunks: list[dict[str, torch.Tensor]] = []
     for start in range(0, len(wanted), chunk_rows):
         nodes = wanted[start : start + chunk_rows]
         first, last = np.searchsorted(pair_nodes, (nodes[0], nodes[-1] + 1))
-        of_node = torch.from_numpy(np.searchsorted(nodes, pair_nodes[first:last]))
+        rows = torch.from_numpy(np.searchsorted(nodes, pair_nodes[first:last])).to(hidden.device)
         padded = np.append(nodes, nodes[0]) if len(nodes) == 1 else nodes  # a single row takes another path through the kernels
         logits = head(hidden[torch.from_numpy(padded)]).float()[: len(nodes)]
-        chunk, mass = _chunk(logits, of_node, torch.from_numpy(pair_next[first:last]), top_k, begins)
-        columns.append(chunk)
-        masses[nodes] = mass
-    return {name: torch.cat([chunk[name] for chunk in columns]).numpy() for name in columns[0]}, masses
-
-
-def _chunk(logits: torch.Tensor, of_node: torch.Tensor, next_ids: torch.Tensor, top_k: int, begins: torch.Tensor | None):
-    """The columns for the pairs of one chunk; logits: (n, V) float32, overwritten; of_node, next_ids: (p,)."""
-    chosen = logits[of_node, next_ids]
-    top, top_ids = logits.max(-1)
-    ranks = _ranks(logits, of_node, chosen)
-    best = torch.topk(logits, top_k, sorted=True) if top_k else None
-    shifted = logits.sub_(top[:, None])
-    weights = shifted.exp()
-    total = weights.sum(-1)
-    log_total = total.log()
-    spread = torch.linalg.vecdot(weights, shifted)
-    if not spread.isfinite().all():  # a logit of -inf: its weight is 0, and so must be the product
-        spread = torch.linalg.vecdot(weights, shifted.clamp_(min=torch.finfo(torch.float32).min))
-    entropy = (log_total - spread / total).clamp_(min=0)
-    columns = {
-        "logprob": chosen - top[of_node] - log_total[of_node],
-        "entropy": entropy[of_node],
-        "rank": ranks,
-        "top_id": top_ids[of_node].int(),
-        "top_logprob": -log_total[of_node],
-    }
-    if best is not None:
-        columns |= {"top_ids": best.indices[of_node].int(), "top_logprobs": (best.values - top[:, None] - log_total[:, None])[of_node]}
-    mass = 0.0 if begins is None else (torch.mv(weights, begins.float()).log() - log_total).numpy()
-    return columns, mass
-
-
-def _ranks(logits: torch.Tensor, of_node: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """1 + how many logits of each pair's row are strictly larger than the pair's own: (p,) int32."""
-    ranks = torch.empty(len(of_node), dtype=torch.int32)
-    repeated = torch.zeros(len(of_node), dtype=torch.bool)
-    repeated[1:] = of_node[1:] == of_node[:-1]
-    first = ~repeated
-    if len(of_node) and first.sum() == len(logits):  # each row once, without a copy; further tokens of the same row after it
-        ranks[first] = (logits > chosen[first][:, None]).sum(-1, dtype=torch.int32) + 1
-    else:
-        repeated[:] = True
-    for pair in repeated.nonzero().flatten().tolist():
-        ranks[pair] = (logits[of_node[pair]] > chosen[pair]).sum() + 1
-    return ranks
+        best = torch.topk(logits, top_k, sorted=True) if top_k else None
+        mass = None if begins is None else logits[:, begins].logsumexp(-1) - logits.logsumexp(-1)
+        columns, top, log_total = read(logits, rows, torch.from_numpy(pair_next[first:last]).to(hidden.device))
+        if best is not None:
+            columns["top_ids"] = best.indices[rows].int()
+            columns["top_logprobs"] = (best.values - top[:, None] - log_total[:, None])[rows]
+        if mass is not None:
+            masses[nodes] = mass.cpu().numpy()
+        chunks.append(columns)
+    return {name: torch.cat([columns[name] for columns in chunks]).cpu().numpy() for name in chunks[0]}, masses

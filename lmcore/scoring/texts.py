@@ -101,8 +101,9 @@ def find_prefix_id(tokenizer: Tokenizer, model: Path) -> int:
     for key in ("bos_token", "eos_token"):
         token = named.get(key)
         token = token["content"] if isinstance(token, dict) else token
-        if token and tokenizer.token_to_id(token) is not None:
-            return tokenizer.token_to_id(token)
+        named_id = tokenizer.token_to_id(token) if token else None
+        if named_id is not None:
+            return named_id
     config = json.loads((model / "config.json").read_text("utf-8"))
     for key in ("bos_token_id", "eos_token_id"):
         token_id = config.get(key)

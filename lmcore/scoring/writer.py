@@ -27,24 +27,27 @@ ENCODINGS = {
 DICTIONARY = ["item", "variant", "draw", "option"]
 
 
-def token_table(items: pa.Table, texts: list[Text], draws: list[dict[str, np.ndarray]], source: str | Path) -> pa.Table:
-    """The TOKENS table of `texts`, one per row of `items`; `draws`: per draw the columns of statistics, in the order of the texts' scored
-    tokens.
+def token_table(
+    items: pa.Table, texts: list[Text], draws: list[dict[str, np.ndarray]], source: str | Path, first: int = 0, last: int | None = None
+) -> pa.Table:
+    """The TOKENS table of `texts`, one per row of `items`, or of their scored tokens first..last alone; `draws`: per draw the columns of
+    statistics of these.
 
     Raises InputError naming `source`, the item and the token for statistics that are not finite.
     """
     counts = np.array([len(text.ids) - text.n_unscored for text in texts])
-    row_text = np.repeat(np.arange(len(texts)), counts)
+    row_text = np.repeat(np.arange(len(texts)), counts)[first:last]
     skipped = [text.n_unscored - text.n_prefix for text in texts]  # 1 where the first token has no row
 
     def of_tokens(name: str) -> np.ndarray:
-        return np.concatenate([getattr(text, name)[skip:] for text, skip in zip(texts, skipped)])
+        return np.concatenate([getattr(text, name)[skip:] for text, skip in zip(texts, skipped)])[first:last]
 
     position = np.concatenate([np.arange(skip, len(text.ids) - text.n_prefix, dtype=np.int32) for text, skip in zip(texts, skipped)])
+    position = position[first:last]
     shared = {
         "position": position,
-        "current_id": np.concatenate([text.ids[text.n_unscored - 1 : -1] for text in texts]),
-        "next_id": np.concatenate([text.ids[text.n_unscored :] for text in texts]),
+        "current_id": np.concatenate([text.ids[text.n_unscored - 1 : -1] for text in texts])[first:last],
+        "next_id": np.concatenate([text.ids[text.n_unscored :] for text in texts])[first:last],
         "start": of_tokens("starts"),
         "end": of_tokens("ends"),
         "is_target": of_tokens("is_target"),
@@ -98,7 +101,7 @@ def write_tokens(table: pa.Table, path: Path, engine: str) -> None:
             table.replace_schema_metadata({"engine": engine}),
             temporary,
             compression="zstd",
-            compression_level=9,
+            compression_level=15,
             use_dictionary=DICTIONARY + lists,
             column_encoding=encodings,
             write_statistics=["item"],

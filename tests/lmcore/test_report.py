@@ -8,6 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lmcore.analysis.entropy_bins import CALIBRATION, ENTROPY_BINS
+from lmcore.analysis.passage import PASSAGE
+from lmcore.analysis.same_text import SCATTER
 from lmcore.completions import FINDINGS
 from lmcore.context_validity import JUDGED, VALIDITY, WAYS
 from lmcore.errors import InputError
@@ -94,7 +97,13 @@ def write_inputs(root: Path) -> dict:
     write(pa.Table.from_pylist(findings, FINDINGS), FINDINGS, root / "findings.parquet")
     rows = [judged("a", " sea", is_correct=True), judged("b", " ship", is_correct=False, prediction_logprob=-1.25)]
     write(pa.Table.from_pylist(rows, VALIDITY), VALIDITY, root / "validity.parquet")
+    bins = {
+        f"{kind}/{model}": schema for kind, schema in (("entropy_bins", ENTROPY_BINS), ("calibration", CALIBRATION)) for model in MODELS
+    }
+    for name, schema in {**bins, "passage": PASSAGE, "scatter": SCATTER}.items():
+        write(schema.empty_table(), schema, root / "analysis" / f"{name}.parquet")
     return {
+        "analysis": root / "analysis",
         "findings": root / "findings.parquet",
         "imported": ["noise"],
         "validity": root / "validity.parquet",

@@ -72,7 +72,7 @@ def test_score_unigram_of_three_tokens_is_that_computed_by_hand(tmp_path):
 )
 def test_score_packed_llama_agrees_with_transformers(tmp_path, changes):
     save_llama(tmp_path, **changes)
-    engine = Engine(tmp_path, {}, "float32", 64)
+    engine = Engine(tmp_path, {}, "float32", 64).load()
     assert engine.packed
     assert_agrees(tmp_path, engine.score(items([*TEXTS, *PAIRS, LONG])))
 
@@ -83,7 +83,7 @@ def test_score_packed_llama_agrees_with_transformers(tmp_path, changes):
 )
 def test_score_unfamiliar_llama_through_its_own_forward(tmp_path, changes):
     save_llama(tmp_path, **changes)
-    engine = Engine(tmp_path, {}, "float32", 64)
+    engine = Engine(tmp_path, {}, "float32", 64).load()
     assert engine.packed is None
     assert_agrees(tmp_path, engine.score(items([*TEXTS, *PAIRS])))
 
@@ -217,5 +217,5 @@ def test_engine_options_out_of_range_are_refused(llama, tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(InputError, match=r"no tensor 'model\.layers\.2"):
-        Engine(tmp_path, {}, "float32", 64)
+        Engine(tmp_path, {}, "float32", 64).load()
     save_tokenizer(tmp_path)

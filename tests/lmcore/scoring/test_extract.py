@@ -9,12 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from lmcore.errors import InputError
-from lmcore.scoring.engine import score_items
+from lmcore.scoring.engine import Engine, score_items
 from lmcore.scoring.extract import extract_tokens, locked, shards
 from lmcore.tables import ITEMS, TOKENS, read, write
+from lmcore.tasks.suite import build_suite
 from tests.lmcore.scoring.conftest import TEXTS, items
 
 PARAMS = {"dtype": "float32", "token_budget": 64, "shard_chars": 60}
+LONG = " ".join(TEXTS * 12)
 COMMAND = """
 import sys
 from pathlib import Path
@@ -56,7 +58,7 @@ def test_extract_tokens_gives_the_same_bytes_whatever_the_workers(model, suite, 
 
 def test_extract_tokens_killed_and_run_again_ends_in_the_same_bytes(llama, tmp_path):
     suite = tmp_path / "suite.parquet"
-    write(items(TEXTS * 60), ITEMS, suite)
+    write(items([*TEXTS * 40, LONG, *TEXTS * 20], {"bos": "prefix", "window": 64}), ITEMS, suite)  # among them one that is cut into windows
     environment = os.environ | {"LMCORE_WORKERS": "2"}
 
     def start(out: str, work: str) -> subprocess.Popen:
@@ -120,13 +122,79 @@ def test_extract_tokens_is_small_on_disk(llama, tmp_path, monkeypatch):
     assert part.stat().st_size / pq.read_metadata(part).num_rows < 20
 
 
-def test_shards_hold_whole_items(tmp_path):
+def test_shards_hold_whole_items_of_about_equal_size(llama):
+    engine = Engine(llama, {}, "float32", 64)
     table = items([("", "x" * 10)] * 7)
-    assert shards(table, 25) == [(0, 3), (3, 6), (6, 7)]
-    assert shards(table, 1) == [(i, i + 1) for i in range(7)]
-    assert shards(table, 10**9) == [(0, 7)]
+    assert [tuple(shard) for shard in shards(table, 25, engine)] == [(0, 3, 0, 1), (3, 5, 0, 1), (5, 7, 0, 1)]
+    assert [shard[:2] for shard in shards(table, 10, engine)] == [(i, i + 1) for i in range(7)]
+    assert [shard[:2] for shard in shards(table, 10**9, engine)] == [(0, 7)]
+
+
+def test_shards_cut_a_long_text_between_its_windows(llama, dummy):
+    table = items(["short one.", "The cats annoy Tim. " * 40, "short two.", "short three."])
+    engine = Engine(llama, {"window": 64}, "float32", 64)
+    n_windows = engine.count_windows(table.slice(1, 1))
+    assert n_windows > 3
+    assert shards(table, 300, engine) == [(0, 1, 0, 1), *((1, 2, part, 3) for part in range(3)), (2, 4, 0, 1)]
+    assert len(shards(table, 22, engine)) == n_windows + 2
+    assert shards(table, 300, Engine(dummy, {"window": 64}, "float32", 64))[0] == (0, 2, 0, 1)  # rows of a draw stay together
+
+
+@pytest.mark.parametrize("window", [{}, {"window": 64, "stride": 16}, {"window": 33, "stride": 8, "bow": True}])
+def test_extract_tokens_of_a_long_text_is_the_same_whatever_shards_and_workers(llama, tmp_path, monkeypatch, window):
+    suite = tmp_path / "suite.parquet"
+    write(items(["short one.", " ".join(TEXTS * 12), "short two."], {"bos": "prefix", **window}), ITEMS, suite)
+    expected = score_items(llama, read(suite, ITEMS))
+    for workers, shard_chars in (("1", 10**6), ("2", 200), ("3", 1)):
+        monkeypatch.setenv("LMCORE_WORKERS", workers)
+        extract_tokens(llama, suite, tmp_path / workers, tmp_path / "work", "code", **(PARAMS | {"shard_chars": shard_chars}))
+        assert read(tmp_path / workers, TOKENS).to_pylist() == expected.to_pylist()
 
 
 def test_importing_the_packed_path_imports_no_transformers():
     code = "import sys, lmcore.scoring.extract; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("reader", ["pandas", "duckdb", "polars", "pyarrow"])
+def test_token_files_are_read_alike_by_other_tools(llama, tmp_path, reader):
+    library = pytest.importorskip(reader)
+    suite = tmp_path / "suite.parquet"
+    write(items(TEXTS, {"bos": "prefix", "top_k": 2, "bow": True}), ITEMS, suite)
+    extract_tokens(llama, suite, tmp_path / "out", tmp_path / "work", "code", **PARAMS)
+    expected = read(tmp_path / "out", TOKENS).to_pylist()
+    files = sorted((tmp_path / "out").iterdir())
+    assert len(files) > 1
+    if reader == "pandas":
+        found = library.concat([library.read_parquet(file) for file in files]).to_dict("records")
+    elif reader == "duckdb":
+        relation = library.sql(f"SELECT * FROM read_parquet('{tmp_path}/out/*.parquet') ORDER BY item, draw, option, variant, position")
+        found = [dict(zip(relation.columns, row)) for row in relation.fetchall()]
+    elif reader == "polars":
+        found = library.concat([library.read_parquet(file) for file in files]).to_dicts()
+    else:
+        found = [row for file in files for row in pq.read_table(file).to_pylist()]
+    for row in found:
+        row |= {name: list(row[name]) for name in ("top_ids", "top_logprobs")}
+    assert found == expected
+
+
+@pytest.mark.parametrize(("suite", "limit", "most"), [("blimp", 300, 16), ("wikitext2", 1, 20)])
+def test_token_files_of_real_text_are_small(tmp_path, suite, limit, most):
+    models, data = os.environ.get("LMCORE_MODELS"), os.environ.get("LMCORE_DATA")
+    if not (models and data and (Path(models) / "smollm2").exists()):
+        pytest.skip("needs LMCORE_DATA, and LMCORE_MODELS with smollm2")
+    table = build_suite(suite, {"limit": limit}, Path(data), tmp_path)
+    write(table, ITEMS, tmp_path / "suite.parquet")
+    extract_tokens(
+        Path(models) / "smollm2",
+        tmp_path / "suite.parquet",
+        tmp_path / "out",
+        tmp_path / "work",
+        "code",
+        dtype="float32",
+        token_budget=2048,
+        shard_chars=50_000,
+    )
+    files = list((tmp_path / "out").iterdir())
+    assert sum(file.stat().st_size for file in files) <= most * sum(pq.read_metadata(file).num_rows for file in files)

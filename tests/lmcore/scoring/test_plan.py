@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lmcore.scoring.plan import batches, passes, spans, windows
+from lmcore.scoring.plan import batches, blocks, passes, spans, windows
 from lmcore.scoring.texts import Text
 
 
@@ -47,10 +47,12 @@ def test_passes_hold_each_window_as_a_path_and_each_row_once(share, token_budget
     found = windows([text_of(n, seed=n % 3) for n in (3, 4, 5, 40, 40, 200, 3)], 300, 300, False)
     seen = []
     for part in passes(found, token_budget, share):
-        assert sorted(set(part.sources.tolist())) == sorted(part.sources.tolist())
-        queries = np.concatenate([block.paths[:, block.start :].ravel() for block in part.blocks])
-        assert queries[part.sources].tolist() == list(range(len(part.ids)))
-        for block in part.blocks:
+        made, sources = blocks(part.paths, len(part.ids))
+        assert sorted(set(sources.tolist())) == sorted(sources.tolist())
+        queries = np.concatenate([block.paths[:, block.start :].ravel() for block in made])
+        assert queries[sources].tolist() == list(range(len(part.ids)))
+        assert np.concatenate([path[n:] for path, n in zip(part.paths, part.fresh)]).tolist() == list(range(len(part.ids)))
+        for block in made:
             for path in block.paths[:, block.start :]:
                 own = part.positions[path] == np.arange(block.start, block.paths.shape[1])
                 assert own[0] and (np.diff(own.astype(int)) <= 0).all()

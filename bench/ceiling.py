@@ -1,0 +1,84 @@
+"""How fast this machine multiplies matrices, and what share of that the engine reaches.
+
+The arithmetic counted is that of the linear layers and the head, twice their weights for every unique row; attention and statistics are not
+counted, so the share is what is left after them too.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from lmcore.scoring import kernels, native
+from lmcore.scoring.engine import Engine
+from lmcore.scoring.extract import one_thread, shards
+from lmcore.scoring.plan import passes, windows
+from lmcore.tables import scoring_of
+
+ROWS = 512
+
+
+def shapes(model: Path) -> list[tuple[int, int, int]]:
+    """(outputs, inputs, how many) of the linear layers of a Llama folder, the head last."""
+    config = json.loads((model / "config.json").read_text("utf-8"))
+    hidden, ffn, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
+    wide, narrow = hidden, hidden // heads * (config.get("num_key_value_heads") or heads)
+    layers = config["num_hidden_layers"]
+    body = [(wide + 2 * narrow, hidden, layers), (hidden, wide, layers), (ffn, hidden, 2 * layers), (hidden, ffn, layers)]
+    return [*body, (config["vocab_size"], hidden, 1)]
+
+
+def flops_per_row(model: Path) -> int:
+    return sum(2 * n_out * n_in * count for n_out, n_in, count in shapes(model))
+
+
+def gemm_rate(model: Path, kernel: str) -> float:
+    """GFLOP/s of one core for the model's own layers, ROWS rows at a time, by CPU time; `kernel`: amx, onednn or torch."""
+    flops, seconds = 0, 0.0
+    with one_thread(), torch.inference_mode():
+        for n_out, n_in, count in shapes(model):
+            x, weight = torch.randn(ROWS, n_in), torch.randn(min(n_out, 16_384), n_in)
+            layer = native.Linear(weight, 3) if kernel == "amx" else kernels.pack(weight, kernel)
+            layer(x)
+            started = time.process_time()
+            for _ in range(3):
+                layer(x)
+            seconds += (time.process_time() - started) / 3 / weight[:, 0].numel() * n_out * count
+            flops += 2 * n_out * n_in * count * ROWS
+    return flops / seconds / 1e9
+
+
+def unique_rows(model: Path, items: pa.Table, token_budget: int, shard_chars: int) -> tuple[int, int]:
+    """How many rows the plan computes for `items`, and how many tokens these are."""
+    engine = Engine(model, scoring_of(items), "float32", token_budget)
+    rows = tokens = 0
+    for shard in shards(items, shard_chars, engine):
+        every = windows(engine.encoder.encode(items.slice(shard.start, shard.stop - shard.start)), engine.window, engine.stride, engine.bow)
+        chosen = every[shard.part * len(every) // shard.n_parts : (shard.part + 1) * len(every) // shard.n_parts]
+        tokens += sum(len(window.targets) for window in chosen)
+        rows += sum(len(part.ids) for part in passes(chosen, token_budget))
+    return rows, tokens
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    import importlib.metadata
+    import platform
+    import subprocess
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True).stdout.strip()
+    names = ("torch", "transformers", "tokenizers", "minicons", "lm_eval", "numpy")
+    return {
+        "CPU": f"{cpu}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+        "kernel": kernels.choose(),
+        "Python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in names},
+        "commit": commit or "none",
+    }

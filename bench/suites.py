@@ -1,0 +1,112 @@
+"""The texts and models of the benchmark: items tables and model folders, from LMCORE_DATA where it is set, else the pipeline's own."""
+
+import os
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lmcore.errors import InputError
+from lmcore.scoring.texts import TextEncoder
+from lmcore.tables import ITEMS, items_table, read, scoring_of
+from lmcore.tasks.suite import build_suite
+
+SHAPE_58M = {  # BabyLlama. Source: Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24
+    "hidden_size": 512,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 256,
+    "rms_norm_eps": 1e-6,
+    "initializer_range": 0.02,
+    "tie_word_embeddings": False,
+}
+WINDOWS = {"smollm2": 1024, "babyllama58m": 256}
+
+
+def data() -> Path | None:
+    """The folder of real benchmarks, where there is one."""
+    return Path(os.environ["LMCORE_DATA"]) if os.environ.get("LMCORE_DATA") else None
+
+
+def make_58m(tokenizer: Path, out: Path) -> Path:
+    """A folder with random weights of the published BabyLlama's shape, 16,000 entries wide whatever the tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from lmcore.models.llama import save_model, token_ids
+
+    torch.manual_seed(0)
+    ids = token_ids(tokenizer) | {"vocab_size": 16_000}
+    save_model(LlamaForCausalLM(LlamaConfig.from_dict({**SHAPE_58M, **ids})).eval(), tokenizer, out)
+    return out
+
+
+def suite(name: str, model: Path, window: int, size: int, corpus: Path, items: Path) -> pa.Table:
+    """The items table of `blimp`, `swag` or `text`, of `size` pairs, items or tokens.
+
+    Without LMCORE_DATA it is the generated minimal pairs, HellaSwag's SWAG-shaped items or the corpus' text. Raises InputError where the
+    pipeline has not made them yet.
+    """
+    folder = data()
+    if name == "text":
+        documents = _build(name, {"task": "wikitext2"}, folder, corpus)["target"] if folder else _documents(corpus)
+        return _first_tokens("\n".join(documents.to_pylist()), model, window, size)
+    if name == "blimp":
+        entry = {"task": "blimp", "limit": size} if folder else {"task": "minimal_pairs", "n": -(-size // 36), "seed": 0, "limit": size}
+    elif folder:
+        entry = {"task": "swag_partial", "source": "swag", "limit": size, "bos": "prefix"}
+    else:
+        table = read(items / "hellaswag_activitynet.parquet", ITEMS)
+        chosen = dict.fromkeys(table["item"].to_pylist())
+        return table.filter(pa.array([item in set(list(chosen)[:size]) for item in table["item"].to_pylist()]))
+    return _build(name, entry, folder, corpus)
+
+
+def grown(model: Path, n_tokens: int, length: int) -> pa.Table:
+    """Texts of `length` random words each, together about `n_tokens` tokens: no beginnings shared, the same on every machine."""
+    tokenizer = TextEncoder(model, 10**9, "prefix", model).tokenizer
+    words = sorted(word[1:] for word in tokenizer.get_vocab() if word[:1] == "Ġ" and word[1:].isascii() and word[1:].isalpha())
+    draw = random.Random(0)
+    texts = [" " + " ".join(draw.choices(words, k=length)) for _ in range(max(1, n_tokens // length))]
+    return table_of(texts, {"bos": "prefix"})
+
+
+def is_running_text(items: pa.Table) -> bool:
+    """Whether the table holds one long text, after a first one to warm up with."""
+    return "window" in scoring_of(items)
+
+
+def table_of(texts: list[str], scoring: dict) -> pa.Table:
+    """The items table of plain texts."""
+    rows = [
+        {"item": f"text/{number:07d}", "option": 0, "variant": "", "group": "text", "context": "", "target": text, "gold": True}
+        for number, text in enumerate(texts)
+    ]
+    return items_table(rows, scoring)
+
+
+def _first_tokens(text: str, model: Path, window: int, size: int) -> pa.Table:
+    """A table of two items: a few windows of the text, to warm up with, and its first `size` tokens."""
+    whole = table_of([text], {})
+    (encoded,) = TextEncoder(model, 10**9, "prefix", model).encode(whole)
+    if len(encoded.ends) < size:
+        raise InputError(f"the running text has {len(encoded.ends)} tokens; the benchmark needs {size}")
+    few = min(4 * window, size) - 1
+    return table_of([text[: encoded.ends[few]], text[: encoded.ends[size - 1]]], {"bos": "prefix", "window": window})
+
+
+def _documents(corpus: Path) -> pa.ChunkedArray:
+    _need(corpus / "train.parquet")
+    return pq.read_table(corpus / "train.parquet", columns=["text"])["text"]
+
+
+def _need(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path}: not there; run the pipeline first, or set LMCORE_DATA to a folder of benchmarks")
+
+
+def _build(name: str, entry: dict, folder: Path | None, corpus: Path) -> pa.Table:
+    _need(folder or corpus)
+    return build_suite(name, entry, folder or corpus, corpus)

@@ -1,0 +1,38 @@
+"""The CUDA path, on a machine that has one."""
+
+import numpy as np
+import pytest
+import torch
+
+from lmcore.scoring.engine import Engine
+from lmcore.scoring.extract import extract_tokens
+from lmcore.tables import ITEMS, TOKENS, read, write
+from tests.lmcore.scoring.conftest import TEXTS, items
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+SUITE = [*TEXTS, " ".join(TEXTS[:3] * 12)]
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_cuda_agrees_with_the_cpu(name, request):
+    path = request.getfixturevalue(name)
+    suite = items(SUITE if name == "llama" else TEXTS, {"bos": "prefix", "top_k": 3, "bow": True})
+    scoring = {"bos": "prefix", "top_k": 3, "bow": True}
+    on_card, on_cpu = (Engine(path, scoring, "float32", 64, kernel=kernel).score(suite) for kernel in ("cuda", "torch"))
+    for column in ("logprob", "entropy", "top_logprob", "bow_logprob", "next_bow_logprob"):
+        np.testing.assert_allclose(on_card[column], on_cpu[column], atol=1e-4)
+
+
+def test_cuda_bfloat16_is_near_and_named(llama):
+    engine = Engine(llama, {}, "bfloat16", 64, kernel="cuda")
+    assert "cuda" in engine.name and "bfloat16" in engine.name
+    exact = Engine(llama, {}, "float32", 64, kernel="cuda").score(items(SUITE))["logprob"].to_numpy()
+    assert 0 < np.abs(engine.score(items(SUITE))["logprob"].to_numpy() - exact).max() < 0.5
+
+
+def test_cuda_run_twice_gives_the_same_bytes(llama, tmp_path):
+    suite = tmp_path / "suite.parquet"
+    write(items(SUITE), ITEMS, suite)
+    for out in ("a", "b"):
+        extract_tokens(llama, suite, tmp_path / out, tmp_path / "work", out, dtype="float32", token_budget=64, shard_chars=60)
+    assert read(tmp_path / "a", TOKENS).equals(read(tmp_path / "b", TOKENS))
