@@ -121,7 +121,13 @@ def compare(
     if source is None or (texts and prompts) or (generate and not prompts):
         raise InputError("name either --texts FILE or --prompts FILE; --generate needs --prompts")
     module.refuse_existing(out, force)
-    shared: dict[str, Any] = {"names": names.split(",") if names else [], "source": source, "out": out, "model_folder": data / "models", "bos": bos}
+    shared: dict[str, Any] = {
+        "names": names.split(",") if names else [],
+        "source": source,
+        "out": out,
+        "model_folder": data / "models",
+        "bos": bos,
+    }
     if generate:
         if not all(seed.strip().isdecimal() for seed in seeds.split(",")):
             raise InputError(f"--seeds: expected whole numbers separated by commas, not {seeds!r}")
