@@ -57,8 +57,9 @@ def main(
                 window = suites.WINDOWS[model]
                 table = suites.suite(suite, models[model], window, size, corpus, items)
                 figures |= compare(f"{model}.{suite}", models[model], window, table, params, rounds, cores, folder)
+                write_report({**figures, "load_after": os.getloadavg()[0]}, ceiling.machine(), sizes, rounds, out)  # lest a kill loses it
         if "accuracy" in only:
-            sentences = suites.suite("blimp", smollm2, suites.WINDOWS["smollm2"], 10 if quick else 100, corpus, items)
+            sentences = suites.suite("blimp", smollm2, suites.WINDOWS["smollm2"], 10 if quick else 50, corpus, items)
             found = errors(smollm2, sentences, list(dict.fromkeys([ceiling.kernels.choose(), "onednn", "torch"])), params["token_budget"])
             figures |= {f"accuracy.{name}": value for name, value in found.items()}
         if "growth" in only:

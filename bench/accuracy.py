@@ -8,6 +8,7 @@ import torch
 
 from lmcore.models.load import load_model
 from lmcore.scoring.engine import Engine
+from lmcore.scoring.extract import one_thread
 from lmcore.tables import scoring_of
 
 
@@ -15,7 +16,8 @@ def errors(model: Path, items: pa.Table, kernels: list[str], token_budget: int) 
     """Of log-probs in nats: the 99th percentile and the largest error per forward; and how many ranks are others than in float64, though no
     logit is within 1e-4 of the token's own.
     """
-    tables = {kernel: Engine(model, scoring_of(items), "float32", token_budget, kernel=kernel).score(items) for kernel in kernels}
+    with one_thread():
+        tables = {kernel: Engine(model, scoring_of(items), "float32", token_budget, kernel=kernel).score(items) for kernel in kernels}
     rows = next(iter(tables.values())).to_pylist()
     texts: dict[tuple, list[int]] = {}
     for number, row in enumerate(rows):
@@ -23,7 +25,7 @@ def errors(model: Path, items: pa.Table, kernels: list[str], token_budget: int) 
     logprob, rank, clear = np.empty(len(rows)), np.empty(len(rows), int), np.empty(len(rows), bool)
     own = np.empty(len(rows))
     plain, exact = load_model(model), load_model(model).double()
-    with torch.inference_mode():
+    with one_thread(), torch.inference_mode():
         for numbers in texts.values():
             next_ids = torch.tensor([rows[number]["next_id"] for number in numbers])
             ids = torch.cat([torch.tensor([rows[numbers[0]]["current_id"]]), next_ids[:-1]])[None]

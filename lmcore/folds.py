@@ -106,10 +106,10 @@ def window_of(items: pa.Table, config: dict) -> int:
 
 def refuse_orphans(folder: Path, models: list[str], suites: dict[str, dict]) -> None:
     """Raises InputError where `folder` holds tables of a model or suite not asked for: DVC would count them too."""
-    for model in sorted(path.name for path in folder.glob("[!.]*")):
-        extra = [path.stem for path in sorted((folder / model).glob("[!.]*")) if path.stem not in suites]
-        if model not in models or extra:
-            orphan = folder / model / extra[0] if model in models else folder / model
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):  # empty folders, which `dvc checkout` leaves, do not count
+        model, suite = file.relative_to(folder).parts[:2]
+        if model not in models or Path(suite).stem not in suites:
+            orphan = folder / model / suite if model in models else folder / model
             raise InputError(
                 f"{orphan}: params.yaml does not name it (any more); `dvc checkout` removes what DVC put there, else remove it yourself"
             )

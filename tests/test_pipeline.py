@@ -34,6 +34,11 @@ def ran(result: subprocess.CompletedProcess) -> list[str]:
     return [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage")]
 
 
+def commit(folder: Path, message: str) -> None:
+    for command in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", message]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory, tokenizer):
     """A function that makes a clone with small params; its data are two books, somebody's model, and somebody's minimal pairs."""
@@ -91,8 +96,8 @@ def clone(tmp_path_factory, tokenizer):
         ]
         (target / "data/suites/mine.csv").write_text("\n".join(["good,bad,group", *rows]) + "\n")
         (target / "data/suites/words.csv").write_text("context,target\nThe old man walked to the,sea\nShe gave him a,letter\n")
-        for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
-            subprocess.run(["git", *command], cwd=target, check=True)
+        subprocess.run(["git", "init", "-q"], cwd=target, check=True)
+        commit(target, "start")
         return target
 
     return make
@@ -104,6 +109,7 @@ def first(clone):
     folder = clone("first")
     result = dvc(folder, "repro", LMCORE_WORKERS="1")
     assert result.returncode == 0, result.stderr[-2000:]
+    commit(folder, "results")
     return folder
 
 
@@ -150,7 +156,7 @@ def test_repro_after_a_training_parameter_runs_what_depends_on_it(first):
         "write_report",
     }
     shown = dvc(first, "metrics", "diff", "--md").stdout
-    assert "babyllama.json" in shown and "heldout.perplexity" in shown and "unigram" not in shown
+    assert "babyllama.json" in shown and "heldout.perplexity" in shown and "unigram" not in shown and "theirs" not in shown
 
 
 def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(first):

@@ -267,6 +267,8 @@ def test_fold_scores_writes_every_model_and_suite_and_refuses_orphans(tmp_path: 
 
 def test_refuse_orphans_names_the_suite_left_behind(tmp_path: Path):
     (tmp_path / "one" / "old").mkdir(parents=True)
+    refuse_orphans(tmp_path, ["one"], {"new": {}})  # an empty folder, as `dvc checkout` leaves it
+    (tmp_path / "one" / "old" / "part-00000.parquet").touch()
     with pytest.raises(InputError, match="one/old"):
         refuse_orphans(tmp_path, ["one"], {"new": {}})
 
