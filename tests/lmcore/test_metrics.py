@@ -94,6 +94,6 @@ def test_aggregate_writes_sorted_reproducible_files_and_fails_on_a_missing_table
     assert set(json.loads(first[1])["one"]["mine"]["accuracy"]) == {"low", "high", "n", "se"}
     with pytest.raises(InputError, match=r"one/new\.parquet: no such table"):
         aggregate(["one"], {**suites, "new": {"kind": "pairs"}}, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
-    with pytest.raises(InputError, match=r"one/mine: params\.yaml does not name it"):
+    with pytest.raises(InputError, match=r"one/mine\.parquet: params\.yaml does not name it"):
         aggregate(["one"], {"blimp": None}, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
     assert (out / "one.json").read_bytes() == first[0]

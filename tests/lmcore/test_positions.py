@@ -45,6 +45,6 @@ def test_fold_positions_writes_the_suites_of_kind_choices_alone(tmp_path: Path):
     with (tmp_path / "out" / "one" / "mine.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["position"] for row in rows] == ["1", "2", "3"] and set(rows[0]) == {"position", "accuracy", "accuracy_se", "logprob", "n"}
-    with pytest.raises(InputError, match="two"):
-        (tmp_path / "tokens" / "two").mkdir()
+    write(tokens_of(ITEM, constant), TOKENS, tmp_path / "tokens" / "two" / "mine" / "part-00000.parquet")
+    with pytest.raises(InputError, match=r"two: params\.yaml does not name it"):
         fold_positions(["one"], suites, tmp_path / "items", tmp_path / "tokens", tmp_path / "out")
