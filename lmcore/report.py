@@ -21,7 +21,8 @@ from lmcore.metrics import item_means, share_interval
 from lmcore.report_completions import completion_findings, context_validity
 from lmcore.report_style import STYLE
 from lmcore.report_terms import KINDS, METRICS, label, unit_of, written
-from lmcore.report_tokens import token_sections
+from lmcore.report_tokens import progression_curves, token_sections
+from lmcore.report_writing import writing_section
 from lmcore.stats import ratio
 from lmcore.tables import SCORES, read
 from lmcore.tasks.suite import kind_of
@@ -59,13 +60,18 @@ def write_report(
     imported: list[str],
     validity: Path,
     judged_suite: str,
+    progression: Path,
+    writers: list[str],
+    generated: Path,
+    writing: Path,
     out: Path,
     confidence: float,
 ) -> None:
     """Write `out`/index.html from `metrics`/MODEL.json, `intervals`, each trained model's loss curve, `scores`/MODEL/SUITE.parquet and
     `tokens`/MODEL/SUITE, the `findings` of lmcore.completions, the `analysis` of lmcore.analysis and the `validity` table of
-    lmcore.context_validity, which is of the suite `judged_suite`; the models `imported` learned from other text than the rest.
-    `confidence` is that of the intervals.
+    lmcore.context_validity, which is of the suite `judged_suite`; `progression`/SUITE.csv holds curves over models, and the models
+    `writers` wrote `generated`/MODEL, with statistics in `writing`/MODEL.json; the models `imported` learned from other text than the
+    rest. `confidence` is that of the intervals.
 
     Raises InputError, naming the file, where a model, a suite or its headline metric is missing, or a curve is none.
     """
@@ -89,6 +95,13 @@ def write_report(
         "terms": ("What the numbers mean", definitions(results)),
     }
     sections |= token_sections(analysis, models)
+    curves_over_models = {
+        path.stem: list(csv.DictReader(path.read_text("utf-8").splitlines())) for path in sorted(progression.glob("*.csv"))
+    }
+    sections["models"] = ("From model to model", progression_curves({name: rows for name, rows in curves_over_models.items() if rows}))
+    sections["writing"] = ("What the models write", writing_section(writers, generated, writing))
+    for last in ("all", "terms"):
+        sections[last] = sections.pop(last)
     with whole(out) as folder:
         folder.mkdir()
         (folder / "index.html").write_text(page(results, {key: value for key, value in sections.items() if value[1]}), "utf-8")

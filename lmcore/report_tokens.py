@@ -4,12 +4,14 @@ import json
 from html import escape
 from pathlib import Path
 
+from lmcore.analysis.by_token import BY_TOKEN, extremes
 from lmcore.analysis.entropy_bins import CALIBRATION, ENTROPY_BINS
 from lmcore.analysis.passage import PASSAGE
 from lmcore.analysis.same_text import MAX_BITS, SCATTER
 from lmcore.figures import line_plot, series
 from lmcore.tables import read
 
+N_EXTREMES = 8  # tokens at either end of the by-token tables
 FULL = 16  # bits at which a token's colour is full
 STYLE = """<style>
 .heat { white-space: pre-wrap; line-height: 1.9; overflow-wrap: anywhere }
@@ -29,12 +31,14 @@ def token_sections(analysis: Path, models: list[str]) -> dict[str, tuple[str, st
     if not passages:
         return {}
     suite = passages[0]["suite"]
+    by_token = {model: read(analysis / "by_token" / f"{model}.parquet", BY_TOKEN) for model in models}
     sections = {
         "passage": ("Surprise along a passage", heat_passages(passages, models)),
         "sure": (
             "How good where it is sure",
             probability_by_entropy(bins, models, suite) + calibration_curves(calibrations, models, suite),
         ),
+        "tokens": ("Token by token", token_extremes({model: extremes(table, N_EXTREMES) for model, table in by_token.items()}, suite)),
         "words": ("Model against model, word by word", scatter_plots([row for row in scatter if row["suite"] == suite], models)),
     }
     return {anchor: (title, body) for anchor, (title, body) in sections.items() if body}
@@ -77,6 +81,30 @@ def calibration_curves(bins: dict[str, list[dict]], models: list[str], suite: st
         '<p class="caption">Calibration: how often the model\'s first choice was right, by the probability it gave it. Above the line of '
         "perfect calibration a model is too modest, below it too sure.</p>\n"
         f'<div class="card">{line_plot(lines, "probability of the first choice", "share right")}</div>\n'
+    )
+
+
+def token_extremes(rows: dict[str, list[dict]], suite: str) -> str:
+    """By model the tokens at the ends of its by-token table of one suite: after which it is undecided or sure, and which it sees coming."""
+    kinds = {
+        ("current", "highest"): "undecided after",
+        ("current", "lowest"): "sure after",
+        ("next", "lowest"): "surprised by",
+        ("next", "highest"): "expects",
+    }
+    lines = ""
+    for number, (model, found) in enumerate(rows.items()):
+        cells = ""
+        for side, end in kinds:
+            chosen = [row for row in found if (row["suite"], row["side"], row["end"]) == (suite, side, end)]
+            said = [f'<span title="{row["n"]:,} times">{escape(row["token"])} <small>{row["value"]:.2f}</small></span>' for row in chosen]
+            cells += f"<td>{'<br>'.join(said)}</td>"
+        lines += f'<tr class="{series(number)}"><th scope="row"><i></i>{escape(model)}</th>{cells}</tr>\n'
+    heads = "".join(f'<th scope="col">{title}</th>' for title in kinds.values())
+    return (
+        f'<p class="caption">On <code>{escape(suite)}</code>: the tokens after which a model\'s entropy is highest and lowest on average, '
+        "and those whose own log-prob is, in nats. Rare tokens are left out; tokens of a model that knows nothing differ by chance.</p>\n"
+        f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n{lines}</tbody></table></div>\n'
     )
 
 

@@ -21,6 +21,8 @@ def main() -> None:
         comparison=Path("metrics/model_comparison.json"),
         plots=Path("metrics/plots/tokens"),
         metrics=Path("metrics/models"),
+        generated=Path("data/generated"),
+        writers=section("generate_tokens.models"),
         confidence=section("aggregate.confidence"),
         digits=section("aggregate.digits"),
     )

@@ -21,6 +21,10 @@ def main() -> None:
         imported=list(values["import_model"]),
         validity=Path("data/context_validity.parquet"),
         judged_suite=section("judge_context.suite"),
+        progression=Path("metrics/plots/tokens/progression"),
+        writers=section("generate_tokens.models"),
+        generated=Path("data/generated"),
+        writing=Path("metrics/generated"),
         out=Path("report"),
         confidence=section("aggregate.confidence"),
     )

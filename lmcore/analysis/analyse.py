@@ -1,5 +1,7 @@
 """Everything the token tables say, of any number of models and suites: items, tokens and tokenizers go in, tables and plots come out.
 
+What models wrote themselves counts as one more suite, `generated`, in all but the comparisons on the same text.
+
 `out`: by_token/MODEL.parquet, entropy_bins/, bin_tokens/, calibration/ likewise, scatter.parquet, passage.parquet. For git and DVC: a
 summary a model, the comparison on the same text, and one CSV a model and plot. The same input gives the same bytes.
 """
@@ -35,6 +37,7 @@ from lmcore.token_text import token_texts
 from lmcore.tokenizer import load_fast
 
 TABLES = {"by_token": BY_TOKEN, "entropy_bins": ENTROPY_BINS, "bin_tokens": BIN_TOKENS, "calibration": CALIBRATION}
+GENERATED = "generated"  # the suite of what models wrote
 PLOTS = ("entropy", "probability_by_entropy", "calibration", "by_token")
 
 
@@ -69,6 +72,8 @@ def analyse_tokens(
     comparison: Path,
     plots: Path,
     metrics: Path | None = None,
+    generated: Path | None = None,
+    writers: Iterable[str] = (),
     rows: str,
     minimum_count: int,
     n_extremes: int,
@@ -85,20 +90,21 @@ def analyse_tokens(
     """Write the analysis of `tokens`/MODEL/SUITE for all models and suites.
 
     rows: which tokens count (lmcore.analysis.rows); corrected: word probabilities with the word-boundary correction; plot_suite: the
-    suite of plots and passage; progression: models in the order of their curves, of which `metrics`/MODEL.json has accuracies. Raises
-    InputError where a table is missing, or a number is out of range.
+    suite of plots and passage; progression: models in the order of their curves, of which `metrics`/MODEL.json has accuracies; writers:
+    models of `models` whose own writing is `generated`/MODEL/tokens.parquet. Raises InputError where a table is missing, or a number is
+    out of range.
     """
     suites = list(suites)
+    if generated and GENERATED in suites:
+        raise InputError(f"a suite cannot be called '{GENERATED}': that is what the models write")
     if plot_suite not in suites:
         raise InputError(f"plot_suite: there is no suite '{plot_suite}'; there are {', '.join(suites)}")
     settings = Settings(rows, minimum_count, n_extremes, n_bins, n_frequent, calibration_bins, digits)
     tokenizers = {model: load_fast(model_folder / model) for model in models}
     tables = {suite: read(items / f"{suite}.parquet", ITEMS) for suite in suites}
-    found = analyse(
-        {suite: {model: TokenRows(tokens / model / suite, tables[suite], rows) for model in models} for suite in suites},
-        tokenizers,
-        settings,
-    )
+    counted = {suite: {model: TokenRows(tokens / model / suite, tables[suite], rows) for model in models} for suite in suites}
+    written = {model: TokenRows(generated / model / "tokens.parquet") for model in models if generated and model in writers}
+    found = analyse(counted | ({GENERATED: written} if written else {}), tokenizers, settings)
     accuracies = {model: json.loads((metrics / f"{model}.json").read_text("utf-8")) for model in progression if metrics}
     progress = curves(progression, found.summaries, accuracies)
     compared, scatter = {}, []
@@ -164,6 +170,7 @@ def write_plots(
     """
     top = max(summaries[suite]["entropy"]["p99"] for summaries in found.summaries.values()) * 1.1
     with whole(folder) as temporary:
+        (temporary / "progression").mkdir(parents=True)  # also where no models are named for it
         for model, rows in shown.items():
             bins = [row for row in found.tables["entropy_bins"][model].to_pylist() if row["suite"] == suite and row["edges"] == "own"]
             confidence = [row for row in found.tables["calibration"][model].to_pylist() if row["suite"] == suite]

@@ -13,12 +13,14 @@ from lmcore.analysis.passage import PASSAGE
 from lmcore.analysis.same_text import SCATTER
 from lmcore.completions import FINDINGS
 from lmcore.context_validity import JUDGED, VALIDITY, WAYS
+from lmcore.continuations import GENERATIONS
 from lmcore.errors import InputError
 from lmcore.figures import Mark, dot_plot, histogram, line_plot, ticks, trend_plot
 from lmcore.files import write_json
 from lmcore.metrics import aggregate
 from lmcore.report import BIN_WIDTH, write_report
 from lmcore.report_terms import unit_of, written
+from lmcore.report_writing import STATISTICS
 from lmcore.tables import SCORE_KEY, SCORES, TOKENS, write
 
 MODELS = ["llama", "noise"]
@@ -102,12 +104,22 @@ def write_inputs(root: Path) -> dict:
     }
     for name, schema in {**bins, "passage": PASSAGE, "scatter": SCATTER}.items():
         write(schema.empty_table(), schema, root / "analysis" / f"{name}.parquet")
+    (root / "progression").mkdir()
+    (root / "progression" / "heldout.csv").write_text("place,model,loss,entropy,accuracy\n1,noise,4.0,3.5,0.25\n2,llama,3.0,2.5,0.5\n")
+    text = {"item": "prompt/0000", "variant": "greedy", "sample": 0, "seed": 0, "prompt": "He <b>", "text": " & she", "n_tokens": 2}
+    texts = pa.Table.from_pylist([text | {"stop_reason": "length"}], GENERATIONS)
+    write(texts, GENERATIONS, root / "generated" / "llama" / "generations.parquet")
+    write_json({"greedy": dict.fromkeys(STATISTICS, 0.5)}, root / "writing" / "llama.json")
     return {
         "analysis": root / "analysis",
         "findings": root / "findings.parquet",
         "imported": ["noise"],
         "validity": root / "validity.parquet",
         "judged_suite": "lambada_flat",
+        "progression": root / "progression",
+        "writers": ["llama"],
+        "generated": root / "generated",
+        "writing": root / "writing",
         "models": MODELS,
         "suites": SUITES,
         "metrics": root / "metrics",
@@ -164,7 +176,7 @@ def test_page_is_well_formed(inputs: dict) -> None:
 def test_page_anchors_all_lead_somewhere(inputs: dict) -> None:
     html = report(inputs)
     anchors = re.findall(r'href="#(\w+)"', html)
-    expected = ["results", "loss", "groups", "completions", "validity", "entropy", "all", "terms"]
+    expected = ["results", "loss", "groups", "completions", "validity", "entropy", "models", "writing", "all", "terms"]
     assert anchors == expected == re.findall(r'<section id="(\w+)"', html)
 
 
@@ -262,6 +274,14 @@ def test_bad_input_raises_naming_the_file_and_leaves_the_old_report(inputs: dict
         write_report(**inputs)
     assert "\n" not in str(error.value)
     assert (inputs["out"] / "index.html").read_text("utf-8") == before
+
+
+def test_page_shows_what_models_wrote_and_how_they_follow_each_other(inputs: dict) -> None:
+    html = report(inputs)
+    assert '<span class="muted">He &lt;b&gt;</span> &amp; she <small>(greedy, seed 0, 2 tokens, ended by length)</small>' in html
+    assert "noise → llama" in html and '<th scope="row">llama, greedy</th><td>0.50</td>' in html
+    without = report(inputs | {"writers": [], "progression": inputs["out"]})
+    assert "What the models write" not in without and "From model to model" not in without
 
 
 def test_model_and_metric_the_page_does_not_know_are_shown_by_name(inputs: dict) -> None:

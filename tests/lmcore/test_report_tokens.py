@@ -2,7 +2,7 @@
 
 import json
 
-from lmcore.report_tokens import heat_passages, progression_curves, scatter_plots
+from lmcore.report_tokens import heat_passages, progression_curves, scatter_plots, token_extremes
 
 
 def row(model: str, text: str, surprisal: float) -> dict:
@@ -28,3 +28,11 @@ def test_progression_draws_a_line_a_suite() -> None:
     rows = [{"place": n, "model": f"m{n}", "loss": 3.0 - n, "entropy": 2.0, "accuracy": 0.5} for n in (1, 2)]
     html = progression_curves({"s": rows, "t": rows})
     assert html.count("<polyline") == 6 and "m1 → m2" in html and progression_curves({}) == ""
+
+
+def test_extremes_stand_in_their_own_columns() -> None:
+    ends = (("current", "highest", 6.5), ("current", "lowest", 0.5), ("next", "lowest", -9.25), ("next", "highest", -0.25))
+    rows = [{"suite": "s", "side": side, "end": end, "token": f"<{end}", "n": 7, "value": value} for side, end, value in ends]
+    html = token_extremes({"a": rows, "b": []}, "s")
+    cells = [f'<td><span title="7 times">&lt;{end} <small>{value:.2f}</small></span></td>' for _, end, value in ends]
+    assert "".join(cells) in html and html.count("<td></td>") == 1 + 4

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lmcore.analysis.analyse import PLOTS, analyse_tokens
+from lmcore.analysis.entropy_bins import ENTROPY_BINS
 from lmcore.analysis.passage import PASSAGE
 from lmcore.errors import InputError
 from lmcore.files import sha256
@@ -19,6 +20,7 @@ from tests.lmcore.token_tables import items_of, tokens_of
 
 WORDS = "the old man saw the sea and the ship saw the man"
 TEXTS = items_of({f"t/{number}": [("", WORDS[number:])] for number in (0, 4, 8)})
+PATHS = ("items", "tokens", "model_folder", "out", "summaries", "comparison", "plots")
 SETTINGS = {
     "rows": "gold",
     "minimum_count": 2,
@@ -111,3 +113,17 @@ def test_analysis_of_what_is_not_there_is_refused_and_leaves_nothing(folders: Pa
     with pytest.raises(InputError, match=message):
         run(folders, "one", **changes)
     assert not (folders / "one").exists()
+
+
+def test_analysis_counts_what_a_model_wrote_as_a_suite_of_its_own(folders: Path) -> None:
+    tokens = read(folders / "tokens/a/texts", TOKENS)
+    write(tokens, TOKENS, folders / "generated/a/tokens.parquet")
+    one = run(folders, "one", generated=folders / "generated", writers=["a"], progression=[])
+    found = json.loads((one / "summaries/a.json").read_text())
+    assert found["generated"]["n_tokens"] == len(tokens) and found["generated"]["entropy"]["mean"] > 0
+    assert "generated" not in json.loads((one / "summaries/b.json").read_text())
+    assert "generated" in set(read(one / "analysis/entropy_bins/a.parquet", ENTROPY_BINS)["suite"].to_pylist())
+    assert list((one / "plots/progression").iterdir()) == []
+    write(TEXTS, ITEMS, folders / "items/generated.parquet")
+    with pytest.raises(InputError, match="cannot be called 'generated'"):
+        analyse_tokens(["a"], ["generated"], **dict.fromkeys(PATHS, folders), generated=folders, **{**SETTINGS, "plot_suite": "generated"})
