@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from lmcore.errors import InputError
-from lmcore.models.load import read_config
+from lmcore.models.load import context_length, read_config
 from lmcore.scoring import kernels, native
 from lmcore.scoring.forward import PackedLlama
 from lmcore.scoring.forward_native import NativeLlama
@@ -144,11 +144,6 @@ def engine_name(config: dict, dtype: str, kernel: str | None = None) -> str:
     forward = "packed-llama" if can_run(config) else "transformers"  # whose statistics the kernel reads, too
     device = torch.cuda.get_device_name() if kernel == "cuda" else f"cpu {torch.backends.cpu.get_cpu_capability()}"
     return f"{forward} {kernel} {dtype} {device}"
-
-
-def context_length(config: dict) -> int:
-    """How many tokens the model sees at once, as lm-eval finds it in a config."""
-    return next((config[name] for name in ("n_positions", "max_position_embeddings", "n_ctx") if config.get(name)), 2048)
 
 
 def _key(items: pa.Table) -> tuple:
