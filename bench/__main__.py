@@ -1,9 +1,10 @@
 """`make bench`: how fast the engine is beside what its users would use instead, on this machine; writes docs/benchmarks.{md,json,svg}.
 
-`--quick` takes a few minutes and says so in the page. The load of the machine while it ran is recorded: figures from a busy one are worth
-little.
+`--quick` takes a few minutes and says so in the page. Parts that `--only` leaves out keep their earlier figures. The load of the machine
+while it ran is recorded: figures from a busy one are worth little.
 """
 
+import json
 import os
 import statistics
 import sys
@@ -18,14 +19,17 @@ import yaml
 
 from bench import ceiling, suites
 from bench.accuracy import errors
+from bench.analysis import bench_analysis
 from bench.measure import Process, say, side_by_side
 from bench.report import write_report
 from lmcore.errors import InputError
 
+PARTS = "compare,accuracy,growth,analysis"
 METHODS = ["notebook", "minicons", "minicons_rank", "lm_eval", "ours"]
 SIZES = {"blimp": 2_000, "swag": 500, "text": 100_000}  # pairs, items, tokens
 QUICK = {"blimp": 60, "swag": 15, "text": 6_000}
 GROWTH = [1_000, 10_000, 100_000, 1_000_000]
+ANALYSED = (4_000_000, 5)  # token rows a model, models
 LENGTHS = [8, 16, 32, 64, 128, 256]
 
 
@@ -34,7 +38,7 @@ def main(
     share: Annotated[float, typer.Option(help="of the full samples, when a full run is too long")] = 1.0,
     rounds: int = 3,
     cores: Annotated[int, typer.Option(help="threads of the peers, processes of ours; 0 for all")] = 0,
-    only: Annotated[str, typer.Option(help="of the parts, by default all")] = "compare,accuracy,growth",
+    only: Annotated[str, typer.Option(help="of the parts, by default all")] = PARTS,
     chosen: Annotated[str, typer.Option("--models")] = "smollm2,babyllama58m",
     smollm2: Path = Path("data/models/smollm2"),
     tokenizer: Path = Path("data/tokenizer"),
@@ -48,7 +52,9 @@ def main(
     sizes = QUICK if quick else {name: max(1, int(size * share)) for name, size in SIZES.items()}
     rounds = 1 if quick else rounds
     cores = cores or len(os.sched_getaffinity(0))
-    figures: dict[str, float] = {"load_before": os.getloadavg()[0], "cores": cores}
+    earlier = out / "benchmarks.json"
+    figures: dict[str, float] = json.loads(earlier.read_text("utf-8")) if earlier.exists() and only != PARTS else {}
+    figures |= {"load_before": os.getloadavg()[0], "cores": cores}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         models = {"smollm2": smollm2, "babyllama58m": suites.make_58m(tokenizer, folder / "babyllama58m")}
@@ -64,6 +70,11 @@ def main(
             figures |= {f"accuracy.{name}": value for name, value in found.items()}
         if "growth" in only:
             figures |= growth(models["babyllama58m"], params, [n for n in GROWTH if n <= max(sizes["text"], 1_000) * 10], cores, folder)
+        if "analysis" in only:
+            n_rows, n_models = (20_000, 2) if quick else ANALYSED
+            figures |= {
+                f"analysis.{name}": value for name, value in bench_analysis(n_rows, n_models, tokenizer, folder / "analysis").items()
+            }
     figures["load_after"] = os.getloadavg()[0]
     write_report(figures, ceiling.machine(), sizes, rounds, out)
 

@@ -33,7 +33,7 @@ def write_report(figures: dict[str, float], machine: dict[str, str], sizes: dict
     if suites:
         _plot(figures, suites, out / "benchmarks.svg")
     parts = [_head(figures, machine, sizes, rounds), _targets(figures), *(_suite(figures, suite) for suite in suites)]
-    parts += [_one_core(figures, suites), _accuracy(figures), _growth(figures), _method()]
+    parts += [_one_core(figures, suites), _accuracy(figures), _growth(figures), _analysis(figures), _method()]
     with whole(out / "benchmarks.md") as temporary:
         temporary.write_text("\n\n".join(part for part in parts if part) + "\n", "utf-8")
 
@@ -125,6 +125,16 @@ def _growth(figures: dict[str, float]) -> str:
         if rows:
             parts.append(_table([title, "tokens", "seconds", "tokens/s", "peak PSS, MB"], rows))
     return "## How the cost grows (58M shape)\n\n" + "\n\n".join(parts) if parts else ""
+
+
+def _analysis(figures: dict[str, float]) -> str:
+    if "analysis.seconds" not in figures:
+        return ""
+    return (
+        f"## The analysis of the tables\n\n`analyse_tokens` on {figures['analysis.rows']:,.0f} token rows of "
+        f"{figures['analysis.models']:.0f} models: {figures['analysis.seconds']:.0f} s by the clock, "
+        f"{figures['analysis.cpu_s']:.0f} s of CPU, {figures['analysis.peak_gb']:.2f} GB at most."
+    )
 
 
 def _method() -> str:

@@ -33,13 +33,19 @@ SETTINGS: dict[str, Any] = {
 
 
 def bench_analysis(n_rows: int, n_models: int, tokenizer: Path, folder: Path) -> dict[str, float]:
-    """Seconds and peak GB of stage analyse_tokens, in a process of its own, on `n_models` tables of `n_rows` rows each below `folder`."""
+    """What stage analyse_tokens takes in a process of its own, on `n_models` tables of `n_rows` rows each, written to `folder`."""
     write_tables(n_rows, n_models, tokenizer, folder)
-    started = time.perf_counter()
-    run = subprocess.run(
-        [sys.executable, "-m", "lmcore.analysis.bench", str(folder), str(n_models)], check=True, capture_output=True, text=True
-    )
-    return {"seconds": time.perf_counter() - started, "peak_gb": float(run.stdout), "rows": float(n_rows * n_models)}
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "bench.analysis", str(folder), str(n_models)]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "rows": float(n_rows * n_models),
+        "models": float(n_models),
+        "seconds": time.perf_counter() - started,
+        "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "peak_gb": float(run.stdout),
+    }
 
 
 def write_tables(n_rows: int, n_models: int, tokenizer_path: Path, folder: Path) -> None:

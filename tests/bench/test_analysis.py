@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lmcore.analysis.bench import bench_analysis
+from bench.analysis import bench_analysis
 
 
 def test_bench_gives_seconds_and_memory(tokenizer: Path, tmp_path: Path) -> None:
