@@ -19,7 +19,7 @@ import torch
 from lmcore.scoring.stats import Summary
 
 SOURCES = Path(__file__).parent / "cpp"
-SOURCE_SHA256 = "0b3708e0f8bbccd866472ae03375a956387f3424b4b833096d58d521d8286d2f"
+SOURCE_SHA256 = "b6c02a800965004bab567da8c377d4214c83d82733152e804278edfbc1c0013e"
 INSTRUCTIONS = "avx512f avx512bw avx512vl avx512dq avx512bf16 fma popcnt bmi amx-tile amx-bf16"
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", *(f"-m{name}" for name in INSTRUCTIONS.split()), "-shared", "-fPIC"]
 NEEDED = {"amx_tile", "amx_bf16", "avx512_bf16", "avx512bw", "avx512vl", "avx512dq", "fma", "bmi1", "popcnt"}

@@ -14,7 +14,8 @@ namespace {
 
 using Half = uint16_t;
 constexpr int64_t TILE = 512;          // bfloat16 numbers of a tile: 16 rows of 32
-constexpr int64_t PANEL = 1200 << 10;  // bytes of packed rows that stay in the cache while the weights pass by
+constexpr int64_t ROWS_AT_ONCE = 256;  // packed rows that stay in the cache while the weights pass by: the more, the less often these do
+constexpr int64_t SLAB = 768;          // columns of so many rows that the cache holds (1.2 MB where S is 3); wider rows come in slabs
 
 // 32 numbers as S rows of 32 bfloat16, `stride` apart: what one row leaves over goes into the next.
 template <int S>
@@ -28,11 +29,11 @@ void split(__m512 a, __m512 b, Half* out, int64_t stride) {
     }
 }
 
-// Rows (n, K) as tiles [block of 16 rows][step of 32 columns][S][16][32], the last pair of blocks filled up with zeros.
+// Columns begin..end of rows (n, K) as tiles [block of 16 rows][step of 32 columns][S][16][32], the last pair of blocks filled up with zeros.
 // With a norm, a row is first divided by its root mean square and multiplied by `norm` (RMSNorm: Zhang & Sennrich 2019, eq. 4).
 template <int S>
-void pack_rows(const float* x, int64_t n, int64_t K, const float* norm, float eps, Half* out) {
-    const int64_t steps = up(K, 32) / 32;
+void pack_rows(const float* x, int64_t n, int64_t K, int64_t begin, int64_t end, const float* norm, float eps, Half* out) {
+    const int64_t steps = up(end - begin, 32) / 32;
     for (int64_t m = 0; m < up(n, 32); m++) {
         Half* to = out + m / 16 * steps * S * TILE + m % 16 * 32;
         const float* row = x + m * K;
@@ -48,8 +49,8 @@ void pack_rows(const float* x, int64_t n, int64_t K, const float* norm, float ep
         for (int64_t step = 0; step < steps; step++, to += S * TILE) {
             __m512 v[2];
             for (int i = 0; i < 2; i++) {
-                const int64_t k = step * 32 + i * 16;
-                const __mmask16 mask = m < n ? first(K - k) : 0;
+                const int64_t k = begin + step * 32 + i * 16;
+                const __mmask16 mask = m < n ? first(end - k) : 0;
                 v[i] = _mm512_maskz_loadu_ps(mask, row + k);
                 if (norm) v[i] = _mm512_mul_ps(_mm512_mul_ps(v[i], scale), _mm512_maskz_loadu_ps(mask, norm + k));
             }
@@ -67,20 +68,23 @@ void configure_tiles() {
 }
 
 #define ROWS(s) _tile_loadd(4, a + (s) * TILE, 64); _tile_loadd(5, a + next + (s) * TILE, 64);
-#define COLUMNS(s) _tile_loadd(6, b + (s) * TILE, 64); _tile_loadd(7, b + next + (s) * TILE, 64);
+#define COLUMNS(s) _tile_loadd(6, b + (s) * TILE, 64); _tile_loadd(7, b + next_weights + (s) * TILE, 64);
 #define MULTIPLY _tile_dpbf16ps(0, 4, 6); _tile_dpbf16ps(1, 4, 7); _tile_dpbf16ps(2, 5, 6); _tile_dpbf16ps(3, 5, 7);
 
-// Packed rows (n, K) times packed weights (N, K): `use(row, column, block)` gets every block (32, 32) of the product.
+// Packed columns begin..end of rows (n, K) times those of packed weights (N, K): `use(row, column, block)` gets every block (32, 32) of the
+// product.
 template <int S, class Use>
-void multiply(const Half* rows, int64_t n, const Half* weights, int64_t N, int64_t K, Use use) {
-    const int64_t steps = up(K, 32) / 32, next = steps * S * TILE;
+void multiply(const Half* rows, int64_t n, const Half* weights, int64_t N, int64_t K, int64_t begin, int64_t end, Use use) {
+    const int64_t steps = up(end - begin, 32) / 32, next = steps * S * TILE, next_weights = up(K, 32) / 32 * S * TILE;
+    weights += begin / 32 * S * TILE;
     const int64_t ahead = 2 * S * TILE / (up(n, 32) / 32);  // of the next columns' weights, fetched into the cache at each step
     alignas(64) float block[32 * 32];
     for (int64_t column = 0; column < N; column += 32)
         for (int64_t row = 0; row < n; row += 32) {
             _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
-            const Half *a = rows + row / 16 * next, *b = weights + column / 16 * next;
-            const Half* soon = weights + (column / 16 + 2) * next + row / 32 * steps * ahead;
+            const Half *a = rows + row / 16 * next, *b = weights + column / 16 * next_weights;
+            const int64_t done = row / 32 * steps * ahead;
+            const Half* soon = b + 2 * next_weights + done + (done < next ? 0 : next_weights - next);
             for (int64_t step = 0; step < steps; step++, a += S * TILE, b += S * TILE, soon += ahead) {
                 for (int64_t i = 0; i < ahead; i += 32) _mm_prefetch(soon + i, _MM_HINT_T1);
                 if constexpr (S == 3) {  // 3·1, 2·1, 2·2, 1·2, 1·3, 1·1: the order that loads the fewest tiles
@@ -95,37 +99,34 @@ void multiply(const Half* rows, int64_t n, const Half* weights, int64_t N, int64
         }
 }
 
-// y (n, N) = rows · weights, or y += where `add`.
-template <int S>
-void into(const Half* rows, int64_t n, const Half* weights, int64_t N, int64_t K, float* y, bool add) {
-    multiply<S>(rows, n, weights, N, K, [&](int64_t row, int64_t column, const float* block) {
-        for (int64_t m = row; m < std::min(n, row + 32); m++, block += 32)
-            for (int64_t i = 0; i < 32; i += 16) {
-                const __mmask16 mask = first(N - column - i);
-                float* to = y + m * N + column + i;
-                __m512 v = _mm512_load_ps(block + i);
-                if (add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), v);
-                _mm512_mask_storeu_ps(to, mask, v);
-            }
-    });
-}
-
 Scratch<Half> packed;
 Scratch<float> inner;
 
-// How many rows of K columns are packed at a time.
-int64_t rows_of(int64_t K, int S) { return std::max<int64_t>(32, std::min<int64_t>(256, PANEL / (K * 2 * S) / 32 * 32)); }
+// y (n, N) = norm(x (n, K)) · weights, or y += where `add`; n at most ROWS_AT_ONCE. Rows wider than a slab are summed slab by slab.
+template <int S>
+void into(const float* x, int64_t n, int64_t K, const float* norm, float eps, const Half* weights, int64_t N, float* y, bool add) {
+    Half* rows = packed.of(ROWS_AT_ONCE * std::min(SLAB, up(K, 32)) * S);
+    for (int64_t begin = 0; begin < K; begin += SLAB, add = true) {
+        const int64_t end = std::min(K, begin + SLAB);
+        pack_rows<S>(x, n, K, begin, end, norm, eps, rows);
+        multiply<S>(rows, n, weights, N, K, begin, end, [&](int64_t row, int64_t column, const float* block) {
+            for (int64_t m = row; m < std::min(n, row + 32); m++, block += 32)
+                for (int64_t i = 0; i < 32; i += 16) {
+                    const __mmask16 mask = first(N - column - i);
+                    float* to = y + m * N + column + i;
+                    __m512 v = _mm512_load_ps(block + i);
+                    if (add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), v);
+                    _mm512_mask_storeu_ps(to, mask, v);
+                }
+        });
+    }
+}
 
 template <int S>
-void project(const float* x, int64_t n, int64_t H, const float* norm, float eps, const Half* weights, int64_t N, float* y, bool add) {
+void project(const float* x, int64_t n, int64_t K, const float* norm, float eps, const Half* weights, int64_t N, float* y, bool add) {
     configure_tiles();
-    const int64_t step = rows_of(up(H, 32), S);
-    Half* rows = packed.of(step * up(H, 32) * S);
-    for (int64_t m = 0; m < n; m += step) {
-        const int64_t count = std::min(step, n - m);
-        pack_rows<S>(x + m * H, count, H, norm, eps, rows);
-        into<S>(rows, count, weights, N, H, y + m * N, add);
-    }
+    for (int64_t m = 0; m < n; m += ROWS_AT_ONCE)
+        into<S>(x + m * K, std::min(ROWS_AT_ONCE, n - m), K, norm, eps, weights, N, y + m * N, add);
     _tile_release();
 }
 
@@ -133,24 +134,20 @@ void project(const float* x, int64_t n, int64_t H, const float* norm, float eps,
 template <int S>
 void feed(float* x, int64_t n, int64_t H, int64_t F, const float* norm, float eps, const Half* gate_up, const Half* down) {
     configure_tiles();
-    const int64_t step = rows_of(up(H, 32), S), narrow = std::min(step, rows_of(up(F, 32), S)), F16 = up(F, 16);
-    Half* rows = packed.of(std::max(step * up(H, 32), narrow * up(F16, 32)) * S);
+    const int64_t F16 = up(F, 16), step = std::max<int64_t>(32, std::min(ROWS_AT_ONCE, ROWS_AT_ONCE * SLAB / up(H, 32) / 32 * 32));
     float* middle = inner.of(step * F16);
     for (int64_t m = 0; m < n; m += step) {
         const int64_t count = std::min(step, n - m);
-        pack_rows<S>(x + m * H, count, H, norm, eps, rows);
-        multiply<S>(rows, count, gate_up, 2 * F16, H, [&](int64_t row, int64_t column, const float* block) {
+        Half* rows = packed.of(step * up(H, 32) * S);
+        pack_rows<S>(x + m * H, count, H, 0, H, norm, eps, rows);
+        multiply<S>(rows, count, gate_up, 2 * F16, H, 0, H, [&](int64_t row, int64_t column, const float* block) {
             for (int64_t r = row; r < std::min(count, row + 32); r++, block += 32) {
                 const __m512 gate = _mm512_load_ps(block), one = _mm512_set1_ps(1.f);
                 const __m512 silu = _mm512_div_ps(gate, _mm512_add_ps(one, exp_of(_mm512_sub_ps(_mm512_setzero_ps(), gate))));
                 _mm512_storeu_ps(middle + r * F16 + column / 2, _mm512_mul_ps(silu, _mm512_load_ps(block + 16)));
             }
         });
-        for (int64_t part = 0; part < count; part += narrow) {
-            const int64_t few = std::min(narrow, count - part);
-            pack_rows<S>(middle + part * F16, few, F16, nullptr, 0, rows);
-            into<S>(rows, few, down, H, F16, x + (m + part) * H, true);
-        }
+        into<S>(middle, count, F16, nullptr, 0, down, H, x + m * H, true);
     }
     _tile_release();
 }
