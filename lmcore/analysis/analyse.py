@@ -165,8 +165,8 @@ def write_summaries(found: Analysis, folder: Path, digits: int) -> None:
 def write_plots(
     found: Analysis, shown: dict[str, TokenRows], suite: str, folder: Path, settings: Settings, progress: dict[str, list[dict]]
 ) -> None:
-    """`folder`/PLOT/MODEL.csv for each of PLOTS: density of entropy, probability by entropy bin and calibration on one suite (`shown`), and
-    the tokens at the ends of the by-token tables of all suites; `folder`/progression/SUITE.csv.
+    """`folder`/PLOT/MODEL.csv for each of PLOTS: density of entropy, probability by entropy bin, calibration and the tokens at the ends of
+    the by-token tables, all of one suite (`shown`); `folder`/progression/SUITE.csv.
     """
     top = max(summaries[suite]["entropy"]["p99"] for summaries in found.summaries.values()) * 1.1
     with whole(folder) as temporary:
@@ -183,7 +183,11 @@ def write_plots(
                 "calibration": [
                     {"probability": row["top_probability_mean"], "accuracy": row["accuracy"], "n": row["n"]} for row in confidence
                 ],
-                "by_token": extremes(found.tables["by_token"][model], settings.n_extremes),
+                "by_token": [
+                    {"label": f"{row['measure']} {row['side']} {row['token']}", **row}
+                    for row in extremes(found.tables["by_token"][model], settings.n_extremes)
+                    if row["suite"] == suite
+                ],
             }
             for name in PLOTS:
                 write_csv(rounded(lines[name], settings.digits), temporary / name / f"{model}.csv")
