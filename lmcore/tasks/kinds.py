@@ -8,7 +8,8 @@
 | text | `text` | 0 |
 
 A record may also have `id` (else its number in its group), `group` (else `all`) and, of pairs, a `context`. A target follows its
-context after a space, unless there is whitespace already.
+context after a space, unless there is whitespace already. A task's record may have `variants`, {name: what is different}: the same item
+put otherwise, for comparisons within items (lmcore.explorations); the suite's own metrics are those of the record itself.
 """
 
 import json
@@ -37,13 +38,18 @@ def item_rows(
             raise InputError(
                 f"{source}: item '{item}' has no '{missing[0]}'; kind {kind} needs {', '.join(columns)}; columns are {', '.join(record)}"
             )
-        options = options_of(record, f"{source}: item '{item}'")
-        n_options = n_options or len(options)
-        if len(options) != n_options:
-            raise InputError(
-                f"{source}: item '{item}' has {len(options)} options, the items before it have {n_options}; all must have the same number"
-            )
-        for number, (context, target, gold) in enumerate(options):
+        others = record.get("variants")
+        texts = []
+        for variant, changes in {"": {}, **(others if isinstance(others, dict) else {})}.items():
+            options = options_of({**record, **changes}, f"{source}: item '{item}'")
+            n_options = n_options or len(options)
+            if len(options) != n_options:
+                raise InputError(
+                    f"{source}: item '{item}' has {len(options)} options, the items before it have {n_options}; "
+                    "all must have the same number"
+                )
+            texts += [(variant, number, *option) for number, option in enumerate(options)]
+        for variant, number, context, target, gold in texts:
             if not target.strip():
                 raise InputError(f"{source}: item '{item}' option {number} has an empty target; there is nothing to score")
             wants_space = kind != "text" and (leading_space or context != "")
@@ -52,8 +58,8 @@ def item_rows(
             if as_lm_eval and context.strip():
                 context, target = context.rstrip(), context[len(context.rstrip()) :] + target
             row = {"item": item, "option": number, "group": _group(record), "gold": gold}
-            rows.append({**row, "variant": "", "context": context, "target": target})
-            if ending_alone:
+            rows.append({**row, "variant": variant, "context": context, "target": target})
+            if ending_alone and not variant:
                 rows.append({**row, "variant": "ending_alone", "context": "", "target": target})
     return rows
 

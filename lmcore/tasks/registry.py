@@ -7,7 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from lmcore.tasks import blimp, copa, heldout, hellaswag, lambada, minimal_pairs, piqa, sst2, swag, wikitext, winogrande
+from lmcore.tasks import (
+    blimp,
+    cloze,
+    copa,
+    domains,
+    formats,
+    heldout,
+    hellaswag,
+    lambada,
+    memorisation,
+    minimal_pairs,
+    passages,
+    piqa,
+    prompting,
+    sst2,
+    swag,
+    wikitext,
+    winogrande,
+)
 
 CORPUS = "corpus"  # the source of tasks that are made from this project's own corpus
 
@@ -15,7 +33,7 @@ CORPUS = "corpus"  # the source of tasks that are made from this project's own c
 class Task(NamedTuple):
     kind: str
     build: Callable[..., list[dict]]
-    source: str
+    source: str | None  # None: the file or folder that the suite's `path` names
     n_items: int | None = None
     n_groups: int | None = None
 
@@ -46,4 +64,10 @@ TASKS = {
     "lambada_standard": Task("completion", lambada.standard, "lambada_standard", 5_153),
     "wikitext2": Task("text", wikitext.build, "wikitext2", 62),
     "heldout": Task("text", heldout.build, CORPUS),
+    "cloze": Task("choices", cloze.build, None),
+    "formats": Task("choices", formats.build, None),
+    "prompting": Task("choices", prompting.build, "sst2"),
+    "memorisation": Task("choices", memorisation.build, None),
+    "passages": Task("choices", passages.build, CORPUS),
+    "domains": Task("text", domains.build, CORPUS),
 }

@@ -32,8 +32,9 @@ def build_items(suites: dict[str, dict], sources: Path, corpus: Path, out: Path)
 def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> pa.Table:
     """The items table of one entry of params' suites; its metadata say what the engine must know (`lmcore.tables.scoring_of`).
 
-    An entry holds `task` (by default the suite's own name) and perhaps `source`, or `kind`, the `path` of a file or a folder of files (each
-    of them a group), and perhaps `columns` ({good: Target1, …}: their names there); then, as needed, `convention`,
+    An entry holds `task` (by default the suite's own name) and perhaps `source`, or the `path` that the task reads instead; or `kind`, the
+    `path` of a file or a folder of files (each of them a group), and perhaps `columns` ({good: Target1, …}: their names there); then, as
+    needed, `convention`,
     `bos`, `leading_space`, `ties`, `ending_alone`, `classes` (see `classes_of`), the task's own options, `limit` with `seed` for a subset
     spread over the groups, and `scoring` with what the engine offers besides (ENGINE_KEYS).
     Raises InputError for an unknown key, task or kind, and for numbers of items or groups other than the published ones.
@@ -69,6 +70,11 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
     if lengths:
         scoring["lengths"] = {item: lengths[item] for item in sorted({row["item"] for row in rows})}
     return items_table(rows, scoring, f"suite '{suite}'")
+
+
+def task_of(suite: str, entry: dict | None) -> str:
+    """The name of the task that a suite is, empty for one's own file of a kind."""
+    return "" if "kind" in (entry or {}) else (entry or {}).get("task", suite)
 
 
 def kind_of(suite: str, entry: dict | None) -> str:
@@ -139,7 +145,12 @@ def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str,
     given = {"convention": DEFAULT, **entry}
     if missing := [option for option in options if option not in given]:
         raise InputError(f"suite '{suite}': task {name} needs the key '{missing[0]}'")
-    folder = corpus if task.source == CORPUS else sources / entry.get("source", task.source)
+    if task.source is None and "path" not in entry:
+        raise InputError(f"suite '{suite}': task {name} needs the key 'path', its data file or folder")
+    if "path" in entry and not Path(entry["path"]).exists():
+        raise InputError(f"suite '{suite}': {entry['path']}: no such file or folder")
+    source = sources / entry.get("source", task.source or "")
+    folder = Path(entry["path"]) if "path" in entry else corpus if task.source == CORPUS else source
     try:
         records = task.build(folder, **{option: given[option] for option in options})
     except KeyError as error:

@@ -1,0 +1,63 @@
+"""Prompt templates in a YAML file of the user's choice: the file goes in, its mapping comes out, and texts are filled in.
+
+A template is text with fields in braces ({{ and }} for braces themselves). A field may say how it is written: `{question:reversed}`,
+`{question:leetspeak}`, `{question:uppercase}`, `{question:json}` (escaped for a JSON string).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from lmcore.errors import InputError
+
+LEET = str.maketrans("aeiostAEIOST", "431057431057")
+WAYS = {
+    "": str,
+    "reversed": lambda text: text[::-1],
+    "leetspeak": lambda text: text.translate(LEET),
+    "uppercase": str.upper,
+    "json": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+}
+
+
+class Field(str):
+    """A text that `format` writes as one of WAYS says."""
+
+    def __format__(self, way: str) -> str:
+        return WAYS[way](str(self))
+
+
+def read_yaml(path: Path, keys: dict[str, type], optional: dict[str, tuple[type, ...]] | None = None) -> dict[str, Any]:
+    """The mapping in a YAML file; `keys` and `optional` say which types its keys must have. Raises InputError naming file and key."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected YAML with the keys {', '.join(keys)}")
+    try:
+        values = YAML(typ="safe").load(path.read_text("utf-8"))
+    except YAMLError as error:
+        raise InputError(f"{path}: not readable YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a mapping with the keys {', '.join(keys)}")
+    for key, kind in keys.items():
+        if not isinstance(values.get(key), kind) or not values[key]:
+            raise InputError(f"{path}: the key '{key}' must be a {kind.__name__} that is not empty, not {values.get(key)!r}")
+    for key, kinds in (optional or {}).items():
+        if key in values and not isinstance(values[key], kinds):
+            raise InputError(f"{path}: the key '{key}' must be a {' or a '.join(kind.__name__ for kind in kinds)}, not {values[key]!r}")
+    known = [*keys, *(optional or {})]
+    if unknown := [key for key in values if key not in known]:
+        raise InputError(f"{path}: unknown key '{unknown[0]}'; expected {', '.join(known)}")
+    return values
+
+
+def fill(template: str, where: str, **fields: str) -> str:
+    """`template` with the fields filled in. Raises InputError, naming `where`, for a field or a way of writing that there is not."""
+    try:
+        return template.format(**{name: Field(value) for name, value in fields.items()})
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+        ways = ", ".join(way for way in WAYS if way)
+        raise InputError(
+            f"{where}: the template {template!r} cannot be filled ({error}); fields are {', '.join(fields)}, written as :{ways}"
+        ) from error
