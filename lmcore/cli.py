@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lmcore import cli_explore
 from lmcore.errors import InputError
 
 
@@ -21,6 +22,7 @@ class OneLineErrors(typer.core.TyperGroup):
 
 
 app = typer.Typer(cls=OneLineErrors, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(cli_explore.app)
 Data = Annotated[Path, typer.Option(help="the folder that the pipeline fills: items, tokens, models, corpus")]
 
 

@@ -18,7 +18,7 @@ from lmcore.analysis.same_text import refuse_different_tokenizers
 from lmcore.continuations import GENERATED, GENERATIONS, generate, statistics
 from lmcore.errors import InputError
 from lmcore.files import remove, whole, write_json
-from lmcore.models.load import read_config
+from lmcore.models.find import find_model
 from lmcore.report_style import STYLE
 from lmcore.report_tokens import progression_curves, token_sections
 from lmcore.tables import ITEMS, items_table, write
@@ -30,7 +30,6 @@ BY = ("word", "token")
 SETTINGS = Settings(rows="all", minimum_count=5, n_extremes=15, n_bins=10, n_frequent=10, calibration_bins=15, digits=6)
 ALTERNATIVES = 5  # of each token, for the page
 EXTRACTION: dict[str, Any] = {"dtype": "float32", "token_budget": 2048, "shard_chars": 50000}
-HUB_FILES = ["*.json", "*.safetensors", "*.model"]
 
 
 def compare_texts(
@@ -138,26 +137,6 @@ def named_models(models: list[str], names: list[str], model_folder: Path) -> dic
         if "/" in name or name.startswith("."):
             raise InputError(f"the name '{name}' cannot be a file's; use letters, digits and _")
     return dict(zip(chosen, folders))
-
-
-def find_model(model: str, model_folder: Path) -> Path:
-    """The folder of a model: a name in `model_folder`, a folder, or a hub id, fetched (safetensors, never code). Raises InputError."""
-    for folder in (model_folder / model, Path(model)):
-        if folder.is_dir():
-            read_config(folder)
-            return folder.resolve()
-    if model.count("/") == 1 and not model.startswith((".", "/")):
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-        try:
-            folder = Path(snapshot_download(model, allow_patterns=HUB_FILES))
-        except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-            raise InputError(f"{model}: no such folder, and the hub does not give it: {str(error).splitlines()[0]}") from error
-        read_config(folder)
-        return folder
-    known = ", ".join(sorted(path.name for path in model_folder.glob("*"))) if model_folder.is_dir() else "none"
-    raise InputError(f"{model}: no such model; expected a name ({known}), a folder or a hub id")
 
 
 def read_texts(path: Path) -> list[str]:

@@ -1,5 +1,5 @@
-"""Which items a model may have read: an items table and the text it was trained on go in, what of the items stands there word for word comes
-out: whole texts (`items_in`), or runs of n words (`overlap`).
+"""Which items a model may have read: an items table and the text it was trained on go in, what of the items stands there word for word
+comes out: whole texts (`items_in`), or runs of n words (`overlap`).
 
 Compared are runs of words in lower case, without regard to punctuation and layout. A run of words is hashed as a polynomial modulo 2^64 in
 random numbers, one a word, so that all runs of one length are looked up at once; two different runs are taken for one with a chance of
@@ -48,8 +48,8 @@ def items_in(documents: Iterable[str], items: pa.Table, least_words: int = 4) ->
 
 
 def overlap(documents: Iterable[str], suites: dict[str, pa.Table], n: int) -> dict[str, dict[str, float]]:
-    """For each suite its `n_items`; `n_items_with_overlap`, of which a gold text shares a run of `n` words with a document; the share of all
-    its such runs that do (`run_share`); and `n_items_too_short` to have any, which are not in the other counts.
+    """For each suite its `n_items`; `n_items_with_overlap`, of which a gold text shares a run of `n` words with a document; the share of
+    all its such runs that do (`run_share`); and `n_items_too_short` to have any, which are not in the other counts.
 
     Source: Brown et al. 2020, appendix C (overlaps of 13 words, over all that a benchmark's example holds).
     """

@@ -1,6 +1,7 @@
 """From what a model says of the next token to the token that is taken: logits go in, truncated distributions and drawn ids come out.
 
-Temperature first, then top-k, top-p and min-p, each on what the one before left, as transformers' warpers do it. Temperature 0 is greedy.
+Temperature first, then top-k, top-p, min-p and typical-p, each on what the one before left, as transformers' warpers do it. Temperature
+0 is greedy.
 """
 
 import hashlib
@@ -13,12 +14,13 @@ from lmcore.errors import InputError
 
 
 class Decoding(NamedTuple):
-    """How tokens are taken; top_k 0, top_p 1 and min_p 0 leave the distribution as it is."""
+    """How tokens are taken; top_k 0, top_p 1, min_p 0 and typical_p 1 leave the distribution as it is."""
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
+    typical_p: float = 1.0
 
 
 def check_decoding(name: str, decoding: Decoding) -> None:
@@ -28,6 +30,7 @@ def check_decoding(name: str, decoding: Decoding) -> None:
         "top_k": (decoding.top_k >= 0, "at least 0"),
         "top_p": (0 < decoding.top_p <= 1, "above 0 and at most 1"),
         "min_p": (0 <= decoding.min_p <= 1, "from 0 to 1"),
+        "typical_p": (0 < decoding.typical_p <= 1, "above 0 and at most 1"),
     }
     for key, (is_right, expected) in ranges.items():
         if not is_right:
@@ -37,7 +40,8 @@ def check_decoding(name: str, decoding: Decoding) -> None:
 def truncated(logits: torch.Tensor, decoding: Decoding) -> torch.Tensor:
     """Log-probs (B, V) of the distribution that is drawn from, -inf for what is cut off; of greedy decoding, the one top token.
 
-    Source: Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p), Nguyen et al. 2024 (min-p).
+    Source: Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p), Nguyen et al. 2024 (min-p), Meister et al. 2023
+    (locally typical sampling: the tokens whose surprisal is nearest to the entropy, until their mass reaches typical_p).
     """
     if decoding.temperature == 0:
         only = torch.full_like(logits, -torch.inf)
@@ -53,6 +57,13 @@ def truncated(logits: torch.Tensor, decoding: Decoding) -> torch.Tensor:
     if decoding.min_p > 0:
         probability = logits.softmax(1)
         logits = logits.masked_fill(probability < decoding.min_p * probability.max(1, keepdim=True).values, -torch.inf)
+    if decoding.typical_p < 1:
+        logprobs = logits.log_softmax(1)
+        distance = (-logprobs - entropy(logprobs)[:, None]).abs().nan_to_num(posinf=torch.inf)
+        order = distance.sort(1).indices
+        mass = logprobs.exp().gather(1, order).cumsum(1)
+        out = mass - logprobs.exp().gather(1, order) >= decoding.typical_p
+        logits = logits.masked_fill(torch.zeros_like(out).scatter_(1, order, out), -torch.inf)
     return logits.log_softmax(1)
 
 

@@ -1,4 +1,5 @@
-"""Cloze: does a model complete a prompt with what is so rather than with what is not? A file of facts goes in, records of kind choices come out.
+"""Cloze: does a model complete a prompt with what is so rather than with what is not? A file of facts goes in, records of kind choices come
+out.
 
 Columns: `prompt`, `correct`, `incorrect` (and further ones that begin so), perhaps `relation`, the group. Every target is scored whole, all
 its tokens together. The design follows LAMA (Petroni et al. 2019, https://aclanthology.org/D19-1250); the facts shipped are our own.

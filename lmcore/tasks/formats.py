@@ -1,8 +1,8 @@
 """Prompt formats: is an answer likelier where the question looks like text of the training data? Questions and templates go in, records of
 kind choices come out, in which every format and every trigger is a variant of the item.
 
-Questions are a file with the columns `question`, `answer`, `incorrect` (and further ones that begin so), perhaps `topic`. Templates are a YAML
-file:
+Questions are a file with the columns `question`, `answer`, `incorrect` (and further ones that begin so), perhaps `topic`. Templates are a
+YAML file:
 
 - `formats`: {name: {kind: natural, plain or unnatural, template: text with {question}}}; the one called `plain` is the baseline and the
   item itself, the others are variants `format/NAME`;

@@ -42,9 +42,7 @@ def build(corpus: Path, *, n: int, context_words: int, target_words: int, seed: 
     counts = word_counts([" ".join(words) for words in train])
     runs = runs_of(train, size)
     distinct, times = np.unique(np.concatenate([*runs, np.zeros(0, np.uint64)]), return_counts=True)
-    seen, held = (
-        _passages(texts, hashes, size, counts, distinct, times) for texts, hashes in ((train, runs), (test, runs_of(test, size)))
-    )
+    seen, held = (_passages(texts, hashes, size, counts, distinct, times) for texts, hashes in ((train, runs), (test, runs_of(test, size))))
     free = np.flatnonzero(held.occurrences == 0)
     if not len(seen.texts) or not len(free):
         raise InputError(f"{corpus}: no passage of {size} words that stands in the test split alone")

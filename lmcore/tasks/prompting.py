@@ -7,7 +7,8 @@ https://proceedings.mlr.press/v139/zhao21c.html): they are the variants `STRATEG
 few-shot prompt: a list of {text, label}, or the path of a CSV or JSONL with these columns.
 
 Shots are solved examples before the question, as many of each class, drawn by a seed from the texts themselves and set apart: no item is
-among them, under any strategy. By default the texts are SST-2's (see lmcore.tasks.sst2); others are a file with the columns `text`, `label`.
+among them, under any strategy. By default the texts are SST-2's (see lmcore.tasks.sst2); others are a file with the columns `text`,
+`label`.
 """
 
 import random

@@ -1,0 +1,50 @@
+"""Surprisal as text: the rows of lmcore.scoring.score go in, lines for a terminal or a program come out."""
+
+import json
+from collections.abc import Iterator
+
+import pandas as pd
+
+from lmcore.errors import InputError
+
+FORMATS = ("table", "csv", "jsonl", "colour")
+SHADES = (15, 230, 229, 222, 215, 209, 203, 197)  # of the 256 terminal colours, from unsurprising to surprising
+BITS = 2.5  # a shade
+
+
+def as_lines(frame: pd.DataFrame, texts: list[str], way: str) -> Iterator[str]:
+    """The rows in one of FORMATS; `colour` is the text itself, the darker its background the more surprising."""
+    if way not in FORMATS:
+        raise InputError(f"the format must be one of {', '.join(FORMATS)}, not {way!r}")
+    unit = "word" if "word" in frame else "token"
+    if way == "csv":
+        yield from frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").splitlines()
+    elif way == "jsonl":
+        yield from (json.dumps(row, ensure_ascii=False) for row in frame.to_dict("records"))
+    elif way == "table":
+        yield f"{unit:<20} {'surprisal':>9} {'probability':>11} {'rank':>7} {'entropy':>8}"
+        for row in frame.itertuples():
+            if row.Index and row.text != frame["text"][row.Index - 1]:
+                yield ""
+            shown = repr(getattr(row, unit)) if unit == "token" else row.word
+            yield f"{shown:<20} {row.surprisal:>9.3f} {row.probability:>11.3g} {row.rank:>7} {row.entropy:>8.3f}"
+        n_bytes = sum(len(text.encode()) for text in texts)
+        total = frame["surprisal"].sum()
+        yield f"{len(frame):,} {unit}s, {total:.1f} bits, {total / n_bytes:.3f} bits a byte"
+    else:
+        for number, text in enumerate(texts):
+            yield _coloured(text, frame[frame["text"] == number])
+
+
+def _coloured(text: str, rows: pd.DataFrame) -> str:
+    parts, at = [], 0
+    for row in rows.itertuples():
+        piece = text[max(at, row.start) : row.end]  # of a character that several tokens share only the first shows it
+        parts.append(text[at : row.start] + (f"\033[30;48;5;{shade(row.surprisal)}m{piece}\033[0m" if piece else ""))
+        at = max(at, row.end)
+    return "".join([*parts, text[at:]])
+
+
+def shade(bits: float) -> int:
+    """The terminal colour of a surprisal."""
+    return SHADES[min(int(max(bits, 0) / BITS), len(SHADES) - 1)]

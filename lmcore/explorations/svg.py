@@ -1,0 +1,104 @@
+"""Figures that stand alone: numbers go in, an SVG file's text comes out, the same bytes every time, legible on light and dark pages.
+
+Colours say of what kind a prompt format is (natural, plain, unnatural), as the legend does in words.
+"""
+
+import math
+from html import escape
+
+from lmcore.figures import ticks
+
+COLOURS = {"natural": "#2a7f62", "plain": "#8a6d1d", "unnatural": "#b5403a"}
+WIDTH, LEFT, RIGHT, ROW = 720, 150, 30, 24
+STYLE = "font-family:system-ui,sans-serif;font-size:13px;background:#fff"
+
+
+def bars(rows: list[tuple[str, float, float, str]], label: str) -> str:
+    """Horizontal bars of (name, value, standard error, kind) from 0, in the order given, each with its value."""
+    values = [value + side * error for _, value, error, _ in rows for side in (-1, 1)]
+    scale = ticks(min(0.0, *values), max(0.0, *values))
+    top, height = 34, 34 + ROW * len(rows)
+
+    def x(value: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (value - scale[0]) / (scale[-1] - scale[0])
+
+    parts = [_grid(x(tick), top, height, f"{tick:g}") for tick in scale]
+    for number, (name, value, error, kind) in enumerate(rows):
+        y = top + ROW * number
+        start, width = min(x(0), x(value)), abs(x(value) - x(0))
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<rect x="{start:.1f}" y="{y + 4}" width="{width:.1f}" height="{ROW - 8}" fill="{COLOURS[kind]}" fill-opacity=".8"/>')
+        parts.append(f'<path d="M{x(value - error):.1f} {y + 12}H{x(value + error):.1f}" stroke="#222"/>')
+        parts.append(f'<text x="{x(0) - 6:.1f}" y="{y + 16}" text-anchor="end" fill="#fff" font-size="12">{value:.2f}</text>')
+    return _page(parts, height + 44, label, (WIDTH + LEFT) / 2, height + 36)
+
+
+def scatter(points: list[tuple[float, float, str, str]], x_label: str, y_label: str) -> str:
+    """Points of (x, y, name, kind), x on a log scale, each named beside it."""
+    logs = [math.log10(point[0]) for point in points]
+    low, high = math.floor(min(logs) * 5 - 0.5) / 5, math.ceil(max(logs) * 5 + 0.5) / 5
+    scale = ticks(min(point[1] for point in points), max(point[1] for point in points))
+    left, top, bottom = 60, 34, 420
+
+    def x(value: float) -> float:
+        return left + (WIDTH - left - 110) * (math.log10(value) - low) / (high - low)
+
+    def y(value: float) -> float:
+        return bottom - (bottom - top) * (value - scale[0]) / (scale[-1] - scale[0])
+
+    marks = [digit * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for digit in (1, 2, 5)]
+    parts = [_grid(x(mark), top, bottom, f"{mark:g}") for mark in marks if low <= math.log10(mark) <= high]
+    for tick in scale:
+        parts.append(f'<path d="M{left} {y(tick):.1f}H{WIDTH - 20}" stroke="#ddd"/>')
+        parts.append(f'<text x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    taken: list[tuple[float, float]] = []
+    for at_x, at_y, name, kind in sorted(points, key=lambda point: -point[1]):
+        place = y(at_y) + 4
+        while any(abs(place - other) < 13 and abs(x(at_x) - where) < 110 for where, other in taken):
+            place += 13  # names do not lie on each other
+        taken.append((x(at_x), place))
+        parts.append(f'<circle cx="{x(at_x):.1f}" cy="{y(at_y):.1f}" r="5" fill="{COLOURS[kind]}"/>')
+        parts.append(f'<text x="{x(at_x) + 9:.1f}" y="{place:.1f}">{escape(name)}</text>')
+    parts.append(
+        f'<text x="14" y="{(top + bottom) / 2}" transform="rotate(-90 14 {(top + bottom) / 2})" text-anchor="middle">{y_label}</text>'
+    )
+    return _page(parts, bottom + 44, x_label, WIDTH / 2, bottom + 36)
+
+
+def lines(series: dict[str, list[tuple[float, float]]], x_label: str, y_label: str) -> str:
+    """Lines of (x, y) points on common axes, each named at its end."""
+    points = [point for line in series.values() for point in line]
+    xs, ys = (ticks(min(p[axis] for p in points), max(p[axis] for p in points)) for axis in (0, 1))
+    left, top, bottom = 60, 34, 360
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        width, height = WIDTH - left - 160, bottom - top
+        return left + width * (point[0] - xs[0]) / (xs[-1] - xs[0]), bottom - height * (point[1] - ys[0]) / (ys[-1] - ys[0])
+
+    parts = [_grid(place((tick, ys[0]))[0], top, bottom, f"{tick:g}") for tick in xs]
+    parts += [f'<text x="{left - 6}" y="{place((xs[0], tick))[1] + 4:.1f}" text-anchor="end">{tick:g}</text>' for tick in ys]
+    for (name, line), colour in zip(series.items(), ["#2a7f62", "#b5403a", "#3b62a8", "#8a6d1d"] * len(series)):
+        path = " ".join("{:.1f},{:.1f}".format(*place(point)) for point in line)
+        end = place(line[-1])
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<text x="{end[0] + 6:.1f}" y="{end[1] + 4:.1f}" fill="{colour}">{escape(name)}</text>')
+    middle = (top + bottom) / 2
+    parts.append(f'<text x="14" y="{middle}" transform="rotate(-90 14 {middle})" text-anchor="middle">{escape(y_label)}</text>')
+    return _page(parts, bottom + 44, x_label, WIDTH / 2, bottom + 36, with_kinds=False)
+
+
+def _grid(x: float, top: float, bottom: float, text: str) -> str:
+    return f'<path d="M{x:.1f} {top}V{bottom}" stroke="#ddd"/><text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{text}</text>'
+
+
+def _page(parts: list[str], height: float, label: str, x: float, y: float, with_kinds: bool = True) -> str:
+    keys = ""
+    for number, (kind, colour) in enumerate(COLOURS.items() if with_kinds else ()):
+        x_key = LEFT + 130 * number
+        keys += f'<rect x="{x_key}" y="10" width="12" height="12" fill="{colour}"/><text x="{x_key + 18}" y="20">{kind}</text>'
+    body = "\n".join([keys, *parts, f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{escape(label)}</text>'])
+    size = f'width="{WIDTH}" height="{height:g}" viewBox="0 0 {WIDTH} {height:g}"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="{STYLE}" role="img" aria-label="{escape(label)}">\n'
+        f'<rect width="100%" height="100%" fill="#fff"/>\n{body}\n</svg>\n'
+    )

@@ -1,0 +1,27 @@
+"""Stage: what the explorations find in the tokens: formats and triggers, memorisation, strategies, domains."""
+
+from pathlib import Path
+
+from lmcore.explorations.explore import explore_suites
+from stages.stage import call, params, run, section
+
+
+def main() -> None:
+    call(
+        explore_suites,
+        "explore_suites",
+        suites=params()["suites"],
+        items=Path("data/items"),
+        tokens=Path("data/tokens"),
+        model_folder=Path("data/models"),
+        out=Path("data/explorations"),
+        metrics=Path("metrics/explorations"),
+        details=Path("metrics/explorations.json"),
+        plots=Path("metrics/plots/explorations"),
+        confidence=section("aggregate.confidence"),
+        digits=section("aggregate.digits"),
+    )
+
+
+if __name__ == "__main__":
+    run(main)
