@@ -1,4 +1,4 @@
-"""The commands of `lmcore` that play with a model: next, sample, blend, surprisal. MODEL is a name in data/models, a folder, or a hub id."""
+"""The commands of `lmcore` that play with a model: next, surprisal, sample, blend. MODEL is a name in data/models, a folder, a hub id."""
 
 import json
 import os
@@ -107,9 +107,7 @@ def blend(
     top_k: Annotated[int, typer.Option(help="tokens to draw from; 0 for all")] = 0,
     top_p: Annotated[float, typer.Option(help="the probability mass to draw from")] = 1.0,
     seed: Annotated[int, typer.Option(help="of the draws")] = 0,
-    interactive: Annotated[
-        bool, typer.Option("--interactive", help="read weights from the standard input, a line a blend; q ends")
-    ] = False,
+    interactive: Annotated[bool, typer.Option("--interactive", help="read weights from the standard input; q ends")] = False,
     bos: Bos = "prefix",
     as_json: Json = False,
     data: Data = Path("data"),

@@ -1,7 +1,7 @@
 """Sampling strategies side by side, and whether a text can be had again: prompts go in, statistics of what each strategy writes come out.
 
-Besides what lmcore.continuations says of texts (diversity, repetition, log-prob under the model), three shares of texts that are the same to
-the letter: `same_again`, in a second run with the same seed; `same_other_seed`, under another seed, as in a run that fixes none;
+Besides what lmcore.continuations says of texts (diversity, repetition, log-prob under the model), three shares of texts that are the same
+to the letter: `same_again`, in a second run with the same seed; `same_other_seed`, under another seed, as in a run that fixes none;
 `same_alone`, where every text is written in a batch of its own.
 """
 

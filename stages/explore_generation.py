@@ -1,0 +1,20 @@
+"""Stage: sampling strategies side by side, whether a text can be had again, and prompts blended by weight."""
+
+from pathlib import Path
+
+from lmcore.explorations.strategies import explore_generation
+from stages.stage import call, run, section
+
+
+def main() -> None:
+    call(
+        explore_generation,
+        "explore_generation",
+        model_folder=Path("data/models"),
+        metrics=Path("metrics/generation.json"),
+        digits=section("aggregate.digits"),
+    )
+
+
+if __name__ == "__main__":
+    run(main)
