@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -83,7 +83,7 @@ def sample(
     from lmcore.explorations.strategies import SHOWN, compare_strategies
     from lmcore.models.find import find_model
 
-    settings = {"bos": bos, "max_new_tokens": max_new_tokens, "batch_size": 16, "seed": seed, "digits": 4}
+    settings: dict[str, Any] = {"bos": bos, "max_new_tokens": max_new_tokens, "batch_size": 16, "seed": seed, "digits": 4}
     found, texts = compare_strategies(find_model(model, data / "models"), prompts, SHOWN, **settings)
     written = texts.select(["variant", "prompt", "text"]).to_pylist()
     if as_json:

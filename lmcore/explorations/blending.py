@@ -73,7 +73,7 @@ class Blender:
         chosen = [(prompt, share) for prompt, share in zip(self.prompts, shares, strict=True) if share > 0]
         numbers, ids = random_numbers(seed, ITEM), list[int]()
         room = self.window - max(len(prompt) for prompt, _ in chosen)
-        steps = self._embedded(chosen, align, ids) if way == "embeddings" else self._distributions(chosen, way, ids)
+        steps = self.embedded(chosen, align, ids) if way == "embeddings" else self.distributions(chosen, way, ids)
         with torch.inference_mode():
             for logits in steps:
                 cut = truncated(logits, decoding)
@@ -92,11 +92,11 @@ class Blender:
         logits = self.model(input_ids=torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1].float()
         return float(logits.log_softmax(1).gather(1, torch.tensor(ids)[:, None]).double().mean())
 
-    def _embedded(self, chosen: list[tuple[list[int], float]], align: str, ids: list[int]) -> Iterator[torch.Tensor]:
+    def embedded(self, chosen: list[tuple[list[int], float]], align: str, ids: list[int]) -> Iterator[torch.Tensor]:
         """Logits (1, V) after the blended embeddings and what has been written since."""
-        embed = self.model.get_input_embeddings()
-        if embed is None or "inputs_embeds" not in inspect.signature(self.model.forward).parameters:
+        if "inputs_embeds" not in inspect.signature(self.model.forward).parameters:
             raise InputError("this model has no embeddings to blend; use the way mixture or product")
+        embed = self.model.get_input_embeddings()
         blended = blend_embeddings([embed(torch.tensor(prompt)) for prompt, _ in chosen], [share for _, share in chosen], align)
         given: dict[str, Any] = {"inputs_embeds": blended[None]}
         cache = None
@@ -105,7 +105,7 @@ class Blender:
             yield output.logits[:, -1].float()
             cache, given = output.past_key_values, {"input_ids": torch.tensor([ids[-1:]])}
 
-    def _distributions(self, chosen: list[tuple[list[int], float]], way: str, ids: list[int]) -> Iterator[torch.Tensor]:
+    def distributions(self, chosen: list[tuple[list[int], float]], way: str, ids: list[int]) -> Iterator[torch.Tensor]:
         """Log-probs (1, V) of the mean of the distributions after each prompt and what has been written since."""
         shares = torch.tensor([share for _, share in chosen], dtype=torch.float64)[:, None]
         caches: list[Any] = [None] * len(chosen)

@@ -6,6 +6,7 @@ gives it for texts without content, and normalised again (Zhao et al. 2021, with
 """
 
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
@@ -13,13 +14,12 @@ from lmcore import paired
 from lmcore.classification import classification_metrics
 from lmcore.explorations.findings import Findings, Said, correct
 from lmcore.stats import interval, wilson
-from lmcore.tasks.prompting import FREE
-from lmcore.tasks.templates import read_yaml
+from lmcore.tasks.prompting import FREE, read_prompts
 
 
 def find(said: Said, entry: dict) -> Findings:
     """The findings of a suite of the task prompting; `entry` is that of params."""
-    names = list(read_yaml(entry["prompts"], {"strategies": dict, "content_free": list}, optional={"examples": (list, str)})["strategies"])
+    names = list(read_prompts(Path(entry["prompts"]))["strategies"])
     decisions = {}
     for number, name in enumerate(names):
         raw = label_probabilities(said.logprob[said.texts.rows[name if number else ""]])

@@ -6,6 +6,7 @@ to the letter: `same_again`, in a second run with the same seed; `same_other_see
 """
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -68,7 +69,7 @@ def explore_generation(
     """Write {model: {`sampling`: compare_strategies, `blending`: {way: {weight of the first of the two prompts `blended`: its share}}}}."""
     values: dict[str, dict] = {}
     for model in models:
-        settings = {"bos": bos, "max_new_tokens": max_new_tokens, "batch_size": batch_size, "seed": seed, "digits": digits}
+        settings: dict[str, Any] = {"bos": bos, "max_new_tokens": max_new_tokens, "batch_size": batch_size, "seed": seed, "digits": digits}
         sampling, _ = compare_strategies(model_folder / model, prompts, strategies, **settings)
         blending: dict[str, dict] = {}
         for row in weight_study(Blender(model_folder / model, blended, bos), ways, steps, align, max_new_tokens):

@@ -28,7 +28,7 @@ def build(source: Path, *, prompts: str, classes: list, shots: int, seed: int) -
     Raises InputError where the shots cannot be shared out, a label is no class, or a template is not as the module says.
     """
     path, names = Path(prompts), [str(name) for name in classes]
-    values = read_yaml(path, {"strategies": dict, "content_free": list}, optional={"examples": (list, str)})
+    values = read_prompts(path)
     strategies = {name: _strategy(name, entry, names, path) for name, entry in values["strategies"].items()}
     texts = _labelled(source, names)
     if "examples" in values:
@@ -45,9 +45,14 @@ def build(source: Path, *, prompts: str, classes: list, shots: int, seed: int) -
     return records
 
 
+def read_prompts(path: Path) -> dict:
+    """The mapping of a YAML file of strategies. Raises InputError for other keys than the module says."""
+    return read_yaml(path, {"strategies": dict, "content_free": list}, optional={"examples": (list, str)})
+
+
 def prompts_of(text: str, strategies: dict, classes: list[str], examples: list, content_free: list, path: Path) -> dict[str, dict]:
     """{variant: {context, options}} of a text, and of the content-free ones in its place; the first strategy comes first."""
-    found = {}
+    found: dict[str, dict] = {}
     for name, entry in strategies.items():
         options = [str(entry["labels"][label]) for label in classes]
         shown = examples if entry.get("shots") else []

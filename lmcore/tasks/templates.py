@@ -5,6 +5,7 @@ A template is text with fields in braces ({{ and }} for braces themselves). A fi
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ruamel.yaml.error import YAMLError
 from lmcore.errors import InputError
 
 LEET = str.maketrans("aeiostAEIOST", "431057431057")
-WAYS = {
+WAYS: dict[str, Callable[[str], str]] = {
     "": str,
     "reversed": lambda text: text[::-1],
     "leetspeak": lambda text: text.translate(LEET),

@@ -2,7 +2,8 @@ import random
 
 import pytest
 
-from lmcore.leakage import items_in
+from lmcore.errors import InputError
+from lmcore.leakage import items_in, overlap, runs_of
 from tests.lmcore.token_tables import items_of
 
 DOCUMENTS = ["He came home. “The old-man, walked to the SEA!” he said,\nand left", "again. Nobody knew."]
@@ -36,3 +37,22 @@ def test_items_in_agrees_with_a_plain_search():
     items = items_of({f"{n:03d}": [("", text)] for n, text in enumerate(texts)})
     expected = [f"{n:03d}" for n, text in enumerate(texts) if any(f" {text} " in f" {document} " for document in documents)]
     assert items_in(documents, items) == expected and 0 < len(expected) < 300
+
+
+def test_overlap_counts_items_and_runs_by_hand():
+    items = items_of({"0": [("he came home", " the old dog")], "1": [("", " nobody knew")], "2": [("", " quite another text here")]})
+    # runs of three words: he came home, came home the, home the old, the old dog; too short; none of two
+    found = overlap(DOCUMENTS, {"s": items}, 3)["s"]
+    assert found == {"n_items": 3, "n_items_too_short": 1, "n_items_with_overlap": 1, "run_share": pytest.approx(3 / 6)}
+
+
+def test_overlap_does_not_cross_documents_and_refuses_no_words():
+    items = items_of({"0": [("", " and left again nobody")]})
+    assert overlap(DOCUMENTS, {"s": items}, 3)["s"]["n_items_with_overlap"] == 0
+    with pytest.raises(InputError, match="at least 1 word"):
+        overlap(DOCUMENTS, {"s": items}, 0)
+
+
+def test_runs_are_equal_where_words_are_wherever_they_stand():
+    one, two, three = runs_of([["a", "b", "c", "d"], ["x", "y", "b", "c", "d"], ["b"]], 3)
+    assert one[1] == two[2] and len(set(one) | set(two)) == 4 and len(three) == 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
 from lmcore.errors import InputError
 from lmcore.sampling import Decoding, check_decoding, draw, entropy, random_numbers, truncated
@@ -18,6 +18,8 @@ LOGITS = torch.randn(6, 40, generator=torch.Generator().manual_seed(0)) * 3
         (Decoding(1.0, top_k=5), [TopKLogitsWarper(5)]),
         (Decoding(1.0, top_p=0.8), [TopPLogitsWarper(0.8)]),
         (Decoding(1.0, min_p=0.1), [MinPLogitsWarper(0.1)]),
+        (Decoding(1.0, typical_p=0.7), [TypicalLogitsWarper(0.7)]),
+        (Decoding(0.8, top_k=20, typical_p=0.3), [TemperatureLogitsWarper(0.8), TopKLogitsWarper(20), TypicalLogitsWarper(0.3)]),
         (Decoding(1.3, 20, 0.9, 0.05), [TemperatureLogitsWarper(1.3), TopKLogitsWarper(20), TopPLogitsWarper(0.9), MinPLogitsWarper(0.05)]),
     ],
 )
