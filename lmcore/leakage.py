@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -60,13 +61,14 @@ def overlap(documents: Iterable[str], suites: dict[str, pa.Table], n: int) -> di
     for suite, items in suites.items():
         rows = items.select(["item", "variant", "context", "target", "gold"]).to_pylist()
         texts = {row["item"]: _words(row["context"] + row["target"]) for row in rows if row["gold"] and not row["variant"]}
-        runs = [np.isin(run, known) for run in runs_of(list(texts.values()), n)]
-        total = sum(map(len, runs))
+        runs = runs_of(list(texts.values()), n)
+        ends = np.cumsum([0, *map(len, runs)])
+        is_known = np.isin(np.concatenate([np.zeros(0, np.uint64), *runs]), known)
         found[suite] = {
             "n_items": len(texts),
             "n_items_too_short": sum(len(run) == 0 for run in runs),
-            "n_items_with_overlap": sum(bool(run.any()) for run in runs),
-            "run_share": float(sum(run.sum() for run in runs) / total) if total else 0.0,
+            "n_items_with_overlap": sum(bool(is_known[start:end].any()) for start, end in pairwise(ends)),
+            "run_share": float(is_known.mean()) if len(is_known) else 0.0,
         }
     return found
 

@@ -14,7 +14,6 @@ from lmcore.explorations.strategies import compare_strategies, explore_generatio
 from lmcore.models.dummy import DummyConfig, DummyForCausalLM
 from lmcore.models.llama import new_llama, save_model
 from lmcore.sampling import Decoding
-from lmcore.tokenizer import load_fast
 from tests.lmcore.test_generation import SHAPE
 
 PROMPTS = ["The old man", "She gave him a letter, and he read", "Nobody knew"]
@@ -58,8 +57,8 @@ def test_mixture_and_product_are_the_means_of_the_distributions(llama: Path) -> 
             logprobs.append(blender.model(input_ids=torch.tensor([prompt])).logits[0, -1].double().log_softmax(0))
     chosen = [(blender.prompts[0], 0.3), (blender.prompts[1], 0.7)]
     with torch.no_grad():
-        mixture = next(blender._distributions(chosen, "mixture", []))[0].double()
-        product = next(blender._distributions(chosen, "product", []))[0].double()
+        mixture = next(blender.distributions(chosen, "mixture", []))[0].double()
+        product = next(blender.distributions(chosen, "product", []))[0].double()
     torch.testing.assert_close(mixture.exp(), 0.3 * logprobs[0].exp() + 0.7 * logprobs[1].exp(), atol=1e-6, rtol=1e-4)
     expected = logprobs[0].exp() ** 0.3 * logprobs[1].exp() ** 0.7
     torch.testing.assert_close(product.exp(), expected / expected.sum(), atol=1e-6, rtol=1e-4)
@@ -67,7 +66,6 @@ def test_mixture_and_product_are_the_means_of_the_distributions(llama: Path) -> 
 
 def test_model_without_cache_or_embeddings_blends_distributions(tokenizer: Path, tmp_path: Path) -> None:
     DummyForCausalLM(DummyConfig(vocab_size=300, seeds=[3])).save_pretrained(tmp_path / "dummy")
-    load_fast(tokenizer)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / "dummy" / name).write_bytes((tokenizer / name).read_bytes())
     blender = Blender(tmp_path / "dummy", PROMPTS[:2])
