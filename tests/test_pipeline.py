@@ -55,6 +55,7 @@ def clone(tmp_path_factory, tokenizer):
         "heldout": {"limit": 2, "seed": 0},
         "my_pairs": {"kind": "pairs", "path": "data/suites/mine.csv"},
         "my_words": {"kind": "completion", "path": "data/suites/words.csv"},
+        "cloze": {"path": "data/suites/cloze.csv", "limit": 3, "seed": 0},
     }
     folder = {"provider": "folder", "members": ["*"]}
     params["fetch_sources"] = {"books": {**folder, "location": "books", "sha256": sha256(books)}}
@@ -76,7 +77,7 @@ def clone(tmp_path_factory, tokenizer):
     params["finetune_judge"] |= {"steps": 2, "batch_size": 2, "seq_len": 16, "warmup_steps": 1, "accept_loss": 100.0, "threads": 1}
     params["judge_context"] |= {"models": ["babyllama"], "suite": "my_words", "limit": 2, "window": 32, "threads": 1}
     params["compare_models"]["against"] = "dummy"
-    params["generate_tokens"]["models"] = params["analyse_tokens"]["progression"] = ["babyllama"]
+    params["generate_tokens"]["models"] = params["analyse_tokens"]["progression"] = params["explore_suites"]["models"] = ["babyllama"]
     params["import_model"] = {"theirs": {**folder, "location": "theirs", "sha256": sha256(root / "data" / "theirs")}}
 
     start = root / "start"
@@ -116,7 +117,7 @@ def first(clone):
 def test_repro_gives_metrics_of_every_model_and_a_report(first):
     found = {path.stem: json.loads(path.read_text()) for path in (first / "metrics/models").iterdir()}
     assert set(found) == {"babyllama", "dummy", "unigram", "theirs"}
-    assert all(set(suites) == {"heldout", "my_pairs", "my_words"} for suites in found.values())
+    assert all(set(suites) == {"heldout", "my_pairs", "my_words", "cloze"} for suites in found.values())
     assert found["babyllama"]["heldout"]["perplexity"] < found["theirs"]["heldout"]["perplexity"]
     assert "<html" in (first / "report/index.html").read_text()
 
@@ -143,6 +144,7 @@ def test_repro_after_a_training_parameter_runs_what_depends_on_it(first):
     (first / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     assert set(ran(dvc(first, "repro"))) == {
         "train_model",
+        "extract_tokens@babyllama-cloze",
         "extract_tokens@babyllama-heldout",
         "extract_tokens@babyllama-my_pairs",
         "extract_tokens@babyllama-my_words",
@@ -153,6 +155,8 @@ def test_repro_after_a_training_parameter_runs_what_depends_on_it(first):
         "compare_models",
         "analyse_tokens",
         "generate_tokens@babyllama",
+        "explore_suites",
+        "explore_generation",
         "write_report",
     }
     shown = dvc(first, "metrics", "diff", "--md").stdout

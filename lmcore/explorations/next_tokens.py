@@ -44,7 +44,8 @@ def as_text(found: NextTokens, prompt: str) -> str:
     longest = max(found.probabilities)
     for token, number, probability in zip(found.tokens, found.ids, found.probabilities, strict=True):
         bar = "█" * max(round(BAR * probability / longest), int(probability > 0))
-        lines.append(f"{f'{token!r}':<18} {number:>7} {probability:>11.4f} {bar}")
+        quoted = f"'{token}'"
+        lines.append(f"{quoted:<18} {number:>7} {probability:>11.4f} {bar}")
     rest = max(0.0, 1 - sum(found.probabilities))
     lines.append(f"{'all others':<26} {rest:>11.4f}")
     return "\n".join([*lines, f"entropy {found.entropy:.3f} nats"]) + "\n"

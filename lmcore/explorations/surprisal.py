@@ -26,7 +26,7 @@ def as_lines(frame: pd.DataFrame, texts: list[str], way: str) -> Iterator[str]:
         for row in frame.itertuples():
             if row.Index and row.text != frame["text"][row.Index - 1]:
                 yield ""
-            shown = repr(getattr(row, unit)) if unit == "token" else row.word
+            shown = f"'{row.token}'" if unit == "token" else row.word
             yield f"{shown:<20} {row.surprisal:>9.3f} {row.probability:>11.3g} {row.rank:>7} {row.entropy:>8.3f}"
         n_bytes = sum(len(text.encode()) for text in texts)
         total = frame["surprisal"].sum()

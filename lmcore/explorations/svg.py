@@ -9,7 +9,7 @@ from html import escape
 from lmcore.figures import ticks
 
 COLOURS = {"natural": "#2a7f62", "plain": "#8a6d1d", "unnatural": "#b5403a"}
-WIDTH, LEFT, RIGHT, ROW = 720, 150, 30, 24
+WIDTH, LEFT, RIGHT, ROW = 720, 150, 60, 24
 STYLE = "font-family:system-ui,sans-serif;font-size:13px;background:#fff"
 
 
@@ -29,7 +29,7 @@ def bars(rows: list[tuple[str, float, float, str]], label: str) -> str:
         parts.append(f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<rect x="{start:.1f}" y="{y + 4}" width="{width:.1f}" height="{ROW - 8}" fill="{COLOURS[kind]}" fill-opacity=".8"/>')
         parts.append(f'<path d="M{x(value - error):.1f} {y + 12}H{x(value + error):.1f}" stroke="#222"/>')
-        parts.append(f'<text x="{x(0) - 6:.1f}" y="{y + 16}" text-anchor="end" fill="#fff" font-size="12">{value:.2f}</text>')
+        parts.append(f'<text x="{WIDTH - RIGHT + 8}" y="{y + 16}">{value:.2f}</text>')
     return _page(parts, height + 44, label, (WIDTH + LEFT) / 2, height + 36)
 
 
@@ -65,35 +65,13 @@ def scatter(points: list[tuple[float, float, str, str]], x_label: str, y_label: 
     return _page(parts, bottom + 44, x_label, WIDTH / 2, bottom + 36)
 
 
-def lines(series: dict[str, list[tuple[float, float]]], x_label: str, y_label: str) -> str:
-    """Lines of (x, y) points on common axes, each named at its end."""
-    points = [point for line in series.values() for point in line]
-    xs, ys = (ticks(min(p[axis] for p in points), max(p[axis] for p in points)) for axis in (0, 1))
-    left, top, bottom = 60, 34, 360
-
-    def place(point: tuple[float, float]) -> tuple[float, float]:
-        width, height = WIDTH - left - 160, bottom - top
-        return left + width * (point[0] - xs[0]) / (xs[-1] - xs[0]), bottom - height * (point[1] - ys[0]) / (ys[-1] - ys[0])
-
-    parts = [_grid(place((tick, ys[0]))[0], top, bottom, f"{tick:g}") for tick in xs]
-    parts += [f'<text x="{left - 6}" y="{place((xs[0], tick))[1] + 4:.1f}" text-anchor="end">{tick:g}</text>' for tick in ys]
-    for (name, line), colour in zip(series.items(), ["#2a7f62", "#b5403a", "#3b62a8", "#8a6d1d"] * len(series)):
-        path = " ".join("{:.1f},{:.1f}".format(*place(point)) for point in line)
-        end = place(line[-1])
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{end[0] + 6:.1f}" y="{end[1] + 4:.1f}" fill="{colour}">{escape(name)}</text>')
-    middle = (top + bottom) / 2
-    parts.append(f'<text x="14" y="{middle}" transform="rotate(-90 14 {middle})" text-anchor="middle">{escape(y_label)}</text>')
-    return _page(parts, bottom + 44, x_label, WIDTH / 2, bottom + 36, with_kinds=False)
-
-
 def _grid(x: float, top: float, bottom: float, text: str) -> str:
     return f'<path d="M{x:.1f} {top}V{bottom}" stroke="#ddd"/><text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{text}</text>'
 
 
-def _page(parts: list[str], height: float, label: str, x: float, y: float, with_kinds: bool = True) -> str:
+def _page(parts: list[str], height: float, label: str, x: float, y: float) -> str:
     keys = ""
-    for number, (kind, colour) in enumerate(COLOURS.items() if with_kinds else ()):
+    for number, (kind, colour) in enumerate(COLOURS.items()):
         x_key = LEFT + 130 * number
         keys += f'<rect x="{x_key}" y="10" width="12" height="12" fill="{colour}"/><text x="{x_key + 18}" y="20">{kind}</text>'
     body = "\n".join([keys, *parts, f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{escape(label)}</text>'])

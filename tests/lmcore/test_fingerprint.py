@@ -65,3 +65,8 @@ def test_train_model_closure_holds_no_scoring_tasks_or_controls():
         if name.startswith(("lmcore/scoring", "lmcore/tasks")) or name.endswith(("dummy.py", "imported.py", "folds.py"))
     ]
     assert {"lmcore/training.py", "lmcore/chunks.py"} <= names
+
+
+def test_extraction_does_not_depend_on_what_people_play_with():
+    names = {path.relative_to(ROOT).as_posix() for path in closure(ROOT / "stages/extract_tokens.py", ROOT)}
+    assert not [name for name in names if name.startswith("lmcore/explorations") or name == "lmcore/scoring/score.py"]
