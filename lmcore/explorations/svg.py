@@ -10,6 +10,7 @@ from lmcore.figures import ticks
 
 COLOURS = {"natural": "#2a7f62", "plain": "#8a6d1d", "unnatural": "#b5403a"}
 WIDTH, LEFT, RIGHT, ROW = 720, 150, 60, 24
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 STYLE = "font-family:system-ui,sans-serif;font-size:13px;background:#fff"
 
 
@@ -36,7 +37,7 @@ def bars(rows: list[tuple[str, float, float, str]], label: str) -> str:
 def scatter(points: list[tuple[float, float, str, str]], x_label: str, y_label: str) -> str:
     """Points of (x, y, name, kind), x on a log scale, each named beside it."""
     logs = [math.log10(point[0]) for point in points]
-    low, high = math.floor(min(logs) * 5 - 0.5) / 5, math.ceil(max(logs) * 5 + 0.5) / 5
+    low, high = math.floor(min(logs) * 5 - 2) / 5, math.ceil(max(logs) * 5 + 0.5) / 5
     scale = ticks(min(point[1] for point in points), max(point[1] for point in points))
     left, top, bottom = 60, 34, 420
 
@@ -51,18 +52,29 @@ def scatter(points: list[tuple[float, float, str, str]], x_label: str, y_label: 
     for tick in scale:
         parts.append(f'<path d="M{left} {y(tick):.1f}H{WIDTH - 20}" stroke="#ddd"/>')
         parts.append(f'<text x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    taken: list[tuple[float, float]] = []
-    for at_x, at_y, name, kind in sorted(points, key=lambda point: -point[1]):
-        place = y(at_y) + 4
-        while any(abs(place - other) < 13 and abs(x(at_x) - where) < 110 for where, other in taken):
-            place += 13  # names do not lie on each other
-        taken.append((x(at_x), place))
-        parts.append(f'<circle cx="{x(at_x):.1f}" cy="{y(at_y):.1f}" r="5" fill="{COLOURS[kind]}"/>')
-        parts.append(f'<text x="{x(at_x) + 9:.1f}" y="{place:.1f}">{escape(name)}</text>')
-    parts.append(
-        f'<text x="14" y="{(top + bottom) / 2}" transform="rotate(-90 14 {(top + bottom) / 2})" text-anchor="middle">{y_label}</text>'
-    )
+    places = [(x(at_x), y(at_y)) for at_x, at_y, _, _ in points]
+    taken = [(here_x - 6, here_y - 6, here_x + 6, here_y + 6) for here_x, here_y in places]
+    for (here_x, here_y), (_, _, name, kind) in zip(places, points, strict=True):
+        box, anchor = _free_place(here_x, here_y, 7.2 * len(name), taken)
+        taken.append(box)
+        parts.append(f'<circle cx="{here_x:.1f}" cy="{here_y:.1f}" r="5" fill="{COLOURS[kind]}"/>')
+        at = box[0] if anchor == "start" else box[2]
+        parts.append(f'<text x="{at:.1f}" y="{box[3] - 3:.1f}" text-anchor="{anchor}">{escape(name)}</text>')
+    middle = (top + bottom) / 2
+    parts.append(f'<text x="14" y="{middle}" transform="rotate(-90 14 {middle})" text-anchor="middle">{escape(y_label)}</text>')
     return _page(parts, bottom + 44, x_label, WIDTH / 2, bottom + 36)
+
+
+def _free_place(x: float, y: float, width: float, taken: list[Box]) -> tuple[Box, str]:
+    """Where a name beside the point lies on nothing else, and its anchor: right or left of the point, level with it or near that."""
+    candidates: list[tuple[Box, str]] = []
+    for down in (0, -9, 9, -15, 15, -22, 22):
+        candidates.append(((x + 9, y - 7 + down, x + 9 + width, y + 7 + down), "start"))
+        candidates.append(((x - 9 - width, y - 7 + down, x - 9, y + 7 + down), "end"))
+    for box, anchor in candidates:
+        if not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
+            return box, anchor
+    return candidates[0]
 
 
 def _grid(x: float, top: float, bottom: float, text: str) -> str:
