@@ -43,30 +43,7 @@ def find(said: Said, entry: dict) -> Findings:
         "correlation": correlation(perplexity, answers, said.confidence, said.resamples, said.seed),
     }
     plot = [{"format": name, "kind": kinds[name], "rank": place, **metrics[name]} for place, name in enumerate(ranking, 1)]
-    questions = said.texts.table["context"].take(of_format[BASELINE]).to_pylist()
-    table = [
-        {
-            "question": question,
-            "format": name,
-            "prompt_tokens": int(said.n_prompt[row]),
-            "prompt_perplexity": float(np.exp(-said.prompt_logprob[row])),
-            "logprob": float(said.logprob[row]),
-            "entropy": float(said.next_entropy[row]),
-            "top": said.top(int(row)),
-        }
-        for name, at in of_format.items()
-        for question, row in zip(questions, at, strict=True)
-    ]
-    spread = {name: values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0 for name, values in zip(of_format, answers.T)}
-    figures = {
-        "bars": bars([(name, metrics[name]["logprob"], spread[name], kinds[name]) for name in ranking], "log-prob of the answer (nats)"),
-        "scatter": scatter(
-            [(metrics[name]["prompt_perplexity"], metrics[name]["logprob"], name, kinds[name]) for name in of_format],
-            "perplexity of the prompt (log scale)",
-            "log-prob of the answer (nats)",
-        ),
-    }
-    return Findings(metrics, details, table, plot, figures)
+    return Findings(metrics, details, _table(said, of_format), plot, _figures(metrics, of_format, kinds, ranking))
 
 
 def correlation(x: np.ndarray, y: np.ndarray, confidence: float, resamples: int, seed: int) -> dict[str, dict]:
@@ -106,4 +83,33 @@ def _measures(said: Said, options: np.ndarray) -> dict[str, float]:
         "entropy": float(said.next_entropy[rows].mean()),
         "prompt_tokens": float(tokens.mean()),
         "prompt_perplexity": float(np.exp(-(said.prompt_logprob[rows] * tokens).sum() / tokens.sum())),
+    }
+
+
+def _table(said: Said, of_format: dict[str, np.ndarray]) -> list[dict]:
+    """A row for each question and format, with the tokens that the prompt would rather go on with."""
+    questions = said.texts.table["context"].take(of_format[BASELINE]).to_pylist()
+    return [
+        {
+            "question": question,
+            "format": name,
+            "prompt_tokens": int(said.n_prompt[row]),
+            "prompt_perplexity": float(np.exp(-said.prompt_logprob[row])),
+            "logprob": float(said.logprob[row]),
+            "entropy": float(said.next_entropy[row]),
+            "top": said.top(int(row)),
+        }
+        for name, rows in of_format.items()
+        for question, row in zip(questions, rows, strict=True)
+    ]
+
+
+def _figures(metrics: dict, of_format: dict[str, np.ndarray], kinds: dict[str, str], ranking: list[str]) -> dict[str, str]:
+    """The answer's log-prob as bars with standard errors, best first, and against the prompt's perplexity."""
+    label = "log-prob of the answer (nats)"
+    errors = {name: metrics[name]["std"] / len(rows) ** 0.5 for name, rows in of_format.items()}
+    points = [(metrics[name]["prompt_perplexity"], metrics[name]["logprob"], name, kinds[name]) for name in ranking]
+    return {
+        "bars": bars([(name, metrics[name]["logprob"], errors[name], kinds[name]) for name in ranking], label),
+        "scatter": scatter(points, "perplexity of the prompt (log scale)", label),
     }
