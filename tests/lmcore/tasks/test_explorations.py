@@ -49,7 +49,7 @@ def test_shipped_formats_have_forty_questions_twelve_formats_and_five_sources() 
     assert paris["context"] == "What is the capital of France?" and paris["options"][0] == "Paris"
     assert paris["variants"]["format/reversed"]["context"] == "?ecnarF fo latipac eht si tahW"
     assert paris["variants"]["format/leetspeak"]["context"] == "Wh47 15 7h3 c4p174l 0f Fr4nc3?"
-    assert json.loads(paris["variants"]["format/json"]["context"] + ' "Paris"}')["question"] == "What is the capital of France?"
+    assert json.loads(paris["variants"]["format/json"]["context"] + ' Paris"}')["question"] == "What is the capital of France?"
     assert paris["variants"]["trigger/wikipedia/0"]["context"].endswith(" What is the capital of France?")
 
 
