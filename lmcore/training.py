@@ -23,6 +23,7 @@ from lmcore.errors import InputError
 from lmcore.llama_pass import can_run, hidden_states
 from lmcore.loss import Target, sum_loss
 from lmcore.memory import keep_freed_memory
+from lmcore.schedule import schedule
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 IGNORED = -100  # a label that is no target
@@ -151,13 +152,6 @@ def train(
         load_weights(model, work / "best.safetensors")
     model.eval().cpu()
     return curve
-
-
-def schedule(step: int, warmup_steps: int, steps: int) -> float:
-    """The share of the peak learning rate at `step` (from 1): linear to 1 over the warmup, then half a cosine to 0 at the last step."""
-    if step <= warmup_steps:
-        return step / warmup_steps
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
 
 
 @torch.no_grad()

@@ -1,4 +1,3 @@
-import math
 import resource
 
 import numpy as np
@@ -8,7 +7,8 @@ import torch
 from lmcore import training
 from lmcore.errors import InputError
 from lmcore.models.llama import new_llama, save_model
-from lmcore.training import Examples, evaluate, schedule, train
+from lmcore.schedule import schedule
+from lmcore.training import Examples, evaluate, train
 
 SHAPE = {
     "hidden_size": 16,
@@ -144,12 +144,6 @@ def test_train_on_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_checkpo
     monkeypatch.undo()
     assert {path.name for path in (tmp_path / "b").iterdir()} == {"best.safetensors", "state.safetensors"}
     assert same(undisturbed, run(tokenizer, chunks, tmp_path / "b")[0])
-
-
-def test_schedule_warms_up_then_halves_a_cosine():
-    values = [schedule(step, 10, 110) for step in (1, 10, 60, 110)]
-    assert values == pytest.approx([0.1, 1, 0.5, 0])
-    assert schedule(1, 0, 10) == 0.5 * (1 + math.cos(math.pi / 10))
 
 
 @pytest.mark.parametrize(
