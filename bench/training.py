@@ -207,6 +207,7 @@ def _ours(method, model, ids, batch_size, micro, steps, mark) -> None:
             betas=[0.9, 0.999],
             clip_norm=1.0,
             eval_every=steps + 1,
+            dev_limit=None,
             keep="last",
             precision="fp32" if method == "fp32" else "bf16",
             compile=method == "compiled",

@@ -64,6 +64,7 @@ def train(
     betas: list[float],
     clip_norm: float,
     eval_every: int,
+    dev_limit: int | None,
     keep: str,
     precision: str,
     compile: bool,
@@ -76,8 +77,9 @@ def train(
 
     `batch_size` counts chunks a step, over all ranks; of them `micro_batch_size` (null: all of a rank's) pass at once. The model ends as
     the `best` (lowest dev loss) or the `last`, on the CPU. The folder `work` holds the checkpoint, written at every row of the curve and
-    read at the start where it exists, and the weights of `keep_steps`. Raises InputError for arguments that make no sense, and where the
-    loss is no longer finite or a checkpoint cannot be written; the last good checkpoint is kept then.
+    read at the start where it exists, and the weights of `keep_steps`. The dev loss is that of `dev_limit` examples, the same for every
+    seed. Raises InputError for arguments that make no sense, and where the loss is no longer finite or a checkpoint cannot be written; the
+    last good checkpoint is kept then.
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
@@ -88,6 +90,8 @@ def train(
     steps = steps or math.ceil(n / batch_size) * (epochs or 0)
     if beyond := [step for step in keep_steps if not 0 < step <= steps]:
         raise InputError(f"train_model: there is no step {beyond[0]} to keep: training has {steps}")
+    if dev_limit and dev_limit < len(dev.ids):
+        dev = _rows(dev, np.sort(np.random.default_rng(0).permutation(len(dev.ids))[:dev_limit]), None)
     dtype, micro = PRECISIONS[precision], micro_batch_size or batch_size
     torch.nn.Module.to(model, device)
     for teacher in teachers.models if teachers else ():

@@ -46,7 +46,10 @@ def resolve(shape: str | dict, downloads: Path) -> dict:
         return shape
     with tempfile.TemporaryDirectory() as scratch:
         fetch("shape", Path(scratch) / "source", downloads, **shape["from_config"])
-        config = json.loads((Path(scratch) / "source" / "config.json").read_text("utf-8"))
+        files = sorted((Path(scratch) / "source").glob("*.json"))
+        if len(files) != 1:
+            raise InputError(f"shape: from_config has {len(files)} JSON files as members; expected one, the model's config.json")
+        config = json.loads(files[0].read_text("utf-8"))
     kind = config.get("model_type")
     if kind not in ("llama", "gpt2"):
         raise InputError(f"shape: {shape['from_config']['location']} is a '{kind}'; expected the config.json of a llama or gpt2")

@@ -61,7 +61,7 @@ def test_examples_have_the_ending_alone_as_target_and_training_lowers_its_loss(p
     training, dev = examples(tmp_path / "model", items, 0.2, seed=0)
     assert len(training.ids) == 4 and len(dev.ids) == 1
     known = load_fast(tmp_path / "model")
-    endings = {target for target in items["target"].to_pylist()}
+    endings = set(items["target"].to_pylist())
     for ids, labels in zip(training.ids, training.labels, strict=True):
         assert ids[0] == known.token_to_id("<s>") and (ids[labels != IGNORED] == labels[labels != IGNORED]).all()
         assert known.decode(labels[labels != IGNORED].tolist()) in endings

@@ -32,6 +32,7 @@ OPTIONS = {
     "betas": [0.9, 0.95],
     "clip_norm": 1.0,
     "eval_every": 5,
+    "dev_limit": None,
     "keep": "last",
     "precision": "fp32",
     "compile": False,
