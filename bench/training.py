@@ -27,7 +27,7 @@ METHODS = {
     "bf16": "lmcore, bf16",
     "compiled": "lmcore, bf16, compile",
 }
-SHAPES = {"tiny": (8192, 16, None), "babyllama_58m": (16_000, 16, 4)}  # vocabulary, chunks a step, of them at once in ours
+SHAPES = {"tiny": (8192, 16, 8), "babyllama_58m": (16_000, 16, 8)}  # vocabulary, chunks a step, of them at once in ours
 SEQ_LEN, WARM = 256, 2
 
 
@@ -36,7 +36,7 @@ def main(quick: bool, out: Path) -> None:
     figures: dict[str, float] = {"load_before": os.getloadavg()[0]}
     for shape in SHAPES:
         for method in METHODS:
-            n_steps = 2 if quick or (shape != "tiny" and method == "trainer") else 4 if shape != "tiny" else 8
+            n_steps = 2 if quick or (shape != "tiny" and method == "trainer") else 3 if shape != "tiny" else 6
             command = [sys.executable, "-m", "bench.training", json.dumps({"method": method, "shape": shape, "steps": n_steps + WARM})]
             answer = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
             figures |= {f"{shape}.{method}.{name}": value for name, value in answer.items()}

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from transformers import PreTrainedModel
 
 DENSE = 512  # tokens up to which a CPU attends through dense products
+BLOCK = 128  # queries at a time: those before need not be compared with what comes after
 
 
 def hidden_states(model: PreTrainedModel, ids: torch.Tensor, dtype: torch.dtype, compiled: bool = False) -> torch.Tensor:
@@ -26,7 +27,7 @@ def hidden_states(model: PreTrainedModel, ids: torch.Tensor, dtype: torch.dtype,
             return body(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1).to(dtype)
     config: Any = model.config
     head_size, eps = body.layers[0].self_attn.head_dim, config.rms_norm_eps
-    before, after = _compiled() if compiled else (_before, _after)
+    before, after = map(_compiled, (_before, _after)) if compiled else (_before, _after)
     attend = _dense if ids.device.type == "cpu" and ids.shape[1] <= DENSE else _fused
     angles = torch.outer(torch.arange(ids.shape[1], device=ids.device), body.rotary_emb.inv_freq.float())
     cos, sin = angles.cos(), angles.sin()
@@ -61,6 +62,11 @@ def _normed(x: torch.Tensor, weight: torch.Tensor, eps: float, dtype: torch.dtyp
     return (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight).to(dtype)
 
 
+@functools.cache
+def _compiled(function: Callable) -> Callable:
+    return torch.compile(function, dynamic=False)
+
+
 def _before(x, norm, eps, qkv, cos, sin, head_size, config) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Query, key and value (B, heads, T, d) of x (B, T, H), the first two turned by their positions, queries scaled by 1 / sqrt(d)."""
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
@@ -85,8 +91,8 @@ def _after(x, attended, output, norm, eps, gate_up, down) -> torch.Tensor:
 
 
 @functools.cache
-def _compiled() -> tuple[Callable, Callable]:
-    return torch.compile(_before, dynamic=False), torch.compile(_after, dynamic=False)
+def _compiled(function: Callable) -> Callable:
+    return torch.compile(function, dynamic=False)
 
 
 def _fused(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -98,18 +104,31 @@ def _dense(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 
 class _Dense(torch.autograd.Function):
-    """Causal attention (n, T, d) of scaled queries."""
+    """Causal attention (n, T, d) of scaled queries, BLOCK of them at a time against what came before."""
 
     @staticmethod
     def forward(ctx, q, k, v):
         mask = q.new_full((q.shape[1], q.shape[1]), torch.finfo(q.dtype).min).triu(1)
-        shares = torch.softmax(torch.baddbmm(mask, q, k.transpose(1, 2)), -1)
-        ctx.save_for_backward(q, k, v, shares)
-        return torch.bmm(shares, v)
+        attended, shares = torch.empty_like(v), []
+        for start, stop in _blocks(q.shape[1]):
+            scores = torch.baddbmm(mask[start:stop, :stop], q[:, start:stop], k[:, :stop].transpose(1, 2))
+            shares.append(torch.softmax(scores, -1))
+            attended[:, start:stop] = torch.bmm(shares[-1], v[:, :stop])
+        ctx.save_for_backward(q, k, v, *shares)
+        return attended
 
     @staticmethod
     def backward(ctx, gradient):
-        q, k, v, shares = ctx.saved_tensors
-        of_shares = torch.bmm(gradient, v.transpose(1, 2))
-        of_scores = torch._softmax_backward_data(of_shares, shares, -1, shares.dtype)
-        return torch.bmm(of_scores, k), torch.bmm(of_scores.transpose(1, 2), q), torch.bmm(shares.transpose(1, 2), gradient)
+        q, k, v, *shares = ctx.saved_tensors
+        of_q, of_k, of_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for (start, stop), part in zip(_blocks(q.shape[1]), shares, strict=True):
+            of_shares = torch.bmm(gradient[:, start:stop], v[:, :stop].transpose(1, 2))
+            of_scores = torch._softmax_backward_data(of_shares, part, -1, part.dtype)
+            of_q[:, start:stop] = torch.bmm(of_scores, k[:, :stop])
+            of_k[:, :stop] += torch.bmm(of_scores.transpose(1, 2), q[:, start:stop])
+            of_v[:, :stop] += torch.bmm(part.transpose(1, 2), gradient[:, start:stop])
+        return of_q, of_k, of_v
+
+
+def _blocks(length: int) -> list[tuple[int, int]]:
+    return [(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]

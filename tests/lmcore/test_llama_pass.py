@@ -22,9 +22,10 @@ def both(model, ids, dtype, compiled=False):
 
 
 @pytest.mark.parametrize("kv_heads", [2, 1])
-@pytest.mark.parametrize("dense", [512, 4])
-def test_hidden_states_and_gradients_equal_transformers(tokenizer, monkeypatch, kv_heads, dense):
+@pytest.mark.parametrize(("dense", "block"), [(512, 128), (512, 5), (4, 128)])
+def test_hidden_states_and_gradients_equal_transformers(tokenizer, monkeypatch, kv_heads, dense, block):
     monkeypatch.setattr(llama_pass, "DENSE", dense)
+    monkeypatch.setattr(llama_pass, "BLOCK", block)
     model = new_llama({**SHAPE, "num_key_value_heads": kv_heads, "initializer_range": 0.3}, tokenizer, 0)
     (ours, our_gradients), (theirs, their_gradients) = both(model, torch.randint(300, (3, 13)), torch.float32)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
