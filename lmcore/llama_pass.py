@@ -90,11 +90,6 @@ def _after(x, attended, output, norm, eps, gate_up, down) -> torch.Tensor:
     return x + F.linear(F.silu(gate) * up, down)
 
 
-@functools.cache
-def _compiled(function: Callable) -> Callable:
-    return torch.compile(function, dynamic=False)
-
-
 def _fused(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
 

@@ -7,6 +7,8 @@ tokens, so that neither changes what a step means. Bits depend on threads, ranks
 """
 
 import math
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +76,7 @@ def train(
     teachers: Teachers | None = None,
 ) -> list[dict]:
     """Train `model` in place and return the curve: rows of step, lr, train_loss (mean since the last row) and dev_loss, in nats per token.
+    With `teachers` too these are cross-entropies.
 
     `batch_size` counts chunks a step, over all ranks; of them `micro_batch_size` (null: all of a rank's) pass at once. The model ends as
     the `best` (lowest dev loss) or the `last`, on the CPU. The folder `work` holds the checkpoint, written at every row of the curve and
@@ -86,12 +89,11 @@ def train(
     ranks.join()
     device = ranks.device()
     _check(keep, precision, compile, epochs, steps, device)
+    dev = _some(dev, dev_limit)
     n = len(training.ids) - random_offset
     steps = steps or math.ceil(n / batch_size) * (epochs or 0)
     if beyond := [step for step in keep_steps if not 0 < step <= steps]:
         raise InputError(f"train_model: there is no step {beyond[0]} to keep: training has {steps}")
-    if dev_limit and dev_limit < len(dev.ids):
-        dev = _rows(dev, np.sort(np.random.default_rng(0).permutation(len(dev.ids))[:dev_limit]), None)
     dtype, micro = PRECISIONS[precision], micro_batch_size or batch_size
     torch.nn.Module.to(model, device)
     for teacher in teachers.models if teachers else ():
@@ -112,7 +114,7 @@ def train(
                 continue
             for group in optimizer.param_groups:
                 group["lr"] = lr * schedule(step, warmup_steps, steps)
-            torch.manual_seed(seed * 2**32 + step)  # for models with dropout
+            torch.manual_seed(seed * 2**44 + step * 2**12 + ranks.rank())  # for models with dropout
             batch = _rows(training, rows, np.random.default_rng([seed, epoch, 1]) if random_offset else None)
             totals = torch.zeros(2, dtype=torch.float64, device=device)
             for ids, labels in _passes(batch, micro, device):
@@ -229,6 +231,13 @@ def _rows(examples: Examples, rows: np.ndarray, random: np.random.Generator | No
     return Examples(examples.ids.reshape(-1)[starts[:, None] + np.arange(length)])
 
 
+def _some(examples: Examples, limit: int | None) -> Examples:
+    """`limit` of the examples, the same ones always; null: all."""
+    if limit is None or limit >= len(examples.ids):
+        return examples
+    return _rows(examples, np.sort(np.random.default_rng(0).permutation(len(examples.ids))[:limit]), None)
+
+
 def _passes(batch: Examples, size: int, device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """ids (B, T) and labels (B, T - 1) of this rank's share of a batch, `size` rows at a time."""
     mine = slice(ranks.rank(), None, ranks.size())
@@ -252,6 +261,8 @@ def _check(keep: str, precision: str, compile: bool, epochs: int | None, steps: 
         raise InputError(f"train_model: keep '{keep}' must be best or last, precision '{precision}' one of {', '.join(PRECISIONS)}")
     if precision == "fp16" and device.type == "cpu":
         raise InputError("train_model: precision fp16 needs a GPU, where its gradients are scaled; a CPU trains in bf16 or fp32")
+    if compile and device.type == "cpu" and not shutil.which(os.environ.get("CXX") or "c++"):
+        raise InputError("train_model: compile needs a C++ compiler (`c++`, or what the environment variable CXX names); there is none")
     if (epochs is None) == (steps is None):
         raise InputError(f"train_model: either epochs or steps says how long it trains, the other is null; got {epochs} and {steps}")
 
