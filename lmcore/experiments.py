@@ -9,7 +9,17 @@ from ruamel.yaml.error import YAMLError
 from lmcore.errors import InputError
 from lmcore.files import whole
 
-ENTRIES = ("suites", "fetch_sources", "import_model", "trained", "keep_checkpoint", "train_teacher", "distill_model", "finetune_model")
+ENTRIES = (
+    "suites",
+    "fetch_sources",
+    "from_config",
+    "import_model",
+    "trained",
+    "keep_checkpoint",
+    "train_teacher",
+    "distill_model",
+    "finetune_model",
+)
 
 
 def apply(experiment: Path, params: Path) -> list[str]:

@@ -11,7 +11,7 @@ from lmcore.models.llama import save_model
 from lmcore.models.load import load_model
 from lmcore.models.shapes import new_model, resolve
 from lmcore.training import Examples, Teachers, train
-from stages.stage import call, fingerprint, params, recipe, run, work_folder
+from stages.stage import call, fingerprint, params, recipe, run, section, work_folder
 
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
 OF_TEACHING = ("alpha", "temperature", "reduction")
@@ -25,7 +25,7 @@ def main(name: str) -> None:
         raise InputError(f"params.yaml: distill_model.{name}: no entry of train_teacher has it as its student")
     inputs = [sha256(path) for path in (CHUNKS, TOKENIZER, *folders)]
     work = work_folder() / "training" / digest(values, inputs, fingerprint("distill_model"), fingerprint("versions"))
-    model = new_model(resolve(values["shape"], work_folder() / "downloads"), TOKENIZER, values["seed"])
+    model = new_model(resolve(values["shape"], section("from_config"), work_folder() / "downloads"), TOKENIZER, values["seed"])
     teaching = {key: values.pop(key) for key in OF_TEACHING}
     teachers = Teachers([load_model(folder) for folder in folders], **teaching)
     examples = {"training": Examples(read_chunks(CHUNKS / "train")), "dev": Examples(read_chunks(CHUNKS / "dev"))}

@@ -11,7 +11,7 @@ def main() -> None:
     call(
         make_controls,
         "make_controls",
-        shape=resolve(section("train_model.shape"), work_folder() / "downloads"),
+        shape=resolve(section("train_model.shape"), section("from_config"), work_folder() / "downloads"),
         tokenizer=Path("data/tokenizer"),
         train_chunks=Path("data/chunks/train"),
         out=Path("data/models"),

@@ -10,7 +10,7 @@ from lmcore.files import digest, sha256, whole
 from lmcore.models.llama import save_model
 from lmcore.models.shapes import new_model, resolve
 from lmcore.training import Examples, train
-from stages.stage import call, fingerprint, params, recipe, run, work_folder
+from stages.stage import call, fingerprint, params, recipe, run, section, work_folder
 
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
 
@@ -21,7 +21,7 @@ def main(name: str) -> None:
     key = digest(values, sha256(CHUNKS), sha256(TOKENIZER), fingerprint("train_model"), fingerprint("versions"))
     work = work_folder() / "training" / key
     kept = {entry["step"] for entry in params()["keep_checkpoint"].values() if entry["model"] == name}
-    model = new_model(resolve(values["shape"], work_folder() / "downloads"), TOKENIZER, values["seed"])
+    model = new_model(resolve(values["shape"], section("from_config"), work_folder() / "downloads"), TOKENIZER, values["seed"])
     examples = {"training": Examples(read_chunks(CHUNKS / "train")), "dev": Examples(read_chunks(CHUNKS / "dev"))}
     curve = call(train, "train_model", values, without=("shape", "world_size"), model=model, work=work, keep_steps=sorted(kept), **examples)
     if ranks.is_first():

@@ -19,7 +19,7 @@ def main(name: str) -> None:
     values = recipe("train_model", f"train_teacher.{name}", without=("student",))
     ranks.launch(values["world_size"], "stages.train_teacher", name)
     key = digest(values, sha256(CHUNKS), sha256(TOKENIZER), fingerprint("train_teacher"), fingerprint("versions"))
-    model = new_model(resolve(values["shape"], work_folder() / "downloads"), TOKENIZER, values["seed"])
+    model = new_model(resolve(values["shape"], section("from_config"), work_folder() / "downloads"), TOKENIZER, values["seed"])
     examples = {"training": Examples(read_chunks(CHUNKS / "train")), "dev": Examples(read_chunks(CHUNKS / "dev"))}
     work = work_folder() / "training" / key
     curve = call(train, "train_model", values, without=("shape", "world_size"), model=model, work=work, **examples)

@@ -1,4 +1,4 @@
-"""New models by their shape: a mapping, the name of one of SHAPES, or a published model's own config.json; random weights come out.
+"""New models by their shape: a mapping, or the name of one of SHAPES or of a published model's own config.json; random weights come out.
 
 Sources: Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24 (babyllama_58m and its teachers llama_360m and gpt2_705m).
 """
@@ -33,29 +33,29 @@ SHAPES = {
 GPT2 = {"n_layer", "n_embd", "n_head", "n_inner", "n_positions", "resid_pdrop", "embd_pdrop", "attn_pdrop", "initializer_range"}
 
 
-def resolve(shape: str | dict, downloads: Path) -> dict:
-    """The mapping that `shape` stands for; a source of config.json ({from_config: {provider, location, …}}) is fetched and read.
+def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dict:
+    """The mapping that `shape` stands for; `configs` names sources of a config.json, as lmcore.sources.fetch describes them.
 
     Raises InputError for an unknown name, and a config that is neither Llama's nor GPT-2's.
     """
-    if isinstance(shape, str):
-        if shape not in SHAPES:
-            raise InputError(f"shape: there is no '{shape}'; expected a mapping, from_config, or one of {', '.join(SHAPES)}")
-        return SHAPES[shape]
-    if "from_config" not in shape:
+    if not isinstance(shape, str):
         return shape
+    if shape in SHAPES:
+        return SHAPES[shape]
+    if shape not in configs:
+        raise InputError(f"shape: there is no '{shape}'; expected a mapping, or one of {', '.join([*SHAPES, *configs])}")
     with tempfile.TemporaryDirectory() as scratch:
-        fetch("shape", Path(scratch) / "source", downloads, **shape["from_config"])
+        fetch(shape, Path(scratch) / "source", downloads, **configs[shape])
         files = sorted((Path(scratch) / "source").glob("*.json"))
         if len(files) != 1:
-            raise InputError(f"shape: from_config has {len(files)} JSON files as members; expected one, the model's config.json")
+            raise InputError(f"shape '{shape}': its source has {len(files)} JSON files; expected one, the model's config.json")
         config = json.loads(files[0].read_text("utf-8"))
     kind = config.get("model_type")
     if kind not in ("llama", "gpt2"):
-        raise InputError(f"shape: {shape['from_config']['location']} is a '{kind}'; expected the config.json of a llama or gpt2")
+        raise InputError(f"shape '{shape}': its config.json is that of a '{kind}'; expected a llama or gpt2")
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if rope.get("rope_type", rope.get("type", "default")) != "default":
-        raise InputError(f"shape: {shape['from_config']['location']} scales its rotary angles, which new models here do not")
+        raise InputError(f"shape '{shape}': its config.json scales rotary angles, which new models here do not")
     if "rope_theta" in rope:
         config["rope_theta"] = rope["rope_theta"]
     known = {name: config[name] for name in (SHAPE if kind == "llama" else GPT2) if config.get(name) is not None}

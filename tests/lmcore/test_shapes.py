@@ -35,21 +35,21 @@ def test_resolve_from_config_takes_the_shape_and_leaves_the_vocabulary(tokenizer
     (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 64, "vocab_size": 999, "rope_scaling": None}))
     monkeypatch.setenv("LMCORE_DATA", str(tmp_path))
     source = {"provider": "folder", "location": "theirs", "members": ["config.json"], "sha256": sha256(folder)}
-    shape = resolve({"from_config": source}, tmp_path)
+    shape = resolve("theirs", {"theirs": source}, tmp_path)
     model = new_model(shape, tokenizer, 0)
     assert window(shape) == 64 and model.config.vocab_size == 300 and model.config.num_hidden_layers == 2
 
 
 @pytest.mark.parametrize("name", ["tiny", {"model_type": "gpt2", "n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 12}])
 def test_new_model_repeats_by_its_seed(tokenizer, tmp_path, name):
-    shape = resolve(name, tmp_path)
+    shape = resolve(name, {}, tmp_path)
     one, two, other = (new_model(shape, tokenizer, seed).get_output_embeddings().weight for seed in (0, 0, 1))
     assert torch.equal(one, two) and not torch.equal(one, other)
 
 
 def test_resolve_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(InputError, match=r"no 'huge'; expected .*babyllama_58m"):
-        resolve("huge", tmp_path)
+        resolve("huge", {}, tmp_path)
 
 
 def test_new_model_unknown_key_of_a_gpt2_is_named(tokenizer):
