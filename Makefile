@@ -19,6 +19,7 @@ check: setup
 
 bench: setup
 	python -m bench
+	python -m bench --training
 
 agreement: setup
 	pytest -m agreement --override-ini addopts=-ra

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import typer
 import yaml
 
+import bench.training
 from bench import ceiling, suites
 from bench.accuracy import errors
 from bench.analysis import bench_analysis
@@ -39,6 +40,7 @@ def main(
     rounds: int = 3,
     cores: Annotated[int, typer.Option(help="threads of the peers, processes of ours; 0 for all")] = 0,
     only: Annotated[str, typer.Option(help="of the parts, by default all")] = PARTS,
+    training: Annotated[bool, typer.Option("--training", help="training instead of scoring")] = False,
     chosen: Annotated[str, typer.Option("--models")] = "smollm2,babyllama58m",
     smollm2: Path = Path("data/models/smollm2"),
     tokenizer: Path = Path("data/tokenizer"),
@@ -47,6 +49,9 @@ def main(
     out: Path = Path("docs"),
 ) -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if training:
+        bench.training.main(quick, out)
+        return
     section = yaml.safe_load(Path("params.yaml").read_text("utf-8"))["extract_tokens"]
     params = {name: section[name] for name in ("token_budget", "shard_chars")}
     sizes = QUICK if quick else {name: max(1, int(size * share)) for name, size in SIZES.items()}

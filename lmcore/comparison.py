@@ -21,7 +21,7 @@ from lmcore.power import detectable_difference, items_needed
 from lmcore.seeds import seeds_and_items
 
 LOWER_IS_BETTER = ("rank", "surprisal_per_byte", "surprisal_per_word")
-NEITHER_IS_BETTER = ("entropy", "length_baseline", "tie", "windowed")
+NEITHER_IS_BETTER = ("agreement", "entropy", "expected_agreement", "length_baseline", "tie", "windowed")
 TWO_MODELS = "these two models differ; seed noise unknown"
 VERDICTS = ("worse", "lower", "higher", "better", "equal", "no evidence")  # worst first
 

@@ -9,11 +9,23 @@ from ruamel.yaml.error import YAMLError
 from lmcore.errors import InputError
 from lmcore.files import whole
 
+ENTRIES = (
+    "suites",
+    "fetch_sources",
+    "from_config",
+    "import_model",
+    "trained",
+    "keep_checkpoint",
+    "train_teacher",
+    "distill_model",
+    "finetune_model",
+)
+
 
 def apply(experiment: Path, params: Path) -> list[str]:
     """Merge the mappings of `experiment` into the file `params`, key by key, and return the dotted names of what changed.
 
-    A value that is no mapping replaces the one before, and `null` in `suites`, `fetch_sources` or `import_model` removes an entry. Raises
+    A value that is no mapping replaces the one before, and `null` in a section whose keys are names (ENTRIES) removes an entry. Raises
     InputError for a file that is no YAML mapping and for a section that params do not have.
     """
     yaml = YAML()
@@ -43,7 +55,7 @@ def _merge(values: dict, changes: dict, prefix: str) -> list[str]:
     changed = []
     for key, change in changes.items():
         name = f"{prefix}{key}"
-        if change is None and prefix in ("suites.", "fetch_sources.", "import_model."):
+        if change is None and prefix.removesuffix(".") in ENTRIES:
             if values.pop(key, None) is not None:
                 changed.append(name)
         elif isinstance(change, dict) and isinstance(values.get(key), dict) and change:

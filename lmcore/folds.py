@@ -4,7 +4,8 @@ Pure functions of the two tables; no fold looks at a model. Only target tokens c
 
 - every kind, over the gold target: `logprob` (nats a token), `entropy`, `probability`, each weighted by its tokens, and
   `surprisal_per_byte` (bits); `windowed`, whether any of the item's texts is longer than what the model sees at once;
-- `pairs`, `choices`: `accuracy` (the gold option has the greatest summed log-prob), `tie`, `length_baseline`;
+- `pairs`, `choices`: `accuracy` (the gold option has the greatest summed log-prob), `tie`, `length_baseline`; of a model with several draws
+  `agreement` (pairs of them that choose alike) and `expected_agreement` (of random logits);
 - `choices`: the same decision by mean, median and worst token, and per character and byte of the target without its leading space;
   `accuracy_pmi` (log-prob less that of the ending alone, where the suite has that variant); `normalised_probability` (of the gold option,
   by the softmax over the options' summed log-probs);
@@ -25,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from lmcore.agreement import agreement, expected_agreement
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.models.load import context_length, read_config
@@ -152,6 +154,12 @@ def _choice_metrics(texts: TextStats, kind: str, ties: str, vocab_size: int) -> 
     accuracy, tied = settle(logprob, texts.gold, ties)
     baseline = random_choice_accuracy(texts.n_after_shared, texts.gold, vocab_size, ties)
     metrics = {"accuracy": accuracy, "tie": tied.astype(float), "length_baseline": np.broadcast_to(baseline, accuracy.shape)}
+    if len(logprob) > 1:
+        expected = expected_agreement(texts.n_after_shared, vocab_size)
+        metrics |= {
+            name: np.broadcast_to(values, accuracy.shape)
+            for name, values in (("agreement", agreement(logprob)), ("expected_agreement", expected))
+        }
     if kind == "choices":
         targets = [[target.removeprefix(" ") for target in texts.table["target"].take(rows).to_pylist()] for rows in texts.rows[""]]
         n_chars, n_bytes = (

@@ -26,6 +26,10 @@ METRICS = {
         "the accuracy to expect of random logits, from the options' token counts alone: every token costs about log V, so the shorter "
         "option tends to win. An accuracy says something only where it leaves this baseline",
     ),
+    "agreement": Metric(
+        "agreement", "share", "of a random model, how often two of its draws choose the same option; of any other it would be 1"
+    ),
+    "expected_agreement": Metric("agreement to expect", "share", "the same of random logits, from the options' token counts alone"),
     "accuracy_per_char": Metric("accuracy per character", "share", "accuracy with each option's log-prob divided by its characters"),
     "accuracy_per_byte": Metric("accuracy per byte", "share", "accuracy with each option's log-prob divided by its bytes"),
     "accuracy_per_token": Metric("accuracy per token", "share", "accuracy by the mean log-prob of an option's tokens"),

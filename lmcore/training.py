@@ -1,135 +1,250 @@
-"""Training a causal LM from chunks: token ids (n_chunks, seq_len) go in, weights and a loss curve come out, the same bits every time.
+"""Training a causal LM: token ids (n, seq_len) go in, weights and a loss curve come out, the same bits every time.
 
-AdamW with linear warmup and cosine decay to zero, gradients clipped by their global norm. The order of the chunks is a pure function of
-the seed and the epoch, the learning rate one of the step, and nothing else is random: so a killed run goes on from its last checkpoint and
-ends in the weights of an undisturbed one. The loss is taken over chunks of rows, so that logits (B * T, V) never exist whole. Bits depend
-on the thread count, which is why it is an argument.
+AdamW with linear warmup and cosine decay to zero, gradients clipped by their global norm. The order of the chunks and their offsets are
+pure functions of the seed and the epoch, the learning rate and dropout of the step: so a killed run goes on from its last checkpoint and
+ends in the weights of an undisturbed one. Losses and gradients are summed over micro-batches and ranks and then divided by the number of
+tokens, so that neither changes what a step means. Bits depend on threads, ranks, precision and `compile`, which is why they are arguments.
 """
 
-import json
 import math
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from lmcore import ranks
+from lmcore.checkpoints import load_weights, resume, save_state, save_weights, step_path
 from lmcore.errors import InputError
-from lmcore.files import whole
+from lmcore.llama_pass import can_run, hidden_states
+from lmcore.loss import Target, sum_loss
+from lmcore.memory import keep_freed_memory
+from lmcore.schedule import schedule
 
-LOSS_ROWS = 512  # rows of logits that exist at a time: few enough to stay in the cache
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+IGNORED = -100  # a label that is no target
+
+
+class Examples(NamedTuple):
+    """What is trained on: ids (n, T), and labels (n, T) where only some of them are targets (IGNORED elsewhere)."""
+
+    ids: np.ndarray
+    labels: np.ndarray | None = None
+
+
+class Teachers(NamedTuple):
+    """Who a student learns from, and how much it minds: see lmcore.loss.Target. `reduction`: `token` means KL as cross-entropy per token,
+    `batchmean` as the published recipe has it, summed over a chunk's tokens and divided by chunks.
+    """
+
+    models: Sequence[PreTrainedModel]
+    alpha: float
+    temperature: float
+    reduction: str
 
 
 def train(
     model: PreTrainedModel,
-    train_chunks: np.ndarray,
-    dev_chunks: np.ndarray,
-    checkpoint: Path,
+    training: Examples,
+    dev: Examples,
+    work: Path,
     *,
-    epochs: int,
+    epochs: int | None,
+    steps: int | None,
     batch_size: int,
+    micro_batch_size: int | None,
+    random_offset: bool,
     lr: float,
     warmup_steps: int,
     weight_decay: float,
     betas: list[float],
     clip_norm: float,
     eval_every: int,
+    dev_limit: int | None,
     keep: str,
     precision: str,
+    compile: bool,
     threads: int,
     seed: int,
+    keep_steps: Sequence[int] = (),
+    teachers: Teachers | None = None,
 ) -> list[dict]:
     """Train `model` in place and return the curve: rows of step, lr, train_loss (mean since the last row) and dev_loss, in nats per token.
+    With `teachers` too these are cross-entropies.
 
-    `batch_size` counts chunks; the model ends as the `best` (lowest dev loss) or the `last`. The file `checkpoint` is written at every row
-    of the curve, and read at the start where it exists. Raises InputError for an unknown `keep` or `precision`, and where the loss is no
-    longer finite.
+    `batch_size` counts chunks a step, over all ranks; of them `micro_batch_size` (null: all of a rank's) pass at once. The model ends as
+    the `best` (lowest dev loss) or the `last`, on the CPU. The folder `work` holds the checkpoint, written at every row of the curve and
+    read at the start where it exists, and the weights of `keep_steps`. The dev loss is that of `dev_limit` examples, the same for every
+    seed. Raises InputError for arguments that make no sense, and where the loss is no longer finite or a checkpoint cannot be written; the
+    last good checkpoint is kept then.
     """
-    if keep not in ("best", "last") or precision not in PRECISIONS:
-        raise InputError(f"train_model: keep '{keep}' must be best or last, precision '{precision}' one of {', '.join(PRECISIONS)}")
+    keep_freed_memory()
     torch.set_num_threads(threads)
-    steps = math.ceil(len(train_chunks) / batch_size) * epochs
+    ranks.join()
+    device = ranks.device()
+    _check(keep, precision, compile, epochs, steps, device)
+    dev = _some(dev, dev_limit)
+    n = len(training.ids) - random_offset
+    steps = steps or math.ceil(n / batch_size) * (epochs or 0)
+    if beyond := [step for step in keep_steps if not 0 < step <= steps]:
+        raise InputError(f"train_model: there is no step {beyond[0]} to keep: training has {steps}")
+    dtype, micro = PRECISIONS[precision], micro_batch_size or batch_size
+    torch.nn.Module.to(model, device)
+    for teacher in teachers.models if teachers else ():
+        torch.nn.Module.to(teacher, device).eval()
     optimizer = torch.optim.AdamW(_groups(model, weight_decay), lr=lr, betas=(betas[0], betas[1]), fused=True)
-    curve, best = _resume(checkpoint, model, optimizer)
-    done = curve[-1]["step"] if curve else 0
-    losses: list[float] = []
+    scaler = torch.amp.GradScaler(device.type, init_scale=1.0, enabled=precision == "fp16")  # losses are sums, and large already
+    progress = resume(work, model, optimizer, [step_path(work, step) for step in keep_steps]) or {"step": 0, "curve": [], "scaler": {}}
+    if progress["step"] and scaler.is_enabled():
+        scaler.load_state_dict(progress["scaler"])
+    curve, losses = progress["curve"], np.zeros(2)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.train()
-    with tqdm(total=steps, initial=done, desc="train", unit="step", disable=None) as bar:
-        for step, rows in enumerate(_batches(len(train_chunks), batch_size, epochs, seed), 1):
-            if step <= done:
+    tokens = batch_size * (training.ids.shape[1] - 1)
+    is_quiet = None if ranks.rank() == 0 else True
+    with tqdm(total=steps * tokens, initial=progress["step"] * tokens, unit="tok", unit_scale=True, desc="train", disable=is_quiet) as bar:
+        for step, (epoch, rows) in enumerate(_batches(n, batch_size, steps, seed), 1):
+            if step <= progress["step"]:
                 continue
             for group in optimizer.param_groups:
                 group["lr"] = lr * schedule(step, warmup_steps, steps)
-            loss = mean_loss(model, torch.from_numpy(train_chunks[rows].astype(np.int64)), precision)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
+            torch.manual_seed(seed * 2**44 + step * 2**12 + ranks.rank())  # for models with dropout
+            batch = _rows(training, rows, np.random.default_rng([seed, epoch, 1]) if random_offset else None)
+            totals = torch.zeros(2, dtype=torch.float64, device=device)
+            for ids, labels in _passes(batch, micro, device):
+                objective, entropy, count = _loss(model, ids, labels, dtype, compile and len(ids) == micro, teachers)
+                scaler.scale(objective).backward()
+                totals += torch.stack([entropy.double(), torch.tensor(float(count), dtype=torch.float64, device=device)])
+            gradients = [_gradient(parameter) for parameter in parameters]
+            ranks.add_up([totals])
+            ranks.add_up(gradients)
+            losses += totals.cpu().numpy()
+            if not np.isfinite(losses[0]):
                 raise InputError(
-                    f"train_model: the loss is {losses[-1]} at step {step}; try a lower lr than {lr}; the last good checkpoint is kept"
+                    f"train_model: the loss is {losses[0]} at step {step}; try a lower lr than {lr}; the last good checkpoint is kept"
                 )
-            bar.update()
+            scaler.unscale_(optimizer)
+            torch._foreach_mul_(gradients, 1 / float(totals[1]))
+            torch.nn.utils.clip_grad_norm_(parameters, clip_norm, foreach=True)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
+            bar.update(tokens)
+            bar.set_postfix(
+                step=f"{step}/{steps}", loss=f"{losses[0] / losses[1]:.3f}", dev=f"{curve[-1]['dev_loss']:.3f}" if curve else ""
+            )
+            if step in keep_steps and ranks.rank() == 0:
+                save_weights(model, step_path(work, step))
             if step % eval_every == 0 or step == steps:
-                dev_loss = evaluate(model, dev_chunks, batch_size, precision)
-                row = {"step": step, "lr": optimizer.param_groups[0]["lr"], "train_loss": float(np.mean(losses)), "dev_loss": dev_loss}
-                if not curve or dev_loss < min(earlier["dev_loss"] for earlier in curve):
-                    best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-                curve.append(row)
-                losses = []
-                _save(checkpoint, model, optimizer, curve, best)
-                bar.set_postfix(loss=f"{row['train_loss']:.3f}", dev_loss=f"{dev_loss:.3f}")
-                if bar.disable:
-                    print(f"step {step}/{steps}  loss {row['train_loss']:.4f}  dev loss {dev_loss:.4f}", flush=True)
+                dev_loss = evaluate(model, dev, micro, precision)
+                is_best = not curve or dev_loss < min(row["dev_loss"] for row in curve)
+                rate = optimizer.param_groups[0]["lr"]
+                curve.append({"step": step, "lr": rate, "train_loss": float(losses[0] / losses[1]), "dev_loss": dev_loss})
+                losses = np.zeros(2)
+                if ranks.rank() == 0:
+                    if is_best:
+                        save_weights(model, work / "best.safetensors")
+                    save_state(work, model, optimizer, {"step": step, "curve": curve, "scaler": scaler.state_dict()})
+                    if bar.disable:
+                        _say(bar, curve[-1], step, steps)
+    ranks.leave()
     if keep == "best":
-        model.load_state_dict(best)
-    model.eval()
+        load_weights(model, work / "best.safetensors")
+    model.eval().cpu()
     return curve
 
 
-def schedule(step: int, warmup_steps: int, steps: int) -> float:
-    """The share of the peak learning rate at `step` (from 1): linear to 1 over the warmup, then half a cosine to 0 at the last step."""
-    if step <= warmup_steps:
-        return step / warmup_steps
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
-
-
-def mean_loss(model: PreTrainedModel, ids: torch.Tensor, precision: str) -> torch.Tensor:
-    """Mean cross-entropy in nats of predicting ids[:, 1:] (B, T - 1) from what precedes, over LOSS_ROWS rows of logits at a time."""
-    with torch.autocast(ids.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-        hidden, labels = hidden.flatten(0, 1), ids[:, 1:].flatten()
-        total = hidden.new_zeros((), dtype=torch.float32)
-        for start in range(0, len(labels), LOSS_ROWS):
-            logits = model.lm_head(hidden[start : start + LOSS_ROWS]).float()
-            total = total + F.cross_entropy(logits, labels[start : start + LOSS_ROWS], reduction="sum")
-    return total / len(labels)
-
-
 @torch.no_grad()
-def evaluate(model: PreTrainedModel, chunks: np.ndarray, batch_size: int, precision: str) -> float:
-    """Mean cross-entropy in nats per predicted token of all `chunks`."""
+def evaluate(model: PreTrainedModel, examples: Examples, batch_size: int, precision: str) -> float:
+    """Mean cross-entropy in nats per target of all `examples`, the ranks sharing the work."""
+    device = next(model.parameters()).device
+    was_training = model.training
     model.eval()
-    total = 0.0
-    for start in range(0, len(chunks), batch_size):
-        batch = torch.from_numpy(chunks[start : start + batch_size].astype(np.int64))
-        total += mean_loss(model, batch, precision).item() * len(batch)
-    model.train()
-    return total / len(chunks)
+    totals = torch.zeros(2, dtype=torch.float64, device=device)
+    for ids, labels in _passes(_rows(examples, np.arange(len(examples.ids)), None), batch_size, device):
+        _, entropy, count = _loss(model, ids, labels, PRECISIONS[precision], False, None)
+        totals += torch.tensor([float(entropy), float(count)], dtype=torch.float64, device=device)
+    ranks.add_up([totals])
+    model.train(was_training)
+    return float(totals[0] / totals[1])
 
 
-def _batches(n_chunks: int, batch_size: int, epochs: int, seed: int) -> Iterator[np.ndarray]:
-    """Row numbers of each batch in turn: every epoch a permutation of its own, its last batch the shorter one."""
-    for epoch in range(epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(n_chunks)
-        yield from (order[start : start + batch_size] for start in range(0, n_chunks, batch_size))
+def _loss(model, ids, labels, dtype, compiled, teachers: Teachers | None) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Of one pass: the summed objective, the summed cross-entropy, and the number of targets among labels (B, T - 1)."""
+    flat = labels.flatten()
+    asked = None if labels.min() >= 0 else (flat >= 0).nonzero().squeeze(1)
+    hidden = _states(model, ids, dtype, compiled)
+    target = None
+    if teachers:
+        with torch.no_grad():
+            states = [(_states(teacher, ids, dtype, False), _head(teacher).to(dtype)) for teacher in teachers.models]
+        if asked is not None:
+            states = [(state[asked], head) for state, head in states]
+
+        def logits(start: int, stop: int) -> torch.Tensor:
+            return torch.stack([F.linear(state[start:stop], head).float() for state, head in states]).mean(0)
+
+        weight = 1.0 if teachers.reduction == "token" else float(labels.shape[1])
+        target = Target(logits, teachers.alpha, teachers.temperature, weight)
+    if asked is not None:
+        hidden, flat = hidden[asked], flat[asked]
+    return *sum_loss(hidden, _head(model), flat, target, compiled and can_run(model)), len(flat)
+
+
+def _states(model: PreTrainedModel, ids: torch.Tensor, dtype: torch.dtype, compiled: bool) -> torch.Tensor:
+    """The states (B * (T - 1), H) that predict ids[:, 1:]. The last one's go unused: products are faster of lengths that are round."""
+    return hidden_states(model, ids, dtype, compiled).unflatten(0, ids.shape)[:, :-1].flatten(0, 1)
+
+
+def _head(model: PreTrainedModel) -> torch.Tensor:
+    return model.get_output_embeddings().weight
+
+
+def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
+    """Its gradient, zeros where this rank had nothing to do."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
+
+
+def _batches(n: int, batch_size: int, steps: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(epoch, row numbers) of each batch in turn: every epoch a permutation of its own, its last batch the shorter one."""
+    per_epoch = math.ceil(n / batch_size)
+    for epoch in range(math.ceil(steps / per_epoch)):
+        order = np.random.default_rng([seed, epoch]).permutation(n)
+        for start in range(0, min(per_epoch, steps - epoch * per_epoch) * batch_size, batch_size):
+            yield epoch, order[start : start + batch_size]
+
+
+def _rows(examples: Examples, rows: np.ndarray, random: np.random.Generator | None) -> Examples:
+    """These examples; with `random` every chunk of the stream begins somewhere between its own beginning and the next one's."""
+    if random is None:
+        return Examples(examples.ids[rows], None if examples.labels is None else examples.labels[rows])
+    n, length = examples.ids.shape
+    starts = rows * length + random.integers(length, size=n - 1)[rows]
+    return Examples(examples.ids.reshape(-1)[starts[:, None] + np.arange(length)])
+
+
+def _some(examples: Examples, limit: int | None) -> Examples:
+    """`limit` of the examples, the same ones always; null: all."""
+    if limit is None or limit >= len(examples.ids):
+        return examples
+    return _rows(examples, np.sort(np.random.default_rng(0).permutation(len(examples.ids))[:limit]), None)
+
+
+def _passes(batch: Examples, size: int, device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """ids (B, T) and labels (B, T - 1) of this rank's share of a batch, `size` rows at a time."""
+    mine = slice(ranks.rank(), None, ranks.size())
+    ids = torch.from_numpy(batch.ids[mine].astype(np.int64))
+    labels = ids if batch.labels is None else torch.from_numpy(batch.labels[mine].astype(np.int64))
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size].to(device), labels[start : start + size, 1:].to(device)
 
 
 def _groups(model: PreTrainedModel, weight_decay: float) -> list[dict]:
@@ -141,27 +256,17 @@ def _groups(model: PreTrainedModel, weight_decay: float) -> list[dict]:
     ]
 
 
-def _save(
-    checkpoint: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, curve: list[dict], best: dict[str, torch.Tensor]
-) -> None:
-    """Everything the next step depends on, in one safetensors file that appears whole."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
-    for name, parameter in model.named_parameters():
-        tensors |= {f"adam.{key}.{name}": value for key, value in optimizer.state[parameter].items()}
-    with whole(checkpoint) as temporary:
-        save_file({name: tensor.detach().clone() for name, tensor in tensors.items()}, temporary, {"curve": json.dumps(curve)})
+def _check(keep: str, precision: str, compile: bool, epochs: int | None, steps: int | None, device: torch.device) -> None:
+    if keep not in ("best", "last") or precision not in PRECISIONS:
+        raise InputError(f"train_model: keep '{keep}' must be best or last, precision '{precision}' one of {', '.join(PRECISIONS)}")
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("train_model: precision fp16 needs a GPU, where its gradients are scaled; a CPU trains in bf16 or fp32")
+    if compile and device.type == "cpu" and not shutil.which(os.environ.get("CXX") or "c++"):
+        raise InputError("train_model: compile needs a C++ compiler (`c++`, or what the environment variable CXX names); there is none")
+    if (epochs is None) == (steps is None):
+        raise InputError(f"train_model: either epochs or steps says how long it trains, the other is null; got {epochs} and {steps}")
 
 
-def _resume(checkpoint: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> tuple[list[dict], dict[str, torch.Tensor]]:
-    """The curve so far and the best weights, with model and optimiser set to where the checkpoint was; nothing where there is none."""
-    if not checkpoint.exists():
-        return [], {}
-    with safe_open(checkpoint, framework="pt") as file:
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        curve = json.loads(file.metadata()["curve"])
-    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in stored.items() if name.startswith("model.")})
-    for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {key: stored[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-    print(f"going on after step {curve[-1]['step']}", flush=True)
-    return curve, {name.removeprefix("best."): tensor for name, tensor in stored.items() if name.startswith("best.")}
+def _say(bar: tqdm, row: dict, step: int, steps: int) -> None:
+    """A plain line for logs."""
+    print(f"step {step}/{steps}  loss {row['train_loss']:.4f}  dev loss {row['dev_loss']:.4f}", flush=True)

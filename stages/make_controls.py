@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from lmcore.models.controls import make_controls
-from stages.stage import call, run, section
+from lmcore.models.shapes import resolve
+from stages.stage import call, run, section, work_folder
 
 
 def main() -> None:
     call(
         make_controls,
         "make_controls",
-        shape=section("train_model.shape"),
+        shape=resolve(section("train_model.shape"), section("from_config"), work_folder() / "downloads"),
         tokenizer=Path("data/tokenizer"),
         train_chunks=Path("data/chunks/train"),
         out=Path("data/models"),

@@ -24,6 +24,7 @@ class Numbers(yaml.SafeLoader):
 
 Numbers.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 NAME = re.compile(r"[a-z0-9_]+")
+NAMED = ("models", "suites", "import_model", "trained", "keep_checkpoint", "train_teacher", "distill_model", "finetune_model")
 
 
 def params() -> dict[str, Any]:
@@ -32,7 +33,7 @@ def params() -> dict[str, Any]:
     Raises InputError for a model or suite whose name would break DVC: a dash makes two matrix stages one, a dot breaks `params:`.
     """
     values = yaml.load(Path("params.yaml").read_text("utf-8"), Numbers)
-    for section in ("models", "suites", "import_model"):
+    for section in NAMED:
         for name in values.get(section) or []:
             if not NAME.fullmatch(str(name)):
                 raise InputError(f"params.yaml: {section}: the name '{name}' must consist of a-z, 0-9 and _ alone")
@@ -49,13 +50,18 @@ def section(name: str) -> Any:
     return value
 
 
-def call(function: Callable, name: str, /, *, without: tuple[str, ...] = (), **paths: Any) -> Any:
-    """`function` with the keys of the params.yaml section `name` and with `paths` as keyword arguments; `without` names keys the caller
-    uses itself.
+def recipe(shared: str, own: str, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The section `shared`, with what the section `own` says otherwise or besides; `without` names keys of `own` that are no part of it."""
+    return {**section(shared), **{key: value for key, value in (section(own) or {}).items() if key not in without}}
+
+
+def call(function: Callable, name: str, values: dict | None = None, /, *, without: tuple[str, ...] = (), **paths: Any) -> Any:
+    """`function` with the keys of the params.yaml section `name` (or `values` that come from it) and with `paths` as keyword arguments;
+    `without` names keys the caller uses itself.
 
     The signature is the schema: raises InputError for a key it does not take, and for one without default that is missing.
     """
-    values = {key: value for key, value in (section(name) or {}).items() if key not in without}
+    values = {key: value for key, value in (values or section(name) or {}).items() if key not in without}
     expected = {key: p for key, p in inspect.signature(function).parameters.items() if key not in paths}
     for key in values:
         if key not in expected:

@@ -1,44 +1,38 @@
-"""Stage: train the BabyLlama on the chunks."""
+"""Stage: train one of the models of `trained` on the chunks, alone or, in `distilled`, with the teachers of its name."""
 
-import csv
 from pathlib import Path
 
+from lmcore import ranks
+from lmcore.checkpoints import load_weights, step_path
 from lmcore.chunks import read_chunks
-from lmcore.files import digest, sha256, whole, write_json
-from lmcore.models.llama import new_llama, save_model
-from lmcore.training import train
-from stages.stage import call, fingerprint, run, section, work_folder
+from lmcore.curve import write_curve
+from lmcore.files import digest, sha256, whole
+from lmcore.models.llama import save_model
+from lmcore.models.shapes import new_model, resolve
+from lmcore.training import Examples, train
+from stages.stage import call, fingerprint, params, recipe, run, section, work_folder
 
-CHUNKS, TOKENIZER, OUT = Path("data/chunks"), Path("data/tokenizer"), Path("data/models/babyllama")
+CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
 
 
-def main() -> None:
-    params = section("train_model")
-    key = digest(params, sha256(CHUNKS), sha256(TOKENIZER), fingerprint("train_model"), fingerprint("versions"))
-    model = new_llama(params["shape"], TOKENIZER, params["seed"])
-    curve = call(
-        train,
-        "train_model",
-        without=("shape",),
-        model=model,
-        train_chunks=read_chunks(CHUNKS / "train"),
-        dev_chunks=read_chunks(CHUNKS / "dev"),
-        checkpoint=work_folder() / "training" / f"{key}.safetensors",
-    )
-    with whole(OUT) as folder:
-        save_model(model, TOKENIZER, folder)
-    with whole(Path("metrics/plots/train/babyllama.csv")) as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, curve[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: round(value, 6) for name, value in row.items()} for row in curve)
-    best = min(curve, key=lambda row: row["dev_loss"])
-    summary = {
-        "parameters": model.num_parameters(),
-        "best_step": best["step"],
-        "dev_loss": round(best["dev_loss"], 6),
-        "steps": curve[-1]["step"],
-    }
-    write_json(summary, Path("metrics/train/babyllama.json"))
+def main(name: str) -> None:
+    values = recipe("train_model", f"trained.{name}")
+    ranks.launch(values["world_size"], "stages.train_model", name)
+    key = digest(values, sha256(CHUNKS), sha256(TOKENIZER), fingerprint("train_model"), fingerprint("versions"))
+    work = work_folder() / "training" / key
+    kept = {entry["step"] for entry in params()["keep_checkpoint"].values() if entry["model"] == name}
+    model = new_model(resolve(values["shape"], section("from_config"), work_folder() / "downloads"), TOKENIZER, values["seed"])
+    examples = {"training": Examples(read_chunks(CHUNKS / "train")), "dev": Examples(read_chunks(CHUNKS / "dev"))}
+    curve = call(train, "train_model", values, without=("shape", "world_size"), model=model, work=work, keep_steps=sorted(kept), **examples)
+    if ranks.is_first():
+        with whole(Path("data/models") / name) as folder:
+            save_model(model, TOKENIZER, folder)
+        with whole(Path("data/checkpoints") / name) as folder:
+            folder.mkdir()
+            for step in sorted(kept):
+                load_weights(model, step_path(work, step))
+                save_model(model, TOKENIZER, folder / f"step_{step:06d}")
+        write_curve(curve, model.num_parameters(), Path(f"metrics/plots/train/{name}.csv"), Path(f"metrics/train/{name}.json"))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from pathlib import Path
 from lmcore.report import write_report
 from stages.stage import params, run, section
 
+TRAINED = ("trained", "distill_model", "finetune_model")
+
 
 def main() -> None:
     values = params()
@@ -13,7 +15,7 @@ def main() -> None:
         values["suites"],
         metrics=Path("metrics/models"),
         intervals=Path("metrics/intervals.json"),
-        curves={"babyllama": Path("metrics/plots/train/babyllama.csv")},
+        curves={name: Path(f"metrics/plots/train/{name}.csv") for key in TRAINED for name in values[key]},
         scores=Path("data/scores"),
         tokens=Path("data/tokens"),
         findings=Path("data/findings/completions.parquet"),

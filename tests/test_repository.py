@@ -55,6 +55,33 @@ def test_code_json_is_that_of_the_code():
     assert fingerprints(ROOT) == yaml.safe_load((ROOT / "code.json").read_text()), "run `dvc repro` and commit code.json"
 
 
+ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": "real"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+def test_experiments_apply_and_name_models_that_are_made(path, tmp_path):
+    from lmcore.experiments import apply
+
+    params = tmp_path / "params.yaml"
+    params.write_bytes((ROOT / "params.yaml").read_bytes())
+    if path.stem in ON_TOP_OF:
+        apply(path.with_stem(ON_TOP_OF[path.stem]), params)
+    assert apply(path, params)
+    values = yaml.safe_load(params.read_text())
+    made = {"untrained", "dummy", "unigram"}
+    for section in ("trained", "keep_checkpoint", "distill_model", "finetune_model", "import_model"):
+        assert not made & set(values[section])
+        made |= set(values[section])
+    assert set(values["models"]) <= made
+    assert {name for model in values["compare_models"]["recipes"].values() for name in model} <= set(values["models"])
+    assert {*values["judge_context"]["models"], *values["generate_tokens"]["models"], *values["analyse_tokens"]["progression"]} <= set(
+        values["models"]
+    )
+    assert {entry["student"] for entry in values["train_teacher"].values()} == set(values["distill_model"])
+    assert {entry.get("model") for entry in values["finetune_model"].values()} <= set(values["models"])
+    assert set(values["train_model"]) | {"seed"} == {*yaml.safe_load((ROOT / "params.yaml").read_text())["train_model"], "seed"}
+
+
 def test_readme_tree_and_commands_exist():
     readme = (ROOT / "README.md").read_text()
     for target in re.findall(r"`make (\w+)`", readme):

@@ -10,17 +10,19 @@ import numpy as np
 from lmcore.chunks import read_chunks
 from lmcore.files import whole
 from lmcore.models.dummy import DummyConfig, DummyForCausalLM
-from lmcore.models.llama import new_llama, save_model, token_ids
+from lmcore.models.llama import save_model, token_ids
+from lmcore.models.shapes import new_model
+from lmcore.models.shapes import window as window_of
 from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
 
 
 def make_controls(shape: dict, tokenizer: Path, train_chunks: Path, out: Path, *, untrained_seed: int, dummy_seeds: list[int]) -> None:
     """Write the model folders `out`/{untrained,dummy,unigram}; the dummy's seeds are draws of one model."""
     ids = token_ids(tokenizer)
-    window = {"max_position_embeddings": shape["max_position_embeddings"]}
+    window = {"max_position_embeddings": window_of(shape)}
     counts = np.bincount(read_chunks(train_chunks).ravel(), minlength=ids["vocab_size"])
     models = {
-        "untrained": new_llama(shape, tokenizer, untrained_seed),
+        "untrained": new_model(shape, tokenizer, untrained_seed),
         "dummy": DummyForCausalLM(DummyConfig(seeds=dummy_seeds, **window, **ids)),
         "unigram": UnigramForCausalLM.from_counts(counts, UnigramConfig(**window, **ids)),
     }

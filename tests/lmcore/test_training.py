@@ -1,4 +1,4 @@
-import math
+import resource
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ import torch
 from lmcore import training
 from lmcore.errors import InputError
 from lmcore.models.llama import new_llama, save_model
-from lmcore.training import evaluate, mean_loss, schedule, train
+from lmcore.schedule import schedule
+from lmcore.training import Examples, evaluate, train
 
 SHAPE = {
     "hidden_size": 16,
@@ -21,15 +22,20 @@ SHAPE = {
 }
 OPTIONS = {
     "epochs": 3,
+    "steps": None,
     "batch_size": 4,
+    "micro_batch_size": None,
+    "random_offset": False,
     "lr": 0.01,
     "warmup_steps": 3,
     "weight_decay": 0.1,
     "betas": [0.9, 0.95],
     "clip_norm": 1.0,
     "eval_every": 5,
+    "dev_limit": None,
     "keep": "last",
     "precision": "fp32",
+    "compile": False,
     "threads": 1,
     "seed": 0,
 }
@@ -42,54 +48,103 @@ def chunks():
     return ((rng.integers(0, 50, (25, 1)) + rng.integers(0, 2, (25, 16)).cumsum(1)) % 300).astype(np.int32)
 
 
-def run(tokenizer, chunks, checkpoint, **options):
+def run(tokenizer, chunks, work, **options):
     model = new_llama(SHAPE, tokenizer, 0)
-    return model, train(model, chunks[:21], chunks[21:], checkpoint, **{**OPTIONS, **options})
+    return model, train(model, Examples(chunks[:21]), Examples(chunks[21:]), work, **{**OPTIONS, **options})
+
+
+def same(one, two) -> bool:
+    return all(torch.equal(p, q) for p, q in zip(one.parameters(), two.parameters(), strict=True))
 
 
 def test_train_lowers_the_loss_and_repeats_bit_for_bit(tokenizer, chunks, tmp_path):
     one, curve = run(tokenizer, chunks, tmp_path / "a")
     two, again = run(tokenizer, chunks, tmp_path / "b")
-    assert curve == again and all(torch.equal(p, q) for p, q in zip(one.parameters(), two.parameters(), strict=True))
+    assert curve == again and same(one, two)
     assert [row["step"] for row in curve] == [5, 10, 15, 18]  # ceil(21 / 4) steps an epoch, three epochs
     assert curve[0]["train_loss"] > curve[-1]["train_loss"] and curve[-1]["lr"] == 0
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
-def test_train_killed_and_resumed_ends_in_the_same_weights(tokenizer, chunks, tmp_path, monkeypatch, keep):
-    undisturbed, curve = run(tokenizer, chunks, tmp_path / "a", keep=keep)
-    calls = iter(range(100))
+@pytest.mark.parametrize("died_at", range(1, 19, 4))
+@pytest.mark.parametrize("options", [{"keep": "best"}, {"keep": "last", "precision": "bf16", "random_offset": True}])
+def test_train_killed_and_resumed_ends_in_the_same_weights(tokenizer, chunks, tmp_path, monkeypatch, options, died_at):
+    undisturbed, curve = run(tokenizer, chunks, tmp_path / "a", keep_steps=[7], **options)
+    steps = iter(range(1, 100))
 
     def dies(*arguments):
-        if next(calls) == 12:
+        if next(steps) == died_at:
             raise KeyboardInterrupt
-        return mean_loss(*arguments)
+        return schedule(*arguments)
 
-    monkeypatch.setattr(training, "mean_loss", dies)
+    monkeypatch.setattr(training, "schedule", dies)
     with pytest.raises(KeyboardInterrupt):
-        run(tokenizer, chunks, tmp_path / "b", keep=keep)
+        run(tokenizer, chunks, tmp_path / "b", keep_steps=[7], **options)
     monkeypatch.undo()
-    resumed, again = run(tokenizer, chunks, tmp_path / "b", keep=keep)
-    assert curve == again and all(torch.equal(p, q) for p, q in zip(undisturbed.parameters(), resumed.parameters(), strict=True))
+    resumed, again = run(tokenizer, chunks, tmp_path / "b", keep_steps=[7], **options)
+    assert curve == again and same(undisturbed, resumed)
+    assert (tmp_path / "a/step_000007.safetensors").read_bytes() == (tmp_path / "b/step_000007.safetensors").read_bytes()
+
+
+def test_train_with_another_kept_step_starts_anew_and_keeps_it(tokenizer, chunks, tmp_path):
+    one, _ = run(tokenizer, chunks, tmp_path / "a")
+    two, _ = run(tokenizer, chunks, tmp_path / "a", keep_steps=[3, 18])
+    assert same(one, two) and (tmp_path / "a/step_000003.safetensors").exists()
+
+
+def test_train_in_micro_batches_takes_the_same_steps(tokenizer, chunks, tmp_path):
+    _, whole_batches = run(tokenizer, chunks, tmp_path / "a")
+    _, in_parts = run(tokenizer, chunks, tmp_path / "b", micro_batch_size=3)
+    for row, other in zip(whole_batches, in_parts, strict=True):
+        assert other == pytest.approx(row, abs=1e-4)
+
+
+@pytest.mark.parametrize("offset", [False, True])
+def test_batches_see_every_token_and_are_a_function_of_seed_and_epoch(offset):
+    stream = Examples(np.arange(70).reshape(10, 7))
+    batches = list(training._batches(10 - offset, 4, 6, seed=3))
+    assert [epoch for epoch, _ in batches] == [0, 0, 0, 1, 1, 1]
+    for epoch in (0, 1):
+        rows = np.concatenate([rows for e, rows in batches if e == epoch])
+        assert sorted(rows) == list(range(10 - offset))
+        found = [training._rows(stream, rows, np.random.default_rng([3, epoch, 1]) if offset else None).ids for _ in range(2)]
+        assert np.array_equal(*found) and (np.diff(found[0], axis=1) == 1).all()  # consecutive tokens of the stream
+        assert ((found[0][:, 0] - rows * 7 >= 0) & (found[0][:, 0] - rows * 7 < 7)).all()
 
 
 def test_train_keep_best_returns_the_weights_of_the_lowest_dev_loss(tokenizer, chunks, tmp_path):
     model, curve = run(tokenizer, chunks, tmp_path / "a", keep="best", lr=0.3, epochs=8)
-    assert evaluate(model, chunks[21:], 4, "fp32") == min(row["dev_loss"] for row in curve)
+    assert evaluate(model, Examples(chunks[21:]), 4, "fp32") == min(row["dev_loss"] for row in curve)
 
 
-def test_mean_loss_equals_transformers(tokenizer, chunks, monkeypatch):
-    monkeypatch.setattr(training, "LOSS_ROWS", 7)  # chunks of rows that divide nothing
-    model = new_llama(SHAPE, tokenizer, 0)
+def test_evaluate_equals_transformers_and_ignores_what_is_no_target(tokenizer, chunks):
+    model = new_llama(SHAPE, tokenizer, 0).eval()
     ids = torch.from_numpy(chunks[:5].astype(np.int64))
-    theirs = model(input_ids=ids, labels=ids).loss
-    torch.testing.assert_close(mean_loss(model, ids, "fp32"), theirs, rtol=1e-6, atol=1e-6)
+    labels = ids.clone()
+    labels[:, :6] = training.IGNORED
+    labels[2] = training.IGNORED
+    for given, theirs in ((None, ids), (labels.numpy(), labels)):
+        expected = model(input_ids=ids, labels=theirs).loss.item()
+        assert evaluate(model, Examples(chunks[:5], given), 2, "fp32") == pytest.approx(expected, rel=1e-6)
 
 
-def test_schedule_warms_up_then_halves_a_cosine():
-    values = [schedule(step, 10, 110) for step in (1, 10, 60, 110)]
-    assert values == pytest.approx([0.1, 1, 0.5, 0])
-    assert schedule(1, 0, 10) == 0.5 * (1 + math.cos(math.pi / 10))
+def test_train_on_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_checkpoint(tokenizer, chunks, tmp_path, monkeypatch):
+    undisturbed, _ = run(tokenizer, chunks, tmp_path / "a")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fills_up(*arguments):
+        if arguments[0] == 7:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # from here on no file can grow beyond this
+        return schedule(*arguments)
+
+    monkeypatch.setattr(training, "schedule", fills_up)
+    try:
+        with pytest.raises(InputError, match=r"cannot be written.*the last good checkpoint is kept"):
+            run(tokenizer, chunks, tmp_path / "b")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    monkeypatch.undo()
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {"best.safetensors", "state.safetensors"}
+    assert same(undisturbed, run(tokenizer, chunks, tmp_path / "b")[0])
 
 
 @pytest.mark.parametrize(
@@ -98,6 +153,9 @@ def test_schedule_warms_up_then_halves_a_cosine():
         ({"lr": 1e30, "clip_norm": 1e30}, "the loss is nan at step"),
         ({"keep": "both"}, "keep 'both'"),
         ({"precision": "fp8"}, "precision 'fp8'"),
+        ({"precision": "fp16"}, "fp16 needs a GPU"),
+        ({"steps": 3}, "either epochs or steps"),
+        ({"keep_steps": [19]}, "no step 19 to keep: training has 18"),
     ],
 )
 def test_train_bad_input_or_nan_loss_stops_with_a_clear_line(tokenizer, chunks, tmp_path, options, message):

@@ -19,7 +19,7 @@ from lmcore.scoring.engine import score_items
 from lmcore.tables import items_table
 from lmcore.tasks.suite import build_suite
 from lmcore.tokenizer import load_fast
-from lmcore.training import mean_loss
+from lmcore.training import Examples, evaluate
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama, save_tokenizer
 from tests.lmcore.test_folds import OPTIONS
 
@@ -105,12 +105,12 @@ def test_chunks_hold_no_padding_and_every_label_counts_so_that_eos_is_learnt(cor
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(vocab_size=300, pad_token_id=ids["</s>"], eos_token_id=ids["</s>"], **shape)).eval()
-    chunks = torch.from_numpy(read_chunks(tmp_path / "chunks" / "dev").astype(np.int64))
+    found = read_chunks(tmp_path / "chunks" / "dev")
+    chunks = torch.from_numpy(found.astype(np.int64))
     with torch.inference_mode():
         logprobs = torch.log_softmax(model(input_ids=chunks).logits[:, :-1].double(), -1)
     expected = -logprobs.gather(-1, chunks[:, 1:, None]).mean().item()
-    with torch.inference_mode():
-        assert mean_loss(model, chunks, "fp32").item() == pytest.approx(expected, rel=1e-5)
+    assert evaluate(model, Examples(found), 4, "fp32") == pytest.approx(expected, rel=1e-5)
 
 
 def test_bfloat16_weights_make_no_ties_and_turn_no_clear_decision(tmp_path):

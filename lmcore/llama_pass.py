@@ -1,0 +1,129 @@
+"""Llama's training pass in few steps over memory: a transformers model and token ids go in, its last hidden states come out.
+
+The arithmetic is transformers' under autocast: the residual stream, norms and angles in float32, products in the precision asked for. What
+differs is cost: query, key and value are one product, as are gate and up; a weight is cast once a pass; short sequences attend through
+dense products whose backward pass is written out, since torch's fused one takes three times as long on a CPU. With `compiled` what stands
+between the products becomes one loop each (torch.compile, which needs a C++ compiler; the bits differ from those of the eager pass).
+Other models run through transformers' own forward.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import PreTrainedModel
+
+DENSE = 512  # tokens up to which a CPU attends through dense products
+BLOCK = 128  # queries at a time: those before need not be compared with what comes after
+
+
+def hidden_states(model: PreTrainedModel, ids: torch.Tensor, dtype: torch.dtype, compiled: bool = False) -> torch.Tensor:
+    """The states (B * T, H) in `dtype` that the head reads, of ids (B, T)."""
+    body: Any = model.base_model
+    if not can_run(model):
+        with torch.autocast(ids.device.type, dtype, enabled=dtype != torch.float32):
+            return body(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1).to(dtype)
+    config: Any = model.config
+    head_size, eps = body.layers[0].self_attn.head_dim, config.rms_norm_eps
+    before, after = map(_compiled, (_before, _after)) if compiled else (_before, _after)
+    attend = _dense if ids.device.type == "cpu" and ids.shape[1] <= DENSE else _fused
+    angles = torch.outer(torch.arange(ids.shape[1], device=ids.device), body.rotary_emb.inv_freq.float())
+    cos, sin = angles.cos(), angles.sin()
+
+    def cast(*layers: Any) -> torch.Tensor:
+        return (layers[0].weight if len(layers) == 1 else torch.cat([layer.weight for layer in layers])).to(dtype)
+
+    x = body.embed_tokens(ids)
+    for layer in body.layers:
+        of, mlp = layer.self_attn, layer.mlp
+        q, k, v = before(x, layer.input_layernorm.weight, eps, cast(of.q_proj, of.k_proj, of.v_proj), cos, sin, head_size, config)
+        norm = layer.post_attention_layernorm.weight
+        x = after(x, attend(q, k, v), cast(of.o_proj), norm, eps, cast(mlp.gate_proj, mlp.up_proj), cast(mlp.down_proj))
+    return _normed(x, body.norm.weight, eps, dtype).flatten(0, 1)
+
+
+def can_run(model: PreTrainedModel) -> bool:
+    """Whether this pass computes exactly what the model's config describes."""
+    config: Any = model.config
+    rope = getattr(config, "rope_parameters", None) or {}
+    return (
+        config.model_type == "llama"
+        and config.hidden_act == "silu"
+        and not (config.attention_bias or config.mlp_bias or config.attention_dropout)
+        and rope.get("rope_type", "default") == "default"
+        and rope.get("partial_rotary_factor", 1) == 1
+    )
+
+
+def _normed(x: torch.Tensor, weight: torch.Tensor, eps: float, dtype: torch.dtype) -> torch.Tensor:
+    """RMSNorm. Source: Zhang & Sennrich 2019, equation 4."""
+    return (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight).to(dtype)
+
+
+@functools.cache
+def _compiled(function: Callable) -> Callable:
+    return torch.compile(function, dynamic=False)
+
+
+def _before(x, norm, eps, qkv, cos, sin, head_size, config) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Query, key and value (B, heads, T, d) of x (B, T, H), the first two turned by their positions, queries scaled by 1 / sqrt(d)."""
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    y = F.linear(_normed(x, norm, eps, qkv.dtype), qkv).unflatten(-1, (heads + 2 * kv_heads, head_size)).transpose(1, 2)
+    q, k, v = y.split([heads, kv_heads, kv_heads], 1)
+    q, k = _turned(q, cos * head_size**-0.5, sin * head_size**-0.5), _turned(k, cos, sin)
+    if kv_heads != heads:
+        k, v = (part.repeat_interleave(heads // kv_heads, 1) for part in (k, v))
+    return q, k, v.contiguous()
+
+
+def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    a, b = x.float().chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
+
+
+def _after(x, attended, output, norm, eps, gate_up, down) -> torch.Tensor:
+    """x (B, T, H) after what was attended to (B, heads, T, d) and the feed-forward layer are added."""
+    x = x + F.linear(attended.transpose(1, 2).flatten(2), output)
+    gate, up = F.linear(_normed(x, norm, eps, gate_up.dtype), gate_up).chunk(2, -1)
+    return x + F.linear(F.silu(gate) * up, down)
+
+
+def _fused(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
+
+
+def _dense(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    return _Dense.apply(*(part.flatten(0, 1) for part in (q, k, v))).view(q.shape)
+
+
+class _Dense(torch.autograd.Function):
+    """Causal attention (n, T, d) of scaled queries, BLOCK of them at a time against what came before."""
+
+    @staticmethod
+    def forward(ctx, q, k, v):
+        mask = q.new_full((q.shape[1], q.shape[1]), torch.finfo(q.dtype).min).triu(1)
+        attended, shares = torch.empty_like(v), []
+        for start, stop in _blocks(q.shape[1]):
+            scores = torch.baddbmm(mask[start:stop, :stop], q[:, start:stop], k[:, :stop].transpose(1, 2))
+            shares.append(torch.softmax(scores, -1))
+            attended[:, start:stop] = torch.bmm(shares[-1], v[:, :stop])
+        ctx.save_for_backward(q, k, v, *shares)
+        return attended
+
+    @staticmethod
+    def backward(ctx, gradient):
+        q, k, v, *shares = ctx.saved_tensors
+        of_q, of_k, of_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for (start, stop), part in zip(_blocks(q.shape[1]), shares, strict=True):
+            of_shares = torch.bmm(gradient[:, start:stop], v[:, :stop].transpose(1, 2))
+            of_scores = torch._softmax_backward_data(of_shares, part, -1, part.dtype)
+            of_q[:, start:stop] = torch.bmm(of_scores, k[:, :stop])
+            of_k[:, :stop] += torch.bmm(of_scores.transpose(1, 2), q[:, start:stop])
+            of_v[:, :stop] += torch.bmm(part.transpose(1, 2), gradient[:, start:stop])
+        return of_q, of_k, of_v
+
+
+def _blocks(length: int) -> list[tuple[int, int]]:
+    return [(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]

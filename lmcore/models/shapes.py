@@ -1,0 +1,78 @@
+"""New models by their shape: a mapping, or the name of one of SHAPES or of a published model's own config.json; random weights come out.
+
+Sources: Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24 (babyllama_58m and its teachers llama_360m and gpt2_705m).
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
+
+from lmcore.errors import InputError
+from lmcore.models.llama import SHAPE, new_llama, token_ids
+from lmcore.sources import fetch
+
+_LLAMA = {"max_position_embeddings": 256, "rope_theta": 10000.0, "rms_norm_eps": 1e-6, "initializer_range": 0.02}
+
+
+def _llama(layers: int, hidden: int, heads: int, ffn: int) -> dict:
+    sizes = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": ffn}
+    return {**sizes, **_LLAMA, "tie_word_embeddings": False}
+
+
+SHAPES = {
+    "tiny": _llama(4, 256, 4, 768),
+    "llama_16m": _llama(8, 256, 8, 1024),
+    "babyllama_58m": _llama(16, 512, 8, 1024),
+    "llama_360m": _llama(24, 1024, 8, 3072),
+    "gpt2_705m": {"model_type": "gpt2", "n_layer": 24, "n_embd": 1536, "n_head": 16, "n_positions": 256},
+}
+GPT2 = {"n_layer", "n_embd", "n_head", "n_inner", "n_positions", "resid_pdrop", "embd_pdrop", "attn_pdrop", "initializer_range"}
+
+
+def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dict:
+    """The mapping that `shape` stands for; `configs` names sources of a config.json, as lmcore.sources.fetch describes them.
+
+    Raises InputError for an unknown name, and a config that is neither Llama's nor GPT-2's.
+    """
+    if not isinstance(shape, str):
+        return shape
+    if shape in SHAPES:
+        return SHAPES[shape]
+    if shape not in configs:
+        raise InputError(f"shape: there is no '{shape}'; expected a mapping, or one of {', '.join([*SHAPES, *configs])}")
+    with tempfile.TemporaryDirectory() as scratch:
+        fetch(shape, Path(scratch) / "source", downloads, **configs[shape])
+        files = sorted((Path(scratch) / "source").glob("*.json"))
+        if len(files) != 1:
+            raise InputError(f"shape '{shape}': its source has {len(files)} JSON files; expected one, the model's config.json")
+        config = json.loads(files[0].read_text("utf-8"))
+    kind = config.get("model_type")
+    if kind not in ("llama", "gpt2"):
+        raise InputError(f"shape '{shape}': its config.json is that of a '{kind}'; expected a llama or gpt2")
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if rope.get("rope_type", rope.get("type", "default")) != "default":
+        raise InputError(f"shape '{shape}': its config.json scales rotary angles, which new models here do not")
+    if "rope_theta" in rope:
+        config["rope_theta"] = rope["rope_theta"]
+    known = {name: config[name] for name in (SHAPE if kind == "llama" else GPT2) if config.get(name) is not None}
+    return known if kind == "llama" else {"model_type": "gpt2", **known}
+
+
+def window(shape: dict) -> int:
+    """How many tokens a model of this shape sees at once."""
+    return shape["n_positions"] if shape.get("model_type") == "gpt2" else shape["max_position_embeddings"]
+
+
+def new_model(shape: dict, tokenizer: Path, seed: int) -> PreTrainedModel:
+    """A model of a resolved shape with seeded random weights in float32 and the tokenizer's vocabulary."""
+    if shape.get("model_type", "llama") == "llama":
+        return new_llama({name: value for name, value in shape.items() if name != "model_type"}, tokenizer, seed)
+    values: dict[str, Any] = {name: value for name, value in shape.items() if name != "model_type"}
+    if unknown := sorted(set(values) - GPT2):
+        raise InputError(f"shape: unknown key '{unknown[0]}' of a gpt2; expected {', '.join(sorted(GPT2))}")
+    torch.manual_seed(seed)
+    return GPT2LMHeadModel(GPT2Config(**values, **token_ids(tokenizer), use_cache=False))

@@ -1,0 +1,74 @@
+"""Training on several devices or machines: one process each, started by torchrun, which sum their gradients.
+
+Without torchrun everything here is a single rank. A killed rank ends the others' communication; torchrun then starts all of them anew,
+and they go on from the checkpoint.
+"""
+
+import os
+import sys
+
+import torch
+import torch.distributed as dist
+
+from lmcore.errors import InputError
+
+
+def launch(world_size: int, module: str, *arguments: str) -> None:
+    """Become torchrun with `world_size` processes of `python -m module`, where more than one are wanted and torchrun has not started us.
+
+    Across machines the user starts torchrun on each. Raises InputError where it was started with another number of processes.
+    """
+    started = os.environ.get("WORLD_SIZE")
+    if started is not None and int(started) != world_size:
+        raise InputError(f"world_size is {world_size}, but torchrun started {started} processes; the bits depend on it, so they must agree")
+    if started is None and world_size > 1:
+        options = ["--standalone", f"--nproc-per-node={world_size}", "--max-restarts=3", "-m", module, *arguments]
+        os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *options])
+
+
+def join() -> None:
+    """Meet the other ranks, if there are any: NCCL between GPUs, gloo between CPUs."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        return
+    # each attempt has its own keys: addresses of the dead attempt would be refused
+    address = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    store = dist.PrefixStore(f"attempt{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", address)
+    backend = "nccl" if device().type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
+
+
+def leave() -> None:
+    """Say goodbye to the other ranks, when all are done."""
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def is_first() -> bool:
+    """Whether this process writes what all ranks made; asked of the environment, for it holds after they have parted too."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def device() -> torch.device:
+    """This rank's own GPU, where there are GPUs and the environment does not say LMCORE_DEVICE=cpu."""
+    if torch.cuda.is_available() and os.environ.get("LMCORE_DEVICE", "cuda") == "cuda":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
+def add_up(tensors: list[torch.Tensor]) -> None:
+    """Replace each tensor by its sum over ranks; they travel as one."""
+    if size() == 1:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(part.view_as(tensor))

@@ -1,0 +1,36 @@
+"""Stage: train a model further, on the right endings of a suite's items that are not evaluated."""
+
+from pathlib import Path
+
+from lmcore import ranks
+from lmcore.curve import write_curve
+from lmcore.files import digest, sha256, whole
+from lmcore.finetuning import examples, training_items
+from lmcore.models.llama import save_model
+from lmcore.models.load import load_model
+from lmcore.training import train
+from stages.stage import call, fingerprint, params, recipe, run, section, work_folder
+
+OWN = ("model", "items", "dev_share")
+
+
+def main(name: str) -> None:
+    entry = section(f"finetune_model.{name}")
+    values = recipe("train_model", f"finetune_model.{name}", without=OWN)
+    ranks.launch(values["world_size"], "stages.finetune_model", name)
+    folder = Path("data/models") / entry["model"]
+    paths = {key: Path("data") / key for key in ("items", "sources", "corpus")}
+    items = training_items(name, entry["items"], list(params()["suites"]), **paths)
+    key = digest(values, entry, sha256(folder), items["content_hash"].to_pylist(), fingerprint("finetune_model"), fingerprint("versions"))
+    training, dev = examples(folder, items, entry["dev_share"], values["seed"])
+    model = load_model(folder)
+    arguments = {"model": model, "training": training, "dev": dev, "work": work_folder() / "training" / key}
+    curve = call(train, "train_model", values, without=("shape", "world_size"), **arguments)
+    if ranks.is_first():
+        with whole(Path("data/models") / name) as out:
+            save_model(model, folder, out)
+        write_curve(curve, model.num_parameters(), Path(f"metrics/plots/train/{name}.csv"), Path(f"metrics/train/{name}.json"))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,33 @@
+"""What test_ranks starts under torchrun: a training whose rank 1 is killed once, without warning, at the step given."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from lmcore import ranks, training
+from lmcore.models.llama import new_llama
+from lmcore.training import Examples, train
+from tests.lmcore.test_training import OPTIONS, SHAPE
+
+
+def main(tokenizer: Path, chunks: Path, out: Path, dies_at: int) -> None:
+    schedule = training.schedule
+
+    def dies(step: int, *arguments: int) -> float:
+        if step == dies_at and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return schedule(step, *arguments)
+
+    training.schedule = dies
+    ids = np.load(chunks)
+    curve = train(new_llama(SHAPE, tokenizer, 0), Examples(ids[:21]), Examples(ids[21:]), out / "work", **OPTIONS)
+    if ranks.is_first():
+        (out / "curve.json").write_text(json.dumps(curve))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:4]), int(sys.argv[4]))
