@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lmcore.stats import random_choice_accuracy
+from lmcore.statistics.stats import random_choice_accuracy
 
 
 def agreement(values: np.ndarray) -> np.ndarray:
@@ -14,7 +14,7 @@ def agreement(values: np.ndarray) -> np.ndarray:
 
 
 def expected_agreement(n_tokens: np.ndarray, vocab_size: int) -> np.ndarray:
-    """(items,): the same of random logits, as lmcore.stats.random_choice_accuracy has them; n_tokens: (items, options).
+    """(items,): the same of random logits, as lmcore.statistics.stats.random_choice_accuracy has them; n_tokens: (items, options).
 
     1 where one option is clearly the shortest, 1 / options where all are as long.
     """

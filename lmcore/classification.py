@@ -12,7 +12,7 @@ from their sums. The mean log-prob as a measure of acceptability is Lau, Clark &
 import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
 
-from lmcore.stats import Estimate
+from lmcore.statistics.stats import Estimate
 from lmcore.text_stats import TextStats
 
 

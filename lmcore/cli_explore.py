@@ -117,8 +117,8 @@ def blend(
     Example: lmcore blend smollm2 --prompt "The cat sat on the" --weight 0.4 --prompt "The king ruled the" --weight 0.6
     """
     from lmcore.explorations.blending import Blender
+    from lmcore.generating.sampling import Decoding
     from lmcore.models.find import find_model
-    from lmcore.sampling import Decoding
 
     blender = Blender(find_model(model, data / "models"), prompt, bos)
     decoding = Decoding(temperature, top_k, top_p)

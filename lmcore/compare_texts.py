@@ -15,12 +15,12 @@ from lmcore.analysis.analyse import Analysis, Settings, analyse, analyse_tokens,
 from lmcore.analysis.progression import progression
 from lmcore.analysis.rows import TokenRows
 from lmcore.analysis.same_text import refuse_different_tokenizers
-from lmcore.continuations import GENERATED, GENERATIONS, generate, statistics
 from lmcore.errors import InputError
 from lmcore.files import remove, whole, write_json
+from lmcore.generating.continuations import GENERATED, GENERATIONS, generate, statistics
 from lmcore.models.find import find_model
-from lmcore.report_style import STYLE
-from lmcore.report_tokens import progression_curves, token_sections
+from lmcore.report.style import STYLE
+from lmcore.report.tokens import progression_curves, token_sections
 from lmcore.tables import ITEMS, items_table, write
 from lmcore.tasks.records import read_records
 from lmcore.tokenizer import load_fast
@@ -103,7 +103,7 @@ def compare_generated(
     batch_size: int = 16,
     settings: Settings = SETTINGS,
 ) -> None:
-    """As `compare_texts`, of what the models write themselves after the prompts of `source`; `decodings` as in lmcore.continuations."""
+    """As `compare_texts`, of what the models write after the prompts of `source`; `decodings` as in lmcore.generating.continuations."""
     folders = named_models(models, names, model_folder)
     prompts = read_texts(source)
     with whole(out) as target:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole
-from lmcore.stats import interval, ratio, wilson
+from lmcore.statistics.stats import interval, ratio, wilson
 from lmcore.tables import ITEMS, SCORES, read, write
 from lmcore.tasks.suite import kind_of
 from lmcore.words import frequency, word_counts

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmcore.changes import changed_params, changed_stages, outdated
-from lmcore.comparison import (
+from lmcore.errors import InputError
+from lmcore.revisions import ITEMS, SCORES, TOKENS, Revision
+from lmcore.statistics.comparison import (
     LOWER_IS_BETTER,
     VERDICTS,
     Comparison,
@@ -26,9 +28,7 @@ from lmcore.comparison import (
     judge,
     read_side,
 )
-from lmcore.errors import InputError
-from lmcore.model_pairs import is_clustered, subjects
-from lmcore.revisions import ITEMS, SCORES, TOKENS, Revision
+from lmcore.statistics.model_pairs import is_clustered, subjects
 
 SETTINGS = (
     "metrics",
@@ -115,7 +115,7 @@ def diff(
 ) -> Diff:
     """b against a, of `suites` and `models` (empty: all); with `groups` also group by group, with `n_items` so many examples each way.
 
-    The other arguments are the section compare_models of params.yaml; `settings` are those of `lmcore.comparison.compare`.
+    The other arguments are the section compare_models of params.yaml; `settings` are those of `lmcore.statistics.comparison.compare`.
     Raises InputError for an unknown suite or model, and where scores are missing.
     """
     margin = margin or {}

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from lmcore.comparison import TWO_MODELS, VERDICTS, Comparison
 from lmcore.diff import Diff, Row
-from lmcore.model_pairs import as_json
+from lmcore.statistics.comparison import TWO_MODELS, VERDICTS, Comparison
+from lmcore.statistics.model_pairs import as_json
 
 HEAD = ("model", "suite", "metric", "A", "B", "B − A", "interval", "p", "verdict")
 LABELS = {"surprisal_per_byte": "bits_per_byte", "surprisal_per_word": "bits_per_word"}

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from lmcore.files import whole, write_json
 from lmcore.folds import refuse_orphans
-from lmcore.stats import Estimate, interval, macro, median_interval, ratio, wilson
+from lmcore.statistics.stats import Estimate, interval, macro, median_interval, ratio, wilson
 from lmcore.tables import SCORES, read
 from lmcore.tasks.conventions import convention_of
 from lmcore.tasks.suite import classes_of, kind_of

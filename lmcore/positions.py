@@ -11,7 +11,7 @@ import numpy as np
 
 from lmcore.files import whole
 from lmcore.folds import refuse_orphans, settle
-from lmcore.stats import ratio
+from lmcore.statistics.stats import ratio
 from lmcore.tables import ITEMS, TOKENS, read
 from lmcore.tasks.conventions import convention_of
 from lmcore.tasks.suite import kind_of

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lmcore.model_pairs import compare_models
+from lmcore.statistics.model_pairs import compare_models
 from stages.stage import call, params, run
 
 

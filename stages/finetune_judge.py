@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lmcore.files import write_json
-from lmcore.masked_lm import finetune_judge
+from lmcore.judging.masked_lm import finetune_judge
 from stages.stage import call, run
 
 

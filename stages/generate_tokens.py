@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lmcore.continuations import generate_tokens
+from lmcore.generating.continuations import generate_tokens
 from stages.stage import call, run, section
 
 

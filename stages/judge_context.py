@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lmcore.judges import judge_context
+from lmcore.judging.judges import judge_context
 from stages.stage import call, run, section
 
 

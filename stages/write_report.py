@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lmcore.report import write_report
+from lmcore.report.page import write_report
 from stages.stage import params, run, section
 
 TRAINED = ("trained", "distill_model", "finetune_model")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.lmcore.test_model_pairs import SECTION
+from tests.lmcore.statistics.test_model_pairs import SECTION
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = {

@@ -2,8 +2,8 @@
 
 Tokenizers may differ, and then tokens are not the same things: models are compared per word and per byte (lmcore.analysis.word_units), and
 token by token only where all tokens are the same. An entropy per word is the sum over its tokens: what was undecided on the way along this
-word. The draws of a random model are averaged. Intervals are over items, of a ratio of sums (Student, lmcore.stats.ratio), and a difference
-is the second model's figure less the first's.
+word. The draws of a random model are averaged. Intervals are over items, of a ratio of sums (Student,
+lmcore.statistics.stats.ratio), and a difference is the second model's figure less the first's.
 """
 
 import math
@@ -23,7 +23,7 @@ from lmcore.analysis.rows import parts_of
 from lmcore.analysis.totals import Totals
 from lmcore.analysis.word_units import correct_word_boundaries, joined_words, word_grid, words_of_tokens
 from lmcore.errors import InputError
-from lmcore.stats import interval, ratio
+from lmcore.statistics.stats import interval, ratio
 from lmcore.text_stats import COLUMNS, text_stats
 
 CHUNK_ROWS = 200_000  # token rows of one model that are looked at together

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 
 from lmcore.errors import InputError
-from lmcore.generation import decode_after, encode_prompts
+from lmcore.generating.generation import decode_after, encode_prompts
+from lmcore.generating.sampling import Decoding, check_decoding, draw, random_numbers, truncated
 from lmcore.models.load import context_length, load_model, read_config
-from lmcore.sampling import Decoding, check_decoding, draw, random_numbers, truncated
 from lmcore.tokenizer import load_fast
 
 WAYS = ("embeddings", "mixture", "product")
 ALIGNMENTS = ("left", "right")
 GREEDY = Decoding()
-ITEM = "prompt/0000"  # the stream of random numbers, the same as of the first prompt in lmcore.continuations
+ITEM = "prompt/0000"  # the stream of random numbers, the same as of the first prompt in lmcore.generating.continuations
 
 
 class Blend(NamedTuple):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from lmcore.explorations.findings import Findings, Said
-from lmcore.stats import interval, ratio
+from lmcore.statistics.stats import interval, ratio
 
 
 def find(said: Said, entry: dict) -> Findings:

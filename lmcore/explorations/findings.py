@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lmcore import paired
-from lmcore.stats import interval, ratio
+from lmcore.statistics import paired
+from lmcore.statistics.stats import interval, ratio
 from lmcore.text_stats import TextStats
 
 

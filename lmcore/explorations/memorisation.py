@@ -9,7 +9,7 @@ the letter: every token of it is the most probable one.
 import numpy as np
 
 from lmcore.explorations.findings import Findings, Said, correct
-from lmcore.stats import wilson
+from lmcore.statistics.stats import wilson
 
 
 def pairs(said: Said, entry: dict) -> Findings:

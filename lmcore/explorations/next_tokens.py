@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 
 from lmcore.errors import InputError
-from lmcore.generation import encode_prompts
+from lmcore.generating.generation import encode_prompts
+from lmcore.generating.sampling import entropy
 from lmcore.models.load import context_length, load_model, read_config
-from lmcore.sampling import entropy
 from lmcore.token_text import token_texts
 from lmcore.tokenizer import load_fast
 

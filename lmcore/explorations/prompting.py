@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lmcore import paired
 from lmcore.classification import classification_metrics
 from lmcore.explorations.findings import Findings, Said, correct
-from lmcore.stats import interval, wilson
+from lmcore.statistics import paired
+from lmcore.statistics.stats import interval, wilson
 from lmcore.tasks.prompting import FREE, read_prompts
 
 

@@ -1,8 +1,8 @@
 """Sampling strategies side by side, and whether a text can be had again: prompts go in, statistics of what each strategy writes come out.
 
-Besides what lmcore.continuations says of texts (diversity, repetition, log-prob under the model), three shares of texts that are the same
-to the letter: `same_again`, in a second run with the same seed; `same_other_seed`, under another seed, as in a run that fixes none;
-`same_alone`, where every text is written in a batch of its own.
+Besides what lmcore.generating.continuations says of texts (diversity, repetition, log-prob under the model), three shares of texts that are
+the same to the letter: `same_again`, in a second run with the same seed; `same_other_seed`, under another seed, as in a run that fixes
+none; `same_alone`, where every text is written in a batch of its own.
 """
 
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from lmcore.continuations import GENERATIONS, generate, statistics
 from lmcore.explorations.blending import Blender, weight_study
 from lmcore.files import write_json
+from lmcore.generating.continuations import GENERATIONS, generate, statistics
 from lmcore.metrics import rounded
 
 SHOWN = {

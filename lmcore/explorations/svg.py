@@ -6,7 +6,7 @@ Colours say of what kind a prompt format is (natural, plain, unnatural), as the 
 import math
 from html import escape
 
-from lmcore.figures import ticks
+from lmcore.report.figures import ticks
 
 COLOURS = {"natural": "#2a7f62", "plain": "#8a6d1d", "unnatural": "#b5403a"}
 WIDTH, LEFT, RIGHT, ROW = 720, 150, 60, 24

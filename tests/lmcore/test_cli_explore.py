@@ -14,7 +14,7 @@ from lmcore.models.llama import new_llama, save_model
 from lmcore.models.load import load_model
 from lmcore.scoring import score
 from lmcore.tokenizer import load_fast
-from tests.lmcore.test_generation import SHAPE
+from tests.lmcore.generating.test_generation import SHAPE
 
 TEXTS = ["The old man walked to the sea.", "Nobody knew what the\ncaptain  wanted, café."]
 

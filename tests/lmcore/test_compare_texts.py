@@ -12,7 +12,7 @@ from lmcore.errors import InputError
 from lmcore.files import sha256
 from lmcore.models.llama import new_llama, save_model
 from tests.conftest import SENTENCES
-from tests.lmcore.test_generation import SHAPE
+from tests.lmcore.generating.test_generation import SHAPE
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from lmcore.completions import FINDINGS, analyse_completions, bin_label, by_bin,
 from lmcore.corpus import DOCUMENTS
 from lmcore.errors import InputError
 from lmcore.files import sha256
-from lmcore.stats import wilson
+from lmcore.statistics.stats import wilson
 from lmcore.tables import ITEMS, SCORES, read, write
 from tests.lmcore.token_tables import items_of
 

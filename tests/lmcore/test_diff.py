@@ -13,7 +13,7 @@ from lmcore.errors import InputError
 from lmcore.revisions import Revision
 from lmcore.tables import ITEMS, SCORES, TOKENS, items_table, write
 from tests.lmcore.score_tables import scores
-from tests.lmcore.test_model_pairs import SECTION
+from tests.lmcore.statistics.test_model_pairs import SECTION
 
 SUITES = {"pairs": {"kind": "pairs"}, "text": {"kind": "text"}}
 RNG = np.random.default_rng(0)

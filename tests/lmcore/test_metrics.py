@@ -8,7 +8,7 @@ from scipy import stats as reference
 
 from lmcore.errors import InputError
 from lmcore.metrics import aggregate, rounded, suite_metrics
-from lmcore.stats import wilson
+from lmcore.statistics.stats import wilson
 from lmcore.tables import SCORES, write
 
 # of babyllama-10m-2024, README of the BabyLM 2024 evaluation pipeline; sizes of the filtered supplement

@@ -7,14 +7,14 @@ import torch
 from typer.testing import CliRunner
 
 from lmcore.cli import app
-from lmcore.continuations import generate
 from lmcore.errors import InputError
 from lmcore.explorations.blending import WAYS, Blender, blend_embeddings, normalised, weight_study
 from lmcore.explorations.strategies import compare_strategies, explore_generation
+from lmcore.generating.continuations import generate
+from lmcore.generating.sampling import Decoding
 from lmcore.models.dummy import DummyConfig, DummyForCausalLM
 from lmcore.models.llama import new_llama, save_model
-from lmcore.sampling import Decoding
-from tests.lmcore.test_generation import SHAPE
+from tests.lmcore.generating.test_generation import SHAPE
 
 PROMPTS = ["The old man", "She gave him a letter, and he read", "Nobody knew"]
 SAMPLED = Decoding(temperature=0.9, top_p=0.9)

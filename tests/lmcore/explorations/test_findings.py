@@ -18,7 +18,7 @@ from lmcore.scoring.extract import extract_tokens
 from lmcore.tables import items_table
 from lmcore.tasks.suite import build_items
 from lmcore.text_stats import text_stats
-from tests.lmcore.test_generation import SHAPE
+from tests.lmcore.generating.test_generation import SHAPE
 from tests.lmcore.token_tables import tokens_of
 
 FORMATS = """

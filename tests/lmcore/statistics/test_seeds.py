@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from scipy import stats as reference
+
+from lmcore.statistics.seeds import seeds_and_items
+from lmcore.statistics.stats import macro
+
+GROUPS = np.repeat(np.arange(4), 40)
+ONES = np.ones(len(GROUPS))
+
+
+def answers(rng: np.random.Generator, n_seeds: int, difficulty: np.ndarray, level: float, seed_noise: float) -> np.ndarray:
+    """(seeds, items) of 0 and 1: items have a difficulty, and every training seed a level of its own."""
+    levels = level + seed_noise * rng.normal(size=(n_seeds, 1))
+    return (rng.random((n_seeds, len(difficulty))) < reference.logistic.cdf(difficulty + levels)).astype(float)
+
+
+def rejections(n_a: int, n_b: int, seed_noise: float, effect: float = 0.0, n: int = 1000) -> float:
+    rng, found = np.random.default_rng(0), 0
+    for _ in range(n):
+        difficulty = rng.normal(size=len(GROUPS)) * 1.5
+        a, b = answers(rng, n_a, difficulty, 0, seed_noise), answers(rng, n_b, difficulty, effect, seed_noise)
+        estimate = seeds_and_items(a, b, ONES, GROUPS)
+        found += 2 * reference.t.sf(abs(estimate.mean) / estimate.se, estimate.df) < 0.05
+    return found / n
+
+
+@pytest.mark.parametrize("seed_noise", [0.0, 0.2, 0.6])
+def test_three_seeds_a_side_of_one_recipe_give_no_more_false_alarms_than_stated(seed_noise):
+    assert rejections(3, 3, seed_noise) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 1000)
+
+
+def test_one_seed_a_side_finds_two_models_that_do_differ():
+    assert rejections(1, 1, seed_noise=0.6) > 0.3, "models of two seeds differ, and an item-level test rightly says so"
+
+
+def test_several_seeds_find_a_recipe_that_is_better():
+    assert rejections(5, 5, seed_noise=0.2, effect=1.0) > 0.9
+
+
+def test_interval_over_seeds_and_items_covers_the_difference_of_recipes():
+    rng, hits = np.random.default_rng(1), 0
+    for _ in range(300):
+        a = rng.normal(size=(4, 1)) * 0.3 + rng.normal(size=(4, len(GROUPS)))
+        b = 0.5 + rng.normal(size=(4, 1)) * 0.3 + rng.normal(size=(4, len(GROUPS)))
+        estimate = seeds_and_items(a, b, ONES, GROUPS)
+        hits += abs(estimate.mean - 0.5) <= reference.t.ppf(0.975, estimate.df) * estimate.se
+    assert hits / 300 >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 1000)
+
+
+def test_one_seed_a_side_is_the_macro_estimate_of_the_differences():
+    a, b = np.random.default_rng(2).normal(size=(2, 1, len(GROUPS)))
+    assert seeds_and_items(a, b, ONES, GROUPS) == macro((b - a)[0], ONES, GROUPS)
+
+
+def test_seeds_that_are_alike_add_nothing():
+    a, b = np.random.default_rng(3).normal(size=(2, 1, len(GROUPS)))
+    several = seeds_and_items(np.repeat(a, 3, 0), np.repeat(b, 3, 0), ONES, GROUPS)
+    assert several.se == pytest.approx(macro((b - a)[0], ONES, GROUPS).se)
+
+
+def test_exchanging_a_and_b_changes_the_sign_alone():
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(3, len(GROUPS))), rng.normal(size=(2, len(GROUPS)))
+    there, back = seeds_and_items(a, b, ONES, GROUPS), seeds_and_items(b, a, ONES, GROUPS)
+    assert (there.mean, there.se, there.df) == pytest.approx((-back.mean, back.se, back.df))
