@@ -9,6 +9,7 @@ tokens, so that neither changes what a step means. Bits depend on threads, ranks
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -103,10 +104,13 @@ def train(
     progress = resume(work, model, optimizer, [step_path(work, step) for step in keep_steps]) or {"step": 0, "curve": [], "scaler": {}}
     if progress["step"] and scaler.is_enabled():
         scaler.load_state_dict(progress["scaler"])
+    if progress["step"] and ranks.rank() == 0:
+        print(f"going on after step {progress['step']}", flush=True)
     curve, losses = progress["curve"], np.zeros(2)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.train()
     tokens = batch_size * (training.ids.shape[1] - 1)
+    started = time.monotonic()
     is_quiet = None if ranks.rank() == 0 else True
     with tqdm(total=steps * tokens, initial=progress["step"] * tokens, unit="tok", unit_scale=True, desc="train", disable=is_quiet) as bar:
         for step, (epoch, rows) in enumerate(_batches(n, batch_size, steps, seed), 1):
@@ -144,15 +148,15 @@ def train(
             if step % eval_every == 0 or step == steps:
                 dev_loss = evaluate(model, dev, micro, precision)
                 is_best = not curve or dev_loss < min(row["dev_loss"] for row in curve)
-                rate = optimizer.param_groups[0]["lr"]
-                curve.append({"step": step, "lr": rate, "train_loss": float(losses[0] / losses[1]), "dev_loss": dev_loss})
+                row = {"step": step, "lr": lr * schedule(step, warmup_steps, steps)}
+                curve.append({**row, "train_loss": float(losses[0] / losses[1]), "dev_loss": dev_loss})
                 losses = np.zeros(2)
                 if ranks.rank() == 0:
                     if is_best:
                         save_weights(model, work / "best.safetensors")
                     save_state(work, model, optimizer, {"step": step, "curve": curve, "scaler": scaler.state_dict()})
                     if bar.disable:
-                        _say(bar, curve[-1], step, steps)
+                        _say(curve[-1], steps, step - progress["step"], tokens, time.monotonic() - started)
     ranks.leave()
     if keep == "best":
         load_weights(model, work / "best.safetensors")
@@ -267,6 +271,8 @@ def _check(keep: str, precision: str, compile: bool, epochs: int | None, steps: 
         raise InputError(f"train_model: either epochs or steps says how long it trains, the other is null; got {epochs} and {steps}")
 
 
-def _say(bar: tqdm, row: dict, step: int, steps: int) -> None:
-    """A plain line for logs."""
-    print(f"step {step}/{steps}  loss {row['train_loss']:.4f}  dev loss {row['dev_loss']:.4f}", flush=True)
+def _say(row: dict, steps: int, n_done: int, tokens: int, seconds: float) -> None:
+    """A plain line for logs, after `n_done` steps of `tokens` each in so many seconds."""
+    losses = f"loss {row['train_loss']:.4f}  dev loss {row['dev_loss']:.4f}"
+    left = seconds / n_done * (steps - row["step"]) / 60
+    print(f"step {row['step']}/{steps}  {losses}  {n_done * tokens / seconds:,.0f} tokens/s  {left:.0f} min left", flush=True)

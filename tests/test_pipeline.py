@@ -143,7 +143,7 @@ def test_repro_after_a_training_parameter_runs_what_depends_on_it(first):
     params["train_model"]["lr"] = 0.003
     (first / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     assert set(ran(dvc(first, "repro"))) == {
-        "train_model",
+        "train_model@babyllama",
         "extract_tokens@babyllama-cloze",
         "extract_tokens@babyllama-heldout",
         "extract_tokens@babyllama-my_pairs",

@@ -47,3 +47,14 @@ def test_hidden_states_of_another_model_are_its_own(tokenizer):
     assert not can_run(model)
     logits = (hidden_states(model, ids, torch.float32) @ model.lm_head.weight.T).view(2, 9, -1)
     torch.testing.assert_close(logits, model(input_ids=ids).logits)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, from within torch.compile
+def test_compiled_pass_gives_the_same_within_rounding(tokenizer):
+    model = new_llama({**SHAPE, "initializer_range": 0.3}, tokenizer, 0)
+    ids = torch.randint(300, (2, 16))
+    (ours, our_gradients), _ = both(model, ids, torch.float32, compiled=True)
+    (eager, gradients), _ = both(model, ids, torch.float32)
+    torch.testing.assert_close(ours, eager, rtol=1e-4, atol=1e-4)
+    for one, two in zip(our_gradients, gradients, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lmcore.errors import InputError
-from stages.stage import call, params, section
+from stages.stage import call, params, recipe, section
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +24,13 @@ def area(folder: Path, *, width: float, height: float = 1.0) -> float:
 def test_call_takes_the_section_as_keyword_arguments(write):
     write("area: {width: 3, colour: red}")
     assert call(area, "area", without=("colour",), folder=Path()) == 3
+
+
+def test_recipe_is_the_shared_section_with_what_one_entry_says_otherwise(write):
+    write("area: {width: 3, height: 1}\nfields: {one: {height: 5, owner: me}, two: null}")
+    assert recipe("area", "fields.one", without=("owner",)) == {"width": 3, "height": 5}
+    assert call(area, "area", recipe("area", "fields.one", without=("owner",)), folder=Path()) == 15
+    assert recipe("area", "fields.two") == {"width": 3, "height": 1}
 
 
 @pytest.mark.parametrize(
