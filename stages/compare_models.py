@@ -16,6 +16,7 @@ def main() -> None:
         scores=Path("data/scores"),
         summary=Path("metrics/comparisons.json"),
         out=Path("data/comparisons"),
+        seeds=Path("metrics/seeds.json"),
     )
 
 

@@ -18,6 +18,7 @@ from lmcore.files import whole, write_json
 from lmcore.folds import refuse_orphans
 from lmcore.metrics import CORPUS_RATIOS, rounded
 from lmcore.statistics.comparison import Comparison, Side, align, as_one, by_group, clustered, compare, judge, read_side
+from lmcore.statistics.seeds import spread
 from lmcore.tables import SCORES, read, write
 
 NAMES = ("model", "against", "suite", "group", "metric", "verdict")
@@ -32,6 +33,7 @@ def compare_models(
     scores: Path,
     summary: Path,
     out: Path,
+    seeds: Path,
     *,
     pairs: list[dict[str, str]] | None,
     against: str | None,
@@ -51,7 +53,7 @@ def compare_models(
     """Write `summary`, {MODEL_vs_AGAINST: {suite: comparison}}, and `out`/groups.parquet (GROUPS), from `scores`/MODEL/SUITE.parquet.
 
     A difference is that of the model less the one it stands against. What cannot be said, as the interval of a single item, is left out
-    of the summary and infinite in the table.
+    of the summary and infinite in the table. To `seeds` goes {name: {suite: spread}} of the recipes, and of random models over their draws.
     Raises InputError for a name in `pairs`, `against`, `recipes` or `clusters` that is not there, and for a missing table.
     """
     refuse_orphans(scores, models, suites)
@@ -59,9 +61,14 @@ def compare_models(
     settings: dict[str, Any] = {"confidence": confidence, "interval": interval, "resamples": resamples, "seed": seed}
     chosen = chosen_pairs(subjects(models, recipes), {**{model: [model] for model in models}, **recipes}, pairs, against)
     found: dict[tuple[str, str, str], Comparison] = {}
+    spreads: dict[str, dict] = {}
     groups: dict[tuple[str, str], dict[tuple[str, str], Comparison]] = {pair: {} for pair in chosen}
     for suite in suites:
         metric, sides = suite_sides(suite, models, recipes, scores, metrics)
+        for name, side in sides.items():
+            if len(side.values) > 1:
+                of_suite = {"metric": metric, "n_seeds": len(side.values), **spread(side.values, side.weights, side.groups)}
+                spreads.setdefault(name, {})[suite] = rounded(of_suite, digits)
         for model, other in chosen:
             a, b, _ = align(sides[other], sides[model], common=False, what=f"{scores}: {other} and {model} on {suite}")
             for group, part in by_group(a, b, metric, **settings).items():
@@ -81,6 +88,7 @@ def compare_models(
     for (model, other, suite), comparison in zip(found, judged):
         summaries.setdefault(f"{model}_vs_{other}", {})[suite] = rounded(as_json(comparison), digits)
     write_json(summaries, summary)
+    write_json(spreads, seeds)
 
 
 def subjects(models: list[str], recipes: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -27,6 +27,14 @@ def seeds_and_items(a: np.ndarray, b: np.ndarray, weights: np.ndarray, groups: n
     return over_items._replace(se=float(np.sqrt(variance)), df=float(df))
 
 
+def spread(values: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """How far the macro means of several seeds lie apart, and how often two of them give an item the same value; values: (seeds, N)."""
+    means = [macro(value, weights, groups).mean for value in values]
+    n = len(values)
+    alike = sum(float((values[i] == values[j]).mean()) for i in range(n) for j in range(i)) / (n * (n - 1) / 2)
+    return {"mean": float(np.mean(means)), "sd": float(np.std(means, ddof=1)), "lowest": min(means), "highest": max(means), "alike": alike}
+
+
 def _over_seeds(values: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> tuple[float, float, int]:
     """Of one side's mean: its variance over seeds, the part of it that is the interaction of seeds and items, and degrees of freedom."""
     m, share = len(values), shares(weights, groups)

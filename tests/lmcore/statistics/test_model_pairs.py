@@ -42,7 +42,12 @@ def run(tmp_path):
         write(scores(books, "surprisal_per_byte", suite="text", weight=100.0), SCORES, tmp_path / "scores" / model / "text.parquet")
 
     def call(**changes) -> dict:
-        paths = {"scores": tmp_path / "scores", "summary": tmp_path / "comparisons.json", "out": tmp_path / "comparisons"}
+        paths = {
+            "scores": tmp_path / "scores",
+            "summary": tmp_path / "comparisons.json",
+            "out": tmp_path / "comparisons",
+            "seeds": tmp_path / "seeds.json",
+        }
         models = changes.pop("models", ["good", "untrained", "twin", "other"])
         compare_models(models=models, suites=SUITES, **paths, **(SECTION | changes))
         return json.loads((tmp_path / "comparisons.json").read_text())
@@ -146,3 +151,12 @@ def test_stage_writes_where_the_pipeline_looks(run, monkeypatch):
     monkeypatch.chdir(run.folder)
     stage.main()
     assert Path("metrics/comparisons.json").is_file() and Path("data/comparisons/groups.parquet").is_file()
+
+
+def test_compare_models_says_how_far_the_seeds_of_a_recipe_lie_apart(run):
+    run(recipes={"recipe": ["good", "untrained"]}, against="other")
+    found = json.loads((run.folder / "seeds.json").read_text())
+    assert set(found) == {"recipe"} and set(found["recipe"]) == set(SUITES)
+    text = found["recipe"]["text"]
+    assert text["metric"] == "surprisal_per_byte" and text["alike"] == 0 and text["n_seeds"] == 2
+    assert text["highest"] - text["lowest"] == pytest.approx(1, abs=1e-5) and text["sd"] == pytest.approx(np.sqrt(0.5), abs=1e-5)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from lmcore.statistics.seeds import seeds_and_items
+from lmcore.statistics.seeds import seeds_and_items, spread
 from lmcore.statistics.stats import macro
 
 GROUPS = np.repeat(np.arange(4), 40)
@@ -64,3 +64,11 @@ def test_exchanging_a_and_b_changes_the_sign_alone():
     a, b = rng.normal(size=(3, len(GROUPS))), rng.normal(size=(2, len(GROUPS)))
     there, back = seeds_and_items(a, b, ONES, GROUPS), seeds_and_items(b, a, ONES, GROUPS)
     assert (there.mean, there.se, there.df) == pytest.approx((-back.mean, back.se, back.df))
+
+
+def test_spread_of_seeds_that_are_alike_is_nothing_and_of_coins_what_theory_says():
+    values = (np.random.default_rng(5).random((200, len(GROUPS))) < 0.5).astype(float)
+    same = spread(values[:1].repeat(3, 0), ONES, GROUPS)
+    assert same["sd"] == 0 and same["alike"] == 1 and same["lowest"] == same["highest"] == same["mean"]
+    coins = spread(values, ONES, GROUPS)
+    assert coins["alike"] == pytest.approx(0.5, abs=0.01) and coins["sd"] == pytest.approx(np.sqrt(0.25 / len(GROUPS)), rel=0.2)
