@@ -88,6 +88,8 @@ def compare(name: str, model: Path, window: int, table: pa.Table, params: dict, 
     """The figures of all methods on one suite, and of ours on one core beside the rate of matrix products."""
     warm = 1 if suites.is_running_text(table) else min(len(table), 64)
     measured = table.slice(warm) if suites.is_running_text(table) else table
+    chars = sum(len(context) + len(target) for context, target in zip(*(measured[key].to_pylist() for key in ("context", "target"))))
+    params = {**params, "shard_chars": min(params["shard_chars"], -(-chars // (2 * cores)))}  # small samples keep all processes busy too
     rows, tokens = ceiling.unique_rows(model, measured, **params)
     say(f"{name}: {tokens} tokens, {rows} unique rows")
     results = side_by_side(METHODS, model, window, table, warm, tokens, params, rounds, cores, folder)

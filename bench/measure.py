@@ -126,7 +126,7 @@ def side_by_side(
         process = Process(name, model, window, path, params, cores)
         processes.append(process)
         tried = (LONG_BATCHES if is_text else BATCHES).get(name, (0,))
-        few = warm if len(tried) > 1 else min(warm, 8)
+        few = min(warm, 8) if name == "notebook" else warm
         times = {size: process.order((0, few), size)["wall_s"] for size in tried}
         batch[name] = min(times, key=lambda size: times[size])
     for _ in range(rounds):
