@@ -92,11 +92,16 @@ def compare(name: str, model: Path, window: int, table: pa.Table, params: dict, 
     params = {**params, "shard_chars": min(params["shard_chars"], -(-chars // (2 * cores)))}  # small samples keep all processes busy too
     rows, tokens = ceiling.unique_rows(model, measured, **params)
     say(f"{name}: {tokens} tokens, {rows} unique rows")
-    results = side_by_side(METHODS, model, window, table, warm, tokens, params, rounds, cores, folder)
+
+    def count_tokens(part: pa.Table) -> int:
+        return ceiling.unique_rows(model, part, **params)[1]
+
+    results = side_by_side(METHODS, model, window, table, warm, count_tokens, params, rounds, cores, folder)
+    pq.write_table(table, folder / "items.parquet")
     figures: dict[str, float] = {f"{name}.tokens": tokens, f"{name}.unique_rows": rows}
     for method, result in results.items():
-        figures |= {f"{name}.{method}.{key}": value for key, value in result._asdict().items() if key != "walls"}
-        ratios = [peer / own for peer, own in zip(result.walls, results["ours"].walls)]
+        figures |= {f"{name}.{method}.{key}": value for key, value in result._asdict().items() if key != "rates"}
+        ratios = [own / peer for peer, own in zip(result.rates, results["ours"].rates)]
         figures[f"{name}.{method}.ratio"] = statistics.median(ratios)
         figures[f"{name}.{method}.cpu_ratio"] = results["ours"].tokens_per_cpu_s / result.tokens_per_cpu_s
     return figures | one_core(name, model, window, folder, params, warm, len(table), rows, rounds)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from bench.methods import BATCHES, LONG_BATCHES
 from bench.suites import is_running_text
 
 SAMPLE_SECONDS = 0.3
+SLOW = {"notebook": 10, "minicons_rank": 10}  # methods that read every tenth item, or a tenth of a running text; rates are compared
 
 
 class Result(NamedTuple):
@@ -27,7 +29,7 @@ class Result(NamedTuple):
     with_load_per_s: float
     peak_mb: float
     batch: int
-    walls: list[float]
+    rates: list[float]  # tokens per second by the clock, a round each
 
 
 class Process:
@@ -105,24 +107,28 @@ def side_by_side(
     window: int,
     items: pa.Table,
     warm: int,
-    n_tokens: int,
+    count_tokens: Callable[[pa.Table], int],
     params: dict,
     rounds: int,
     cores: int,
     folder: Path,
 ) -> dict[str, Result]:
-    """The methods `names` on the same rows, in turn, `rounds` times, on `cores` cores; n_tokens: of these rows.
+    """The methods `names` on the same rows (SLOW ones on a part of them), in turn, `rounds` times, on `cores` cores.
 
     Before that each warms up, and tries its batch sizes, on the first `warm` rows; these are not measured where the table is running text.
     """
-    path = folder / "items.parquet"
-    pq.write_table(items, path)
     is_text = is_running_text(items)
-    measured = (warm, len(items) - warm) if is_text else (0, len(items))
     processes: list[Process] = []
     batch: dict[str, int] = {}
-    answers: dict[str, list[dict]] = {name: [] for name in names}
+    measured: dict[str, tuple[int, int]] = {}
+    n_tokens: dict[str, int] = {}
+    rounds_of: dict[str, list[dict]] = {name: [] for name in names}
     for name in names:
+        part = part_of(items, SLOW.get(name, 1))
+        path = folder / f"items_{name}.parquet"
+        pq.write_table(part, path)
+        first = warm if is_text else 0
+        measured[name], n_tokens[name] = (first, len(part) - first), count_tokens(part.slice(first))
         process = Process(name, model, window, path, params, cores)
         processes.append(process)
         tried = (LONG_BATCHES if is_text else BATCHES).get(name, (0,))
@@ -131,17 +137,34 @@ def side_by_side(
         batch[name] = min(times, key=lambda size: times[size])
     for _ in range(rounds):
         for process in processes:
-            answers[process.method].append(process.order(measured, batch[process.method]))
-            say(f"  {process.method}: {n_tokens / answers[process.method][-1]['wall_s']:.0f} tokens/s")
+            name = process.method
+            rounds_of[name].append(process.order(measured[name], batch[name]))
+            say(f"  {name}: {n_tokens[name] / rounds_of[name][-1]['wall_s']:.0f} tokens/s")
     for process in processes:
         process.close()
-    return {process.method: _result(process, answers[process.method], n_tokens, batch[process.method]) for process in processes}
+    return {
+        process.method: _result(process, rounds_of[process.method], n_tokens[process.method], batch[process.method])
+        for process in processes
+    }
+
+
+def part_of(items: pa.Table, every: int) -> pa.Table:
+    """Every so manieth item with all its rows; of running text the beginning, as short."""
+    if every == 1:
+        return items
+    if is_running_text(items):
+        targets = items["target"].to_pylist()
+        cut = [targets[0], *(text[: len(text) // every] for text in targets[1:])]
+        return items.set_column(items.column_names.index("target"), items.field("target"), pa.array(cut))
+    names = items["item"].to_pylist()
+    chosen = set(list(dict.fromkeys(names))[::every])
+    return items.filter(pa.array([name in chosen for name in names]))
 
 
 def _result(process: Process, answers: list[dict], n_tokens: int, batch: int) -> Result:
     wall, cpu = (statistics.median(answer[name] for answer in answers) for name in ("wall_s", "cpu_s"))
-    walls = [answer["wall_s"] for answer in answers]
-    return Result(n_tokens / wall, n_tokens / cpu, n_tokens / (wall + process.load_s), process.peak_mb, batch, walls)
+    rates = [n_tokens / answer["wall_s"] for answer in answers]
+    return Result(n_tokens / wall, n_tokens / cpu, n_tokens / (wall + process.load_s), process.peak_mb, batch, rates)
 
 
 def say(text: str) -> None:

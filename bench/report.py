@@ -140,7 +140,8 @@ def _analysis(figures: dict[str, float]) -> str:
 def _method() -> str:
     return """## How it was measured
 
-Every method runs in a process of its own that stays; on the same rows, in turn, each after a warm-up that also chooses its batch size.
+Every method runs in a process of its own that stays; on the same rows, in turn, each after a warm-up that also chooses its batch size. The
+two slowest, the notebook's loop and minicons with ranks, read every tenth item (of running text the first tenth): rates are compared.
 Loading is left out of `tokens/s` and added in `with loading`. Peers run as their users run them: one process, torch's own
 threads, float32. Ours runs one process of one thread per core and writes Parquet; it computes log-prob, entropy, rank, top token and its
 log-prob for every token, context included, where lm-eval gives sums. Ratios are medians over rounds of one round's pair. Memory is PSS,
