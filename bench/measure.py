@@ -142,10 +142,8 @@ def side_by_side(
             say(f"  {name}: {n_tokens[name] / rounds_of[name][-1]['wall_s']:.0f} tokens/s")
     for process in processes:
         process.close()
-    return {
-        process.method: _result(process, rounds_of[process.method], n_tokens[process.method], batch[process.method])
-        for process in processes
-    }
+    whole = max(n_tokens.values())
+    return {name: _result(process, rounds_of[name], n_tokens[name], whole, batch[name]) for name, process in zip(names, processes)}
 
 
 def part_of(items: pa.Table, every: int) -> pa.Table:
@@ -161,10 +159,11 @@ def part_of(items: pa.Table, every: int) -> pa.Table:
     return items.filter(pa.array([name in chosen for name in names]))
 
 
-def _result(process: Process, answers: list[dict], n_tokens: int, batch: int) -> Result:
-    wall, cpu = (statistics.median(answer[name] for answer in answers) for name in ("wall_s", "cpu_s"))
+def _result(process: Process, answers: list[dict], n_tokens: int, n_whole: int, batch: int) -> Result:
+    """`n_whole`: the tokens of all items, over which the time of loading is spread."""
     rates = [n_tokens / answer["wall_s"] for answer in answers]
-    return Result(n_tokens / wall, n_tokens / cpu, n_tokens / (wall + process.load_s), process.peak_mb, batch, rates)
+    rate, per_cpu_s = statistics.median(rates), statistics.median(n_tokens / answer["cpu_s"] for answer in answers)
+    return Result(rate, per_cpu_s, n_whole / (n_whole / rate + process.load_s), process.peak_mb, batch, rates)
 
 
 def say(text: str) -> None:
