@@ -33,6 +33,7 @@ class NativeLlama:
             for layer in weights.layers()
         ]
         self.cos, self.sin = weights.rotary(window)
+        self.logits = torch.empty(0, weights.vocab_size)
 
     def hidden(self, part: Pass) -> torch.Tensor:
         """The hidden states (N, H) float32 of a pass's nodes, before the last norm."""
@@ -49,5 +50,7 @@ class NativeLlama:
         return x
 
     def head(self, x: torch.Tensor) -> torch.Tensor:
-        """The logits (n, V) of rows of `hidden`."""
-        return self.to_logits(x, self.norm, self.eps)
+        """The logits (n, V) of rows of `hidden`, in memory that the next call writes again: malloc finds a new place for every 50 MB."""
+        if len(self.logits) < len(x):
+            self.logits = torch.empty(len(x), self.logits.shape[1])
+        return self.to_logits(x, self.norm, self.eps, self.logits[: len(x)])

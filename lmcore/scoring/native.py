@@ -77,9 +77,11 @@ class Linear:
         self.data = torch.empty(_up(self.n_out) * _up(self.n_in) * parts, dtype=torch.int16)
         _call("lmcore_pack", weight.contiguous(), self.n_out, self.n_in, parts, self.data)
 
-    def __call__(self, x: torch.Tensor, norm: torch.Tensor | None = None, eps: float = 0.0) -> torch.Tensor:
-        """With `norm` (K,) x goes through RMSNorm first."""
-        y = torch.empty(len(x), self.n_out)
+    def __call__(
+        self, x: torch.Tensor, norm: torch.Tensor | None = None, eps: float = 0.0, out: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """With `norm` (K,) x goes through RMSNorm first; `out` (n, N) is written where it is given."""
+        y = torch.empty(len(x), self.n_out) if out is None else out
         _call("lmcore_linear", x, len(x), self.n_in, norm, eps, self.data, self.n_out, self.parts, y, 0)
         return y
 

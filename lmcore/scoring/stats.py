@@ -102,4 +102,5 @@ def statistics(
         if mass is not None:
             masses[nodes] = mass.cpu().numpy()
         chunks.append(columns)
+        del logits  # lest two chunks of them exist at a time
     return {name: torch.cat([columns[name] for columns in chunks]).cpu().numpy() for name in chunks[0]}, masses
