@@ -73,6 +73,7 @@ def main(
             sentences = suites.suite("blimp", smollm2, suites.WINDOWS["smollm2"], 10 if quick else 50, corpus, items)
             found = errors(smollm2, sentences, list(dict.fromkeys([ceiling.kernels.choose(), "onednn", "torch"])), params["token_budget"])
             figures |= {f"accuracy.{name}": value for name, value in found.items()}
+            figures |= ceiling.profile(smollm2, suites.suite("blimp", smollm2, suites.WINDOWS["smollm2"], 100, corpus, items), params)
         if "growth" in only:
             figures |= growth(models["babyllama58m"], params, [n for n in GROWTH if n <= max(sizes["text"], 1_000) * 10], cores, folder)
         if "analysis" in only:

@@ -63,6 +63,32 @@ def unique_rows(model: Path, items: pa.Table, token_budget: int, shard_chars: in
     return rows, tokens
 
 
+def profile(model: Path, items: pa.Table, params: dict) -> dict[str, float]:
+    """Where the CPU time of one process goes: shares of the native functions by name, nothing where the kernel is another; and the rates of
+    float32 products, GFLOP/s of one core, by kernel.
+    """
+    engine = Engine(model, scoring_of(items), "float32", params["token_budget"]).load()
+    found = {f"gemm.{kernel}": gemm_rate(model, kernel) for kernel in dict.fromkeys([engine.kernel, "onednn", "torch"])}
+    if engine.kernel != "amx":
+        return found
+    spent: dict[str, float] = {}
+    call = native._call
+
+    def timed(name: str, *arguments) -> None:
+        started = time.process_time()
+        call(name, *arguments)
+        spent[name.removeprefix("lmcore_")] = spent.get(name.removeprefix("lmcore_"), 0.0) + time.process_time() - started
+
+    with one_thread():
+        engine.score(items)
+        native._call = timed
+        started = time.process_time()
+        engine.score(items)
+        total = time.process_time() - started
+    native._call = call
+    return found | {f"profile.{name}": seconds / total for name, seconds in spent.items()}
+
+
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
     import importlib.metadata
