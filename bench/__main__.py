@@ -68,7 +68,7 @@ def main(
                 window = suites.WINDOWS[model]
                 table = suites.suite(suite, models[model], window, size, corpus, items)
                 figures |= compare(f"{model}.{suite}", models[model], window, table, params, rounds, cores, folder)
-                write_report({**figures, "load_after": os.getloadavg()[0]}, ceiling.machine(), sizes, rounds, out)  # lest a kill loses it
+                write_report({**figures, "load_after": os.getloadavg()[0]}, ceiling.machine(), out)  # lest a kill loses it
         if "accuracy" in only:
             sentences = suites.suite("blimp", smollm2, suites.WINDOWS["smollm2"], 10 if quick else 50, corpus, items)
             found = errors(smollm2, sentences, list(dict.fromkeys([ceiling.kernels.choose(), "onednn", "torch"])), params["token_budget"])
@@ -82,7 +82,7 @@ def main(
                 f"analysis.{name}": value for name, value in bench_analysis(n_rows, n_models, tokenizer, folder / "analysis").items()
             }
     figures["load_after"] = os.getloadavg()[0]
-    write_report(figures, ceiling.machine(), sizes, rounds, out)
+    write_report(figures, ceiling.machine(), out)
 
 
 def compare(name: str, model: Path, window: int, table: pa.Table, params: dict, rounds: int, cores: int, folder: Path) -> dict[str, float]:
@@ -99,7 +99,7 @@ def compare(name: str, model: Path, window: int, table: pa.Table, params: dict, 
 
     results = side_by_side(METHODS, model, window, table, warm, count_tokens, params, rounds, cores, folder)
     pq.write_table(table, folder / "items.parquet")
-    figures: dict[str, float] = {f"{name}.tokens": tokens, f"{name}.unique_rows": rows}
+    figures: dict[str, float] = {f"{name}.tokens": tokens, f"{name}.unique_rows": rows, f"{name}.rounds": rounds}
     for method, result in results.items():
         figures |= {f"{name}.{method}.{key}": value for key, value in result._asdict().items() if key != "rates"}
         ratios = [own / peer for peer, own in zip(result.rates, results["ours"].rates)]

@@ -23,7 +23,7 @@ TARGETS = [  # what, figure, at least, aim
 ]
 
 
-def write_report(figures: dict[str, float], machine: dict[str, str], sizes: dict[str, int], rounds: int, out: Path) -> None:
+def write_report(figures: dict[str, float], machine: dict[str, str], out: Path) -> None:
     """Write the three files to the folder `out`."""
     suites = sorted({name.rsplit(".", 1)[0] for name in figures if name.endswith(".unique_rows")})
     for suite in suites:
@@ -32,7 +32,7 @@ def write_report(figures: dict[str, float], machine: dict[str, str], sizes: dict
     write_json({name: float(f"{value:.4g}") for name, value in figures.items()}, out / "benchmarks.json")
     if suites:
         _plot(figures, suites, out / "benchmarks.svg")
-    parts = [_head(figures, machine, sizes, rounds), _targets(figures), *(_suite(figures, suite) for suite in suites)]
+    parts = [_head(figures, machine), _targets(figures), *(_suite(figures, suite) for suite in suites)]
     parts += [_one_core(figures, suites), _limits(figures), _accuracy(figures), _growth(figures), _analysis(figures), _method()]
     with whole(out / "benchmarks.md") as temporary:
         temporary.write_text("\n\n".join(part for part in parts if part) + "\n", "utf-8")
@@ -43,15 +43,14 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _head(figures: dict[str, float], machine: dict[str, str], sizes: dict[str, int], rounds: int) -> str:
+def _head(figures: dict[str, float], machine: dict[str, str]) -> str:
     before, after = figures["load_before"], figures["load_after"]
-    sample = f"{sizes['blimp']:,} pairs, {sizes['swag']:,} items, {sizes['text']:,} tokens of running text; rounds: {rounds}"
     warning = f", on {os.cpu_count()} cores: **a busy machine; trust the ratios by CPU time more than those by the clock.**"
     lines = [
         "# Benchmarks",
         "Written by `make bench` (`python -m bench`); the figures stand in `benchmarks.json`.",
         _table(["", ""], [[name, value] for name, value in machine.items()]).replace("---:", "---"),
-        f"Sample: {sample}. Load of the machine before and after: {before:.1f} and {after:.1f}"
+        f"Load of the machine before and after the last part that ran: {before:.1f} and {after:.1f}"
         + (warning if max(before, after) > figures["cores"] + 0.5 else "."),
         "![tokens per second](benchmarks.svg)" if len(figures) > 50 else "",
         f"Cores used: {figures['cores']:.0f} (threads of the peers, processes of ours).",
@@ -78,6 +77,7 @@ def _suite(figures: dict[str, float], suite: str) -> str:
     ]
     header = ["", "tokens/s", "tokens/CPU-s", "with loading", "peak PSS, MB", "batch", "ours is faster", "by CPU time"]
     saved = f"{figures[f'{suite}.tokens']:,.0f} tokens, {figures[f'{suite}.unique_rows']:,.0f} unique rows computed."
+    saved += f" Rounds: {figures[f'{suite}.rounds']:.0f}." if f"{suite}.rounds" in figures else ""
     return f"## {model}, {SUITES[kind]}\n\n{saved}\n\n" + _table(header, rows)
 
 
