@@ -110,7 +110,8 @@ def _run(folder: Path, n_models: int) -> None:
     }
     paths |= {"summaries": folder / "summaries", "comparison": folder / "comparison.json", "plots": folder / "plots"}
     analyse_tokens([f"m{number}" for number in range(n_models)], ["bench"], **paths, **SETTINGS)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    status = Path("/proc/self/status").read_text()  # ru_maxrss would count what the parent held before this program took its place
+    print(int(status.split("VmHWM:")[1].split()[0]) / 2**20)
 
 
 if __name__ == "__main__":

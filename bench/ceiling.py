@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
+from lmcore.memory import keep_freed_memory
 from lmcore.scoring import kernels, native
 from lmcore.scoring.engine import Engine
 from lmcore.scoring.extract import one_thread, shards
@@ -37,6 +38,7 @@ def flops_per_row(model: Path) -> int:
 
 def gemm_rate(model: Path, kernel: str) -> float:
     """GFLOP/s of one core for the model's own layers, ROWS rows at a time, by CPU time; `kernel`: amx, onednn or torch."""
+    keep_freed_memory()  # page faults are none of the products'
     flops, seconds = 0, 0.0
     with one_thread(), torch.inference_mode():
         for n_out, n_in, count in shapes(model):
