@@ -54,7 +54,7 @@ def _head(figures: dict[str, float], machine: dict[str, str]) -> str:
         + (warning if max(before, after) > figures["cores"] + 0.5 else "."),
         "![tokens per second](benchmarks.svg)" if len(figures) > 50 else "",
         f"Cores used: {figures['cores']:.0f} (threads of the peers, processes of ours).",
-        "**On a GPU nothing has been measured.**",
+        "" if machine["kernel"] == "cuda" else "**On a GPU nothing has been measured.**",
     ]
     return "\n\n".join(line for line in lines if line)
 

@@ -178,9 +178,9 @@ def _trainer(method, model, ids, batch_size, micro, steps, mark) -> None:
 
 
 def _ours(method, model, ids, batch_size, micro, steps, mark) -> None:
-    from lmcore import training
+    from lmcore.training import loop
 
-    batches = training._batches
+    batches = loop._batches
 
     def marked(*arguments):
         for number, batch in enumerate(batches(*arguments)):
@@ -189,12 +189,12 @@ def _ours(method, model, ids, batch_size, micro, steps, mark) -> None:
             yield batch
         mark()
 
-    training._batches = marked
+    loop._batches = marked
     with tempfile.TemporaryDirectory() as folder:
-        training.train(
+        loop.train(
             model,
-            training.Examples(ids),
-            training.Examples(ids[:1]),
+            loop.Examples(ids),
+            loop.Examples(ids[:1]),
             Path(folder),
             epochs=None,
             steps=steps,

@@ -26,10 +26,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lmcore.agreement import agreement, expected_agreement
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.models.load import context_length, read_config
+from lmcore.statistics.agreement import agreement, expected_agreement
 from lmcore.statistics.stats import random_choice_accuracy
 from lmcore.tables import ITEMS, SCORES, TOKENS, check, read, scoring_of, write
 from lmcore.tasks.conventions import convention_of

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-from lmcore import ranks
-from lmcore.chunks import read_chunks
-from lmcore.curve import write_curve
 from lmcore.errors import InputError
-from lmcore.files import digest, sha256, whole
-from lmcore.models.llama import save_model
+from lmcore.files import digest, sha256
 from lmcore.models.load import load_model
 from lmcore.models.shapes import new_model, resolve
-from lmcore.training import Examples, Teachers, train
+from lmcore.training import ranks
+from lmcore.training.loop import Teachers, train
+from lmcore.training.outcome import chunk_examples, save_trained
 from stages.stage import call, fingerprint, params, recipe, run, section, work_folder
 
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
@@ -26,14 +24,11 @@ def main(name: str) -> None:
     inputs = [sha256(path) for path in (CHUNKS, TOKENIZER, *folders)]
     work = work_folder() / "training" / digest(values, inputs, fingerprint("distill_model"), fingerprint("versions"))
     model = new_model(resolve(values["shape"], section("from_config"), work_folder() / "downloads"), TOKENIZER, values["seed"])
-    teaching = {key: values.pop(key) for key in OF_TEACHING}
-    teachers = Teachers([load_model(folder) for folder in folders], **teaching)
-    examples = {"training": Examples(read_chunks(CHUNKS / "train")), "dev": Examples(read_chunks(CHUNKS / "dev"))}
-    curve = call(train, "train_model", values, without=("shape", "world_size"), model=model, work=work, teachers=teachers, **examples)
-    if ranks.is_first():
-        with whole(Path("data/models") / name) as folder:
-            save_model(model, TOKENIZER, folder)
-        write_curve(curve, model.num_parameters(), Path(f"metrics/plots/train/{name}.csv"), Path(f"metrics/train/{name}.json"))
+    teaching = {key: values[key] for key in OF_TEACHING if key in values}
+    teachers = call(Teachers, f"distill_model.{name}", teaching, models=[load_model(folder) for folder in folders])
+    given = {"model": model, "work": work, "teachers": teachers, **chunk_examples(CHUNKS)}
+    curve = call(train, "train_model", values, without=("shape", "world_size", *OF_TEACHING), **given)
+    save_trained(name, model, TOKENIZER, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
 
 
 if __name__ == "__main__":

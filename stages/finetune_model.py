@@ -2,20 +2,19 @@
 
 from pathlib import Path
 
-from lmcore import ranks
-from lmcore.curve import write_curve
-from lmcore.files import digest, sha256, whole
-from lmcore.finetuning import examples, training_items
-from lmcore.models.llama import save_model
+from lmcore.files import digest, sha256
 from lmcore.models.load import load_model
-from lmcore.training import train
+from lmcore.training import ranks
+from lmcore.training.finetuning import examples, training_items
+from lmcore.training.loop import train
+from lmcore.training.outcome import save_trained
 from stages.stage import call, fingerprint, params, recipe, run, section, work_folder
 
 OWN = ("model", "items", "dev_share")
 
 
 def main(name: str) -> None:
-    entry = section(f"finetune_model.{name}")
+    entry = {key: section(f"finetune_model.{name}.{key}") for key in OWN}
     values = recipe("train_model", f"finetune_model.{name}", without=OWN)
     ranks.launch(values["world_size"], "stages.finetune_model", name)
     folder = Path("data/models") / entry["model"]
@@ -26,10 +25,7 @@ def main(name: str) -> None:
     model = load_model(folder)
     arguments = {"model": model, "training": training, "dev": dev, "work": work_folder() / "training" / key}
     curve = call(train, "train_model", values, without=("shape", "world_size"), **arguments)
-    if ranks.is_first():
-        with whole(Path("data/models") / name) as out:
-            save_model(model, folder, out)
-        write_curve(curve, model.num_parameters(), Path(f"metrics/plots/train/{name}.csv"), Path(f"metrics/train/{name}.json"))
+    save_trained(name, model, folder, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
 
 
 if __name__ == "__main__":

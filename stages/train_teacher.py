@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from lmcore import ranks
-from lmcore.chunks import read_chunks
-from lmcore.curve import write_curve
-from lmcore.files import digest, sha256, whole
-from lmcore.models.llama import save_model
+from lmcore.files import digest, sha256
 from lmcore.models.shapes import new_model, resolve
-from lmcore.training import Examples, train
+from lmcore.training import ranks
+from lmcore.training.loop import train
+from lmcore.training.outcome import chunk_examples, save_trained
 from stages.stage import call, fingerprint, recipe, run, section, work_folder
 
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
@@ -20,13 +18,9 @@ def main(name: str) -> None:
     ranks.launch(values["world_size"], "stages.train_teacher", name)
     key = digest(values, sha256(CHUNKS), sha256(TOKENIZER), fingerprint("train_teacher"), fingerprint("versions"))
     model = new_model(resolve(values["shape"], section("from_config"), work_folder() / "downloads"), TOKENIZER, values["seed"])
-    examples = {"training": Examples(read_chunks(CHUNKS / "train")), "dev": Examples(read_chunks(CHUNKS / "dev"))}
-    work = work_folder() / "training" / key
-    curve = call(train, "train_model", values, without=("shape", "world_size"), model=model, work=work, **examples)
-    if ranks.is_first():
-        with whole(Path("data/teachers") / student / name) as folder:
-            save_model(model, TOKENIZER, folder)
-        write_curve(curve, model.num_parameters(), Path(f"metrics/plots/train/{name}.csv"), Path(f"metrics/train/{name}.json"))
+    given = {"model": model, "work": work_folder() / "training" / key, **chunk_examples(CHUNKS)}
+    curve = call(train, "train_model", values, without=("shape", "world_size"), **given)
+    save_trained(name, model, TOKENIZER, curve, Path("data/teachers") / student / name, Path("metrics/plots/train"), Path("metrics/train"))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import yaml
 from lmcore.files import sha256
 from lmcore.models.llama import new_llama, save_model
 from tests.conftest import SENTENCES
-from tests.lmcore.test_training import SHAPE
 from tests.lmcore.tiny_bert import save_bert
+from tests.lmcore.training.test_loop import SHAPE
 
 ROOT = Path(__file__).parents[1]
 
@@ -133,7 +133,7 @@ def test_repro_in_a_second_clone_gives_the_same_lock(first, clone):
 
 
 def test_repro_after_a_comment_runs_fingerprint_code_alone(first):
-    path = first / "lmcore/training.py"
+    path = first / "lmcore/training/loop.py"
     path.write_text(path.read_text() + "\n# a remark\n")
     assert ran(dvc(first, "repro")) == ["fingerprint_code"]
 

@@ -25,7 +25,7 @@ from lmcore.files import whole
 from lmcore.memory import keep_freed_memory
 from lmcore.models.llama import save_model
 from lmcore.models.load import load_tokenizer, read_config
-from lmcore.schedule import schedule
+from lmcore.training.schedule import schedule
 
 EVAL_CHUNKS = 64  # a forward pass
 

@@ -19,7 +19,7 @@ from lmcore.scoring.engine import score_items
 from lmcore.tables import items_table
 from lmcore.tasks.suite import build_suite
 from lmcore.tokenizer import load_fast
-from lmcore.training import Examples, evaluate
+from lmcore.training.loop import Examples, evaluate
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama, save_tokenizer
 from tests.lmcore.test_folds import OPTIONS
 

@@ -8,7 +8,7 @@ from lmcore.files import sha256
 from lmcore.models.controls import make_controls
 from lmcore.models.dummy import DummyConfig, DummyForCausalLM
 from lmcore.models.load import load_model, load_tokenizer
-from tests.lmcore.test_training import SHAPE
+from tests.lmcore.training.test_loop import SHAPE
 
 
 @pytest.fixture(scope="module")

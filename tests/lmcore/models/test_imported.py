@@ -9,7 +9,7 @@ from lmcore.models.imported import import_model
 from lmcore.models.llama import new_llama, save_model
 from lmcore.models.load import load_model, load_tokenizer
 from lmcore.tokenizer import load_fast
-from tests.lmcore.test_training import SHAPE
+from tests.lmcore.training.test_loop import SHAPE
 
 
 @pytest.fixture

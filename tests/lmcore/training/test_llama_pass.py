@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from lmcore import llama_pass
-from lmcore.llama_pass import can_run, hidden_states
 from lmcore.models.llama import new_llama
 from lmcore.models.shapes import new_model
-from tests.lmcore.test_training import SHAPE
+from lmcore.training import llama_pass
+from lmcore.training.llama_pass import can_run, hidden_states
+from tests.lmcore.training.test_loop import SHAPE
 
 
 def both(model, ids, dtype, compiled=False):

@@ -20,15 +20,16 @@ import torch.nn.functional as F
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from lmcore import ranks
-from lmcore.checkpoints import load_weights, resume, save_state, save_weights, step_path
 from lmcore.errors import InputError
-from lmcore.llama_pass import can_run, hidden_states
-from lmcore.loss import Target, sum_loss
 from lmcore.memory import keep_freed_memory
-from lmcore.schedule import schedule
+from lmcore.training import ranks
+from lmcore.training.checkpoints import load_weights, resume, save_state, save_weights, step_path
+from lmcore.training.llama_pass import can_run, hidden_states
+from lmcore.training.loss import Target, sum_loss
+from lmcore.training.schedule import schedule
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+REDUCTIONS = ("token", "batchmean")
 IGNORED = -100  # a label that is no target
 
 
@@ -40,8 +41,8 @@ class Examples(NamedTuple):
 
 
 class Teachers(NamedTuple):
-    """Who a student learns from, and how much it minds: see lmcore.loss.Target. `reduction`: `token` means KL as cross-entropy per token,
-    `batchmean` as the published recipe has it, summed over a chunk's tokens and divided by chunks.
+    """Who a student learns from, and how much it minds: see lmcore.training.loss.Target. `reduction`: `token` means KL as cross-entropy per
+    token, `batchmean` as the published recipe has it, summed over a chunk's tokens and divided by chunks.
     """
 
     models: Sequence[PreTrainedModel]
@@ -90,6 +91,8 @@ def train(
     ranks.join()
     device = ranks.device()
     _check(keep, precision, compile, epochs, steps, device)
+    if teachers and teachers.reduction not in REDUCTIONS:
+        raise InputError(f"distill_model: reduction '{teachers.reduction}' must be one of {', '.join(REDUCTIONS)}")
     dev = _some(dev, dev_limit)
     n = len(training.ids) - random_offset
     steps = steps or math.ceil(n / batch_size) * (epochs or 0)

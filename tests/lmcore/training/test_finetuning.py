@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from lmcore.errors import InputError
-from lmcore.finetuning import examples, training_items
 from lmcore.models.llama import new_llama, save_model
 from lmcore.tables import ITEMS, write
 from lmcore.tasks.suite import build_suite
 from lmcore.tokenizer import load_fast
-from lmcore.training import IGNORED, evaluate, train
-from tests.lmcore.test_training import OPTIONS, SHAPE
+from lmcore.training.finetuning import examples, training_items
+from lmcore.training.loop import IGNORED, evaluate, train
+from tests.lmcore.training.test_loop import OPTIONS, SHAPE
 
 RECORDS = [
     {"context": f"The old man {verb} to the sea", "options": ["and looked at the ships.", f"and read it {n}.", "wanted."], "gold": n % 2}

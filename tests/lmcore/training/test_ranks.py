@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from lmcore import ranks
 from lmcore.errors import InputError
-from tests.lmcore.test_training import chunks, run  # noqa: F401
+from lmcore.training import ranks
+from tests.lmcore.training.test_loop import chunks, run  # noqa: F401
 
 
 def test_two_ranks_of_which_one_is_killed_give_the_curve_of_one(tokenizer, chunks, tmp_path):  # noqa: F811
@@ -15,7 +15,7 @@ def test_two_ranks_of_which_one_is_killed_give_the_curve_of_one(tokenizer, chunk
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
     arguments = [str(tokenizer), str(tmp_path / "chunks.npy"), str(tmp_path), "12"]
     done = subprocess.run(
-        [*torchrun, "-m", "tests.lmcore.train_on_ranks", *arguments], capture_output=True, text=True, timeout=120, check=False
+        [*torchrun, "-m", "tests.lmcore.training.train_on_ranks", *arguments], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "step 5/18" in done.stdout and done.stdout.count("step 10/18") == 1, "it began anew instead of going on from the checkpoint"

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from lmcore.schedule import schedule
+from lmcore.training.schedule import schedule
 
 
 def test_schedule_warms_up_then_halves_a_cosine():

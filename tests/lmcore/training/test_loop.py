@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from lmcore import training
 from lmcore.errors import InputError
 from lmcore.models.llama import new_llama, save_model
-from lmcore.schedule import schedule
-from lmcore.training import Examples, evaluate, train
+from lmcore.training import loop
+from lmcore.training.loop import Examples, Teachers, evaluate, train
+from lmcore.training.schedule import schedule
 
 SHAPE = {
     "hidden_size": 16,
@@ -76,7 +76,7 @@ def test_train_killed_and_resumed_ends_in_the_same_weights(tokenizer, chunks, tm
             raise KeyboardInterrupt
         return schedule(*arguments)
 
-    monkeypatch.setattr(training, "schedule", dies)
+    monkeypatch.setattr(loop, "schedule", dies)
     with pytest.raises(KeyboardInterrupt):
         run(tokenizer, chunks, tmp_path / "b", keep_steps=[7], **options)
     monkeypatch.undo()
@@ -101,12 +101,12 @@ def test_train_in_micro_batches_takes_the_same_steps(tokenizer, chunks, tmp_path
 @pytest.mark.parametrize("offset", [False, True])
 def test_batches_see_every_token_and_are_a_function_of_seed_and_epoch(offset):
     stream = Examples(np.arange(70).reshape(10, 7))
-    batches = list(training._batches(10 - offset, 4, 6, seed=3))
+    batches = list(loop._batches(10 - offset, 4, 6, seed=3))
     assert [epoch for epoch, _ in batches] == [0, 0, 0, 1, 1, 1]
     for epoch in (0, 1):
         rows = np.concatenate([rows for e, rows in batches if e == epoch])
         assert sorted(rows) == list(range(10 - offset))
-        found = [training._rows(stream, rows, np.random.default_rng([3, epoch, 1]) if offset else None).ids for _ in range(2)]
+        found = [loop._rows(stream, rows, np.random.default_rng([3, epoch, 1]) if offset else None).ids for _ in range(2)]
         assert np.array_equal(*found) and (np.diff(found[0], axis=1) == 1).all()  # consecutive tokens of the stream
         assert ((found[0][:, 0] - rows * 7 >= 0) & (found[0][:, 0] - rows * 7 < 7)).all()
 
@@ -120,8 +120,8 @@ def test_evaluate_equals_transformers_and_ignores_what_is_no_target(tokenizer, c
     model = new_llama(SHAPE, tokenizer, 0).eval()
     ids = torch.from_numpy(chunks[:5].astype(np.int64))
     labels = ids.clone()
-    labels[:, :6] = training.IGNORED
-    labels[2] = training.IGNORED
+    labels[:, :6] = loop.IGNORED
+    labels[2] = loop.IGNORED
     for given, theirs in ((None, ids), (labels.numpy(), labels)):
         expected = model(input_ids=ids, labels=theirs).loss.item()
         assert evaluate(model, Examples(chunks[:5], given), 2, "fp32") == pytest.approx(expected, rel=1e-6)
@@ -136,7 +136,7 @@ def test_train_on_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_checkpo
             resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # from here on no file can grow beyond this
         return schedule(*arguments)
 
-    monkeypatch.setattr(training, "schedule", fills_up)
+    monkeypatch.setattr(loop, "schedule", fills_up)
     try:
         with pytest.raises(InputError, match=r"cannot be written.*the last good checkpoint is kept"):
             run(tokenizer, chunks, tmp_path / "b")
@@ -156,6 +156,7 @@ def test_train_on_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_checkpo
         ({"precision": "fp16"}, "fp16 needs a GPU"),
         ({"steps": 3}, "either epochs or steps"),
         ({"keep_steps": [19]}, "no step 19 to keep: training has 18"),
+        ({"teachers": Teachers([], 0.5, 2.0, "mean")}, "reduction 'mean' must be one of token, batchmean"),
     ],
 )
 def test_train_bad_input_or_nan_loss_stops_with_a_clear_line(tokenizer, chunks, tmp_path, options, message):

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from lmcore import ranks, training
 from lmcore.models.llama import new_llama
-from lmcore.training import Examples, train
-from tests.lmcore.test_training import OPTIONS, SHAPE
+from lmcore.training import loop, ranks
+from lmcore.training.loop import Examples, train
+from tests.lmcore.training.test_loop import OPTIONS, SHAPE
 
 
 def main(tokenizer: Path, chunks: Path, out: Path, dies_at: int) -> None:
-    schedule = training.schedule
+    schedule = loop.schedule
 
     def dies(step: int, *arguments: int) -> float:
         if step == dies_at and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
             os.kill(os.getpid(), signal.SIGKILL)
         return schedule(step, *arguments)
 
-    training.schedule = dies
+    loop.schedule = dies
     ids = np.load(chunks)
     curve = train(new_llama(SHAPE, tokenizer, 0), Examples(ids[:21]), Examples(ids[21:]), out / "work", **OPTIONS)
     if ranks.is_first():

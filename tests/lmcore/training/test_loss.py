@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lmcore import loss
-from lmcore.loss import Target, sum_loss
+from lmcore.training import loss
+from lmcore.training.loss import Target, sum_loss
 
 N, H, V = 23, 8, 31
 

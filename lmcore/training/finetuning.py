@@ -15,7 +15,7 @@ from lmcore.models.load import context_length, read_config
 from lmcore.scoring.texts import TextEncoder
 from lmcore.tables import ITEMS, read, scoring_of
 from lmcore.tasks.suite import build_suite, kind_of, subset
-from lmcore.training import IGNORED, Examples
+from lmcore.training.loop import IGNORED, Examples
 
 
 def training_items(name: str, entry: dict, suites: list[str], items: Path, sources: Path, corpus: Path) -> pa.Table:

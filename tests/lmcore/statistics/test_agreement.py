@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lmcore.agreement import agreement, expected_agreement
+from lmcore.statistics.agreement import agreement, expected_agreement
 
 
 def test_agreement_counts_pairs_of_draws_that_choose_alike():
