@@ -15,6 +15,7 @@ def main() -> None:
         values["suites"],
         metrics=Path("metrics/models"),
         intervals=Path("metrics/intervals.json"),
+        seeds=Path("metrics/seeds.json"),
         curves={name: Path(f"metrics/plots/train/{name}.csv") for key in TRAINED for name in values[key]},
         scores=Path("data/scores"),
         tokens=Path("data/tokens"),

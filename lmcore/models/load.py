@@ -23,6 +23,11 @@ def read_config(path: Path) -> dict:
     return config
 
 
+def is_control(config: dict) -> bool:
+    """Whether the model is one of this project's own, the dummy or the unigram."""
+    return config["model_type"].startswith("lmcore_")
+
+
 def context_length(config: dict) -> int:
     """How many tokens the model of this config.json sees at once, as lm-eval finds it."""
     return next((config[name] for name in ("n_positions", "max_position_embeddings", "n_ctx") if config.get(name)), 2048)

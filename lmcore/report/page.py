@@ -19,6 +19,7 @@ from lmcore.files import whole
 from lmcore.metrics import item_means, share_interval
 from lmcore.report.completions import completion_findings, context_validity
 from lmcore.report.figures import Mark, dot_plot, histogram, line_plot, series, strip
+from lmcore.report.seeds import seeds_section
 from lmcore.report.style import STYLE
 from lmcore.report.terms import KINDS, METRICS, label, unit_of, written
 from lmcore.report.tokens import progression_curves, token_sections
@@ -52,6 +53,7 @@ def write_report(
     *,
     metrics: Path,
     intervals: Path,
+    seeds: Path,
     curves: dict[str, Path],
     scores: Path,
     tokens: Path,
@@ -67,11 +69,11 @@ def write_report(
     out: Path,
     confidence: float,
 ) -> None:
-    """Write `out`/index.html from `metrics`/MODEL.json, `intervals`, each trained model's loss curve, `scores`/MODEL/SUITE.parquet and
-    `tokens`/MODEL/SUITE, the `findings` of lmcore.completions, the `analysis` of lmcore.analysis and the `validity` table of
-    lmcore.judging.context_validity, which is of the suite `judged_suite`; `progression`/SUITE.csv holds curves over models, and the models
-    `writers` wrote `generated`/MODEL, with statistics in `writing`/MODEL.json; the models `imported` learned from other text than the
-    rest. `confidence` is that of the intervals.
+    """Write `out`/index.html from `metrics`/MODEL.json, `intervals`, the spread of `seeds`, each trained model's loss curve,
+    `scores`/MODEL/SUITE.parquet and `tokens`/MODEL/SUITE, the `findings` of lmcore.completions, the `analysis` of lmcore.analysis and the
+    `validity` table of lmcore.judging.context_validity, which is of the suite `judged_suite`; `progression`/SUITE.csv holds curves over
+    models, and the models `writers` wrote `generated`/MODEL, with statistics in `writing`/MODEL.json; the models `imported` learned from
+    other text than the rest. `confidence` is that of the intervals.
 
     Raises InputError, naming the file, where a model, a suite or its headline metric is missing, or a curve is none.
     """
@@ -86,6 +88,7 @@ def write_report(
     results = Results(models, kinds, found, all_intervals, confidence)
     sections = {
         "results": ("Results", results_table(results)),
+        "seeds": ("How far apart seeds lie", seeds_section(_read_json(seeds, "compare_models"), list(suites))),
         "loss": ("Loss while training", "".join(loss_curve(model, path) for model, path in curves.items())),
         "groups": ("Accuracy by group", "".join(accuracy_by_group(suite, results, scores) for suite in suites)),
         "completions": ("The missing word, by frequency and context", completion_findings(findings, models, imported, confidence)),
@@ -114,7 +117,7 @@ def page(results: Results, sections: dict[str, tuple[str, str]]) -> str:
     lead = (
         f"{len(results.models)} models on {len(results.kinds)} suites. Every model read every text teacher-forced, and every figure is "
         f"folded from what it said of each token. Ranges are {100 * results.confidence:g} % intervals over items: they speak of other "
-        "items of the same kind, not of another training run."
+        "items of the same kind, not of another training run; what seeds change has a table of its own."
     )
     footer = (
         "Made by lmcore. Whether two models differ is a paired question, item by item: where their ranges overlap the difference may "
@@ -292,10 +295,10 @@ def _entropies(folder: Path) -> tuple[list[int], float]:
     return [int(count) for count in counts], total / int(counts.sum())
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path, stage: str = "aggregate") -> dict:
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; run the stage aggregate") from error
+        raise InputError(f"{path}: there is no such file; run the stage {stage}") from error
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not JSON: {error}; run the stage aggregate") from error
+        raise InputError(f"{path}: not JSON: {error}; run the stage {stage}") from error

@@ -13,11 +13,12 @@ import pyarrow as pa
 import torch
 
 from lmcore.errors import InputError
-from lmcore.models.load import context_length, read_config
+from lmcore.models.load import context_length, is_control, read_config
 from lmcore.scoring import kernels, native
 from lmcore.scoring.forward import PackedLlama
 from lmcore.scoring.forward_native import NativeLlama
 from lmcore.scoring.llama import LlamaWeights, can_run
+from lmcore.scoring.own import OwnForward
 from lmcore.scoring.plan import Window, passes, windows
 from lmcore.scoring.stats import CHUNK_ROWS, reader, statistics
 from lmcore.scoring.texts import Text, TextEncoder, word_beginnings
@@ -73,9 +74,7 @@ class Engine:
                         else PackedLlama(weights, self.dtype, self.kernel, self.window)
                     )
                 else:
-                    from lmcore.scoring.own import OwnForward  # imports transformers, which plain Llama does without
-
-                    self.own = OwnForward(self.model, self.dtype, kernels.device_of(self.kernel))
+                    self.own = OwnForward(self.model, self.config, self.dtype, kernels.device_of(self.kernel))
             self.is_loaded = True
         return self
 
@@ -141,7 +140,7 @@ def score_items(model: Path, items: pa.Table, dtype: str = "float32", token_budg
 def engine_name(config: dict, dtype: str, kernel: str | None = None) -> str:
     """Forward, dtype, kernel and instruction set: what decides the last bits of the results, found without loading the weights."""
     kernel = kernel or kernels.choose()
-    forward = "packed-llama" if can_run(config) else "transformers"  # whose statistics the kernel reads, too
+    forward = "packed-llama" if can_run(config) else "control" if is_control(config) else "transformers"
     device = torch.cuda.get_device_name() if kernel == "cuda" else f"cpu {torch.backends.cpu.get_cpu_capability()}"
     return f"{forward} {kernel} {dtype} {device}"
 

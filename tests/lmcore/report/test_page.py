@@ -110,6 +110,8 @@ def write_inputs(root: Path) -> dict:
     texts = pa.Table.from_pylist([text | {"stop_reason": "length"}], GENERATIONS)
     write(texts, GENERATIONS, root / "generated" / "llama" / "generations.parquet")
     write_json({"greedy": dict.fromkeys(STATISTICS, 0.5)}, root / "writing" / "llama.json")
+    spread = {"metric": "accuracy", "n_seeds": 3, "mean": 0.5, "sd": 0.021, "lowest": 0.48, "highest": 0.52, "alike": 0.75}
+    write_json({"noise": {"minimal_pairs": spread}}, root / "seeds.json")
     return {
         "analysis": root / "analysis",
         "findings": root / "findings.parquet",
@@ -124,6 +126,7 @@ def write_inputs(root: Path) -> dict:
         "suites": SUITES,
         "metrics": root / "metrics",
         "intervals": root / "intervals.json",
+        "seeds": root / "seeds.json",
         "curves": {"llama": root / "curve.csv"},
         "scores": root / "scores",
         "tokens": root / "tokens",
@@ -176,7 +179,7 @@ def test_page_is_well_formed(inputs: dict) -> None:
 def test_page_anchors_all_lead_somewhere(inputs: dict) -> None:
     html = report(inputs)
     anchors = re.findall(r'href="#(\w+)"', html)
-    expected = ["results", "loss", "groups", "completions", "validity", "entropy", "models", "writing", "all", "terms"]
+    expected = ["results", "seeds", "loss", "groups", "completions", "validity", "entropy", "models", "writing", "all", "terms"]
     assert anchors == expected == re.findall(r'<section id="(\w+)"', html)
 
 
@@ -194,6 +197,15 @@ def test_results_table_holds_value_interval_and_length_baseline(inputs: dict) ->
     assert "<b>87.5&thinsp;%</b>" in cells[0] and "length baseline 25.0" in cells[0] and 'x1="25.00%"' in cells[0]
     assert "<b>25.0&thinsp;%</b> <small>4.6 – 69.9</small>" in cells[1] and "baseline" not in cells[1]
     assert "<b>2.250</b>" in cells[2]
+
+
+def test_seeds_show_mean_spread_and_how_often_two_agree(inputs: dict) -> None:
+    html = report(inputs)
+    row = html[html.index('<th scope="row">noise<small>3 seeds</small>') :].split("</tr>")[0]
+    cell = "<td><b>50.0&thinsp;%</b> ± 2.1 <small>48.0 – 52.0</small><small>75 % alike</small></td>"
+    assert row.endswith(f"</th>{cell}<td>–</td><td>–</td>")
+    write_json({}, inputs["seeds"])
+    assert 'id="seeds"' not in report(inputs)
 
 
 def test_groups_are_sorted_by_the_first_model_and_escaped(inputs: dict) -> None:
@@ -257,6 +269,7 @@ def test_loss_curve_with_gaps_names_the_lowest_dev_loss(inputs: dict) -> None:
         ("intervals.json", "{", r"intervals\.json: not JSON"),
         ("metrics/noise.json", '{"minimal_pairs": {}}', r"noise\.json: suite 'minimal_pairs' has no 'accuracy'"),
         ("metrics/noise.json", None, r"noise\.json: there is no such file"),
+        ("seeds.json", None, r"seeds\.json: there is no such file; run the stage compare_models"),
         ("curve.csv", None, r"curve\.csv: there is no such file"),
         ("tokens/noise/heldout/part-00000.parquet", None, r"heldout: no scored tokens"),
         ("scores/noise/minimal_pairs.parquet", None, r"minimal_pairs\.parquet: no such table"),
