@@ -12,7 +12,7 @@ repro: setup
 	dvc repro
 
 test: setup
-	pytest
+	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	ruff check . && ruff format --check . && mypy
