@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-CHUNK = 2**23  # logits that exist at a time
+CHUNK = 2**25  # bytes of the logits that exist at a time, in the dtype of products
 
 
 class Target(NamedTuple):
@@ -42,8 +42,9 @@ def sum_loss(
 
 
 def _chunks(hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor):
-    """(logits, labels, rows) a chunk."""
-    rows = max(1, CHUNK // len(head))
+    """(logits, labels, rows) a chunk, of about equal size."""
+    most = max(1, CHUNK // (head.element_size() * len(head)))
+    rows = -(-len(labels) // max(1, -(-len(labels) // most)))
     for start in range(0, len(labels), rows):
         part = slice(start, min(start + rows, len(labels)))
         yield F.linear(hidden[part], head), labels[part], part
@@ -55,7 +56,8 @@ class _SumLoss(torch.autograd.Function):
         weight = head.to(hidden.dtype)
         objective, entropy = hidden.new_zeros(2, dtype=torch.float32)
         hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
-        piece = _compiled_piece() if compiled and target is None else _piece
+        piece = _compiled(_piece) if compiled and target is None else _piece
+        add = _compiled(_add) if compiled else _add
         for logits, part, rows in _chunks(hidden, weight, labels):
             cross_entropy, gradient = piece(logits, part)
             loss = cross_entropy
@@ -66,7 +68,7 @@ class _SumLoss(torch.autograd.Function):
                 gradient = gradient.mul_(target.alpha).add_(towards, alpha=share)
             objective, entropy = objective + loss, entropy + cross_entropy
             torch.mm(gradient, weight, out=hidden_gradient[rows])
-            head_gradient += gradient.t() @ hidden[rows]
+            add(head_gradient, gradient.t() @ hidden[rows])
         ctx.save_for_backward(hidden_gradient, head_gradient)
         ctx.mark_non_differentiable(entropy)
         return objective, entropy
@@ -81,16 +83,21 @@ def _piece(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, to
     """Summed cross-entropy of logits (n, V), and its gradient (n, V) in their dtype."""
     x, labels = logits.float(), labels[:, None]
     own, largest = x.gather(1, labels), x.amax(1, keepdim=True)
-    x = (x - largest).exp()
+    x = (x - largest).exp_()
     total = x.sum(1, keepdim=True)
     log_total = total.log() + largest
-    gradient = (x * (1 / total)).to(logits.dtype)
-    return (log_total - own).sum(), gradient.scatter(1, labels, ((own - log_total).exp() - 1).to(logits.dtype))
+    gradient = x.mul_(1 / total).to(logits.dtype)
+    return (log_total - own).sum(), gradient.scatter_(1, labels, ((own - log_total).exp() - 1).to(logits.dtype))
+
+
+def _add(total: torch.Tensor, part: torch.Tensor) -> None:
+    """total += part; of a `part` in half precision torch would first make a copy in float32."""
+    total.add_(part)
 
 
 @functools.cache
-def _compiled_piece() -> Callable:
-    return torch.compile(_piece, dynamic=False)
+def _compiled(function: Callable) -> Callable:
+    return torch.compile(function, dynamic=False)
 
 
 def _divergence(logits: torch.Tensor, teachers: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
