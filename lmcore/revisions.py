@@ -147,5 +147,5 @@ class Revision:
             return InputError(f"{self.name}: its dvc.lock has no {path}; run `dvc repro` there and commit dvc.lock")
         return InputError(
             f"{self.name}: {path} is in neither the DVC cache nor a remote; `dvc push` where it was made, "
-            f"or make it here: `git checkout {self.rev} && dvc repro && git checkout - && dvc checkout`"
+            f"or make it here: `git checkout {self.rev} && dvc repro`, commit, `git checkout - && dvc checkout`"
         )

@@ -5,7 +5,8 @@ Arrow in memory, Parquet (zstd) on disk; sorted by key before writing; no nulls.
 - `items` is one text to score: an option of an item, in a variant (empty, or e.g. `ending_alone`);
 - `tokens` is one scored token of one such text, by one model; `draw` numbers the draws of a model that is random (the dummy), 0 for all
   others;
-- `scores` is one item under one metric; a headline number is sum(value * weight) / sum(weight) per group, then a mean over groups.
+- `scores` is one item under one metric; a headline number is sum(value * weight) / sum(weight) per group, then a mean over groups (of
+  running text one ratio over all).
 
 `current_id` is the token before the scored one (the prefix token at position 0), `next_id` the scored token itself. `start` and `end` are
 character offsets in context + target. Log-probs and entropies are in nats, ranks count from 1. An item's `content_hash` covers all its

@@ -15,7 +15,7 @@ OWN = ("model", "items", "dev_share")
 
 def main(name: str) -> None:
     entry = {key: section(f"finetune_model.{name}.{key}") for key in OWN}
-    values = recipe("train_model", f"finetune_model.{name}", without=OWN)
+    values = recipe("train_model", f"finetune_model.{name}", without=OWN) | {"random_offset": False}  # items are no stream
     ranks.launch(values["world_size"], "stages.finetune_model", name)
     folder = Path("data/models") / entry["model"]
     paths = {key: Path("data") / key for key in ("items", "sources", "corpus")}
@@ -24,7 +24,7 @@ def main(name: str) -> None:
     training, dev = examples(folder, items, entry["dev_share"], values["seed"])
     model = load_model(folder)
     arguments = {"model": model, "training": training, "dev": dev, "work": work_folder() / "training" / key}
-    curve = call(train, "train_model", values, without=("shape", "world_size"), **arguments)
+    curve = call(train, f"train_model, finetune_model.{name}", values, without=("shape", "world_size"), **arguments)
     save_trained(name, model, folder, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
 
 

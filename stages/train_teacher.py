@@ -19,7 +19,7 @@ def main(name: str) -> None:
     key = digest(values, sha256(CHUNKS), sha256(TOKENIZER), fingerprint("train_teacher"), fingerprint("versions"))
     model = new_model(resolve(values["shape"], section("from_config"), work_folder() / "downloads"), TOKENIZER, values["seed"])
     given = {"model": model, "work": work_folder() / "training" / key, **chunk_examples(CHUNKS)}
-    curve = call(train, "train_model", values, without=("shape", "world_size"), **given)
+    curve = call(train, f"train_model, train_teacher.{name}", values, without=("shape", "world_size"), **given)
     save_trained(name, model, TOKENIZER, curve, Path("data/teachers") / student / name, Path("metrics/plots/train"), Path("metrics/train"))
 
 

@@ -74,9 +74,8 @@ def test_experiments_apply_and_name_models_that_are_made(path, tmp_path):
         made |= set(values[section])
     assert set(values["models"]) <= made
     assert {name for model in values["compare_models"]["recipes"].values() for name in model} <= set(values["models"])
-    assert {*values["judge_context"]["models"], *values["generate_tokens"]["models"], *values["analyse_tokens"]["progression"]} <= set(
-        values["models"]
-    )
+    reading = [values[name]["models"] for name in ("judge_context", "generate_tokens", "explore_suites", "explore_generation")]
+    assert {name for names in [*reading, values["analyse_tokens"]["progression"]] for name in names} <= set(values["models"])
     assert {entry["student"] for entry in values["train_teacher"].values()} == set(values["distill_model"])
     assert {entry.get("model") for entry in values["finetune_model"].values()} <= set(values["models"])
     assert set(values["train_model"]) | {"seed"} == {*yaml.safe_load((ROOT / "params.yaml").read_text())["train_model"], "seed"}

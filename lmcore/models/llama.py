@@ -24,6 +24,7 @@ SHAPE = {
     "rope_theta",
     "initializer_range",
 }
+NEEDED = {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"}
 
 
 def token_ids(tokenizer_path: Path) -> dict[str, Any]:
@@ -37,10 +38,12 @@ def token_ids(tokenizer_path: Path) -> dict[str, Any]:
 def new_llama(shape: dict, tokenizer_path: Path, seed: int) -> LlamaForCausalLM:
     """A Llama of `shape` with seeded random weights in float32 and a vocabulary that is exactly the tokenizer's.
 
-    Raises InputError for a key of `shape` that is none of a Llama's.
+    Raises InputError for a key of `shape` that is none of a Llama's, and for one that is missing: transformers' defaults are another size.
     """
     if unknown := sorted(set(shape) - SHAPE):
         raise InputError(f"shape: unknown key '{unknown[0]}'; expected {', '.join(sorted(SHAPE))}")
+    if missing := sorted(NEEDED - set(shape)):
+        raise InputError(f"shape: the key '{missing[0]}' is missing; a shape is given whole")
     values = dict(shape)
     rope: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "rope_theta": values.pop("rope_theta", 10000.0)}}
     config = LlamaConfig(**values, **rope, **token_ids(tokenizer_path), use_cache=False)

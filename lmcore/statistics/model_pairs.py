@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from lmcore.errors import InputError
@@ -67,7 +68,8 @@ def compare_models(
         metric, sides = suite_sides(suite, models, recipes, scores, metrics)
         for name, side in sides.items():
             if len(side.values) > 1:
-                of_suite = {"metric": metric, "n_seeds": len(side.values), **spread(side.values, side.weights, side.groups)}
+                over = np.zeros_like(side.groups) if metric in CORPUS_RATIOS else side.groups  # of running text one ratio over all
+                of_suite = {"metric": metric, "n_seeds": len(side.values), **spread(side.values, side.weights, over)}
                 spreads.setdefault(name, {})[suite] = rounded(of_suite, digits)
         for model, other in chosen:
             a, b, _ = align(sides[other], sides[model], common=False, what=f"{scores}: {other} and {model} on {suite}")

@@ -91,6 +91,8 @@ def train(
     ranks.join()
     device = ranks.device()
     _check(keep, precision, compile, epochs, steps, device)
+    if random_offset and training.labels is not None:
+        raise InputError("train_model: random_offset needs a stream of text; these are items with labels")
     if teachers and teachers.reduction not in REDUCTIONS:
         raise InputError(f"distill_model: reduction '{teachers.reduction}' must be one of {', '.join(REDUCTIONS)}")
     dev = _some(dev, dev_limit)

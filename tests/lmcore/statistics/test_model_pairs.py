@@ -154,9 +154,10 @@ def test_stage_writes_where_the_pipeline_looks(run, monkeypatch):
 
 
 def test_compare_models_says_how_far_the_seeds_of_a_recipe_lie_apart(run):
-    run(recipes={"recipe": ["good", "untrained"]}, against="other")
+    compared = run(recipes={"recipe": ["good", "untrained"]}, against="other")["recipe_vs_other"]
     found = json.loads((run.folder / "seeds.json").read_text())
     assert set(found) == {"recipe"} and set(found["recipe"]) == set(SUITES)
     text = found["recipe"]["text"]
     assert text["metric"] == "surprisal_per_byte" and text["alike"] == 0 and text["n_seeds"] == 2
+    assert all(found["recipe"][suite]["mean"] == pytest.approx(compared[suite]["b"], abs=1e-5) for suite in SUITES)
     assert text["highest"] - text["lowest"] == pytest.approx(1, abs=1e-5) and text["sd"] == pytest.approx(np.sqrt(0.5), abs=1e-5)

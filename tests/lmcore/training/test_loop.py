@@ -164,6 +164,17 @@ def test_train_bad_input_or_nan_loss_stops_with_a_clear_line(tokenizer, chunks, 
         run(tokenizer, chunks, tmp_path / "a", **options)
 
 
+def test_train_refuses_random_offsets_into_items(tokenizer, chunks, tmp_path):
+    items = Examples(chunks, chunks)
+    with pytest.raises(InputError, match="random_offset needs a stream"):
+        train(new_llama(SHAPE, tokenizer, 0), items, items, tmp_path, **{**OPTIONS, "random_offset": True})
+
+
+def test_new_llama_of_part_of_a_shape_is_refused(tokenizer):
+    with pytest.raises(InputError, match="the key 'intermediate_size' is missing; a shape is given whole"):
+        new_llama({"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 16}, tokenizer, 0)
+
+
 def test_new_llama_unknown_key_is_named(tokenizer):
     with pytest.raises(InputError, match="unknown key 'layers'"):
         new_llama({**SHAPE, "layers": 2}, tokenizer, 0)

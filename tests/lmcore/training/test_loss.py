@@ -10,7 +10,7 @@ N, H, V = 23, 8, 31
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
-    monkeypatch.setattr(loss, "CHUNK", 5 * V)  # chunks of rows that divide nothing
+    monkeypatch.setattr(loss, "CHUNK", 20 * V)  # chunks of rows that divide nothing
 
 
 def tensors():
