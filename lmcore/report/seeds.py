@@ -38,5 +38,5 @@ def _cell(spread: dict | None) -> str:
         return "<td>–</td>"
     name = NAMES.get(spread["metric"], spread["metric"])
     value, sd, lowest, highest = (written(name, spread[key]) for key in ("mean", "sd", "lowest", "highest"))
-    alike = "" if name == "bits_per_byte" else f"<small>{100 * spread['alike']:.0f} % alike</small>"
+    alike = f"<small>{100 * spread['alike']:.0f} % alike</small>" if unit_of(name) else ""  # two real numbers never are
     return f"<td><b>{value}{unit_of(name)}</b> ± {sd} <small>{lowest} – {highest}</small>{alike}</td>"
