@@ -195,9 +195,7 @@ def diff(
     rev_b: Annotated[str | None, typer.Argument(help="B; without it the workspace")] = None,
     suite: Annotated[list[str] | None, typer.Option(help="only this suite; repeat it for several")] = None,
     model: Annotated[list[str] | None, typer.Option(help="only this model or recipe; repeat it for several")] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="of suites that all have it, instead of the headline metric")
-    ] = None,
+    metric: Annotated[str | None, typer.Option(help="of suites that all have it, instead of the headline metric")] = None,
     margin: Annotated[float | None, typer.Option(help="differences within this count as equal, in the metric's unit")] = None,
     common: Annotated[bool, typer.Option("--common", help="where the items differ, compare those that both have")] = False,
     by_group: Annotated[bool, typer.Option("--by-group", help="also group by group: paradigm, book")] = False,
