@@ -151,8 +151,14 @@ def test_extract_tokens_of_a_long_text_is_the_same_whatever_shards_and_workers(l
         assert read(tmp_path / workers, TOKENS).to_pylist() == expected.to_pylist()
 
 
-def test_importing_the_packed_path_imports_no_transformers():
-    code = "import sys, lmcore.scoring.extract; sys.exit('transformers' in sys.modules)"
+@pytest.mark.parametrize("model", ["llama", "dummy"])
+def test_passes_of_our_own_import_no_transformers(model, request, tmp_path):
+    write(items(TEXTS, {"bos": "prefix"}), ITEMS, tmp_path / "suite.parquet")
+    paths = [str(path) for path in (request.getfixturevalue(model), tmp_path / "suite.parquet", tmp_path / "out", tmp_path / "work")]
+    code = (
+        "import sys; from pathlib import Path; from lmcore.scoring.extract import extract_tokens\n"
+        f"extract_tokens(*map(Path, {paths}), 'code', **{PARAMS}); sys.exit('transformers' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
