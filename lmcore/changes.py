@@ -2,6 +2,8 @@
 
 from typing import Any
 
+_GONE = object()  # a key that is not there, unlike one that is null
+
 
 def changed_params(a: Any, b: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
     """{a.b: (in a, in b)} of the values that differ in nested dicts; None where there is none, so that a new section is one entry."""
@@ -26,15 +28,25 @@ def changed_stages(a: dict[str, dict], b: dict[str, dict]) -> dict[str, list[str
 
 
 def outdated(stages: dict[str, dict], params: dict) -> list[str]:
-    """The names in params.yaml whose values are not those with which the stages of dvc.lock ran, sorted."""
+    """The names in params.yaml whose values are not those with which the stages of dvc.lock ran, sorted.
+
+    A stage that reads a key which is no longer there is no longer a stage: DVC leaves in dvc.lock what another experiment ran.
+    """
     found: set[str] = set()
     for stage in stages.values():
-        for key, then in ((stage.get("params") or {}).get("params.yaml") or {}).items():
-            now: Any = params
-            for part in key.split("."):
-                now = now.get(part) if isinstance(now, dict) else None
-            found |= set(changed_params(then, now, key))
+        ran_with = (stage.get("params") or {}).get("params.yaml") or {}
+        now = {key: _value(params, key) for key in ran_with}
+        if _GONE not in now.values():
+            found |= {name for key, then in ran_with.items() for name in changed_params(then, now[key], key)}
     return sorted(found)
+
+
+def _value(params: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(params, dict) or part not in params:
+            return _GONE
+        params = params[part]
+    return params
 
 
 def _reasons(name: str, a: dict, b: dict) -> list[str]:

@@ -42,3 +42,11 @@ def test_outdated_names_params_that_the_lock_did_not_see():
     stages = {"t": stage("t"), "m": {"params": {"params.yaml": {"train_model.lr": 0.1, "models": ["a"]}}}}
     assert outdated(stages, {"train_model": {"lr": 0.1, "seed": 0}, "models": ["a"]}) == []
     assert outdated(stages, {"train_model": {"lr": 0.3, "seed": 0}, "models": ["a", "b"]}) == ["models", "train_model.lr"]
+
+
+def test_outdated_passes_over_stages_that_are_no_longer_there():
+    stages = {
+        "t@b": {"params": {"params.yaml": {"trained.b": {"seed": 1}, "lr": 0.1}}},
+        "t@a": {"params": {"params.yaml": {"trained.a": None}}},
+    }
+    assert outdated(stages, {"trained": {"a": None}, "lr": 0.2}) == []
