@@ -33,7 +33,8 @@ def hidden_states(model: PreTrainedModel, ids: torch.Tensor, dtype: torch.dtype,
     cos, sin = angles.cos(), angles.sin()
 
     def cast(*layers: Any) -> torch.Tensor:
-        return (layers[0].weight if len(layers) == 1 else torch.cat([layer.weight for layer in layers])).to(dtype)
+        weights = [layer.weight.to(dtype) for layer in layers]
+        return weights[0] if len(weights) == 1 else torch.cat(weights)
 
     x = body.embed_tokens(ids)
     for layer in body.layers:
