@@ -7,6 +7,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from lmcore.errors import InputError
+
+MOST_JSON_BYTES = 2**28  # of one JSON file that is read whole: 256 MiB
+GIT_LFS = b"version https://git-lfs.github.com/spec/"
 
 
 @contextmanager
@@ -54,3 +60,43 @@ def sha256(path: Path) -> str:
 def digest(*values: object) -> str:
     """16 hexadecimal digits that stand for these JSON values: the name of what was made from them in the work folder."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_json_object(path: Path, what: str) -> dict[str, Any]:
+    """The object in the JSON file `path`; `what` says in messages which file was expected.
+
+    Raises InputError for a file that is missing, larger than MOST_JSON_BYTES, a Git LFS pointer, not
+    UTF-8, not JSON (NaN is none), nested without end, or no object.
+    """
+    refuse_lfs_pointer(path)
+    try:
+        if path.stat().st_size > MOST_JSON_BYTES:
+            raise InputError(f"{path}: larger than {MOST_JSON_BYTES:,} bytes; expected {what}")
+        value = json.loads(path.read_text("utf-8-sig"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; expected {what}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; expected {what}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deeply; expected {what}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: line {error.lineno} is not JSON: {error.msg}; expected {what}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; expected {what}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected {what}, a JSON object, not {type(value).__name__}")
+    return value
+
+
+def refuse_lfs_pointer(path: Path) -> None:
+    """Raises InputError where a Git LFS pointer stands in the place of the file."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(GIT_LFS)) == GIT_LFS:
+                raise InputError(f"{path}: a Git LFS pointer, not the file itself; fetch it with `git lfs pull`")
+
+
+def _refuse_constant(name: str) -> float:
+    if name == "NaN":
+        raise ValueError("holds NaN, which is no number")
+    return float(name.replace("Infinity", "inf"))

@@ -24,7 +24,7 @@ from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.memory import keep_freed_memory
 from lmcore.models.llama import save_model
-from lmcore.models.load import load_tokenizer, read_config
+from lmcore.models.load import load_tokenizer, read_any_config
 from lmcore.training.schedule import schedule
 
 EVAL_CHUNKS = 64  # a forward pass
@@ -39,7 +39,7 @@ class MaskedLM:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        read_config(path)
+        read_any_config(path)
         self.path, tokenizer = path, load_tokenizer(path)
         if tokenizer.mask_token_id is None:
             raise InputError(f"{path}: its tokenizer has no mask token; expected a masked LM")

@@ -9,7 +9,7 @@ import torch
 
 from lmcore.errors import InputError
 from lmcore.judging.masked_lm import padded
-from lmcore.models.load import load_tokenizer, read_config
+from lmcore.models.load import load_tokenizer, read_any_config
 
 POOLINGS = ("mean", "first")
 
@@ -28,7 +28,7 @@ class SentenceEncoder:
         disable_progress_bar()
         if pooling not in POOLINGS:
             raise InputError(f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
-        read_config(path)
+        read_any_config(path)
         self.model = AutoModel.from_pretrained(
             path, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
         ).eval()

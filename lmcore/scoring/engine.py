@@ -73,6 +73,7 @@ class Engine:
                         if self.kernel == "amx"
                         else PackedLlama(weights, self.dtype, self.kernel, self.window)
                     )
+                    weights.files.refuse_leftovers()
                 else:
                     self.own = OwnForward(self.model, self.config, self.dtype, kernels.device_of(self.kernel))
             self.is_loaded = True

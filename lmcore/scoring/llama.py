@@ -4,17 +4,19 @@ What goes in is the folder and its config; what comes out are float32 tensors, a
 `can_run` and left to the model's own forward (own.py).
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
+from safetensors import safe_open
 
 from lmcore.errors import InputError
+from lmcore.models.weights import place_of_weights, refuse_untied, tensors
 
-DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
 
 class Layer(NamedTuple):
@@ -31,9 +33,12 @@ class Layer(NamedTuple):
 
 def can_run(config: dict) -> bool:
     """Whether this forward computes exactly what the config describes."""
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    rope = config.get("rope_parameters") or {}
     return (
         config["model_type"] == "llama"
+        and all(config.get(size) for size in SIZES)  # transformers knows what stands for one that is missing
+        and not config.get("rope_scaling")  # how old names and new ones mix is transformers' to decide
+        and not ("rope_theta" in config and "rope_theta" in rope and config["rope_theta"] != rope["rope_theta"])
         and config.get("hidden_act", "silu") == "silu"
         and not config.get("attention_bias")
         and not config.get("mlp_bias")
@@ -48,14 +53,14 @@ class LlamaWeights:
     """The shape of a Llama and its tensors, each read when it is asked for."""
 
     def __init__(self, path: Path, config: dict):
-        self.files = Weights(path)
+        self.is_tied = config.get("tie_word_embeddings", False)
+        self.files = Weights(path, self.is_tied)
         self.n_layers, self.vocab_size = config["num_hidden_layers"], config["vocab_size"]
         self.hidden_size, self.ffn_size = config["hidden_size"], config["intermediate_size"]
         self.n_heads = config["num_attention_heads"]
         self.n_kv_heads = config.get("num_key_value_heads") or self.n_heads
         self.head_size = config.get("head_dim") or self.hidden_size // self.n_heads
         self.eps = config.get("rms_norm_eps", 1e-6)
-        self.is_tied = config.get("tie_word_embeddings", False)
         self.theta = (config.get("rope_parameters") or {}).get("rope_theta") or config.get("rope_theta") or 10000.0
 
     def embedding(self) -> torch.Tensor:
@@ -93,25 +98,32 @@ class LlamaWeights:
 
 
 class Weights:
-    """The tensors of a folder's safetensors files, in float32, each read when it is taken; nothing stays mapped."""
+    """The tensors of a folder's safetensors files, in float32, each read when it is taken."""
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.places: dict[str, tuple[Path, int, dict]] = {}
-        for file in sorted(path.glob("*.safetensors")):
-            with file.open("rb") as stream:
-                size = int.from_bytes(stream.read(8), "little")
-                header = json.loads(stream.read(size))
-            self.places |= {name: (file, 8 + size, entry) for name, entry in header.items() if name != "__metadata__"}
+    def __init__(self, path: Path, is_tied: bool):
+        self.path, self.places, self.is_tied = place_of_weights(path), tensors(path), is_tied
+        self.taken: set[str] = set()
 
     def take(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        """Raises InputError where the tensor is missing, of another shape or dtype, or not finite."""
         if name not in self.places:
-            raise InputError(f"{self.path}: no tensor '{name}' of shape {shape} in its safetensors files")
-        file, start, entry = self.places[name]
-        if tuple(entry["shape"]) != shape:
-            raise InputError(f"{self.path}: tensor '{name}' has shape {tuple(entry['shape'])}, config.json says {shape}")
-        if entry["dtype"] not in DTYPES:
-            raise InputError(f"{self.path}: tensor '{name}' has dtype {entry['dtype']}; expected {', '.join(DTYPES)}")
-        first, last = entry["data_offsets"]
-        data = np.fromfile(file, np.uint8, last - first, offset=start + first)
-        return torch.from_numpy(data).view(DTYPES[entry["dtype"]]).view(shape).float()
+            raise InputError(f"{self.path}: lacks '{name}', which config.json's architecture has")
+        if self.places[name].shape != shape:
+            raise InputError(f"{self.path}: tensor '{name}' has shape {self.places[name].shape}, config.json says {shape}")
+        with safe_open(self.places[name].file, "pt") as file:
+            tensor = file.get_tensor(name)
+        if tensor.dtype not in DTYPES:
+            raise InputError(f"{self.path}: tensor '{name}' has dtype {tensor.dtype}; expected {', '.join(map(str, DTYPES))}")
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{self.path}: the tensor '{name}' holds NaN or infinity; such a model says nothing")
+        self.taken.add(name)
+        return tensor.float()
+
+    def refuse_leftovers(self) -> None:
+        """Raises InputError for tensors that nobody took: they belong to another model than config.json's."""
+        if self.is_tied and "lm_head.weight" in self.places:
+            head = self.take("lm_head.weight", self.places["lm_head.weight"].shape)
+            refuse_untied(self.path.parent, torch.equal(head, self.take("model.embed_tokens.weight", head.shape)))
+        left = sorted(name for name in self.places.keys() - self.taken if not name.endswith("rotary_emb.inv_freq"))
+        if left:
+            raise InputError(f"{self.path}: holds '{left[0]}', which config.json's architecture does not have")
