@@ -65,7 +65,7 @@ class Config(BaseModel):
     n_heads: Count | None = None
     num_heads: Count | None = None
     head_dim: Count | None = None
-    num_local_experts: Count | None = None
+    num_local_experts: Annotated[int, Field(ge=0, le=10_000)] | None = None  # 0: a dense model of a mixed family
     max_position_embeddings: Positions | None = None
     n_positions: Positions | None = None
     n_ctx: Positions | None = None

@@ -105,9 +105,9 @@ def _from_gguf(file: Path, tokenizer: Path) -> Any:
         raise InputError(f"{file}: no 'general.architecture'; expected the GGUF file of a language model")
     scaling = gguf.rope_scaling(metadata, file)
     options: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
-    model: Any
+    reading: Any = AutoModelForCausalLM
     with one_line(file, "the model"):
-        model, report = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, output_loading_info=True, **options)
+        model, report = reading.from_pretrained(file.parent, dtype=torch.float32, output_loading_info=True, **options)
         theirs = AutoTokenizer.from_pretrained(file.parent, use_fast=True, **options)
     refuse_gaps(report, file)
     read: Any = READ.get(model.config.model_type)
