@@ -7,7 +7,6 @@ the same), and index.html.
 
 import json
 import tempfile
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from lmcore.generating.continuations import GENERATED, GENERATIONS, generate, st
 from lmcore.models.find import find_model
 from lmcore.report.style import STYLE
 from lmcore.report.tokens import progression_curves, token_sections
+from lmcore.shown import for_html, for_terminal
 from lmcore.tables import ITEMS, items_table, write
 from lmcore.tasks.records import read_records
 from lmcore.tokenizer import load_fast
@@ -134,7 +134,7 @@ def named_models(models: list[str], names: list[str], model_folder: Path) -> dic
     for name in chosen:
         if chosen.count(name) > 1:
             raise InputError(f"two models are called '{name}'; give them different --names")
-        if "/" in name or name.startswith("."):
+        if not name or "/" in name or name.startswith(".") or for_terminal(name) != name:
             raise InputError(f"the name '{name}' cannot be a file's; use letters, digits and _")
     return dict(zip(chosen, folders))
 
@@ -185,6 +185,6 @@ def _write_page(target: Path, sections: dict[str, tuple[str, str]], lead: str) -
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Models on the same text</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Models on the same text</h1>\n"
-        f"<p>{escape(lead)}</p>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<p>{for_html(lead)}</p>\n{body}\n</main>\n</body>\n</html>\n"
     )
     (target / "index.html").write_text(page, "utf-8")

@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lmcore.diff import Diff, Row
+from lmcore.shown import for_html, for_json, for_markdown, for_terminal
 from lmcore.statistics.comparison import TWO_MODELS, VERDICTS, Comparison
 from lmcore.statistics.model_pairs import as_json
 
@@ -17,6 +18,7 @@ TEXT_LENGTH = 160  # characters of an example's text that are shown
 
 def as_text(diff: Diff, *, colour: bool) -> str:
     """For a terminal: what changed, one line a comparison, then groups and examples where there are any."""
+    diff = _shown(diff, for_terminal)
     paint: Callable[[str], str] = _painted if colour else str
     lines = [f"A  {diff.a}", f"B  {diff.b}", "", *_causes(diff)]
     if diff.rows:
@@ -34,6 +36,8 @@ def as_text(diff: Diff, *, colour: bool) -> str:
 
 def as_markdown(diff: Diff) -> str:
     """For a pull request: a summary line, the table, and the rest folded away."""
+    titles = [f"<code>{for_html(row.model)}</code> on <code>{for_html(row.suite)}</code>" for row in diff.rows]
+    diff = _shown(diff, for_markdown)
     counts = Counter(row.comparison.verdict for row in diff.rows)
     found = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
     found += [f"{len(diff.refused)} not comparable"] if diff.refused else []
@@ -43,12 +47,12 @@ def as_markdown(diff: Diff) -> str:
         lines += [*_piped([HEAD, *((*cell[:-1], _bold(cell[-1])) for cell in cells)]), "", *_notes(diff), ""]
     lines += [*_rest(diff), ""] if not diff.rows or diff.refused or diff.only_a or diff.only_b else []
     folded = {"What changed": [f"- {line}" for line in _causes(diff)]}
-    for row in diff.rows:
+    for title, row in zip(titles, diff.rows, strict=True):
         if row.groups:
             cells = [_cells("", name, part, diff)[1:] for name, part in worst_first(row.groups)]
-            folded[f"{row.model} on {row.suite}, by group"] = _piped([("group", *HEAD[2:]), *cells])
+            folded[f"{title}, by group"] = _piped([("group", *HEAD[2:]), *cells])
         if row.items:
-            folded[f"{row.model} on {row.suite}, items"] = ["```", *_examples(row), "```"]
+            folded[f"{title}, items"] = ["```", *_examples(row), "```"]
     for title, body in folded.items():
         lines += ["<details><summary>" + title + "</summary>", "", *body, "", "</details>", ""]
     return "\n".join(lines)
@@ -68,13 +72,39 @@ def as_data(diff: Diff) -> str:
         "unchanged": [{"model": model, "suite": suite} for model, suite in diff.unchanged],
         "refused": [{"model": model, "suite": suite, "reason": reason} for (model, suite), reason in diff.refused.items()],
     }
-    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return for_json(values, indent=2, allow_nan=False) + "\n"
 
 
 def worst_first(groups: dict[str, Comparison]) -> list[tuple[str, Comparison]]:
     """Groups in which an item changed, by verdict, then by p value."""
     changed = [(name, part) for name, part in groups.items() if part.changed]
     return sorted(changed, key=lambda pair: (VERDICTS.index(pair[1].verdict), pair[1].p, pair[0]))
+
+
+def _shown(diff: Diff, show: Callable[[str], str]) -> Diff:
+    """The diff with every name and value in it as `show` makes it; but for examples of items, which are code in Markdown."""
+
+    def all_of(names: Iterable[str]) -> Any:
+        return [show(name) for name in names]
+
+    rows = []
+    for row in diff.rows:
+        comparison = row.comparison._replace(metric=show(row.comparison.metric))
+        groups = {show(name): part._replace(metric=show(part.metric)) for name, part in row.groups.items()}
+        rows.append(row._replace(model=show(row.model), suite=show(row.suite), comparison=comparison, groups=groups))
+    return diff._replace(
+        a=show(diff.a),
+        b=show(diff.b),
+        params={show(name): (show(_short(a)), show(_short(b))) for name, (a, b) in diff.params.items()},
+        stages={show(name): all_of(why) for name, why in diff.stages.items()},
+        outdated=all_of(diff.outdated),
+        rows=rows,
+        unchanged=[(show(model), show(suite)) for model, suite in diff.unchanged],
+        refused={(show(model), show(suite)): show(why) for (model, suite), why in diff.refused.items()},
+        only_a=all_of(diff.only_a),
+        only_b=all_of(diff.only_b),
+        margin={show(metric): margin for metric, margin in diff.margin.items()},
+    )
 
 
 def _cells(model: str, suite: str, comparison: Comparison, diff: Diff) -> tuple[str, ...]:
@@ -99,7 +129,7 @@ def _verdict(comparison: Comparison, diff: Diff, in_full: bool) -> str:
 
 def _causes(diff: Diff) -> list[str]:
     """What changed: params, the stages with another cause than their inputs, and what followed."""
-    lines = [f"param  {name}: {_short(a)} → {_short(b)}" for name, (a, b) in diff.params.items()]
+    lines = [f"param  {name}: {a} → {b}" for name, (a, b) in diff.params.items()]
     follows = {"inputs", "outputs"}
     causes = {name: [reason for reason in why if reason not in follows] for name, why in diff.stages.items()}
     lines += [f"stage  {name}: {', '.join(why)}" for name, why in _grouped(causes) if why]
@@ -153,9 +183,9 @@ def _rest(diff: Diff) -> list[str]:
 def _examples(row: Row) -> list[str]:
     lines = []
     for example in row.items:
-        lines += ["", f"{example['turned']}: {example['item']}  ({example['a']:.4g} → {example['b']:.4g})"]
+        lines += ["", f"{example['turned']}: {for_terminal(example['item'])}  ({example['a']:.4g} → {example['b']:.4g})"]
         for option in example["options"]:
-            text = _cut(option["context"] + option["target"])
+            text = for_terminal(_cut(option["context"] + option["target"]))
             a, b = (f"{option[side]:10.2f}" if option[side] is not None else f"{'':10}" for side in "ab")
             lines.append(f"  {'*' if option['gold'] else ' '} {a} →{b}  {text}")
     return lines
@@ -184,7 +214,7 @@ def _aligned(rows: list[tuple[str, ...]], paint: Callable[[str], str]) -> list[s
 def _piped(rows: list[tuple[str, ...]]) -> list[str]:
     head, *body = rows
     rule = tuple("---" for _ in head)
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, rule, *body)]
+    return ["| " + " | ".join(row) + " |" for row in (head, rule, *body)]
 
 
 def _painted(verdict: str) -> str:

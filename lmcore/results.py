@@ -12,6 +12,7 @@ import numpy as np
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.metrics import item_means
+from lmcore.shown import for_markdown
 from lmcore.tables import SCORES, read
 
 SUITES = ("blimp_filtered", "blimp_supplement")
@@ -54,12 +55,15 @@ def write_results(metrics: Path, intervals: Path, scores: Path, model_folder: Pa
     for model, suites in values.items():
         groups = _group_means(scores / model / f"{SUITES[1]}.parquet")
         means = [_mean(suites[suite]["accuracy"], widths[model][suite]["accuracy"]) for suite in SUITES]
-        rows.append([model, _parameters(model_folder / model), *means, *(f"{100 * groups[group]:.1f}" for group in SUBTASKS)])
-    baselines = [[model, *(f"{100 * suites[suite]['length_baseline']:.2f}" for suite in SUITES)] for model, suites in values.items()]
+        rows.append([for_markdown(model), _parameters(model_folder / model), *means, *(f"{100 * groups[group]:.1f}" for group in SUBTASKS)])
+    baselines = []
+    for model, suites in values.items():
+        of_length = [f"{100 * suites[suite]['length_baseline']:.2f}" for suite in SUITES]
+        baselines.append([for_markdown(model), *of_length])
     text = PAGE.format(
         date=date,
-        commit=commit,
-        convention=conventions.pop(),
+        commit=for_markdown(commit, code=True),
+        convention=for_markdown(conventions.pop(), code=True),
         ours=_table(HEADER, rows),
         baselines=_table(["tokenizer of", "BLiMP filtered", "supplement"], baselines),
         published=_table(HEADER, [row + [""] * (len(HEADER) - len(row)) for row in PUBLISHED]),
@@ -100,7 +104,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 PAGE = """# Results on real benchmarks
 
-Of {date}, commit `{commit}`, convention `{convention}`. Means over paradigms in per cent, ± half their interval over items; another
+Of {date}, commit {commit}, convention {convention}. Means over paradigms in per cent, ± half their interval over items; another
 training seed would move them more. 50 is chance only for a model that is blind to length: see below.
 
 {ours}

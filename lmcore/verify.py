@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from lmcore.changes import changed_params
 from lmcore.errors import InputError
 from lmcore.revisions import Revision
+from lmcore.shown import for_terminal
 
 MAX_NAMED = 5  # files, and values of a JSON file, that are named
 
@@ -64,7 +65,7 @@ def as_text(outputs: list[Output]) -> str:
         lines.append(f"{'DIFFERS  ' if output.difference else 'identical'}  {output.stage:{width}}  {output.path}")
         lines += [f"           {output.difference}"] if output.difference else []
     n_same = sum(not output.difference for output in outputs)
-    return "\n".join([*lines, f"{n_same} of {len(outputs)} outputs are byte-identical to dvc.lock"]) + "\n"
+    return "\n".join([*map(for_terminal, lines), f"{n_same} of {len(outputs)} outputs are byte-identical to dvc.lock"]) + "\n"
 
 
 def selected(stages: dict[str, dict], names: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from lmcore.errors import InputError
 from lmcore.generating.generation import encode_prompts
 from lmcore.generating.sampling import entropy
 from lmcore.models.load import context_length, load_model, read_config
+from lmcore.shown import for_terminal
 from lmcore.token_text import token_texts
 from lmcore.tokenizer import load_fast
 
@@ -40,11 +41,11 @@ def next_tokens(model_path: Path, prompt: str, k: int, bos: str) -> NextTokens:
 
 def as_text(found: NextTokens, prompt: str) -> str:
     """A table with bars, and below it what the other tokens have and how undecided the model is."""
-    lines = [f"{prompt!r} goes on with", f"{'token':<18} {'id':>7} {'probability':>11}"]
+    lines = [f"'{for_terminal(prompt)}' goes on with", f"{'token':<18} {'id':>7} {'probability':>11}"]
     longest = max(found.probabilities)
     for token, number, probability in zip(found.tokens, found.ids, found.probabilities, strict=True):
         bar = "█" * max(round(BAR * probability / longest), int(probability > 0))
-        quoted = f"'{token}'"
+        quoted = for_terminal(f"'{token}'")
         lines.append(f"{quoted:<18} {number:>7} {probability:>11.4f} {bar}")
     rest = max(0.0, 1 - sum(found.probabilities))
     lines.append(f"{'all others':<26} {rest:>11.4f}")

@@ -1,11 +1,11 @@
 """Surprisal as text: the rows of lmcore.scoring.score go in, lines for a terminal or a program come out."""
 
-import json
 from collections.abc import Iterator
 
 import pandas as pd
 
 from lmcore.errors import InputError
+from lmcore.shown import for_json, for_terminal
 
 FORMATS = ("table", "csv", "jsonl", "colour")
 SHADES = (15, 230, 229, 222, 215, 209, 203, 197)  # of the 256 terminal colours, from unsurprising to surprising
@@ -18,15 +18,15 @@ def as_lines(frame: pd.DataFrame, texts: list[str], way: str) -> Iterator[str]:
         raise InputError(f"the format must be one of {', '.join(FORMATS)}, not {way!r}")
     unit = "word" if "word" in frame else "token"
     if way == "csv":
-        yield from frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").splitlines()
+        yield from frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").removesuffix("\n").split("\n")
     elif way == "jsonl":
-        yield from (json.dumps(row, ensure_ascii=False) for row in frame.to_dict("records"))
+        yield from (for_json(row) for row in frame.to_dict("records"))
     elif way == "table":
         yield f"{unit:<20} {'surprisal':>9} {'probability':>11} {'rank':>7} {'entropy':>8}"
         for row in frame.itertuples():
             if row.Index and row.text != frame["text"][row.Index - 1]:
                 yield ""
-            shown = f"'{row.token}'" if unit == "token" else row.word
+            shown = for_terminal(f"'{row.token}'" if unit == "token" else row.word)
             yield f"{shown:<20} {row.surprisal:>9.3f} {row.probability:>11.3g} {row.rank:>7} {row.entropy:>8.3f}"
         n_bytes = sum(len(text.encode()) for text in texts)
         total = frame["surprisal"].sum()
@@ -39,10 +39,11 @@ def as_lines(frame: pd.DataFrame, texts: list[str], way: str) -> Iterator[str]:
 def _coloured(text: str, rows: pd.DataFrame) -> str:
     parts, at = [], 0
     for row in rows.itertuples():
-        piece = text[max(at, row.start) : row.end]  # of a character that several tokens share only the first shows it
-        parts.append(text[at : row.start] + (f"\033[30;48;5;{shade(row.surprisal)}m{piece}\033[0m" if piece else ""))
+        before = for_terminal(text[at : row.start], lines=True)
+        piece = for_terminal(text[max(at, row.start) : row.end], lines=True)  # a character of several tokens is shown by the first
+        parts.append(before + (f"\033[30;48;5;{shade(row.surprisal)}m{piece}\033[0m" if piece else ""))
         at = max(at, row.end)
-    return "".join([*parts, text[at:]])
+    return "".join([*parts, for_terminal(text[at:], lines=True)])
 
 
 def shade(bits: float) -> int:

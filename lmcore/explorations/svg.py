@@ -4,9 +4,9 @@ Colours say of what kind a prompt format is (natural, plain, unnatural), as the 
 """
 
 import math
-from html import escape
 
 from lmcore.report.figures import ticks
+from lmcore.shown import for_html
 
 COLOURS = {"natural": "#2a7f62", "plain": "#8a6d1d", "unnatural": "#b5403a"}
 WIDTH, LEFT, RIGHT, ROW = 720, 150, 60, 24
@@ -27,7 +27,7 @@ def bars(rows: list[tuple[str, float, float, str]], label: str) -> str:
     for number, (name, value, error, kind) in enumerate(rows):
         y = top + ROW * number
         start, width = min(x(0), x(value)), abs(x(value) - x(0))
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{for_html(name)}</text>')
         parts.append(f'<rect x="{start:.1f}" y="{y + 4}" width="{width:.1f}" height="{ROW - 8}" fill="{COLOURS[kind]}" fill-opacity=".8"/>')
         parts.append(f'<path d="M{x(value - error):.1f} {y + 12}H{x(value + error):.1f}" stroke="#222"/>')
         parts.append(f'<text x="{WIDTH - RIGHT + 8}" y="{y + 16}">{value:.2f}</text>')
@@ -59,9 +59,9 @@ def scatter(points: list[tuple[float, float, str, str]], x_label: str, y_label: 
         taken.append(box)
         parts.append(f'<circle cx="{here_x:.1f}" cy="{here_y:.1f}" r="5" fill="{COLOURS[kind]}"/>')
         at = box[0] if anchor == "start" else box[2]
-        parts.append(f'<text x="{at:.1f}" y="{box[3] - 3:.1f}" text-anchor="{anchor}">{escape(name)}</text>')
+        parts.append(f'<text x="{at:.1f}" y="{box[3] - 3:.1f}" text-anchor="{anchor}">{for_html(name)}</text>')
     middle = (top + bottom) / 2
-    parts.append(f'<text x="14" y="{middle}" transform="rotate(-90 14 {middle})" text-anchor="middle">{escape(y_label)}</text>')
+    parts.append(f'<text x="14" y="{middle}" transform="rotate(-90 14 {middle})" text-anchor="middle">{for_html(y_label)}</text>')
     return _page(parts, bottom + 44, x_label, WIDTH / 2, bottom + 36)
 
 
@@ -86,9 +86,9 @@ def _page(parts: list[str], height: float, label: str, x: float, y: float) -> st
     for number, (kind, colour) in enumerate(COLOURS.items()):
         x_key = LEFT + 130 * number
         keys += f'<rect x="{x_key}" y="10" width="12" height="12" fill="{colour}"/><text x="{x_key + 18}" y="20">{kind}</text>'
-    body = "\n".join([keys, *parts, f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{escape(label)}</text>'])
+    body = "\n".join([keys, *parts, f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{for_html(label)}</text>'])
     size = f'width="{WIDTH}" height="{height:g}" viewBox="0 0 {WIDTH} {height:g}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="{STYLE}" role="img" aria-label="{escape(label)}">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="{STYLE}" role="img" aria-label="{for_html(label)}">\n'
         f'<rect width="100%" height="100%" fill="#fff"/>\n{body}\n</svg>\n'
     )

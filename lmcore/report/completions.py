@@ -1,12 +1,12 @@
 """The report's sections on missing words: the tables of lmcore.completions and lmcore.judging.context_validity go in, HTML comes out."""
 
-from html import escape
 from pathlib import Path
 
 from lmcore.completions import CONTEXT_LENGTH, FINDINGS, FREQUENCY, bin_label
 from lmcore.judging.context_validity import VALIDITY, summary
 from lmcore.report.figures import Mark, series, trend_plot
 from lmcore.report.terms import label, unit_of, written
+from lmcore.shown import for_html
 from lmcore.statistics.stats import wilson
 from lmcore.tables import read
 
@@ -25,10 +25,10 @@ def completion_findings(path: Path, models: list[str], imported: list[str], conf
     rows = read(path, FINDINGS).to_pylist()
     body = ""
     for suite in dict.fromkeys(row["suite"] for row in rows):
-        body += f"\n<h3><code>{escape(suite)}</code></h3>"
+        body += f"\n<h3><code>{for_html(suite)}</code></h3>"
         for by in MEASURES:
             body += _finding(by, [row for row in rows if row["suite"] == suite and row["by"] == by], models)
-    elsewhere = [f"<code>{escape(model)}</code>" for model in models if model in imported]
+    elsewhere = [f"<code>{for_html(model)}</code>" for model in models if model in imported]
     note = f" It is not what {', '.join(elsewhere)} learned from: there a word counted as unseen may be common." if elsewhere else ""
     return body and (
         '<p class="caption">How often a model finds the missing word, by how often that word stands in the training split of this '
@@ -44,7 +44,7 @@ def context_validity(path: Path, suite: str, models: list[str], confidence: floa
     if not tables:
         return ""
     found = {model: summary(rows) for model, rows in tables.items()}
-    heads = "".join(f'<th scope="col">{escape(model)}</th>' for model in tables)
+    heads = "".join(f'<th scope="col">{for_html(model)}</th>' for model in tables)
     lines = ""
     for name, (meaning, decimals, of) in STATEMENTS.items():
         lines += f'<tr><th scope="row">{meaning}</th>'
@@ -58,7 +58,7 @@ def context_validity(path: Path, suite: str, models: list[str], confidence: floa
         "the word stays to the passage without it (cosine). A guess is <em>valid</em> where it is as probable, <em>supported</em> where "
         "the passage adds as much, as with all but the least fitting targets. A judge that tells a target from another passage's no more "
         "than half the time knows nothing of the passage: both judges are small, and frequent words please them. Suite "
-        f"<code>{escape(suite)}</code>; ranges are {100 * confidence:g} % intervals.</p>\n"
+        f"<code>{for_html(suite)}</code>; ranges are {100 * confidence:g} % intervals.</p>\n"
         f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n{lines}</tbody></table></div>\n{examples}'
     )
 
@@ -90,13 +90,13 @@ def _finding(by: str, rows: list[dict], models: list[str]) -> str:
     bins = sorted({(row["bin_low"], row["bin_high"]): row["n"] for row in rows}.items())
     names = {edges: bin_label(by, *edges) for edges, _ in bins}
     metrics = sorted({row["metric"] for row in rows})
-    heads = "".join(f'<th scope="col">{names[edges]}<small>{n:,} items</small></th>' for edges, n in bins)
+    heads = "".join(f'<th scope="col">{for_html(names[edges])}<small>{n:,} items</small></th>' for edges, n in bins)
     table = ""
     for metric in metrics:
         for number, model in enumerate(models):
             found = (cells.get((*edges, model, metric)) for edges, _ in bins)
             numbers = "".join(_value(metric, row) for row in found)
-            head = f'<th scope="row"><i></i>{escape(model)} <span class="muted">{label(metric)}</span></th>'
+            head = f'<th scope="row"><i></i>{for_html(model)} <span class="muted">{for_html(label(metric))}</span></th>'
             table += f'<tr class="{series(number)}">{head}{numbers}</tr>\n'
     plots = ""
     for metric, (y_label, unit) in PLOTTED.items():
@@ -139,10 +139,10 @@ def _examples(model: str, rows: list[dict], number: int) -> str:
     if not best:
         return ""
     lines = "\n".join(
-        f"<tr><td>… {escape(_end(row['context']))}</td>{_judged(row, 'target')}{_judged(row, 'prediction')}</tr>" for row in best
+        f"<tr><td>… {for_html(_end(row['context']))}</td>{_judged(row, 'target')}{_judged(row, 'prediction')}</tr>" for row in best
     )
     return (
-        f'<details class="{series(number)}"><summary>Wrong guesses of <code>{escape(model)}</code> that fit best</summary>'
+        f'<details class="{series(number)}"><summary>Wrong guesses of <code>{for_html(model)}</code> that fit best</summary>'
         '<div class="card scroll wide"><table class="text"><thead><tr><th scope="col">the passage ends</th>'
         '<th scope="col">target <small>log-prob</small></th><th scope="col">guess <small>log-prob</small></th></tr></thead>'
         f"<tbody>\n{lines}\n</tbody></table></div></details>\n"
@@ -150,7 +150,7 @@ def _examples(model: str, rows: list[dict], number: int) -> str:
 
 
 def _judged(row: dict, name: str) -> str:
-    return f"<td>{escape(row[name].strip())} <small>{row[f'{name}_logprob']:.1f}</small></td>"
+    return f"<td>{for_html(row[name].strip())} <small>{row[f'{name}_logprob']:.1f}</small></td>"
 
 
 def _end(context: str) -> str:

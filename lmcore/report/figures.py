@@ -5,8 +5,9 @@ keeps its size. Colours are the page's variables (style.py): the n-th series has
 """
 
 import math
-from html import escape
 from typing import NamedTuple
+
+from lmcore.shown import for_html
 
 N_COLOURS = 8
 SCALE = (0, 25, 50, 75, 100)  # per cent
@@ -37,7 +38,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 def legend(names: list[str], extra: str = "") -> str:
     """The colours' names, in the order in which marks stand below each other."""
-    keys = "".join(f'<span class="key {series(number)}"><i></i>{escape(name)}</span>' for number, name in enumerate(names))
+    keys = "".join(f'<span class="key {series(number)}"><i></i>{for_html(name)}</span>' for number, name in enumerate(names))
     return f'<div class="legend">{keys}{extra}</div>'
 
 
@@ -60,16 +61,18 @@ def line_plot(lines: dict[str, list[tuple[float, float]]], x_label: str, y_label
     dot = ""
     if mark:
         x, y = place(*mark[:2])
-        dot = f'<circle class="dot {series(len(lines) - 1)}" cx="{x:.2f}%" cy="{y:.2f}%" r="4.5"><title>{escape(mark[2])}</title></circle>'
+        dot = (
+            f'<circle class="dot {series(len(lines) - 1)}" cx="{x:.2f}%" cy="{y:.2f}%" r="4.5"><title>{for_html(mark[2])}</title></circle>'
+        )
     y_labels = "".join(f'<span style="top:{place(xs[0], y)[1]:.2f}%">{y:g}</span>' for y in ys)
     x_labels = "".join(f'<span style="left:{place(x, ys[0])[0]:.2f}%">{x:,g}</span>' for x in xs if x <= right)
-    note = f'<span class="note">{escape(mark[2])}</span>' if mark else ""
+    note = f'<span class="note">{for_html(mark[2])}</span>' if mark else ""
     inner = f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="100%" overflow="visible">{drawn}</svg>'
-    area = f'<svg class="area" role="img" aria-label="{escape(y_label)} by {escape(x_label)}">{grid}{inner}{dot}</svg>'
+    area = f'<svg class="area" role="img" aria-label="{for_html(y_label)} by {for_html(x_label)}">{grid}{inner}{dot}</svg>'
     return (
-        f'{legend(list(lines), note)}<div class="axis-name">{escape(y_label)}</div>'
+        f'{legend(list(lines), note)}<div class="axis-name">{for_html(y_label)}</div>'
         f'<div class="plot"><div class="y">{y_labels}</div>{area}<div class="x">{x_labels}</div></div>'
-        f'<div class="axis-name end">{escape(x_label)}</div>'
+        f'<div class="axis-name end">{for_html(x_label)}</div>'
     )
 
 
@@ -86,9 +89,9 @@ def dot_plot(rows: dict[str, list[Mark]], names: list[str], middle: float) -> st
     grid += f'<line class="middle" x1="{100 * middle:g}%" x2="{100 * middle:g}%" y1="0" y2="100%"/>'
     body = ""
     for name, marks in rows.items():
-        said = escape("; ".join(mark.title for mark in marks))
+        said = for_html("; ".join(mark.title for mark in marks))
         drawn = "".join(_mark(mark, number, pad + step * number) for number, mark in enumerate(marks))
-        body += f'<div class="row"><div class="label">{escape(name)}</div>'
+        body += f'<div class="row"><div class="label">{for_html(name)}</div>'
         body += f'<svg height="{height}" role="img" aria-label="{said}">{grid}{drawn}</svg></div>\n'
     with_baseline = any(mark.baseline is not None for marks in rows.values() for mark in marks)
     key = '<span class="key"><b class="tick"></b>length baseline</span>' if with_baseline else ""
@@ -120,17 +123,17 @@ def trend_plot(rows: dict[str, list[Mark | None]], names: list[str], y_label: st
             x, y = place(number, at, mark.value)
             low, high = (place(number, at, bound)[1] for bound in mark.interval or (mark.value, mark.value))
             marks_drawn += (
-                f'<g class="{series(number)}"><title>{escape(mark.title)}</title><line class="span" x1="{x:.2f}%" x2="{x:.2f}%" '
+                f'<g class="{series(number)}"><title>{for_html(mark.title)}</title><line class="span" x1="{x:.2f}%" x2="{x:.2f}%" '
                 f'y1="{low:.2f}%" y2="{high:.2f}%"/><circle class="dot" cx="{x:.2f}%" cy="{y:.2f}%" r="3.5"/></g>'
             )
     y_labels = "".join(f'<span style="top:{height}">{y:g}</span>' for y, height in heights.items())
-    x_labels = "".join(f'<span style="left:{width * (at + 0.5):.2f}%">{escape(name)}</span>' for at, name in enumerate(rows))
+    x_labels = "".join(f'<span style="left:{width * (at + 0.5):.2f}%">{for_html(name)}</span>' for at, name in enumerate(rows))
     inner = f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="100%" overflow="visible">{lines}</svg>'
-    area = f'<svg class="area" role="img" aria-label="{escape(y_label)} by {escape(x_label)}">{grid}{inner}{marks_drawn}</svg>'
+    area = f'<svg class="area" role="img" aria-label="{for_html(y_label)} by {for_html(x_label)}">{grid}{inner}{marks_drawn}</svg>'
     return (
-        f'{legend(names)}<div class="axis-name">{escape(y_label)}</div>'
+        f'{legend(names)}<div class="axis-name">{for_html(y_label)}</div>'
         f'<div class="plot"><div class="y">{y_labels}</div>{area}<div class="x">{x_labels}</div></div>'
-        f'<div class="axis-name end">{escape(x_label)}</div>'
+        f'<div class="axis-name end">{for_html(x_label)}</div>'
     )
 
 
@@ -146,8 +149,8 @@ def histogram(counts: list[int], width: float, mean: float, n_bins: int, number:
     labels = "".join(f'<span style="left:{100 * x / end:.2f}%">{x:g}</span>' for x in ticks(0, end, 4) if x <= end)
     triangle = f'<svg x="{100 * mean / end:.2f}%" y="100%" overflow="visible"><path class="mean" d="M0 1l-4 6h8z"/></svg>'
     return (
-        f'<div class="panel {series(number)}"><h4>{escape(title)} <small>mean {mean:.2f}</small></h4>'
-        f'<svg class="bars" role="img" aria-label="{escape(title)}: mean entropy {mean:.2f} nats">{bars}{triangle}</svg>'
+        f'<div class="panel {series(number)}"><h4>{for_html(title)} <small>mean {mean:.2f}</small></h4>'
+        f'<svg class="bars" role="img" aria-label="{for_html(title)}: mean entropy {mean:.2f} nats">{bars}{triangle}</svg>'
         f'<div class="x">{labels}</div></div>'
     )
 
@@ -162,5 +165,5 @@ def _mark(mark: Mark, number: int, y: float) -> str:
         x = 100 * mark.baseline
         span += f'<line class="tick" x1="{x:.2f}%" x2="{x:.2f}%" y1="{y - 4:g}" y2="{y + 4:g}"/>'
     dot = f'<circle class="dot" cx="{100 * mark.value:.2f}%" cy="{y:g}" r="3.5"/>'
-    title = f"<title>{escape(mark.title)}</title>" if mark.title else ""
+    title = f"<title>{for_html(mark.title)}</title>" if mark.title else ""
     return f'<g class="{series(number)}">{title}{span}{dot}</g>'

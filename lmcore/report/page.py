@@ -6,7 +6,6 @@ them.
 
 import csv
 import json
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from lmcore.report.style import STYLE
 from lmcore.report.terms import KINDS, METRICS, label, unit_of, written
 from lmcore.report.tokens import progression_curves, token_sections
 from lmcore.report.writing import writing_section
+from lmcore.shown import for_html
 from lmcore.statistics.stats import ratio
 from lmcore.tables import SCORES, read
 from lmcore.tasks.suite import kind_of
@@ -134,16 +134,16 @@ def page(results: Results, sections: dict[str, tuple[str, str]]) -> str:
 def results_table(results: Results) -> str:
     """Models by suites: the headline metric of each with its interval, and the length baseline below an accuracy."""
     heads = "".join(
-        f'<th scope="col">{escape(suite)}<small>{label(KINDS[kind][0])} {"↓" if kind == "text" else "↑"}</small></th>'
+        f'<th scope="col">{for_html(suite)}<small>{label(KINDS[kind][0])} {"↓" if kind == "text" else "↑"}</small></th>'
         for suite, kind in results.kinds.items()
     )
     rows = "\n".join(
-        f'<tr class="{series(number)}"><th scope="row"><i></i>{escape(model)}</th>'
+        f'<tr class="{series(number)}"><th scope="row"><i></i>{for_html(model)}</th>'
         + "".join(_headline_cell(results, number, suite) for suite in results.kinds)
         + "</tr>"
         for number, model in enumerate(results.models)
     )
-    asked = "".join(f"<dt><code>{escape(suite)}</code></dt><dd>{KINDS[kind][1]}</dd>" for suite, kind in results.kinds.items())
+    asked = "".join(f"<dt><code>{for_html(suite)}</code></dt><dd>{KINDS[kind][1]}</dd>" for suite, kind in results.kinds.items())
     return (
         '<p class="caption">One row a model, one column a suite: the headline metric with its range, both drawn on a line from 0 to 100 % '
         "(or to the column's largest value). The upright tick is the length baseline, what random logits score because shorter text wins: "
@@ -169,8 +169,8 @@ def loss_curve(model: str, path: Path) -> str:
         {"train loss": train, "dev loss": dev}, "step", "nats per token", (step, lowest, f"lowest dev loss {lowest:.3f} at step {step:,g}")
     )
     return (
-        f'<p class="caption">The loss of <code>{escape(model)}</code> on the text it learns from and on text it never sees. Where the dev '
-        f'loss rises while the training loss falls, the model learns by heart.</p>\n<div class="card">{plot}</div>'
+        f'<p class="caption">The loss of <code>{for_html(model)}</code> on the text it learns from and on text it never sees. Where the '
+        f'dev loss rises while the training loss falls, the model learns by heart.</p>\n<div class="card">{plot}</div>'
     )
 
 
@@ -183,17 +183,17 @@ def accuracy_by_group(suite: str, results: Results, scores: Path) -> str:
     if len(groups) < 2:
         return ""
     rows = {group.replace("_", " "): [marks[group] for marks in by_model] for group in groups}
-    heads = "".join(f'<th scope="col">{escape(model)}</th>' for model in results.models)
+    heads = "".join(f'<th scope="col">{for_html(model)}</th>' for model in results.models)
     numbers = "\n".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
+        f'<tr><th scope="row">{for_html(name)}</th>'
         + "".join(f"<td>{100 * mark.value:.1f} {_range('accuracy', mark.interval)}</td>" for mark in marks)
         + "</tr>"
         for name, marks in rows.items()
     )
     return (
-        f'<h3><code>{escape(suite)}</code></h3>\n<p class="caption">A dot is one model\'s accuracy on one group of pairs, the line through '
-        f"it the {100 * results.confidence:g} % interval. The dashed line is 50 %, a coin; the tick is the length baseline. Groups are "
-        f"sorted by <code>{escape(results.models[0])}</code>, models stand below each other in the legend's order.</p>\n"
+        f'<h3><code>{for_html(suite)}</code></h3>\n<p class="caption">A dot is one model\'s accuracy on one group of pairs, the line '
+        f"through it the {100 * results.confidence:g} % interval. The dashed line is 50 %, a coin; the tick is the length baseline. Groups "
+        f"are sorted by <code>{for_html(results.models[0])}</code>, models stand below each other in the legend's order.</p>\n"
         f'<div class="card">{dot_plot(rows, results.models, 0.5)}</div>\n<details><summary>The same numbers as a table (per cent)</summary>'
         f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n{numbers}\n</tbody></table></div></details>'
     )
@@ -208,7 +208,7 @@ def entropy(results: Results, tokens: Path) -> str:
         drawn = "\n".join(
             histogram(bins, BIN_WIDTH, mean, n_bins, number, results.models[number]) for number, (bins, mean) in enumerate(panels)
         )
-        body += f'\n<h3><code>{escape(suite)}</code></h3>\n<div class="card panels">\n{drawn}\n</div>'
+        body += f'\n<h3><code>{for_html(suite)}</code></h3>\n<div class="card panels">\n{drawn}\n</div>'
     return (
         '<p class="caption">How the entropy of the distributions that predicted the scored tokens is spread, in nats: 0 is certainty, '
         "further right is more undecided. The triangle below the axis is the mean. Panels share the axis, not the height. A larger "
@@ -220,18 +220,18 @@ def all_metrics(suite: str, results: Results) -> str:
     """All metrics of one suite, folded away: one row a metric, one column a model."""
     order = list(METRICS)
     names = {name for model in results.models for name in results.metrics[model][suite]} - {"convention"}
-    heads = "".join(f'<th scope="col">{escape(model)}</th>' for model in results.models)
+    heads = "".join(f'<th scope="col">{for_html(model)}</th>' for model in results.models)
     rows = ""
     for name in sorted(names, key=lambda name: (order.index(name) if name in METRICS else len(order), name)):
-        rows += f'<tr><th scope="row">{escape(label(name))}</th>'
+        rows += f'<tr><th scope="row">{for_html(label(name))}</th>'
         for model in results.models:
             value, bounds = results.metrics[model][suite].get(name), results.bounds(model, suite, name)
             rows += "<td>–</td>" if value is None else f"<td>{written(name, value)}{unit_of(name)} {_range(name, bounds)}</td>"
         rows += "</tr>\n"
     convention = results.metrics[results.models[0]][suite].get("convention")
-    note = f' <span class="muted">scored by the convention {escape(str(convention))}</span>' if convention else ""
+    note = f' <span class="muted">scored by the convention {for_html(str(convention))}</span>' if convention else ""
     return (
-        f"<details><summary><code>{escape(suite)}</code>{note}</summary>"
+        f"<details><summary><code>{for_html(suite)}</code>{note}</summary>"
         f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n{rows}</tbody></table></div></details>\n'
     )
 

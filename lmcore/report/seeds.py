@@ -1,8 +1,7 @@
 """The report's section on seeds: metrics/seeds.json goes in, a table of how far apart the seeds of one recipe lie comes out."""
 
-from html import escape
-
 from lmcore.report.terms import unit_of, written
+from lmcore.shown import for_html
 
 NAMES = {"surprisal_per_byte": "bits_per_byte"}  # of a score folded over items: the metric that it becomes
 
@@ -13,9 +12,9 @@ def seeds_section(spreads: dict[str, dict[str, dict]], suites: list[str]) -> str
     """
     if not spreads:
         return ""
-    heads = "".join(f'<th scope="col">{escape(suite)}</th>' for suite in suites)
+    heads = "".join(f'<th scope="col">{for_html(suite)}</th>' for suite in suites)
     rows = "\n".join(
-        f'<tr><th scope="row">{escape(name)}<small>{_seeds(of_suite)}</small></th>'
+        f'<tr><th scope="row">{for_html(name)}<small>{_seeds(of_suite)}</small></th>'
         + "".join(_cell(of_suite.get(suite)) for suite in suites)
         + "</tr>"
         for name, of_suite in spreads.items()

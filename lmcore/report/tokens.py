@@ -1,7 +1,6 @@
 """The report's sections on tokens: the tables of lmcore.analysis go in, HTML comes out."""
 
 import json
-from html import escape
 from pathlib import Path
 
 from lmcore.analysis.by_token import BY_TOKEN, extremes
@@ -9,6 +8,7 @@ from lmcore.analysis.entropy_bins import CALIBRATION, ENTROPY_BINS
 from lmcore.analysis.passage import PASSAGE
 from lmcore.analysis.same_text import MAX_BITS, SCATTER
 from lmcore.report.figures import line_plot, series
+from lmcore.shown import for_html
 from lmcore.tables import read
 
 N_EXTREMES = 8  # tokens at either end of the by-token tables
@@ -52,10 +52,10 @@ def heat_passages(rows: list[dict], models: list[str]) -> str:
     for number, model in enumerate(models):
         tokens = "".join(_token(row) for row in rows if row["model"] == model)
         is_open = " open" if number == 0 else ""
-        summary = f'<summary class="{series(number)}"><code>{escape(model)}</code></summary>'
+        summary = f'<summary class="{series(number)}"><code>{for_html(model)}</code></summary>'
         body += f'<details{is_open}>{summary}<div class="card heat {series(number)}">{tokens}</div></details>\n'
     return (
-        f'{STYLE}<p class="caption">The beginning of <code>{escape(rows[0]["item"])}</code>. The stronger a token\'s colour, the more it '
+        f'{STYLE}<p class="caption">The beginning of <code>{for_html(rows[0]["item"])}</code>. The stronger a token\'s colour, the more it '
         f"surprised the model (full at {FULL} bits); point at it for its surprisal, its rank and what the model expected instead.</p>\n"
     ) + body
 
@@ -67,7 +67,7 @@ def probability_by_entropy(bins: dict[str, list[dict]], models: list[str], suite
         for model in models
     }
     return (
-        f'<p class="caption">On <code>{escape(suite)}</code>, in bins of equally many tokens: the entropy of the distribution that '
+        f'<p class="caption">On <code>{for_html(suite)}</code>, in bins of equally many tokens: the entropy of the distribution that '
         "predicted a token, and the mean probability of the token that came. A model that knows nothing is one point or a flat line.</p>\n"
         f'<div class="card">{line_plot(lines, "entropy, nats", "mean probability of the token")}</div>\n'
     )
@@ -97,13 +97,14 @@ def token_extremes(rows: dict[str, list[dict]], suite: str) -> str:
         cells = ""
         for side, end in kinds:
             chosen = [row for row in found if (row["suite"], row["side"], row["end"]) == (suite, side, end)]
-            said = [f'<span title="{row["n"]:,} times">{escape(row["token"])} <small>{row["value"]:.2f}</small></span>' for row in chosen]
+            said = [f'<span title="{row["n"]:,} times">{for_html(row["token"])} <small>{row["value"]:.2f}</small></span>' for row in chosen]
             cells += f"<td>{'<br>'.join(said)}</td>"
-        lines += f'<tr class="{series(number)}"><th scope="row"><i></i>{escape(model)}</th>{cells}</tr>\n'
+        lines += f'<tr class="{series(number)}"><th scope="row"><i></i>{for_html(model)}</th>{cells}</tr>\n'
     heads = "".join(f'<th scope="col">{title}</th>' for title in kinds.values())
     return (
-        f'<p class="caption">On <code>{escape(suite)}</code>: the tokens after which a model\'s entropy is highest and lowest on average, '
-        "and those whose own log-prob is, in nats. Rare tokens are left out; tokens of a model that knows nothing differ by chance.</p>\n"
+        f'<p class="caption">On <code>{for_html(suite)}</code>: the tokens after which a model\'s entropy is highest and lowest on '
+        "average, and those whose own log-prob is, in nats. Rare tokens are left out; tokens of a model that knows nothing differ by "
+        "chance.</p>\n"
         f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n{lines}</tbody></table></div>\n'
     )
 
@@ -123,14 +124,14 @@ def scatter_plots(rows: list[dict], models: list[str]) -> str:
             f"<title>{row['x']} to {row['x'] + 1} bits, {row['y']} to {row['y'] + 1} bits: {row['n']:,} words</title></rect>"
             for row in squares
         )
-        said = f"{escape(model)} upwards, {escape(rows[0]['x_model'])} across"
+        said = f"{for_html(model)} upwards, {for_html(rows[0]['x_model'])} across"
         diagonal = f'<line class="middle" stroke-width=".1" x1="0" y1="{MAX_BITS}" x2="{MAX_BITS}" y2="0"/>'
         panels += (
             f'<div class="{series(number)}"><svg viewBox="0 0 {MAX_BITS} {MAX_BITS}" role="img" aria-label="{said}">{drawn}{diagonal}</svg>'
             f'<p class="muted"><small>{said}</small></p></div>\n'
         )
     return (
-        f'<p class="caption">Every word of <code>{escape(rows[0]["suite"])}</code> by its surprisal under two models, in squares of one '
+        f'<p class="caption">Every word of <code>{for_html(rows[0]["suite"])}</code> by its surprisal under two models, in squares of one '
         f"bit up to {MAX_BITS}. A word's surprisal is the sum over its tokens, so tokenizers may differ. Below the diagonal lie the "
         f'words that the model named first finds less surprising.</p>\n<div class="card squares">{panels}</div>\n'
     )
@@ -143,11 +144,11 @@ def progression_curves(curves: dict[str, list[dict]]) -> str:
         lines = {suite: [(float(row["place"]), float(row[name])) for row in rows] for suite, rows in curves.items()}
         body += f'<h3>{name}</h3>\n<div class="card">{line_plot(lines, "model", name)}</div>\n'
     order = next(iter(curves.values()), [])
-    return f'<p class="caption">{" → ".join(escape(row["model"]) for row in order)}</p>\n{body}' if order else ""
+    return f'<p class="caption">{" → ".join(for_html(row["model"]) for row in order)}</p>\n{body}' if order else ""
 
 
 def _token(row: dict) -> str:
     share = min(1.0, row["surprisal"] / FULL)
     expected = ", ".join(f"{token.strip() or '␣'} {100 * probability:.1f} %" for token, probability in json.loads(row["alternatives"]))
     said = f"{row['surprisal']:.1f} bits, rank {row['rank']:,}, entropy {row['entropy']:.2f} nats; expected: {expected}"
-    return f'<span style="--s:{share:.2f}" title="{escape(said)}">{escape(row["text"])}</span>'
+    return f'<span style="--s:{share:.2f}" title="{for_html(said)}">{for_html(row["text"])}</span>'

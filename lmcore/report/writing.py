@@ -1,10 +1,10 @@
 """The report's section on what models write: the tables and statistics of lmcore.generating.continuations go in, HTML comes out."""
 
 import json
-from html import escape
 from pathlib import Path
 
 from lmcore.generating.continuations import GENERATIONS
+from lmcore.shown import for_html
 from lmcore.tables import read
 
 STATISTICS = {  # of metrics/generated: what the column is called, and its digits
@@ -26,10 +26,10 @@ def writing_section(models: list[str], generated: Path, statistics: Path) -> str
     for model in models:
         for decoding, values in json.loads((statistics / f"{model}.json").read_text("utf-8")).items():
             cells = "".join(f"<td>{values[name]:.{digits}f}</td>" for name, (_, digits) in STATISTICS.items())
-            rows += f'<tr><th scope="row">{escape(model)}, {escape(decoding)}</th>{cells}</tr>\n'
+            rows += f'<tr><th scope="row">{for_html(model)}, {for_html(decoding)}</th>{cells}</tr>\n'
         written = read(generated / model / "generations.parquet", GENERATIONS).to_pylist()
         body = "".join(_continuation(row) for row in written)
-        texts += f"<details><summary><code>{escape(model)}</code>: {len(written)} texts</summary>{body}</details>\n"
+        texts += f"<details><summary><code>{for_html(model)}</code>: {len(written)} texts</summary>{body}</details>\n"
     return (
         '<p class="caption">Each prompt was continued under each decoding and seed. Distinct n-grams are a share of all in the texts of a '
         "decoding, so longer texts have fewer; repeated ones are those that the same text held before.</p>\n"
@@ -39,4 +39,4 @@ def writing_section(models: list[str], generated: Path, statistics: Path) -> str
 
 def _continuation(row: dict) -> str:
     how = f"{row['variant']}, seed {row['seed']}, {row['n_tokens']} tokens, ended by {row['stop_reason']}"
-    return f'<p><span class="muted">{escape(row["prompt"])}</span>{escape(row["text"])} <small>({escape(how)})</small></p>\n'
+    return f'<p><span class="muted">{for_html(row["prompt"])}</span>{for_html(row["text"])} <small>({for_html(how)})</small></p>\n'

@@ -37,6 +37,7 @@ from lmcore.memory import keep_freed_memory
 from lmcore.models.load import read_config
 from lmcore.scoring.engine import Engine, engine_name
 from lmcore.scoring.writer import write_tokens
+from lmcore.shown import for_terminal
 from lmcore.tables import ITEM_KEY, ITEMS, read, scoring_of
 
 LINE_SECONDS = 30  # between progress lines where there is no terminal
@@ -70,7 +71,7 @@ def extract_tokens(model: Path, items: Path, out: Path, work: Path, code: str, *
         if missing:
             folder.mkdir(parents=True, exist_ok=True)
             with one_thread():
-                score_shards(engine.load(), table, missing, f"{model.name} {items.stem}")
+                score_shards(engine.load(), table, missing, for_terminal(f"{model.name} {items.stem}"))
         with whole(out) as temporary:
             temporary.mkdir()
             for part in parts:
@@ -130,7 +131,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"waiting for another process that scores the same items ({path})", file=sys.stderr)
+            print(for_terminal(f"waiting for another process that scores the same items ({path})"), file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lmcore.errors import InputError
 from lmcore.files import whole
+from lmcore.shown import for_terminal
 from lmcore.tables import ITEMS, items_table, write
 from lmcore.tasks.conventions import DEFAULT, LM_EVAL, bos_of, convention_of
 from lmcore.tasks.kinds import KINDS, identical_options, item_rows
@@ -65,7 +66,8 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
         chosen = subset(rows, suite, entry["limit"], entry.get("seed", 0))
         rows = [row for row in rows if row["item"] in chosen]
     if identical := identical_options(rows):
-        print(f"{suite}: {len(identical)} items have two identical options and are ties for every model: {', '.join(identical[:8])}")
+        said = f"{suite}: {len(identical)} items have two identical options and are ties for every model: {', '.join(identical[:8])}"
+        print(for_terminal(said))
     scoring = {**(entry.get("scoring") or {}), "bos": bos_of(convention, rows, source)}
     if lengths:
         scoring["lengths"] = {item: lengths[item] for item in sorted({row["item"] for row in rows})}

@@ -1,0 +1,56 @@
+"""Texts that do something where they are shown raw, and texts that look odd and are not."""
+
+import re
+from html.parser import HTMLParser
+
+from lmcore.shown import UNSEEN
+
+NASTY = {
+    "colour and title": "\x1b[31mred\x1b]0;pwn\x07",
+    "controls of eight bits": "\x9b31mred\x9d0;pwn\x9c",
+    "backspaces": "good\x08\x08\x08\x08bad\x7f\x00",
+    "a line of its own": "one\r\nerror: two\ttab",
+    "bidirectional": "user\u202etxt.exe\u2066x\u2069",
+    "separators": "one\u2028two\u2029three\x85four",
+    "elements": "<xss onxss=1>\"' onxss='1&lt;</title></code><script>xss()</script>",
+    "markup": "[x](http://xss.example) ![y](//xss) **b** __i__ `c` ``d | e ~~f~~ $g$",
+    "blocks": "# a heading",
+    "list": "- an entry",
+    "number": "1. an entry",
+    "code": "    indented code",
+    "fence": "```",
+    "mention": "@everyone #12 www.xss.example xss@xss.example https://xss.example",
+    "ends in a backslash": "a|b\\",
+}
+LEGITIMATE = ["é", "漢字", "👩‍👩‍👧 🏴󠁧󠁢󠁥󠁮󠁧󠁿", "مرحبا بالعالم", "שלום\u200f!", "می\u200cخواهم", "नमस्ते", "ﬁ ½ — “x”", "adjunct_island/0007"]
+
+
+class Parsed(HTMLParser):
+    """The elements, the attributes and the text of a page."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags, self.attributes, self.texts = set[str](), set[str](), list[str]()
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.texts += [value for _, value in attrs if value]
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def assert_page_is_clean(page: str) -> None:
+    """Nothing of the page's elements and attributes comes from NASTY, and no character of it is unseen."""
+    parsed = Parsed(page)
+    assert not parsed.tags & {"xss", "script"} and "onxss" not in parsed.attributes
+    assert not set(UNSEEN.findall(page)) - {"\n", "\t"}
+
+
+def assert_lines_are_clean(text: str, *, coloured: bool = False) -> None:
+    """No character is unseen but newlines, and where it is coloured the colours that are ours."""
+    text = re.sub(r"\x1b\[(30;48;5;\d+|31|32|0)m", "", text) if coloured else text
+    assert not set(UNSEEN.findall(text)) - {"\n", "\t"}, repr(text)
