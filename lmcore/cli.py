@@ -1,24 +1,78 @@
-"""The `lmcore` command, for people: each command calls one function of a module. Bad input ends in one line and exit status 1."""
+"""The `lmcore` command, for people: each command calls one function of a module.
 
+What is expected to go wrong ends in one line on the standard error: bad input, files and what they hold, git, the hub, memory with exit
+status 1; options and arguments that the command does not take with 2; an interrupt with 130. A mistake of ours shows its traceback.
+"""
+
+import io
 import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from lmcore import cli_explore
-from lmcore.errors import InputError
+from lmcore.errors import InputError, error_line
+from lmcore.shown import for_terminal
 
 
 class OneLineErrors(typer.core.TyperGroup):
+    """The commands, with their errors as the module says."""
+
+    def main(self, *arguments, **options) -> NoReturn:
+        _open_streams()
+        try:
+            status = super().main(*arguments, **options | {"standalone_mode": False})
+            sys.stdout.flush()
+        except (Exception, KeyboardInterrupt) as error:
+            status = _status(error)
+        sys.exit(status)
+
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
-        except (InputError, FileNotFoundError) as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(1) from error
+        except KeyboardInterrupt:  # before typer, which says nothing
+            typer.echo("error: interrupted", err=True)
+            raise typer.Exit(130) from None
+
+
+def _open_streams() -> None:
+    """Text is UTF-8 whatever the locale, and a stream that the caller closed holds nothing."""
+    sys.stdin, sys.stdout, sys.stderr = (
+        sys.stdin or io.StringIO(),
+        sys.stdout or io.TextIOWrapper(io.BytesIO()),
+        sys.stderr or io.TextIOWrapper(io.BytesIO()),
+    )
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
+
+
+def _status(error: BaseException) -> int:
+    """Say what was wrong and return the exit status; a mistake of ours is raised again."""
+    if isinstance(error, BrokenPipeError):  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return error.exit_code
+    if hasattr(error, "format_message"):  # typer's own: of options and arguments
+        typer.echo(f"error: {for_terminal(' '.join(error.format_message().split()))}", err=True)
+        return error.exit_code
+    if (line := error_line(error)) is None:
+        raise error
+    typer.echo(f"error: {line}", err=True)
+    return 1
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"lmcore {version('lmcore')}")
+        raise typer.Exit
 
 
 app = typer.Typer(cls=OneLineErrors, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -27,7 +81,9 @@ Data = Annotated[Path, typer.Option(help="the folder that the pipeline fills: it
 
 
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="say which version this is")] = False,
+) -> None:
     """Train and compare small language models."""
 
 
@@ -48,7 +104,7 @@ def validate(
     items = read(path, ITEMS)
     corpus = data / "corpus"
     folder = data / "models" / model if model else data / "tokenizer"
-    typer.echo(f"{suite}: " + module.validate(items, folder, corpus if corpus.exists() else None))
+    typer.echo(f"{for_terminal(suite)}: " + module.validate(items, folder, corpus if corpus.exists() else None))
 
 
 @app.command()
@@ -84,15 +140,10 @@ def tokens(
             raise InputError(f"{out}: the file must be a .csv or a .parquet")
         writers[out.suffix](rows, out)
         return
-    try:
-        if csv:
-            token_rows.write_csv(rows, sys.stdout.buffer)
-        else:
-            for line in token_rows.as_lines(rows):
-                sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if csv:
+        token_rows.write_csv(map(token_rows.shown, rows) if sys.stdout.isatty() else rows, sys.stdout.buffer)
+    else:
+        cli_explore.write_lines(token_rows.as_lines(rows))
 
 
 @app.command()
@@ -140,7 +191,7 @@ def compare(
         module.compare_generated(models, **shared, max_new_tokens=max_new_tokens, decodings=decodings, at_window=at_window)
     else:
         module.compare_texts(models, **shared, by=by, corrected=corrected, confidence=0.95)
-    typer.echo(f"{out}: {out / 'index.html'}")
+    typer.echo(for_terminal(f"{out}: {out / 'index.html'}"))
 
 
 @app.command()
@@ -154,7 +205,7 @@ def export_babylm(
     from lmcore.export import export_babylm as export
 
     counts = export(data / "items", data / "tokens" / model, out, draw=draw)
-    typer.echo(f"{out}: " + ", ".join(f"{n:,} predictions of {suite}" for suite, n in counts.items()))
+    typer.echo(for_terminal(f"{out}: " + ", ".join(f"{n:,} predictions of {suite}" for suite, n in counts.items())))
 
 
 @app.command()
@@ -177,7 +228,7 @@ def results(
         "model_folder": data / "models",
     }
     models = write_results(**paths, out=out, date=datetime.date.today().isoformat(), commit=commit)
-    typer.echo(f"{out}: {', '.join(models)}")
+    typer.echo(for_terminal(f"{out}: {', '.join(models)}"))
 
 
 @app.command()
@@ -186,7 +237,7 @@ def use(experiment: Annotated[Path, typer.Argument(help="A YAML file of what dif
     from lmcore.experiments import apply
 
     for name in apply(experiment, Path("params.yaml")):
-        typer.echo(name)
+        typer.echo(for_terminal(name))
 
 
 @app.command()
@@ -240,7 +291,7 @@ def verify(
         raise InputError(f"{keep}: exists already; name a folder that does not")
     root = repository()
     if changed := uncommitted(root):
-        typer.echo(f"note: HEAD is verified, without what is not committed: {', '.join(changed)}", err=True)
+        typer.echo(for_terminal(f"note: HEAD is verified, without what is not committed: {', '.join(changed)}"), err=True)
     with tempfile.TemporaryDirectory(prefix="lmcore-verify-") as temporary:
         outputs = rebuild(root, (keep or Path(temporary) / "clone").absolute(), stages or [])
     typer.echo(as_text(outputs), nl=False)

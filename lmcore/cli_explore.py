@@ -1,7 +1,5 @@
 """The commands of `lmcore` that play with a model: next, surprisal, sample, blend. MODEL is a name in data/models, a folder, a hub id."""
 
-import json
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lmcore.errors import InputError
+from lmcore.errors import InputError, error_line
+from lmcore.shown import for_json, for_terminal
 
 app = typer.Typer()
 Model = Annotated[str, typer.Argument(help="a name in data/models, a model folder, or a hub id")]
@@ -37,9 +36,9 @@ def next_(
     prompt = read_input(prompt).rstrip("\n") if prompt == "-" else prompt
     found = next_tokens.next_tokens(find_model(model, data / "models"), prompt, k, bos)
     if as_json:
-        write_lines([json.dumps(next_tokens.as_data(found, prompt), ensure_ascii=False, indent=2)])
+        write_lines([for_json(next_tokens.as_data(found, prompt), indent=2)])
     else:
-        write_lines(next_tokens.as_text(found, prompt).splitlines())
+        write_lines([next_tokens.as_text(found, prompt).removesuffix("\n")])
 
 
 @app.command()
@@ -60,7 +59,7 @@ def surprisal(
     from lmcore.scoring.score import score
 
     text = read_input(file).rstrip("\n")
-    texts = [line for line in text.splitlines() if line.strip()] if lines else [text]
+    texts = [line for line in text.split("\n") if line.strip()] if lines else [text]
     if not text.strip():
         raise InputError(f"{'the standard input' if file == '-' else file}: holds no text")
     write_lines(as_lines(score(model, texts, by=by, bos=bos, model_folder=data / "models"), texts, form))
@@ -87,12 +86,12 @@ def sample(
     found, texts = compare_strategies(find_model(model, data / "models"), prompts, SHOWN, **settings)
     written = texts.select(["variant", "prompt", "text"]).to_pylist()
     if as_json:
-        write_lines([json.dumps({"statistics": found, "texts": written}, ensure_ascii=False, indent=2)])
+        write_lines([for_json({"statistics": found, "texts": written}, indent=2)])
         return
     names = ("logprob", "distinct_2", "repeated_2", "same_again", "same_alone", "same_other_seed")
     lines = [f"{'strategy':<12}" + "".join(f"{name:>16}" for name in names)]
     lines += [f"{name:<12}" + "".join(f"{values[key]:>16.3f}" for key in names) for name, values in found.items()]
-    write_lines([*lines, *(f"\n{row['variant']}: {row['prompt']}|{row['text']}" for row in written)])
+    write_lines([*lines, *(for_terminal(f"\n{row['variant']}: {row['prompt']}|{row['text']}", lines=True) for row in written)])
 
 
 @app.command()
@@ -127,8 +126,9 @@ def blend(
         found = blender.blend(weights, way=way, align=align, max_new_tokens=max_new_tokens, decoding=decoding, seed=seed)
         under = [{"prompt": text, "weight": value, "logprob": logprob} for text, value, logprob in zip(prompt, weights, found.logprobs)]
         if as_json:
-            return [json.dumps({"text": found.text, "prompts": under}, ensure_ascii=False)]
-        return [found.text, *(f"  weight {row['weight']:g}, {row['logprob']:.3f} nats a token after {row['prompt']!r}" for row in under)]
+            return [for_json({"text": found.text, "prompts": under})]
+        after = [f"  weight {row['weight']:g}, {row['logprob']:.3f} nats a token after '{for_terminal(row['prompt'])}'" for row in under]
+        return [for_terminal(found.text, lines=True), *after]
 
     if weight or not interactive:
         write_lines(lines(weight or [1.0] * len(prompt)))
@@ -140,7 +140,7 @@ def blend(
         try:
             write_lines(lines([float(number) for number in answer.replace(",", " ").split()]))
         except ValueError as error:  # an InputError is one, too
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {error_line(error) or for_terminal(str(error))}", err=True)
 
 
 def read_input(name: str) -> str:
@@ -152,10 +152,7 @@ def read_input(name: str) -> str:
 
 
 def write_lines(lines: Iterable[str]) -> None:
-    """Print the lines; a reader that has seen enough (`| head`) is no error."""
-    try:
-        for line in lines:
-            sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Print the lines."""
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -15,7 +15,7 @@ from typing import Any
 import typer
 import yaml
 
-from lmcore.errors import InputError
+from lmcore.errors import InputError, error_line
 
 
 class Numbers(yaml.SafeLoader):
@@ -83,14 +83,15 @@ def fingerprint(stage: str) -> str:
 
 
 def run(main: Callable) -> None:
-    """Run a stage's `main` as a command: bad input and a full disk end in one line on stderr and exit status 1."""
+    """Run a stage's `main` as a command: bad input, a full disk and whatever else is to be expected end in one line on stderr and exit
+    status 1; a mistake of ours shows where it was made.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a killed dvc must not leave a second writer behind
     try:
         typer.run(main)
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT):
+    except Exception as error:
+        if (line := error_line(error)) is None:
             raise
-        sys.exit(f"error: {error.filename or 'output'}: {error.strerror}; nothing was written")
+        of_writing = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT)
+        sys.exit(f"error: {line}{'; nothing was written' * of_writing}")

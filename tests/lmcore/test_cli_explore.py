@@ -93,7 +93,7 @@ def test_sample_shows_every_strategy_and_that_it_repeats(data: Path) -> None:
     [
         (["next", "nobody", "a"], "error: nobody: no such model; expected a name (llama), a folder or a hub id"),
         (["next", "llama", "a", "-k", "0"], "error: k must be from 1 to"),
-        (["surprisal", "llama", "nowhere.txt"], "error: [Errno 2] No such file or directory: 'nowhere.txt'"),
+        (["surprisal", "llama", "nowhere.txt"], "error: nowhere.txt: No such file or directory"),
         (["surprisal", "llama", "--by", "line"], "error: by must be one of token, word, not 'line'"),
         (["surprisal", "llama", "--format", "xml"], "error: the format must be one of table, csv, jsonl, colour, not 'xml'"),
         (["blend", "llama", "--prompt", "a", "--way", "odd"], "error: way must be one of embeddings, mixture, product, not 'odd'"),
