@@ -36,6 +36,8 @@ class OneLineErrors(typer.core.TyperGroup):
         except KeyboardInterrupt:  # before typer, which says nothing
             typer.echo("error: interrupted", err=True)
             raise typer.Exit(130) from None
+        except BrokenPipeError:  # before typer, which takes it for a failure
+            _drop_output()
 
 
 def _open_streams() -> None:
@@ -52,8 +54,8 @@ def _open_streams() -> None:
 
 def _status(error: BaseException) -> int:
     """Say what was wrong and return the exit status; a mistake of ours is raised again."""
-    if isinstance(error, BrokenPipeError):  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        _drop_output()
         return 0
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
@@ -65,6 +67,11 @@ def _status(error: BaseException) -> int:
         raise error
     typer.echo(f"error: {line}", err=True)
     return 1
+
+
+def _drop_output() -> None:
+    """Nobody reads on: `| head` has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_version(wanted: bool) -> None:
@@ -250,7 +257,7 @@ def diff(
     margin: Annotated[float | None, typer.Option(help="differences within this count as equal, in the metric's unit")] = None,
     common: Annotated[bool, typer.Option("--common", help="where the items differ, compare those that both have")] = False,
     by_group: Annotated[bool, typer.Option("--by-group", help="also group by group: paradigm, book")] = False,
-    items: Annotated[int, typer.Option(help="so many examples that became worse, and better, with texts and log-probs")] = 0,
+    items: Annotated[int, typer.Option(min=0, help="so many examples that became worse, and better, with texts and log-probs")] = 0,
     md: Annotated[bool, typer.Option("--md", help="Markdown, for a pull request")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, unrounded")] = False,
     fail_on: Annotated[str | None, typer.Option(help="`worse`: exit status 1 where something got worse or cannot be compared")] = None,
@@ -258,6 +265,8 @@ def diff(
     """Whether the difference between two revisions is real: paired on the same items, with intervals and corrected p values."""
     if fail_on not in (None, "worse"):
         raise InputError(f"--fail-on: there is no verdict '{fail_on}' to fail on; expected worse")
+    if margin is not None and not 0 <= margin < float("inf"):
+        raise InputError(f"--margin: must be a number of at least 0, not {margin}")
     from lmcore.revisions import Revision, repository
 
     root = repository()

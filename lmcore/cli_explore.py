@@ -34,6 +34,7 @@ def next_(
     from lmcore.models.find import find_model
 
     prompt = read_input(prompt).rstrip("\n") if prompt == "-" else prompt
+    refuse_bytes(prompt)
     found = next_tokens.next_tokens(find_model(model, data / "models"), prompt, k, bos)
     if as_json:
         write_lines([for_json(next_tokens.as_data(found, prompt), indent=2)])
@@ -82,6 +83,7 @@ def sample(
     from lmcore.explorations.strategies import SHOWN, compare_strategies
     from lmcore.models.find import find_model
 
+    refuse_bytes(*prompts)
     settings: dict[str, Any] = {"bos": bos, "max_new_tokens": max_new_tokens, "batch_size": 16, "seed": seed, "digits": 4}
     found, texts = compare_strategies(find_model(model, data / "models"), prompts, SHOWN, **settings)
     written = texts.select(["variant", "prompt", "text"]).to_pylist()
@@ -119,6 +121,7 @@ def blend(
     from lmcore.generating.sampling import Decoding
     from lmcore.models.find import find_model
 
+    refuse_bytes(*prompt)
     blender = Blender(find_model(model, data / "models"), prompt, bos)
     decoding = Decoding(temperature, top_k, top_p)
 
@@ -145,10 +148,22 @@ def blend(
 
 def read_input(name: str) -> str:
     """The text of a file, or of the standard input for `-`. Raises InputError where it is no text."""
+    named = "the standard input" if name == "-" else name or "''"
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-    except (UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"{name}: not a text file in UTF-8: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{named}: not a text file in UTF-8: {error}") from error
+    except OSError as error:
+        raise InputError(f"{named}: {error.strerror}") from error
+
+
+def refuse_bytes(*prompts: str) -> None:
+    """Raises InputError for an argument of the command whose bytes are no UTF-8; Python has them as surrogates."""
+    for prompt in prompts:
+        try:
+            prompt.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"the prompt '{prompt}' is not text in UTF-8") from error
 
 
 def write_lines(lines: Iterable[str]) -> None:

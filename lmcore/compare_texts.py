@@ -147,7 +147,10 @@ def read_texts(path: Path) -> list[str]:
     if path.suffix == ".txt":
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected texts, one a line")
-        texts = path.read_text("utf-8").splitlines()
+        try:
+            texts = path.read_text("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not a text file in UTF-8: {error}") from error
     else:
         records = read_records(path)
         if records and "text" not in records[0]:

@@ -47,7 +47,7 @@ def export_babylm(items: Path, tokens: Path, out: Path, *, draw: int = 0) -> dic
 def _chosen(items: pa.Table, tokens: Path, draw: int) -> list[dict]:
     """The items row of the option that each item's model prefers."""
     texts = text_stats(items, read(tokens, TOKENS, COLUMNS), tokens)
-    if draw >= texts.shape[0]:
+    if not 0 <= draw < texts.shape[0]:
         raise InputError(f"{tokens}: there is no draw {draw}; draws are 0 to {texts.shape[0] - 1}")
     best = texts.by_option(texts.logprob)[draw].argmax(-1)
     return items.take(np.take_along_axis(texts.rows[""], best[:, None], 1)[:, 0]).to_pylist()

@@ -141,7 +141,7 @@ def normalised(weights: list[float], n: int) -> list[float]:
     """The weights divided by their sum. Raises InputError where there are not `n`, one is negative or none is above 0."""
     if len(weights) != n:
         raise InputError(f"{len(weights)} weights for {n} prompts; expected one each")
-    if not all(np.isfinite(weight) and weight >= 0 for weight in weights) or not sum(weights):
+    if not all(np.isfinite(weight) and weight >= 0 for weight in weights) or not 0 < sum(weights) < np.inf:
         raise InputError(f"weights must be numbers of at least 0, one of them above, not {', '.join(map(str, weights))}")
     return [weight / sum(weights) for weight in weights]
 

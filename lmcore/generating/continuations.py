@@ -162,6 +162,8 @@ def _decodings(settings: dict[str, dict]) -> dict[str, tuple[Decoding, list[int]
         check_decoding(name, decoding)
         if not seeds or (decoding.temperature == 0 and len(seeds) > 1):
             raise InputError(f"decoding '{name}': seeds must be a list of numbers; greedy decoding (temperature 0) takes one alone")
+        if wrong := [seed for seed in seeds if not -(2**63) <= seed < 2**63]:
+            raise InputError(f"decoding '{name}': a seed must be a whole number of 64 bits, not {wrong[0]}")
         found[name] = (decoding, seeds)
     if not found:
         raise InputError("there are no decodings; expected e.g. {greedy: {}, sampled: {temperature: 0.8, seeds: [0, 1]}}")
