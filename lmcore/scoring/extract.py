@@ -194,6 +194,7 @@ _inherited: tuple[Engine, pa.Table]  # in a forked process only
 def _start(engine: Engine, items: pa.Table, parent: int) -> None:
     global _inherited
     _inherited = (engine, items)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends it without a word; the parent has one
     keep_freed_memory()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no orphan goes on writing
