@@ -18,6 +18,7 @@ def main() -> None:
         seeds=Path("metrics/seeds.json"),
         curves={name: Path(f"metrics/plots/train/{name}.csv") for key in TRAINED for name in values[key]},
         scores=Path("data/scores"),
+        items=Path("data/items"),
         tokens=Path("data/tokens"),
         findings=Path("data/findings/completions.parquet"),
         analysis=Path("data/analysis"),

@@ -1,7 +1,8 @@
 """The rows of one model's token table that an analysis counts, read column by column: a folder or file goes in, numpy arrays come out.
 
-`gold` are the target tokens of each item's right option, which the metrics of the same name count too; `target` those of every option;
-`all` every scored token, contexts and variants included. A table of 20M rows costs 80 MB a column, and only while it is looked at.
+`gold` are the target tokens of each item's right option, in no variant: what the metrics of the same name count (lmcore.folds), and the
+report's entropy panel; `target` those of every option; `all` every scored token, contexts and variants included. A table of 20M rows costs
+80 MB a column, and only while it is looked at; read by `values`, a byte a row.
 """
 
 from collections.abc import Iterator
@@ -43,20 +44,27 @@ class TokenRows:
         if name == "draw" and self.mask is None and self.n_draws == 1:
             return np.zeros(self.n, np.int16)
         out: np.ndarray | None = None
-        written = read = 0
-        for batch in self._batches(DERIVED.get(name, [name])):
-            values = _derive(name, batch)
-            keep = slice(None) if self.mask is None else self.mask[read : read + len(values)]
-            read += len(values)
-            values = values[keep]
+        written = 0
+        for values in self.values(name):
             if out is None:
                 out = np.empty(self.n, values.dtype)
             out[written : written + len(values)] = values
             written += len(values)
         assert out is not None
-        if out.dtype.kind == "f" and not np.isfinite(out).all():
-            raise InputError(f"{self.path}: column '{name}' holds {out[~np.isfinite(out)][0]}; a model must give finite numbers")
         return out
+
+    def values(self, name: str) -> Iterator[np.ndarray]:
+        """`column`, a batch at a time."""
+        read = 0
+        for batch in self._batches(DERIVED.get(name, [name])):
+            values = _derive(name, batch)
+            keep = slice(None) if self.mask is None else self.mask[read : read + len(values)]
+            read += len(values)
+            values = values[keep]
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                odd = values[~np.isfinite(values)][0]
+                raise InputError(f"{self.path}: column '{name}' holds {odd}; a model must give finite numbers")
+            yield values
 
     @cached_property
     def n_draws(self) -> int:

@@ -1,7 +1,7 @@
 """The report: metrics, intervals, scores, tokens and loss curves go in, one HTML page that needs nothing else comes out.
 
-The page holds no date and no path, so the same input gives the same bytes. Token tables are read in batches: memory does not grow with
-them.
+The page holds no date and no path, so the same input gives the same bytes. Token tables are read in batches: memory grows with them by a
+byte a row.
 """
 
 import csv
@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from lmcore.analysis.rows import TokenRows
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.metrics import item_means, share_interval
@@ -25,7 +25,7 @@ from lmcore.report.tokens import progression_curves, token_sections
 from lmcore.report.writing import writing_section
 from lmcore.shown import for_html
 from lmcore.statistics.stats import ratio
-from lmcore.tables import SCORES, read
+from lmcore.tables import ITEMS, SCORES, read
 from lmcore.tasks.suite import kind_of
 
 TITLE = "Small language models, side by side"
@@ -56,6 +56,7 @@ def write_report(
     seeds: Path,
     curves: dict[str, Path],
     scores: Path,
+    items: Path,
     tokens: Path,
     findings: Path,
     analysis: Path,
@@ -70,10 +71,10 @@ def write_report(
     confidence: float,
 ) -> None:
     """Write `out`/index.html from `metrics`/MODEL.json, `intervals`, the spread of `seeds`, each trained model's loss curve,
-    `scores`/MODEL/SUITE.parquet and `tokens`/MODEL/SUITE, the `findings` of lmcore.completions, the `analysis` of lmcore.analysis and the
-    `validity` table of lmcore.judging.context_validity, which is of the suite `judged_suite`; `progression`/SUITE.csv holds curves over
-    models, and the models `writers` wrote `generated`/MODEL, with statistics in `writing`/MODEL.json; the models `imported` learned from
-    other text than the rest. `confidence` is that of the intervals.
+    `scores`/MODEL/SUITE.parquet, `items`/SUITE.parquet and `tokens`/MODEL/SUITE, the `findings` of lmcore.completions, the `analysis` of
+    lmcore.analysis and the `validity` table of lmcore.judging.context_validity, which is of the suite `judged_suite`;
+    `progression`/SUITE.csv holds curves over models, and the models `writers` wrote `generated`/MODEL, with statistics in
+    `writing`/MODEL.json; the models `imported` learned from other text than the rest. `confidence` is that of the intervals.
 
     Raises InputError, naming the file, where a model, a suite or its headline metric is missing, or a curve is none.
     """
@@ -93,7 +94,7 @@ def write_report(
         "groups": ("Accuracy by group", "".join(accuracy_by_group(suite, results, scores) for suite in suites)),
         "completions": ("The missing word, by frequency and context", completion_findings(findings, models, imported, confidence)),
         "validity": ("Wrong words that fit", context_validity(validity, judged_suite, models, confidence)),
-        "entropy": ("Entropy of the predictions", entropy(results, tokens)),
+        "entropy": ("Entropy of the predictions", entropy(results, items, tokens)),
         "all": ("Every metric", "".join(all_metrics(suite, results) for suite in suites)),
         "terms": ("What the numbers mean", definitions(results)),
     }
@@ -199,9 +200,12 @@ def accuracy_by_group(suite: str, results: Results, scores: Path) -> str:
     )
 
 
-def entropy(results: Results, tokens: Path) -> str:
-    """Histograms of the entropies, one panel a model and suite, all on one axis."""
-    counts = {suite: [_entropies(tokens / model / suite) for model in results.models] for suite in results.kinds}
+def entropy(results: Results, items: Path, tokens: Path) -> str:
+    """Histograms of the entropies that the metric `entropy` is the mean of, one panel a model and suite, all on one axis."""
+    counts = {}
+    for suite in results.kinds:
+        table = read(items / f"{suite}.parquet", ITEMS)
+        counts[suite] = [_entropies(TokenRows(tokens / model / suite, table, "gold")) for model in results.models]
     n_bins = max(len(bins) for panels in counts.values() for bins, _ in panels)
     body = ""
     for suite, panels in counts.items():
@@ -210,9 +214,10 @@ def entropy(results: Results, tokens: Path) -> str:
         )
         body += f'\n<h3><code>{for_html(suite)}</code></h3>\n<div class="card panels">\n{drawn}\n</div>'
     return (
-        '<p class="caption">How the entropy of the distributions that predicted the scored tokens is spread, in nats: 0 is certainty, '
-        "further right is more undecided. The triangle below the axis is the mean. Panels share the axis, not the height. A larger "
-        "vocabulary leaves more to be undecided about, so between tokenizers compare the shapes, not the places.</p>" + body
+        '<p class="caption">How the entropy of the distributions that predicted the tokens of the right targets is spread, in nats: 0 is '
+        "certainty, further right is more undecided. The triangle below the axis is the mean, the metric of that name. Panels share the "
+        "axis, not the height. A larger vocabulary leaves more to be undecided about, so between tokenizers compare the shapes, not the "
+        "places.</p>" + body
     )
 
 
@@ -280,19 +285,17 @@ def _group_marks(model: str, path: Path, confidence: float) -> dict[str, Mark]:
     return marks
 
 
-def _entropies(folder: Path) -> tuple[list[int], float]:
-    """Counts in bins of BIN_WIDTH nats, up to the last that is not empty, and the mean, over the target tokens in `folder`."""
+def _entropies(rows: TokenRows) -> tuple[list[int], float]:
+    """Counts in bins of BIN_WIDTH nats, up to the last that is not empty, and the mean."""
     counts, total = np.zeros(1, np.int64), 0.0
-    for part in sorted(folder.glob("part-*.parquet")):
-        for batch in pq.ParquetFile(part).iter_batches(columns=["entropy", "is_target"]):
-            is_target = batch.column("is_target").to_numpy(zero_copy_only=False)
-            values = np.maximum(batch.column("entropy").to_numpy().astype(np.float64)[is_target], 0)  # rounding can leave -1e-7
-            found = np.bincount((values / BIN_WIDTH).astype(np.int64), minlength=len(counts))
-            found[: len(counts)] += counts
-            counts, total = found, total + float(values.sum())
-    if not counts.sum():
-        raise InputError(f"{folder}: no scored tokens; expected part-*.parquet of the stage extract_tokens")
-    return [int(count) for count in counts], total / int(counts.sum())
+    for values in rows.values("entropy"):
+        values = values.astype(np.float64)
+        total += float(values.sum())
+        bins = (np.maximum(values, 0) / BIN_WIDTH).astype(np.int64)  # rounding can leave -1e-7
+        found = np.bincount(bins, minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+    return [int(count) for count in counts], total / len(rows)
 
 
 def _read_json(path: Path, stage: str = "aggregate") -> dict:

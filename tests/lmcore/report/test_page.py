@@ -6,22 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from lmcore.analysis.entropy_bins import CALIBRATION, ENTROPY_BINS
 from lmcore.analysis.passage import PASSAGE
+from lmcore.analysis.rows import TokenRows
 from lmcore.analysis.same_text import SCATTER
 from lmcore.completions import FINDINGS
 from lmcore.errors import InputError
 from lmcore.files import write_json
+from lmcore.folds import fold
 from lmcore.generating.continuations import GENERATIONS
 from lmcore.judging.context_validity import JUDGED, VALIDITY, WAYS
-from lmcore.metrics import aggregate
+from lmcore.metrics import aggregate, suite_metrics
 from lmcore.report.figures import Mark, dot_plot, histogram, line_plot, ticks, trend_plot
-from lmcore.report.page import BIN_WIDTH, write_report
+from lmcore.report.page import BIN_WIDTH, _entropies, write_report
 from lmcore.report.terms import unit_of, written
 from lmcore.report.writing import STATISTICS
-from lmcore.tables import SCORE_KEY, SCORES, TOKENS, write
+from lmcore.tables import ITEMS, SCORE_KEY, SCORES, TOKENS, items_table, write
+from tests.lmcore.token_tables import items_of, tokens_of
 
 MODELS = ["llama", "noise"]
 SUITES = {"minimal_pairs": {"n": 4, "seed": 0}, "lambada_flat": {"limit": 4}, "heldout": {}}
@@ -46,15 +50,24 @@ def score_rows(suite: str, group: str, scores: dict[str, list[float]]) -> list[d
     ]
 
 
+def items_of_one() -> pa.Table:
+    """An item of two options, of which the second is right, and the same as a variant."""
+    row = {"item": "x", "group": "g", "context": "a", "target": "b"}
+    rows = [row | {"option": option, "variant": variant, "gold": option == 1} for option in (0, 1) for variant in ("", "alone")]
+    return items_table(rows, {})
+
+
 def tokens_table(entropies: list[float]) -> pa.Table:
-    """Target tokens of these entropies, and one context token that must not count."""
-    n = len(entropies) + 1
+    """Target tokens of these entropies, and some of 99 nats that must not count: of the context, the wrong option and a variant."""
+    n, wrong = len(entropies), [99.0, 99.0, 99.0]
     columns = {
-        field.name: pa.array(np.zeros(n), pa.float64()).cast(field.type) for field in TOKENS if not pa.types.is_dictionary(field.type)
+        field.name: pa.array(np.zeros(n + 3), pa.float64()).cast(field.type) for field in TOKENS if not pa.types.is_dictionary(field.type)
     }
-    columns |= {name: pa.array(["x"] * n).dictionary_encode() for name in ("item", "variant")}
-    columns["entropy"] = pa.array([*entropies, 99.0], pa.float32())
-    columns["is_target"] = pa.array([True] * len(entropies) + [False])
+    columns["item"] = pa.array(["x"] * (n + 3)).dictionary_encode()
+    columns["option"] = pa.array([1] * n + [1, 0, 1], pa.int16())
+    columns["variant"] = pa.array([""] * (n + 2) + ["alone"]).dictionary_encode()
+    columns["entropy"] = pa.array([*entropies, *wrong], pa.float32())
+    columns["is_target"] = pa.array([True] * n + [False, True, True])
     return pa.table({name: columns[name] for name in TOKENS.names}, TOKENS)
 
 
@@ -74,6 +87,8 @@ def judged(item: str, guess: str, *, is_correct: bool, **values: float) -> dict:
 
 def write_inputs(root: Path) -> dict:
     """A small run, folded by the real aggregate; the keyword arguments of write_report."""
+    for suite in SUITES:
+        write(items_of_one(), ITEMS, root / "items" / f"{suite}.parquet")
     for model in MODELS:
         rows = {
             "minimal_pairs": [
@@ -129,6 +144,7 @@ def write_inputs(root: Path) -> dict:
         "seeds": root / "seeds.json",
         "curves": {"llama": root / "curve.csv"},
         "scores": root / "scores",
+        "items": root / "items",
         "tokens": root / "tokens",
         "out": root / "report",
         "confidence": 0.95,
@@ -255,6 +271,28 @@ def test_sections_on_missing_words_are_left_out_where_there_is_nothing(inputs: d
     assert 'id="completions"' not in html and 'id="validity"' not in html
 
 
+@pytest.mark.parametrize(("kind", "draws"), [("pairs", 1), ("choices", 3), ("completion", 1), ("text", 2)])
+def test_entropy_panel_has_the_mean_that_the_metric_has(tmp_path: Path, kind: str, draws: int) -> None:
+    """Random entropies of items with contexts, wrong options, several draws and a variant."""
+    rng = np.random.default_rng(0)
+    texts = {f"g/{n}": [(f"the {n} ", f" one{'' if option else ' two three'}") for option in (0, 1)] for n in range(9)}
+    if kind in ("completion", "text"):
+        texts = {item: [("" if kind == "text" else options[0][0], options[0][1])] for item, options in texts.items()}
+    rows = items_of(texts).to_pylist()
+    items = items_table(rows + [row | {"variant": "alone", "target": f"{row['target']} more"} for row in rows], {"bos": "prefix"})
+    tokens = tokens_of(items, lambda draw, before, word: -1.0, draws=draws)
+    entropies = pa.array(rng.gamma(2, 1, len(tokens)), pa.float32())
+    tokens = tokens.set_column(tokens.column_names.index("entropy"), "entropy", entropies)
+    if kind == "text":  # has no variants
+        items, tokens = (table.filter(pc.equal(table["variant"].cast(pa.string()), "")) for table in (items, tokens))
+    write(tokens.unify_dictionaries(), TOKENS, tmp_path / "tokens" / "part-00000.parquet")
+    scores = fold(items, tokens, kind=kind, ties="half", top_k=5, vocab_size=99, window=99, source="tokens")
+    metric = suite_metrics(scores, 0.95)[0]["entropy"]
+    counts, mean = _entropies(TokenRows(tmp_path / "tokens", items, "gold"))
+    assert mean == pytest.approx(metric, rel=1e-12)
+    assert sum(counts) == draws * sum(len(options[0][1].split()) for options in texts.values())
+
+
 def test_loss_curve_with_gaps_names_the_lowest_dev_loss(inputs: dict) -> None:
     assert "lowest dev loss 4.250 at step 20" in report(inputs)
 
@@ -271,7 +309,7 @@ def test_loss_curve_with_gaps_names_the_lowest_dev_loss(inputs: dict) -> None:
         ("metrics/noise.json", None, r"noise\.json: there is no such file"),
         ("seeds.json", None, r"seeds\.json: there is no such file; run the stage compare_models"),
         ("curve.csv", None, r"curve\.csv: there is no such file"),
-        ("tokens/noise/heldout/part-00000.parquet", None, r"heldout: no scored tokens"),
+        ("tokens/noise/heldout/part-00000.parquet", None, r"heldout: no such table"),
         ("scores/noise/minimal_pairs.parquet", None, r"minimal_pairs\.parquet: no such table"),
     ],
 )
