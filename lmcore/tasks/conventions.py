@@ -6,6 +6,15 @@
 - `babylm2024`: lm-eval 0.4.2 with add_special_tokens=False, so never a BOS before a context; prefix BOS, else EOS;
 - `babylm2025`: sentences as they stand, the tokenizer's own specials, so that the first word goes unscored where it adds no BOS.
 
+In two places the numbers under lm-eval's conventions are not lm-eval's (tests/agreement shows both beside it):
+
+- Of running text (its rolling log-likelihood) lm-eval puts the prefix token before what the tokenizer made, so that with a tokenizer that
+  adds a BOS there are two, and the second is scored. Here BOS stands once and is never scored.
+- Where context and target are longer than the model's window, lm-eval scores the target in one window that ends with it. Here windows lie
+  end to end from the beginning of the text, and where one ends within the target (the request passes the window by less than the target's
+  length, or a multiple of it), the first target tokens are scored in the window before, with more context than lm-eval gives them or
+  less. The sums differed by 1.6 nats on one random model and by 6 on another; elsewhere, longer contexts included, they are the same.
+
 Source: lm_eval/models/huggingface.py (0.4.13); evaluation_pipeline/sentence_zero_shot of babylm/evaluation-pipeline-2025.
 """
 

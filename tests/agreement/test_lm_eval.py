@@ -120,6 +120,31 @@ def test_lm_eval_windows_of_a_long_text_are_the_same(lm, peers, tmp_path):
     assert ours.metrics["n_windowed"] == 2 and len(ours.tokens) > 9 * 64
 
 
+def test_lm_eval_cuts_otherwise_where_a_window_ends_within_the_target(peers, tmp_path):
+    """As lmcore.tasks.conventions says: lm-eval has one window that ends with the target, ours scores the first target tokens in the
+    window before. Of 64 positions, so that a window ends at every 64th input.
+    """
+    from lm_eval.api.instance import Instance
+
+    from tests.agreement.conftest import save_model
+
+    save_model(tmp_path / "short", "short", max_position_embeddings=64)
+    theirs, target = peers.harness(tmp_path / "short"), " looked at the ships and the sea."
+    words = (PASSAGES[0]["text"] + " ") * 9
+    contexts = [words[:n].strip() for n in range(60, 260) if words[n] == " "]
+    requests = [Instance("loglikelihood", {}, (context, target), 0) for context in contexts]
+    documents = write_source(tmp_path, [{"context": context, "target": target} for context in contexts], "jsonl") / "documents.jsonl"
+    entry = {"kind": "completion", "path": str(documents), "convention": "lm_eval"}
+    ours = by_lmcore(tmp_path / "short", "mine", entry, build("mine", entry, tmp_path)).logprobs
+    alike, otherwise = [], []
+    for context, (logprob, _), (own,) in zip(contexts, theirs.loglikelihood(requests), ours, strict=True):
+        of_context, of_target = theirs._encode_pair(context, target)
+        first, last = len(of_context) - 1, len(of_context) + len(of_target) - 2  # the inputs that predict the target
+        (alike if first // 64 == last // 64 else otherwise).append(abs(own - logprob))
+    assert len(alike) > 9 and len(otherwise) > 4
+    assert max(alike) < 1e-4 and min(otherwise) > 1e-3 and max(otherwise) > 0.1
+
+
 def test_lm_eval_context_longer_than_the_window_is_cut_alike(peers, tmp_path):
     from tests.agreement.conftest import save_model
 

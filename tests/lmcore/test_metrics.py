@@ -45,7 +45,11 @@ def test_suite_metrics_supplement_macro_is_not_micro():
     metrics, intervals = suite_metrics(scores_of(values), 0.95)
     assert metrics["accuracy"] == pytest.approx(0.5952, abs=5e-4)
     assert metrics["accuracy_micro"] == pytest.approx(0.7726, abs=5e-4)
-    assert intervals["accuracy"]["se"] == pytest.approx(0.016, abs=5e-4)  # lm-eval's pooled formula says 0.006
+    assert intervals["accuracy"]["se"] == pytest.approx(0.016, abs=5e-4)
+    sizes, shares = (np.array([SUPPLEMENT[group][place] for group in SUPPLEMENT]) for place in (1, 0))
+    # Source: pooled_sample_stderr of lm_eval/api/metrics.py
+    pooled = (sizes * shares / 100 * (1 - shares / 100)).sum() / (sizes.sum() - len(sizes)) / sizes.sum()
+    assert np.sqrt(pooled) == pytest.approx(0.0054, abs=5e-5)
     assert intervals["accuracy"]["n"] == 5218
 
 
