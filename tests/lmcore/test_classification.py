@@ -83,6 +83,16 @@ def test_classification_metrics_equal_scikit_learn_and_their_error_the_bootstrap
     assert estimates["f1_macro"].se == pytest.approx(macro, rel=0.15)
 
 
+def test_standard_error_of_few_cases_divides_by_one_less_than_their_number():
+    cells = {f"confusion_{true}_as_{found}": np.zeros(4) for true in "ab" for found in "ab"}
+    cells["confusion_a_as_a"][:3], cells["confusion_a_as_b"][3] = 1, 1
+    estimate = classification_metrics(cells, ["a", "b"])[1]["recall_a"]
+    assert (estimate.mean, estimate.n, estimate.df) == (0.75, 4, 3)
+    assert estimate.se == pytest.approx(np.std([1, 1, 1, 0], ddof=1) / np.sqrt(4))
+    alone = {name: values[:1] for name, values in cells.items()}
+    assert classification_metrics(alone, ["a", "b"])[1]["recall_a"].se is None
+
+
 def test_pairs_as_classes_find_the_acceptable_sentences_by_threshold():
     pairs = {f"g/{i:02d}": [("", f" good{i} a"), ("", f" bad{i} a")] for i in range(20)}
     items = items_of(pairs)

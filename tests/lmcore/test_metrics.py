@@ -78,6 +78,17 @@ def test_suite_metrics_perplexity_interval_encloses_it_and_grows_from_the_log():
     assert found["low"] * found["high"] == pytest.approx(np.exp(6))
 
 
+def test_suite_metrics_of_ranks_is_their_median_within_its_order_statistics():
+    metrics, intervals = suite_metrics(scores_of({"a": [1.0, 2, 3, 4, 1000.0]}, "rank"), 0.5)
+    assert metrics["median_rank"] == 3
+    assert intervals["median_rank"] == {"low": 2, "high": 4, "n": 5}
+
+
+def test_rounded_writes_whole_floats_as_ints():
+    found = rounded({"n": 12.0, "none": -0.0, "large": 123456789.0, "half": 0.5}, 6)
+    assert json.dumps(found) == '{"n": 12, "none": 0, "large": 123457000, "half": 0.5}'
+
+
 def test_rounded_keeps_significant_digits_and_whole_numbers():
     assert rounded({"a": {"b": 0.000123456789, "n": 12.0, "c": 1234567.8, "name": "x"}}, 6) == {
         "a": {"b": 0.000123457, "n": 12, "c": 1234570, "name": "x"}

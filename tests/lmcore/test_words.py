@@ -26,6 +26,10 @@ from lmcore.words import first_word, frequency, word_counts
         ("", None),
         (" \n", None),
         (" caf\ufffd", None),  # half a character: " café" may follow
+        ("\ufffd", None),
+        (" \ufffd", None),
+        (" caf\ufffd\ufffd", None),
+        (" a\ufffd b", " a"),  # no half of a character, since more follows
     ],
 )
 def test_first_word_of_text_in_writing_ends_where_nothing_can_change_it(text: str, word: str | None) -> None:

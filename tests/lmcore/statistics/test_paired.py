@@ -51,6 +51,12 @@ def test_sign_flip_ways_of_drawing_agree_with_each_other_and_with_scipy():
     assert paired.sign_flip(few, np.ones(1500), resamples=10_000, seed=0) == pytest.approx(drawn.pvalue, abs=0.03)
 
 
+@pytest.mark.parametrize("differences", [np.linspace(1, 2, 17), np.linspace(1, 2, 300)])
+def test_sign_flip_of_drawn_patterns_counts_the_observed_one(differences):
+    """Where none of the drawn patterns reaches the observed sum, p is 1 / (patterns + 1), never 0: few sizes and many alike."""
+    assert paired.sign_flip(differences, np.ones(len(differences)), resamples=99, seed=0) == 1 / 100
+
+
 @pytest.mark.parametrize("kind", ["one group", "unbalanced groups", "numbers"])
 def test_sign_flip_p_values_are_uniform_where_nothing_differs(kind):
     rng, found = np.random.default_rng(3), []
