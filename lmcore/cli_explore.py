@@ -9,6 +9,7 @@ import typer
 
 from lmcore.errors import InputError, error_line
 from lmcore.shown import for_json, for_terminal
+from lmcore.text_files import BOM, NEWLINE, checked_text, decoded, read_text, split_lines
 
 app = typer.Typer()
 Model = Annotated[str, typer.Argument(help="a name in data/models, a model folder, or a hub id")]
@@ -33,8 +34,7 @@ def next_(
     from lmcore.explorations import next_tokens
     from lmcore.models.find import find_model
 
-    prompt = read_input(prompt).rstrip("\n") if prompt == "-" else prompt
-    refuse_bytes(prompt)
+    prompt = read_input(prompt).rstrip("\n") if prompt == "-" else typed_prompt(prompt)
     found = next_tokens.next_tokens(find_model(model, data / "models"), prompt, k, bos)
     if as_json:
         write_lines([for_json(next_tokens.as_data(found, prompt), indent=2)])
@@ -60,7 +60,7 @@ def surprisal(
     from lmcore.scoring.score import score
 
     text = read_input(file).rstrip("\n")
-    texts = [line for line in text.split("\n") if line.strip()] if lines else [text]
+    texts = [line for line in split_lines(text) if line.strip()] if lines else [text]
     if not text.strip():
         raise InputError(f"{'the standard input' if file == '-' else file}: holds no text")
     write_lines(as_lines(score(model, texts, by=by, bos=bos, model_folder=data / "models"), texts, form))
@@ -83,8 +83,8 @@ def sample(
     from lmcore.explorations.strategies import SHOWN, compare_strategies
     from lmcore.models.find import find_model
 
-    refuse_bytes(*prompts)
     settings: dict[str, Any] = {"bos": bos, "max_new_tokens": max_new_tokens, "batch_size": 16, "seed": seed, "digits": 4}
+    prompts = [typed_prompt(prompt) for prompt in prompts]
     found, texts = compare_strategies(find_model(model, data / "models"), prompts, SHOWN, **settings)
     written = texts.select(["variant", "prompt", "text"]).to_pylist()
     if as_json:
@@ -121,7 +121,7 @@ def blend(
     from lmcore.generating.sampling import Decoding
     from lmcore.models.find import find_model
 
-    refuse_bytes(*prompt)
+    prompt = [typed_prompt(text) for text in prompt]
     blender = Blender(find_model(model, data / "models"), prompt, bos)
     decoding = Decoding(temperature, top_k, top_p)
 
@@ -147,23 +147,15 @@ def blend(
 
 
 def read_input(name: str) -> str:
-    """The text of a file, or of the standard input for `-`. Raises InputError where it is no text."""
-    named = "the standard input" if name == "-" else name or "''"
-    try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{named}: not a text file in UTF-8: {error}") from error
-    except OSError as error:
-        raise InputError(f"{named}: {error.strerror}") from error
+    """The text of a file, or of the standard input for `-`, with \\n line ends. Raises InputError where it is no text."""
+    if name == "-":
+        return NEWLINE.sub("\n", decoded(sys.stdin.buffer.read(), "the standard input"))
+    return read_text(Path(name), "a text file, or - for the standard input")
 
 
-def refuse_bytes(*prompts: str) -> None:
-    """Raises InputError for an argument of the command whose bytes are no UTF-8; Python has them as surrogates."""
-    for prompt in prompts:
-        try:
-            prompt.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"the prompt '{prompt}' is not text in UTF-8") from error
+def typed_prompt(text: str) -> str:
+    """A prompt of the command line, without the mark that `"$(cat FILE)"` brings along. Raises InputError for bytes that are no UTF-8."""
+    return checked_text(text.lstrip(BOM), "the prompt")
 
 
 def write_lines(lines: Iterable[str]) -> None:

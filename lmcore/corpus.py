@@ -8,6 +8,7 @@ A document is a contiguous section of a few hundred to a few thousand words, nev
 - `*.train`, `*.dev`, `*.test` (BabyLM): one file a domain, split already; without a `.test`, half of the dev documents become the test.
 """
 
+import codecs
 import random
 import re
 from collections import Counter
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from lmcore.errors import InputError
 from lmcore.files import whole
+from lmcore.text_files import BOM, NEWLINE
 
 DOCUMENTS = pa.schema({"document": pa.string(), "group": pa.string(), "text": pa.string()})
 SPLITS = ("train", "dev", "test")
@@ -90,9 +92,16 @@ def read_documents(path: Path) -> list[dict]:
 
 
 def read_text(path: Path, encoding: str) -> str:
-    """The text of a file with \\n line ends. Raises InputError naming the byte that is not in `encoding`."""
+    """The text of a file with \\n line ends.
+
+    Raises InputError naming the byte that is not in `encoding`, and for a file that says by its byte-order mark that it is UTF-8, though
+    `encoding` is another.
+    """
+    content = path.read_bytes()
     try:
-        return path.read_bytes().decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+        if content.startswith(codecs.BOM_UTF8) and codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+            raise InputError(f"{path}: begins with a byte-order mark of UTF-8; expected {encoding} text")
+        return NEWLINE.sub("\n", content.decode(encoding).lstrip(BOM))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not {encoding} at byte {error.start}: {error.reason}; expected {encoding} text") from error
     except LookupError as error:

@@ -1,6 +1,9 @@
 """Surprisal as text: the rows of lmcore.scoring.score go in, lines for a terminal or a program come out."""
 
-from collections.abc import Iterator
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -18,7 +21,8 @@ def as_lines(frame: pd.DataFrame, texts: list[str], way: str) -> Iterator[str]:
         raise InputError(f"the format must be one of {', '.join(FORMATS)}, not {way!r}")
     unit = "word" if "word" in frame else "token"
     if way == "csv":
-        yield from frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").removesuffix("\n").split("\n")
+        yield csv_line(frame.columns)
+        yield from (csv_line(row) for row in frame.itertuples(index=False))
     elif way == "jsonl":
         yield from (for_json(row) for row in frame.to_dict("records"))
     elif way == "table":
@@ -34,6 +38,20 @@ def as_lines(frame: pd.DataFrame, texts: list[str], way: str) -> Iterator[str]:
     else:
         for number, text in enumerate(texts):
             yield _coloured(text, frame[frame["text"] == number])
+
+
+def csv_line(values: Iterable) -> str:
+    """One row of CSV without its end, floats to six digits. A field with any line end in it stands in quotes."""
+    buffer = io.StringIO()
+    # the end decides which characters are quoted: with "\n" alone a token "\r" would not be
+    csv.writer(buffer, lineterminator="\r\n").writerow([_cell(value) for value in values])
+    return buffer.getvalue().removesuffix("\r\n")
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return value
 
 
 def _coloured(text: str, rows: pd.DataFrame) -> str:

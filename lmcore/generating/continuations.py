@@ -26,6 +26,7 @@ from lmcore.generating.repetition import distinct, repeated
 from lmcore.generating.sampling import Decoding, check_decoding, draw, entropy, random_numbers, truncated
 from lmcore.models.load import context_length, load_model, read_config
 from lmcore.tables import TOKENS, check, write
+from lmcore.text_files import read_text, split_lines
 from lmcore.token_text import token_pieces
 from lmcore.tokenizer import load_fast
 
@@ -125,13 +126,12 @@ def generate(
 
 def read_prompts(prompts: list[str] | str) -> list[str]:
     """The prompts, or the lines of the file that is named, without empty ones. Raises InputError where there is none."""
+    source = f"{prompts}: " if isinstance(prompts, str) else ""
     if isinstance(prompts, str):
-        if not Path(prompts).is_file():
-            raise InputError(f"{prompts}: no such file; expected a list of prompts, or a text file with one a line")
-        prompts = Path(prompts).read_text("utf-8").splitlines()
+        prompts = split_lines(read_text(Path(prompts), "a list of prompts, or a text file with one a line"))
     prompts = [prompt for prompt in prompts if prompt.strip()]
     if not prompts:
-        raise InputError("there are no prompts; expected a list of texts, or a text file with one a line")
+        raise InputError(f"{source}there are no prompts; expected a list of texts, or a text file with one a line")
     return prompts
 
 

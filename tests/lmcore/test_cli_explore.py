@@ -1,15 +1,18 @@
 """The commands that play with a model, as a user types them: tables, JSON, the standard input, errors in one line."""
 
+import csv
+import io
 import json
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from lmcore.cli import app
-from lmcore.explorations.surprisal import SHADES, shade
+from lmcore.explorations.surprisal import SHADES, as_lines, shade
 from lmcore.models.llama import new_llama, save_model
 from lmcore.models.load import load_model
 from lmcore.scoring import score
@@ -28,7 +31,7 @@ def data(tokenizer: Path, tmp_path_factory) -> Path:
     return root
 
 
-def lmcore(data: Path, *arguments: str, input: str | None = None):
+def lmcore(data: Path, *arguments: str, input: str | bytes | None = None):
     return CliRunner().invoke(app, [*arguments, "--data", str(data)], input=input)
 
 
@@ -77,6 +80,37 @@ def test_surprisal_says_the_same_in_every_format(data: Path, tmp_path: Path) -> 
     assert {json.loads(line)["text"] for line in by_line.splitlines()} == {0, 1, 2}
 
 
+def test_surprisal_reads_no_mark_and_cuts_lines_at_newlines_alone(data: Path, tmp_path: Path) -> None:
+    ways = ["surprisal", "llama", "--format", "csv"]
+    plain = lmcore(data, *ways, input="The old man\n").stdout
+    (tmp_path / "t.txt").write_bytes("\ufeffThe old man\r\n".encode())
+    assert lmcore(data, *ways, str(tmp_path / "t.txt")).stdout == plain
+    assert lmcore(data, *ways, input="\ufeffThe old man\n").stdout == plain
+    marked = lmcore(data, "next", "llama", "\ufeffThe old man", "-k", "3")
+    assert marked.stdout == lmcore(data, "next", "llama", "The old man", "-k", "3").stdout != ""
+    lines = lmcore(data, *ways, "--lines", "--by", "word", input="The old\u2028man\x85walked\fto\nthe sea\r\n").stdout
+    assert {row["text"] for row in csv.DictReader(io.StringIO(lines))} == {"0", "1"}
+
+
+def test_surprisal_of_no_utf8_is_named_by_its_line(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_bytes(b"one\ncaf\xe9\n")
+    found = lmcore(data, "surprisal", "llama", str(tmp_path / "t.txt"))
+    assert (found.exit_code, found.stderr.count("\n")) == (1, 1) and "t.txt: line 2: expected UTF-8" in found.stderr
+    found = lmcore(data, "surprisal", "llama", input=b"one\ncaf\xe9\n")
+    assert found.exit_code == 1 and found.stderr.startswith("error: the standard input: line 2: expected UTF-8")
+    found = lmcore(data, "next", "llama", "caf\udce9")
+    assert found.exit_code == 1 and found.stderr.startswith("error: the prompt holds half a character at position 4")
+
+
+def test_csv_of_surprisal_has_one_row_a_token_whatever_it_holds() -> None:
+    tokens = ["a\u2028b", "\r", "\n", 'x,"y"', "\x85"]
+    frame = pd.DataFrame({"text": 0, "token": tokens, "surprisal": [1.23456789, 2.0, 3.0, 1e-9, math.nan]})
+    lines = list(as_lines(frame, ["x"], "csv"))
+    assert len(lines) == 6 and lines[1] == "0,a\u2028b,1.23457" and lines[5].endswith(",")
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines), newline="")))
+    assert [row["token"] for row in rows] == tokens
+
+
 def test_shades_grow_with_surprisal() -> None:
     assert [shade(bits) for bits in (-0.1, 0, 3, 1000)] == [SHADES[0], SHADES[0], SHADES[1], SHADES[-1]]
 
@@ -93,7 +127,7 @@ def test_sample_shows_every_strategy_and_that_it_repeats(data: Path) -> None:
     [
         (["next", "nobody", "a"], "error: nobody: no such model; expected a name (llama), a folder or a hub id"),
         (["next", "llama", "a", "-k", "0"], "error: k must be from 1 to"),
-        (["surprisal", "llama", "nowhere.txt"], "error: nowhere.txt: No such file or directory"),
+        (["surprisal", "llama", "nowhere.txt"], "error: nowhere.txt: no such file; expected a text file"),
         (["surprisal", "llama", "--by", "line"], "error: by must be one of token, word, not 'line'"),
         (["surprisal", "llama", "--format", "xml"], "error: the format must be one of table, csv, jsonl, colour, not 'xml'"),
         (["blend", "llama", "--prompt", "a", "--way", "odd"], "error: way must be one of embeddings, mixture, product, not 'odd'"),

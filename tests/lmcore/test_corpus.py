@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from lmcore.corpus import CLEANINGS, prepare_corpus, read_documents
+from lmcore.corpus import CLEANINGS, prepare_corpus, read_documents, read_text
 from lmcore.errors import InputError
 
 BOOK = "[A Book by Nobody 1900]\n\nCHAPTER I\n\n" + "\n\n".join(
@@ -130,3 +130,11 @@ def test_prepare_corpus_bad_input_is_named_and_nothing_written(tmp_path, content
 def test_prepare_corpus_source_without_text_is_named(tmp_path):
     with pytest.raises(InputError, match=r"books: no \*.txt"):
         prepare_corpus(tmp_path, tmp_path / "out", sources=["books"], **ARGUMENTS)
+
+
+def test_read_text_is_the_same_with_a_mark_and_refuses_it_under_another_encoding(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffcafé\r\nnoir".encode())
+    assert read_text(path, "utf-8") == read_text(path, "utf-8-sig") == "café\nnoir"
+    with pytest.raises(InputError, match=r"a\.txt: begins with a byte-order mark of UTF-8; expected latin-1 text"):
+        read_text(path, "latin-1")

@@ -130,3 +130,11 @@ def test_prompts_that_are_not_there_are_named(tmp_path: Path) -> None:
         read_prompts(str(tmp_path / "none.txt"))
     with pytest.raises(InputError, match="there are no prompts"):
         read_prompts(["", " "])
+
+
+def test_prompts_of_a_file_are_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes("\ufeffThe cat\u2028sat\r\n\r\nA dog\x85ran\n".encode())
+    assert read_prompts(str(tmp_path / "p.txt")) == ["The cat\u2028sat", "A dog\x85ran"]
+    (tmp_path / "p.txt").write_text("\n \n")
+    with pytest.raises(InputError, match=r"p\.txt: there are no prompts"):
+        read_prompts(str(tmp_path / "p.txt"))
