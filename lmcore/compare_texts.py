@@ -23,6 +23,7 @@ from lmcore.report.tokens import progression_curves, token_sections
 from lmcore.shown import for_html, for_terminal
 from lmcore.tables import ITEMS, items_table, write
 from lmcore.tasks.records import read_records
+from lmcore.text_files import read_text, split_lines
 from lmcore.tokenizer import load_fast
 
 SUITE = "texts"
@@ -145,17 +146,12 @@ def read_texts(path: Path) -> list[str]:
     Raises InputError where there is none.
     """
     if path.suffix == ".txt":
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; expected texts, one a line")
-        try:
-            texts = path.read_text("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not a text file in UTF-8: {error}") from error
+        texts = split_lines(read_text(path, "texts, one a line"))
     else:
-        records = read_records(path)
-        if records and "text" not in records[0]:
-            raise InputError(f"{path}: no column 'text'; columns are {', '.join(records[0])}")
-        texts = [str(record["text"]) for record in records]
+        rows = read_records(path)
+        if lacking := [row for row in rows if "text" not in row]:
+            raise InputError(f"{lacking[0].where}: no column 'text'; columns are {', '.join(lacking[0])}")
+        texts = [row["text"] for row in rows]
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise InputError(f"{path}: holds no text")

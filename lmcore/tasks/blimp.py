@@ -10,13 +10,13 @@
 
 from pathlib import Path
 
-from lmcore.tasks.records import find, read_records
+from lmcore.tasks.records import Record, find, read_records
 
 
-def build(source: Path) -> list[dict]:
+def build(source: Path) -> list[Record]:
     """Records of kind pairs from a folder's JSONL (or the hub's Parquet) files; the group is the paradigm's UID, else the file's name."""
     return [
-        {"group": record.get("UID") or path.stem, "good": record.get("sentence_good"), "bad": record.get("sentence_bad")}
+        row.record(group=row.name("UID") or path.stem, good=row["sentence_good"], bad=row["sentence_bad"])
         for path in find(source, ".jsonl", ".parquet")
-        for record in read_records(path)
+        for row in read_records(path)
     ]

@@ -8,19 +8,18 @@ its tokens together. The design follows LAMA (Petroni et al. 2019, https://aclan
 from pathlib import Path
 
 from lmcore.errors import InputError
-from lmcore.tasks.records import read_records
+from lmcore.tasks.records import Record, read_records
+
+EXPECTED = "the columns prompt, correct, incorrect"
 
 
-def build(path: Path) -> list[dict]:
-    """Records of kind choices, the correct target first. Raises InputError, naming the row, where a column is missing or empty."""
+def build(path: Path) -> list[Record]:
+    """Records of kind choices, the correct target first. Raises InputError, naming the line, where a column is missing or empty."""
     records = []
-    for number, row in enumerate(read_records(path), 2):
-        wrong = [str(row[name]) for name in row if name.startswith("incorrect") and row[name]]
-        for name in ("prompt", "correct"):
-            if not row.get(name):
-                raise InputError(f"{path}: row {number} has no '{name}'; expected the columns prompt, correct, incorrect")
+    for row in read_records(path):
+        prompt, correct, wrong = row.filled("prompt", EXPECTED), row.filled("correct", EXPECTED), row.beginning("incorrect")
         if not wrong:
-            raise InputError(f"{path}: row {number} has no 'incorrect' target; expected one or several columns of that name")
-        group = {"group": row["relation"]} if row.get("relation") else {}
-        records.append({"context": row["prompt"], "options": [str(row["correct"]), *wrong], "gold": 0, **group})
+            raise InputError(f"{row.where} has no 'incorrect' target; expected one or several columns of that name")
+        group = {"group": relation} if (relation := row.name("relation")) else {}
+        records.append(row.record(context=prompt, options=[correct, *wrong], gold=0, **group))
     return records

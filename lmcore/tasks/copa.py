@@ -5,21 +5,26 @@ two spaces before the choice, and so do we under its conventions; under others t
 
 from pathlib import Path
 
+from lmcore.errors import InputError
 from lmcore.tasks.conventions import LM_EVAL
-from lmcore.tasks.records import find, read_records
+from lmcore.tasks.records import Record, Row, find, read_records
 
 CONNECTOR = {"cause": "because", "effect": "therefore"}
 
 
-def build(source: Path, *, convention: str) -> list[dict]:
+def build(source: Path, *, convention: str) -> list[Record]:
     """Records of kind choices from SuperGLUE's validation split as Arrow or Parquet."""
     space = " " if convention in LM_EVAL else ""  # besides the one that stands before every option
-    return [
-        {
-            "context": f"{record['premise'].strip()[:-1]} {CONNECTOR[record['question']]}",
-            "options": [space + choice[0].lower() + choice[1:] for choice in (record["choice1"], record["choice2"])],
-            "gold": record["label"],
-        }
-        for path in find(source, ".arrow", ".parquet")
-        for record in read_records(path)
-    ]
+    records = []
+    for path in find(source, ".arrow", ".parquet"):
+        for row in read_records(path):
+            options = [space + choice[:1].lower() + choice[1:] for choice in (row["choice1"], row["choice2"])]
+            context = f"{row['premise'].strip()[:-1]} {_connector(row)}"
+            records.append(row.record(context=context, options=options, gold=row.label("label")))
+    return records
+
+
+def _connector(row: Row) -> str:
+    if row["question"] not in CONNECTOR:
+        raise InputError(f"{row.place('question')} must be one of {', '.join(CONNECTOR)}, not {row['question']!r}")
+    return CONNECTOR[row["question"]]

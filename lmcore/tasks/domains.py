@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
+from lmcore.text_files import read_text
 
 CHARACTERS = string.ascii_letters + string.digits + string.punctuation + " "
 
@@ -31,7 +32,7 @@ def build(source: Path, *, words: int, seed: int) -> list[dict]:
     records = []
     for file in files:
         place = file.relative_to(source).parts if file != source else (file.name,)
-        text = " ".join(file.read_text("utf-8").split()[:words])
+        text = " ".join(read_text(file, "a text file").split()[:words])
         if not text:
             raise InputError(f"{file}: holds no text")
         records.append({"group": place[0].removesuffix(".txt"), "text": text})

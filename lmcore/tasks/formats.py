@@ -14,35 +14,31 @@ The answer, with the space before it, is the same under all of them.
 from pathlib import Path
 
 from lmcore.errors import InputError
-from lmcore.tasks.records import read_records
+from lmcore.tasks.records import Record, read_records
 from lmcore.tasks.templates import fill, read_yaml
+from lmcore.text_files import checked_text
 
 BASELINE = "plain"
 KINDS = ("natural", "plain", "unnatural")
 FORMAT, TRIGGER = "format", "trigger"
+EXPECTED = "a question, an answer and an incorrect one"
 
 
-def build(path: Path, *, templates: str) -> list[dict]:
+def build(path: Path, *, templates: str) -> list[Record]:
     """Records of kind choices, the answer first, and in `variants` their prompts by format and trigger."""
     formats, triggers = read_templates(Path(templates))
     records = []
-    for number, row in enumerate(read_records(path), 2):
-        wrong = [row[name] for name in row if name.startswith("incorrect") and row[name]]
-        if not row.get("question") or not row.get("answer") or not wrong:
-            raise InputError(f"{path}: row {number} needs a question, an answer and an incorrect one, not {row}")
-        prompts = {name: fill(entry["template"], templates, question=row["question"]) for name, entry in formats.items()}
+    for row in read_records(path):
+        question, answer, wrong = row.filled("question", EXPECTED), row.filled("answer", EXPECTED), row.beginning("incorrect")
+        if not wrong:
+            raise InputError(f"{row.where} has no 'incorrect'; expected {EXPECTED}")
+        prompts = {name: fill(entry["template"], templates, question=question) for name, entry in formats.items()}
         variants = {f"{FORMAT}/{name}": prompt for name, prompt in prompts.items() if name != BASELINE}
         for source, texts in triggers.items():
             variants |= {f"{TRIGGER}/{source}/{n}": f"{text} {prompts[BASELINE]}" for n, text in enumerate(texts)}
-        records.append(
-            {
-                "context": prompts[BASELINE],
-                "options": [row["answer"], *wrong],
-                "gold": 0,
-                "group": row.get("topic") or "all",
-                "variants": {name: {"context": prompt} for name, prompt in variants.items()},
-            }
-        )
+        changes = {name: {"context": prompt} for name, prompt in variants.items()}
+        group = row.name("topic") or "all"
+        records.append(row.record(context=prompts[BASELINE], options=[answer, *wrong], gold=0, group=group, variants=changes))
     return records
 
 
@@ -56,12 +52,14 @@ def read_templates(path: Path) -> tuple[dict[str, dict], dict[str, list[str]]]:
         _check_name(name, path)
         if not isinstance(entry, dict) or set(entry) != {"kind", "template"} or entry["kind"] not in KINDS:
             raise InputError(f"{path}: format '{name}' must have a kind ({', '.join(KINDS)}) and a template, not {entry!r}")
-        if "{question" not in str(entry["template"]):
+        if "{question" not in checked_text(entry["template"], f"{path}: the template of format '{name}'"):
             raise InputError(f"{path}: the template of format '{name}' has no {{question}}")
     for source, texts in triggers.items():
         _check_name(source, path)
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
             raise InputError(f"{path}: triggers of '{source}' must be a list of texts, not {texts!r}")
+        for number, text in enumerate(texts):
+            checked_text(text, f"{path}: trigger {number} of '{source}'")
     return formats, triggers
 
 

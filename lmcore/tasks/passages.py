@@ -20,6 +20,7 @@ import numpy as np
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.leakage import runs_of
+from lmcore.text_files import split_lines
 from lmcore.words import word_counts
 
 GROUPS = {"seen_1": (1, 1), "seen_2": (2, 2), "seen_3_or_more": (3, 10**9)}  # least and most occurrences
@@ -64,7 +65,7 @@ def build(corpus: Path, *, n: int, context_words: int, target_words: int, seed: 
 
 def paragraphs(split: Path) -> list[list[str]]:
     """The paragraphs of a split's documents as lists of words: a passage crosses none, so that spaces join its words again."""
-    return [line.split() for row in read_documents(split) for line in row["text"].splitlines() if line.strip()]
+    return [line.split() for row in read_documents(split) for line in split_lines(row["text"]) if line.strip()]
 
 
 def _passages(

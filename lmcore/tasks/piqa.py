@@ -4,13 +4,13 @@ in lm-eval: "Question: GOAL", a new line, "Answer:".
 
 from pathlib import Path
 
-from lmcore.tasks.records import find, read_records
+from lmcore.tasks.records import Record, find, read_records
 
 
-def build(source: Path) -> list[dict]:
+def build(source: Path) -> list[Record]:
     """Records of kind choices from the validation split as Arrow or Parquet."""
     return [
-        {"context": f"Question: {record['goal']}\nAnswer:", "options": [record["sol1"], record["sol2"]], "gold": record["label"]}
+        row.record(context=f"Question: {row['goal']}\nAnswer:", options=[row["sol1"], row["sol2"]], gold=row.label("label"))
         for path in find(source, ".arrow", ".parquet")
-        for record in read_records(path)
+        for row in read_records(path)
     ]

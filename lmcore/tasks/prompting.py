@@ -4,7 +4,7 @@ choices come out, in which every strategy but the first is a variant of the item
 The YAML holds `strategies`, {name: {template: text with {text}, labels: {class: word}, and perhaps shots: true}}, and `content_free`, texts
 without content, whose answers tell how a prompt leans by itself (contextual calibration, Zhao et al. 2021,
 https://proceedings.mlr.press/v139/zhao21c.html): they are the variants `STRATEGY/free/NUMBER`. It may hold `examples`, the user's own
-few-shot prompt: a list of {text, label}, or the path of a CSV or JSONL with these columns.
+few-shot prompt: a list of {text, label}, or the path of a data file with these columns.
 
 Shots are solved examples before the question, as many of each class, drawn by a seed from the texts themselves and set apart: no item is
 among them, under any strategy. By default the texts are SST-2's (see lmcore.tasks.sst2); others are a file with the columns `text`,
@@ -15,14 +15,15 @@ import random
 from pathlib import Path
 
 from lmcore.errors import InputError
-from lmcore.tasks.records import find, read_records
+from lmcore.tasks.records import SUFFIXES, Record, Row, find, read_records
 from lmcore.tasks.templates import fill, read_yaml
+from lmcore.text_files import checked_text, described
 
 FREE = "free"
 SEPARATOR = "\n\n"  # between the shots
 
 
-def build(source: Path, *, prompts: str, classes: list, shots: int, seed: int) -> list[dict]:
+def build(source: Path, *, prompts: str, classes: list, shots: int, seed: int) -> list[Record]:
     """Records of kind choices, whose options are the `classes` in their order; each class has an equal part of the `shots`.
 
     Raises InputError where the shots cannot be shared out, a label is no class, or a template is not as the module says.
@@ -33,28 +34,32 @@ def build(source: Path, *, prompts: str, classes: list, shots: int, seed: int) -
     texts = _labelled(source, names)
     if "examples" in values:
         own = values["examples"]
-        examples = _checked(own, names, path) if isinstance(own, list) else _labelled(Path(own), names)
+        found = _of_yaml(own, names, path) if isinstance(own, list) else _labelled(Path(own), names)
+        examples = list(found)
     else:
-        examples = draw_shots(texts, len(names), shots, seed, source)
+        examples = draw_shots(list(texts), len(names), shots, seed, source)
     apart = {text for text, _ in examples}
     records = []
-    for text, label in texts:
+    for (text, label), where in texts.items():
         if text not in apart:
             first, *others = prompts_of(text, strategies, names, examples, values["content_free"], path).items()
-            records.append({**first[1], "gold": label, "variants": dict(others)})
+            records.append(Record({**first[1], "gold": label, "variants": dict(others)}, where))
     return records
 
 
 def read_prompts(path: Path) -> dict:
-    """The mapping of a YAML file of strategies. Raises InputError for other keys than the module says."""
-    return read_yaml(path, {"strategies": dict, "content_free": list}, optional={"examples": (list, str)})
+    """The mapping of a YAML file of strategies. Raises InputError for other keys than the module says, and a text that is none."""
+    values = read_yaml(path, {"strategies": dict, "content_free": list}, optional={"examples": (list, str)})
+    for number, text in enumerate(values["content_free"]):
+        checked_text(text, f"{path}: content_free: number {number}")
+    return values
 
 
 def prompts_of(text: str, strategies: dict, classes: list[str], examples: list, content_free: list, path: Path) -> dict[str, dict]:
     """{variant: {context, options}} of a text, and of the content-free ones in its place; the first strategy comes first."""
     found: dict[str, dict] = {}
     for name, entry in strategies.items():
-        options = [str(entry["labels"][label]) for label in classes]
+        options = [entry["labels"][label] for label in classes]
         shown = examples if entry.get("shots") else []
         solved = "".join(fill(entry["template"], str(path), text=shot) + " " + options[label] + SEPARATOR for shot, label in shown)
         asked = {name: text} | {f"{name}/{FREE}/{n}": free for n, free in enumerate(content_free)}
@@ -79,21 +84,37 @@ def draw_shots(texts: list[tuple[str, int]], n_classes: int, shots: int, seed: i
     return drawn
 
 
-def _labelled(source: Path, classes: list[str]) -> list[tuple[str, int]]:
-    """Texts with the numbers of their classes; a text that occurs again is left out, or an item could be among the shots."""
-    files = find(source, ".arrow", ".parquet", ".csv", ".jsonl") if source.is_dir() else [source]
-    return list(dict.fromkeys(pair for file in files for pair in _checked(read_records(file), classes, file)))
-
-
-def _checked(rows: list, classes: list[str], path: Path) -> list[tuple[str, int]]:
-    found = []
-    for number, row in enumerate(rows, 1):
-        text = (row.get("text") or row.get("sentence")) if isinstance(row, dict) else None
-        if not text or str(row.get("label")) not in (*classes, *map(str, range(len(classes)))):
-            raise InputError(f"{path}: example {number} needs a text and a label, one of {', '.join(classes)}, not {row!r}")
-        label = row["label"]
-        found.append((str(text).strip(), classes.index(label) if label in classes else int(label)))
+def _labelled(source: Path, classes: list[str]) -> dict[tuple[str, int], str]:
+    """Texts with the numbers of their classes, and where each stands first; again it is left out, or an item could be among the shots."""
+    files = find(source, *SUFFIXES) if source.is_dir() else [source]
+    found: dict[tuple[str, int], str] = {}
+    for file in files:
+        for row in read_records(file):
+            found.setdefault(_example(row, classes), row.where)
     return found
+
+
+def _of_yaml(examples: list, classes: list[str], path: Path) -> list[tuple[str, int]]:
+    found = []
+    for number, example in enumerate(examples, 1):
+        where = f"{path}: example {number}"
+        if not isinstance(example, dict):
+            raise InputError(f"{where} must be a mapping with text and label, not {described(example)}")
+        found.append(_example(Row(example, where), classes))
+    return found
+
+
+def _example(row: Row, classes: list[str]) -> tuple[str, int]:
+    """A text (in the column `text`, or `sentence`) and the number of its class."""
+    text = (row.optional("text") or row.optional("sentence")).strip()
+    if not text:
+        raise InputError(f"{row.where} has no text; expected one, and a label: one of {', '.join(classes)}")
+    label = row.label("label") if "label" in row else ""
+    name = str(label).removesuffix(".0") if isinstance(label, float) else str(label)
+    numbers = [str(number) for number in range(len(classes))]
+    if name not in (*classes, *numbers):
+        raise InputError(f"{row.where}: the label must be one of {', '.join(classes)}, or its number, not {described(label)}")
+    return text, classes.index(name) if name in classes else int(name)
 
 
 def _strategy(name: object, entry: object, classes: list[str], path: Path) -> dict:
@@ -103,4 +124,8 @@ def _strategy(name: object, entry: object, classes: list[str], path: Path) -> di
         raise InputError(f"{path}: strategy '{name}' must have a template and labels, and perhaps shots: true, not {entry!r}")
     if not isinstance(entry["labels"], dict) or set(map(str, entry["labels"])) != set(classes):
         raise InputError(f"{path}: strategy '{name}' must have a label for each class: {', '.join(classes)}; it has {entry['labels']!r}")
-    return entry
+    if not isinstance(entry.get("shots", False), bool):
+        raise InputError(f"{path}: strategy '{name}': shots must be true or false, not {described(entry['shots'])}")
+    template = checked_text(entry["template"], f"{path}: the template of strategy '{name}'")
+    labels = {str(label): checked_text(text, f"{path}: strategy '{name}': label '{label}'") for label, text in entry["labels"].items()}
+    return {**entry, "template": template, "labels": labels}

@@ -3,7 +3,7 @@
 A new task is one file (citation and a function from its raw files to the records of a kind) and one line here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ CORPUS = "corpus"  # the source of tasks that are made from this project's own c
 
 class Task(NamedTuple):
     kind: str
-    build: Callable[..., list[dict]]
+    build: Callable[..., Sequence[dict]]
     source: str | None  # None: the file or folder that the suite's `path` names
     n_items: int | None = None
     n_groups: int | None = None

@@ -9,35 +9,36 @@ import random
 from pathlib import Path
 
 from lmcore.errors import InputError
-from lmcore.tasks.records import find, read_records
+from lmcore.tasks.records import Record, Row, find, read_records
 
 LABELS = ("negative", "positive")
 N_PUBLISHED = 872
 MAX_SHOTS = 64  # half of each class; more would leave too few items
 
 
-def build(source: Path, *, shots: int, seed: int) -> list[dict]:
+def build(source: Path, *, shots: int, seed: int) -> list[Record]:
     """Records of kind choices from the validation split as Arrow or Parquet; each class has half of the `shots`, which may be 0.
 
     Raises InputError for an odd number of shots, and for a source of other than the published size.
     """
-    records = [record for path in find(source, ".arrow", ".parquet") for record in read_records(path)]
-    if len(records) != N_PUBLISHED:
-        raise InputError(
-            f"{source}: task sst2 found {len(records):,} items, published are {N_PUBLISHED:,}; this is not its validation split"
-        )
+    rows = [row for path in find(source, ".arrow", ".parquet") for row in read_records(path)]
+    if len(rows) != N_PUBLISHED:
+        raise InputError(f"{source}: task sst2 found {len(rows):,} items, published are {N_PUBLISHED:,}; this is not its validation split")
     if shots < 0 or shots % 2 or shots > MAX_SHOTS:
         raise InputError(f"task sst2: shots must be an even number from 0 to {MAX_SHOTS}, half of each class, not {shots}")
-    draw = random.Random(seed)
-    apart = [i for label in (0, 1) for i in draw.sample([i for i, record in enumerate(records) if record["label"] == label], shots // 2)]
+    labels = [row.number("label", 0, 1) for row in rows]
+    draw, apart = random.Random(seed), []
+    for label in (0, 1):
+        of_class = [i for i, found in enumerate(labels) if found == label]
+        if len(of_class) < shots // 2:
+            raise InputError(f"{source}: class {label} has {len(of_class)} texts, too few for {shots // 2} shots")
+        apart += draw.sample(of_class, shots // 2)
     draw.shuffle(apart)
-    prompt = "".join(f"{_question(records[i])} {LABELS[records[i]['label']]}\n\n" for i in apart)
+    prompt = "".join(f"{_question(rows[i])} {LABELS[labels[i]]}\n\n" for i in apart)
     return [
-        {"context": prompt + _question(record), "options": list(LABELS), "gold": record["label"]}
-        for i, record in enumerate(records)
-        if i not in apart
+        row.record(context=prompt + _question(row), options=list(LABELS), gold=labels[i]) for i, row in enumerate(rows) if i not in apart
     ]
 
 
-def _question(record: dict) -> str:
-    return f"{record['sentence']}\nQuestion: Is this sentence positive or negative?\nAnswer:"
+def _question(row: Row) -> str:
+    return f"{row['sentence']}\nQuestion: Is this sentence positive or negative?\nAnswer:"

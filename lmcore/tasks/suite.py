@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,11 +15,12 @@ from lmcore.shown import for_terminal
 from lmcore.tables import ITEMS, items_table, write
 from lmcore.tasks.conventions import DEFAULT, LM_EVAL, bos_of, convention_of
 from lmcore.tasks.kinds import KINDS, identical_options, item_rows
-from lmcore.tasks.records import SUFFIXES, find, read_records
+from lmcore.tasks.records import EXPECTED, SUFFIXES, MissingColumn, Record, find, read_records
 from lmcore.tasks.registry import CORPUS, TASKS
 
 SOURCE_KEYS = ("task", "source", "kind", "path", "columns", "limit", "seed")
 KEYS = (*SOURCE_KEYS, "convention", "bos", "leading_space", "ties", "ending_alone", "classes", "scoring")
+TASKS_ALONE = ("variants", "words", "bytes")  # what only a task says of its records; in one's own file a column like any other
 ENGINE_KEYS = ("window", "stride", "top_k", "bow")  # of an entry's `scoring`: handed to the engine as they are
 
 
@@ -130,15 +132,13 @@ def subset(rows: list[dict], suite: str, limit: int, seed: int) -> set[str]:
     return {item for _, _, item in sorted(places)[:limit]}
 
 
-def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str, list[dict], str]:
+def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str, Sequence[dict], str]:
     """Kind, records and the name of the file or folder they come from."""
     kind = kind_of(suite, entry)
     if "kind" in entry:
         _check_keys(suite, entry, [])
         if "path" not in entry:
-            raise InputError(
-                f"suite '{suite}': kind {kind} needs the path of a .csv, .jsonl or .parquet file, or of a folder of such files"
-            )
+            raise InputError(f"suite '{suite}': kind {kind} needs the path of a {EXPECTED} file, or of a folder of such files")
         return kind, _own_records(suite, Path(entry["path"]), entry.get("columns") or {}), str(entry["path"])
     name = entry.get("task", suite)
     task = TASKS[name]
@@ -155,8 +155,8 @@ def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str,
     folder = Path(entry["path"]) if "path" in entry else corpus if task.source == CORPUS else source
     try:
         records = task.build(folder, **{option: given[option] for option in options})
-    except KeyError as error:
-        raise InputError(f"{folder}: a record has no {error}; these are not the files of task {name}") from error
+    except MissingColumn as error:
+        raise InputError(f"{error}; these are not the files of task {name}") from error
     for found, expected, what in ((len(records), task.n_items, "items"), (len({r.get("group") for r in records}), task.n_groups, "groups")):
         if expected is not None and found != expected:
             raise InputError(
@@ -165,16 +165,17 @@ def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str,
     return kind, records, str(folder)
 
 
-def _own_records(suite: str, path: Path, columns: dict[str, str]) -> list[dict]:
+def _own_records(suite: str, path: Path, columns: dict[str, str]) -> list[Record]:
     """The records of a data file, or of all in a folder, of which each is a group; `columns` says how ours are called there."""
     records = []
     for file in find(path, *SUFFIXES) if path.is_dir() else [path]:
         suffix = next((suffix for suffix in SUFFIXES if file.name.endswith(suffix)), "")
         group = {"group": file.name.removesuffix(suffix)} if path.is_dir() else {}
-        for record in read_records(file):
-            if missing := [name for name in columns.values() if name not in record]:
-                raise InputError(f"suite '{suite}': {file} has no column '{missing[0]}'; columns are {', '.join(record)}")
-            records.append({**group, **record, **{ours: record[theirs] for ours, theirs in columns.items()}})
+        for row in read_records(file):
+            if missing := [name for name in columns.values() if name not in row]:
+                raise InputError(f"suite '{suite}': {row.where} has no column '{missing[0]}'; columns are {', '.join(row)}")
+            own = {name: value for name, value in row.items() if name not in TASKS_ALONE}
+            records.append(row.record(**{**group, **own, **{ours: row.value(theirs) for ours, theirs in columns.items()}}))
     return records
 
 

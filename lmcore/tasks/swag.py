@@ -4,17 +4,17 @@ test labels are hidden. `swag_partial` is the first 500 of them. The ending foll
 
 from pathlib import Path
 
-from lmcore.tasks.records import find, read_records
+from lmcore.tasks.records import Record, find, read_records
 
 
-def build(source: Path) -> list[dict]:
+def build(source: Path) -> list[Record]:
     """Records of kind choices from the authors' val.csv, the hub's Parquet (ending0 … ending3), or JSONL with a list `choices`."""
     return [
-        {
-            "context": record["startphrase"],
-            "options": record.get("choices") or [record[f"ending{i}"] for i in range(4)],
-            "gold": record["label"],
-        }
+        row.record(
+            context=row["startphrase"],
+            options=row.texts("choices") if row.get("choices") is not None else [row[f"ending{i}"] for i in range(4)],
+            gold=row.label("label"),
+        )
         for path in find(source, "val.csv", ".jsonl", ".parquet")
-        for record in read_records(path)
+        for row in read_records(path)
     ]

@@ -5,16 +5,20 @@ A template is text with fields in braces ({{ and }} for braces themselves). A fi
 """
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lmcore.errors import InputError
+from lmcore.text_files import first_line, read_text
 
 LEET = str.maketrans("aeiostAEIOST", "431057431057")
+LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # characters of a text that YAML may take for the end of a line
 WAYS: dict[str, Callable[[str], str]] = {
     "": str,
     "reversed": lambda text: text[::-1],
@@ -33,12 +37,17 @@ class Field(str):
 
 def read_yaml(path: Path, keys: dict[str, type], optional: dict[str, tuple[type, ...]] | None = None) -> dict[str, Any]:
     """The mapping in a YAML file; `keys` and `optional` say which types its keys must have. Raises InputError naming file and key."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected YAML with the keys {', '.join(keys)}")
+    text = read_text(path, f"YAML with the keys {', '.join(keys)}")
+    if odd := LINE_ENDS.search(text):
+        line = 1 + text.count("\n", 0, odd.start())
+        code = ord(odd[0])
+        raise InputError(f'{path}: line {line}: YAML may end a line at U+{code:04X}; write it as "\\u{code:04x}", in double quotes')
     try:
-        values = YAML(typ="safe").load(path.read_text("utf-8"))
+        values = YAML(typ="safe").load(text)
     except YAMLError as error:
         raise InputError(f"{path}: not readable YAML: {' '.join(str(error).split())}") from error
+    except (ValueError, RecursionError) as error:  # a date that there is not; nesting without end
+        raise InputError(f"{path}: not readable YAML: {first_line(error)}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping with the keys {', '.join(keys)}")
     for key, kind in keys.items():
@@ -56,6 +65,9 @@ def read_yaml(path: Path, keys: dict[str, type], optional: dict[str, tuple[type,
 def fill(template: str, where: str, **fields: str) -> str:
     """`template` with the fields filled in. Raises InputError, naming `where`, for a field or a way of writing that there is not."""
     try:
+        for _, name, _, conversion in Formatter().parse(template):
+            if name is not None and (name not in fields or conversion):  # not {text.upper}, {text[0]}, {text!r}
+                raise KeyError(name)
         return template.format(**{name: Field(value) for name, value in fields.items()})
     except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
         ways = ", ".join(way for way in WAYS if way)

@@ -4,15 +4,15 @@ scoring, as in lm-eval: each name is put in the blank, and the options are compa
 
 from pathlib import Path
 
-from lmcore.tasks.records import find, read_records
+from lmcore.tasks.records import Record, find, read_records
 
 
-def build(source: Path) -> list[dict]:
+def build(source: Path) -> list[Record]:
     """Records of kind choices from the validation split as Arrow or Parquet; here the contexts differ and the target is one."""
     records = []
     for path in find(source, ".arrow", ".parquet"):
-        for record in read_records(path):
-            before, _, after = record["sentence"].partition("_")
-            contexts = [before + record[name] for name in ("option1", "option2")]
-            records.append({"context": contexts, "options": [after.strip()] * 2, "gold": int(record["answer"]) - 1})
+        for row in read_records(path):
+            before, _, after = row["sentence"].partition("_")
+            contexts = [before + row[name] for name in ("option1", "option2")]
+            records.append(row.record(context=contexts, options=[after.strip()] * 2, gold=row.number("answer", 1, 2) - 1))
     return records

@@ -89,3 +89,17 @@ def test_texts_are_lines_or_a_column(tmp_path: Path) -> None:
     assert read_texts(tmp_path / "t.jsonl") == ["one", "two\nlines"] and read_texts(tmp_path / "t.txt") == ["one", "two"]
     with pytest.raises(InputError, match="no column 'text'; columns are words"):
         read_texts(tmp_path / "t.csv")
+
+
+def test_texts_are_cut_at_newlines_alone_and_must_be_text(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_bytes("\ufeffThe cat\u2028sat.\r\nA dog\x85ran.\n\x0c\nOne\fTwo".encode())
+    assert read_texts(tmp_path / "t.txt") == ["The cat\u2028sat.", "A dog\x85ran.", "One\fTwo"]
+    (tmp_path / "t.jsonl").write_text('{"text": "one"}\n{"text": 2}\n')
+    with pytest.raises(InputError, match=r"t\.jsonl: line 2: column 'text' must be text, not the number 2"):
+        read_texts(tmp_path / "t.jsonl")
+    (tmp_path / "t.jsonl").write_text('{"text": "one"}\n{"txt": "two"}\n')
+    with pytest.raises(InputError, match=r"t\.jsonl: line 2: no column 'text'; columns are txt"):
+        read_texts(tmp_path / "t.jsonl")
+    (tmp_path / "t.csv").write_text("text\nHello, world\n")
+    with pytest.raises(InputError, match=r"t\.csv: line 2: 2 fields, but the header has 1"):
+        read_texts(tmp_path / "t.csv")

@@ -15,8 +15,8 @@ CASES = {
     "column": ("pairs", [{"good": "x", "worse": "y"}]),
 }
 LINES = {
-    "unequal": "item 'mine/0001' has 3 options, the items before it have 2; all must have the same number",
-    "column": "item 'mine/0000' has no 'bad'; kind pairs needs good, bad; columns are good, worse",
+    "unequal": "line 2: item 'mine/0001' has 3 options, the items before it have 2; all must have the same number",
+    "column": "line 1: item 'mine/0000' has no 'bad'; kind pairs needs good, bad; columns are good, worse",
 }
 
 

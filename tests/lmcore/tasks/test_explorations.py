@@ -107,7 +107,7 @@ def test_memorisation_takes_a_users_file_and_names_what_is_missing(tmp_path: Pat
         (1, "Upon the rug there lay a", " mat"),
     ]
     path.write_text("first,second,target\na,b,c\n")
-    with pytest.raises(InputError, match=r"mine.csv: expected a column target and two of prompts"):
+    with pytest.raises(InputError, match=r"mine.csv: line 2: expected a column target and two of prompts"):
         memorisation.build(path)
 
 
@@ -200,3 +200,53 @@ def test_domains_shuffle_the_same_words_and_take_users_folders(tmp_path: Path) -
         {"group": "law", "text": "The court held that"},
         {"group": "poems", "text": "Roses are red"},
     ]
+
+
+def test_domains_have_no_mark_and_name_what_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "law.txt").write_bytes("\ufeffThe court\r\nheld".encode())
+    assert domains.build(tmp_path, words=9, seed=0) == [{"group": "law", "text": "The court held"}]
+    (tmp_path / "law.txt").write_bytes(b"The court\nh\xe9ld")
+    with pytest.raises(InputError, match=r"law\.txt: line 2: expected UTF-8"):
+        domains.build(tmp_path, words=9, seed=0)
+
+
+def test_templates_have_no_mark_and_their_texts_are_texts(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + YAML.encode())
+    assert prompting.read_prompts(path)["content_free"] == ["N/A", "-"]
+    with pytest.raises(InputError, match="no such file; expected YAML with the keys formats, triggers"):
+        formats.read_templates(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="is a folder; expected YAML"):
+        formats.read_templates(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "positive: good}}\n  shown",
+            "positive: 010}}\n  shown",
+            "label 'positive' must be text, not the number 10",
+        ),
+        ('"-"]', "null]", "content_free: number 1 must be text, not null"),
+        ('template: "Which? {text}:"', "template: 5", "the template of strategy 'instruction' must be text, not the number 5"),
+        ("shots: true", "shots: 'no'", "strategy 'shown': shots must be true or false, not 'no'"),
+        ('"N/A"', '"a\\ud83db"', "content_free: number 0 holds half a character"),
+        ("Which?", "Which\x85?", "line 3: YAML may end a line at U\\+0085"),
+        ("content_free", "examples: [{text: 5, label: positive}]\ncontent_free", "example 1: column 'text' must be text, not the number 5"),
+        ("content_free", "examples: [good]\ncontent_free", "example 1 must be a mapping with text and label, not 'good'"),
+        ("{text} =", "{text.upper} =", "cannot be filled"),
+    ],
+)
+def test_prompting_texts_that_are_none_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert YAML.count(old) == 1
+    (tmp_path / "p.yaml").write_text(YAML.replace(old, new), "utf-8")
+    with pytest.raises(InputError, match=r"p\.yaml: .*" + message):
+        prompting.build(reviews(tmp_path / "r.csv"), prompts=str(tmp_path / "p.yaml"), classes=CLASSES, shots=0, seed=0)
+
+
+def test_prompting_names_the_line_of_a_label_that_is_no_class(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(YAML)
+    (tmp_path / "r.csv").write_text('text,label\n"one\ntwo",positive\nthree,good\n')
+    with pytest.raises(InputError, match=r"r\.csv: line 4: the label must be one of negative, .*, or its number, not 'good'"):
+        prompting.build(tmp_path / "r.csv", prompts=str(tmp_path / "p.yaml"), classes=CLASSES, shots=0, seed=0)

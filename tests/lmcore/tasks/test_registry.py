@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from lmcore.errors import InputError
 from lmcore.tasks import blimp, copa, heldout, hellaswag, lambada, piqa, swag, wikitext, winogrande
 from lmcore.tasks.registry import TASKS
 from lmcore.tasks.suite import build_suite
@@ -90,6 +91,34 @@ def test_wikitext_articles_are_cut_at_first_level_headings_and_detokenised(tmp_p
     first, second = wikitext.build(tmp_path)
     assert first["text"] == " = One =\n\nIt's 2,000 (or so).\n== Part ==\nx "
     assert (first["words"], second["text"].split()[:3]) == (21, ["=", "Two", "="])  # lm-eval counts the empty strings at both ends
+
+
+def test_tasks_read_texts_as_they_stand_without_the_mark_of_windows(tmp_path: Path):
+    (tmp_path / "plain.txt").write_bytes("\ufeffhe\u2028said so\r\nshe sat down\n".encode())
+    found = lambada.standard(tmp_path)
+    assert [record["context"] + record["target"] for record in found] == ["he\u2028said so", "she sat down"]
+    assert found[1].where == f"{tmp_path / 'plain.txt'}: line 2"
+    (tmp_path / "val.csv").write_text(",startphrase,ending0,ending1,ending2,ending3,label\n0,He,a,b,c,d,2\n")
+    assert swag.build(tmp_path)[0]["context"] == "He"
+
+
+def test_tasks_name_the_row_and_column_that_they_cannot_use(tmp_path: Path):
+    copa_row = {"premise": "It rained.", "choice1": "I got wet.", "choice2": "", "question": "why", "label": 0}
+    rows = {
+        "copa": (copa_row, "row 1: column 'question' must be one of cause, effect, not 'why'"),
+        "piqa": ({"goal": "open it", "sol1": 5, "sol2": 6, "label": 1}, "row 1: column 'sol1' must be text, not the number 5"),
+        "winogrande": (
+            {"sentence": "a _ b", "option1": "x", "option2": "y", "answer": ""},
+            "row 1: column 'answer' must be a whole number from 1 to 2, not ''",
+        ),
+        "sst2": ({"sentence": "a film", "label": -1}, "row 1: column 'label' must be a whole number from 0 to 1, not the number -1"),
+    }
+    for task, (row, message) in rows.items():
+        (tmp_path / task).mkdir()
+        arrow(tmp_path / task / "a.arrow", [row] * 872)
+        with pytest.raises(InputError) as error:
+            build_suite(task, {"shots": 0, "seed": 0} if task == "sst2" else {}, tmp_path, tmp_path)
+        assert str(error.value) == f"{tmp_path / task / 'a.arrow'}: {message}"
 
 
 FOLDERS = {

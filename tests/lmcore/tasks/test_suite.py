@@ -62,7 +62,7 @@ def test_suite_of_a_folder_takes_each_file_as_a_group_and_columns_by_their_names
     rows = [row for row in table.to_pylist() if row["gold"]]
     assert [row["item"] for row in rows] == ["mine/agent-properties/0000", "mine/social-relations/0000", "mine/social-relations/0001"]
     assert (rows[0]["context"], rows[0]["target"], scoring_of(table)["bos"]) == ("It rains.", " Take a coat.", "none")
-    with pytest.raises(InputError, match=r"agent-properties\.jsonl has no column 'Target3'; columns are Context1, Context2, Target1"):
+    with pytest.raises(InputError, match=r"agent-properties\.jsonl: line 1 has no column 'Target3'; columns are Context1"):
         own("pairs", str(tmp_path / "ewok"), columns={**columns, "bad": "Target3"})
     with pytest.raises(InputError, match="no file ending in"):
         own("pairs", str(tmp_path))
