@@ -14,8 +14,11 @@ from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.sources import fetch
+from lmcore.tokenizer_config import read_bytes, read_tokenizer_config, tokens_to_add
 
 SPECIALS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
+MOST_BYTES = 2**28  # of a tokenizer.json; the largest in use have some 40 MB
+MOST_TOKENS = 2**22  # 16 times as many as the largest vocabularies in use
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
@@ -57,10 +60,45 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def load_fast(path: Path) -> Tokenizer:
-    """The tokenizer of a folder. Raises InputError where there is none."""
-    if not (path / "tokenizer.json").exists():
+    """The tokenizer of a folder, with the ids that transformers' PreTrainedTokenizerFast gives there.
+
+    tokenizer.json as it stands, and the tokens that the files beside it add (lmcore.tokenizer_config). Truncation, padding and
+    dropout of merges are off: a text has all its tokens, and the same ones every time. Raises InputError for a folder without a
+    tokenizer.json, and a file in it that cannot be what it is called.
+    """
+    file = path / "tokenizer.json"
+    if not file.exists():
         raise InputError(f"{path}: no tokenizer.json; expected the folder of a fast tokenizer")
-    return Tokenizer.from_file(str(path / "tokenizer.json"))
+    tokenizer, config = read_tokenizer(file), read_tokenizer_config(path)
+    padding = tokenizer.padding["pad_token"] if tokenizer.padding else None
+    tokenizer.add_tokens(tokens_to_add(config, tokenizer.get_added_tokens_decoder(), padding))
+    tokenizer.encode_special_tokens = config.split_special_tokens
+    return _whole_and_same(tokenizer)
+
+
+def _whole_and_same(tokenizer: Tokenizer) -> Tokenizer:
+    """`tokenizer` without truncation, padding and dropout."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if isinstance(tokenizer.model, models.BPE):
+        tokenizer.model.dropout = None
+    return tokenizer
+
+
+def read_tokenizer(file: Path) -> Tokenizer:
+    """The tokenizer in a tokenizer.json, as it stands. Raises InputError for a file that holds none, naming it."""
+    content = read_bytes(file, MOST_BYTES)
+    try:
+        tokenizer = Tokenizer.from_buffer(content)
+        highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust's, which is no Exception
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0].removeprefix("Cannot instantiate Tokenizer from buffer: ")
+        raise InputError(f"{file}: expected a tokenizer as the library tokenizers writes it; it cannot be read: {reason}") from error
+    if not 0 <= highest < MOST_TOKENS:
+        raise InputError(f"{file}: the highest token id is {highest:,}; expected at least one token, and ids below {MOST_TOKENS:,}")
+    return tokenizer
 
 
 def check_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
@@ -129,7 +167,7 @@ def _import(folder: Path, downloads: Path, source: dict) -> Tokenizer:
         fetch("tokenizer", fetched, downloads, **source)
         files = {path.name: path for path in fetched.iterdir()}
         if "tokenizer.json" in files:
-            return Tokenizer.from_file(str(files["tokenizer.json"]))
+            return _whole_and_same(read_tokenizer(files["tokenizer.json"]))
         if {"vocab.json", "merges.txt"} <= files.keys():
             tokenizer = Tokenizer(models.BPE.from_file(str(files["vocab.json"]), str(files["merges.txt"])))
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
