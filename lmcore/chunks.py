@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tqdm import tqdm
 
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
-from lmcore.tokenizer import load_fast, lost_characters
+from lmcore.token_losses import Losses
+from lmcore.tokenizer import encode_texts, load_fast, lost_characters
 
 
 def chunk_corpus(corpus: Path, tokenizer_path: Path, out: Path, *, seq_len: int, boundaries: str | None, on_lost: str) -> dict:
@@ -69,13 +70,14 @@ def read_chunks(path: Path) -> np.ndarray:
 
 def _stream(tokenizer: Tokenizer, path: Path, boundary: int | None, on_lost: str) -> tuple[np.ndarray, int]:
     """All token ids (N,) int32 of a split's documents, and how many characters the tokenizer lost."""
-    vocab_size = tokenizer.get_vocab_size()
+    vocab_size, losses = tokenizer.get_vocab_size(), Losses(tokenizer)
     parts: list[np.ndarray] = []
     lost = 0
-    for name, text, ids in _encoded(tokenizer, read_documents(path)):
+    for name, text, encoding in _encoded(tokenizer, read_documents(path)):
+        ids = encoding.ids
         if any(i is None or not 0 <= i < vocab_size for i in ids):
             raise InputError(f"chunk_corpus: document '{name}': a token id is None or not in [0, {vocab_size:,}); the tokenizer is broken")
-        dropped = lost_characters(tokenizer, text, ids)
+        dropped = lost_characters(tokenizer, text, encoding, losses)
         if dropped and on_lost == "fail":
             raise InputError(
                 f"chunk_corpus: document '{name}': the tokenizer loses {dropped} characters of it; `on_lost: count` accepts that"
@@ -85,11 +87,12 @@ def _stream(tokenizer: Tokenizer, path: Path, boundary: int | None, on_lost: str
     return np.concatenate(parts), lost
 
 
-def _encoded(tokenizer: Tokenizer, documents: list[dict]) -> Iterator[tuple[str, str, list[int]]]:
-    """(document, text, ids) in order; each batch is tokenised by all cores at once."""
+def _encoded(tokenizer: Tokenizer, documents: list[dict]) -> Iterator[tuple[str, str, Encoding]]:
+    """(document, text, encoding) in order; each batch is tokenised by all cores at once."""
     with tqdm(total=len(documents), desc="tokenise", unit="document", disable=None) as bar:
         for start in range(0, len(documents), 256):
             batch = documents[start : start + 256]
-            encodings = tokenizer.encode_batch([row["text"] for row in batch], add_special_tokens=False)
-            yield from ((row["document"], row["text"], encoding.ids) for row, encoding in zip(batch, encodings, strict=True))
+            names = [f"chunk_corpus: document '{row['document']}'" for row in batch]
+            encodings = encode_texts(tokenizer, [row["text"] for row in batch], names.__getitem__, add_special_tokens=False)
+            yield from ((row["document"], row["text"], encoding) for row, encoding in zip(batch, encodings, strict=True))
             bar.update(len(batch))

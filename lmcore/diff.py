@@ -27,6 +27,7 @@ from lmcore.statistics.comparison import (
     compare,
     judge,
     read_side,
+    same_bytes,
 )
 from lmcore.statistics.model_pairs import is_clustered, subjects
 
@@ -139,6 +140,7 @@ def diff(
         except DifferentItems as error:
             refused[name, suite] = str(error)
             continue
+        side_a, side_b = same_bytes(side_a, side_b, metric)
         whole = (
             [clustered(side) for side in (side_a, side_b)] if is_clustered(suite, metric, clusters or [], suites_b) else [side_a, side_b]
         )

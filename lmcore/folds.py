@@ -3,7 +3,10 @@
 Pure functions of the two tables; no fold looks at a model. Only target tokens count; log-probs are summed in float64. What each kind gives:
 
 - every kind, over the gold target: `logprob` (nats a token), `entropy`, `probability`, each weighted by its tokens, and
-  `surprisal_per_byte` (bits); `windowed`, whether any of the item's texts is longer than what the model sees at once;
+  `surprisal_per_byte` (bits) over the bytes that were scored: of characters without a token, and of those that an unknown token
+  (`<unk>`) stands for, the model said nothing; `windowed`, whether any of the item's texts is longer than what the model sees at once;
+- where the tokenizer does not say all of a suite's texts: `unknown`, the unknown tokens in an item's texts, contexts and all options
+  included, and `dropped_bytes`, the bytes in them without a token (lmcore.token_losses);
 - `pairs`, `choices`: `accuracy` (the gold option has the greatest summed log-prob), `tie`, `length_baseline`; of a model with several draws
   `agreement` (pairs of them that choose alike) and `expected_agreement` (of random logits);
 - `choices`: the same decision by mean, median and worst token, and per character and byte of the target without its leading space;
@@ -12,7 +15,8 @@ Pure functions of the two tables; no fold looks at a model. Only target tokens c
 - `pairs`, `choices` whose options are classes: the cells of the confusion matrix (see lmcore.classification);
 - `completion`: `accuracy` (every target token is the most probable one), `tie`, `target_logprob` (nats a target), `target_probability`; of
   the first target token `rank`, `reciprocal_rank` and `success_at_k`;
-- `text`: also `surprisal_per_word` (bits), a word being what `\\s+` separates.
+- `text`: also `surprisal_per_word` (bits), a word being what `\\s+` separates; not where any text is not wholly said, for then its words
+  are not either.
 
 A tie counts 1 / (options tied) under `half`, 0 under `loss`; under `win` the first of the tied options wins, which of a
 pair is the good one.
@@ -56,7 +60,7 @@ def fold(
     Raises InputError, naming `source`, where the tokens do not cover the items exactly or a log-prob is not finite.
     """
     texts = text_stats(items, tokens, source)
-    metrics = _gold_metrics(texts) | {"windowed": _of_items(texts.n_inputs > window, texts)}
+    metrics = _gold_metrics(texts) | {"windowed": _of_items(texts.n_inputs > window, texts)} | _lost(texts)
     if kind in ("pairs", "choices"):
         metrics |= _choice_metrics(texts, kind, ties, vocab_size)
         if classes:
@@ -139,14 +143,31 @@ def _of_items(flags: np.ndarray, texts: TextStats) -> tuple[np.ndarray, np.ndarr
 
 def _gold_metrics(texts: TextStats) -> Metrics:
     n = texts.of_gold(texts.n_tokens)
-    n_bytes = texts.of_gold(texts.n_bytes)
-    bits = -texts.of_gold(texts.logprob) / math.log(2)
-    return {
+    metrics = {
         "logprob": (texts.of_gold(texts.logprob) / n, n),
         "entropy": (texts.of_gold(texts.entropy) / n, n),
         "probability": (texts.of_gold(texts.probability) / n, n),
-        "surprisal_per_byte": (bits / n_bytes, n_bytes),
     }
+    return metrics | _per_byte(texts.of_gold(texts.logprob), texts.of_gold(texts.n_bytes))
+
+
+def _per_byte(logprob: np.ndarray, n_bytes: np.ndarray) -> Metrics:
+    """`surprisal_per_byte`; an item of which no byte was scored weighs nothing, and where there is no other there is no such metric."""
+    if not n_bytes.any():
+        return {}
+    bits = -logprob / math.log(2)
+    return {"surprisal_per_byte": (np.where(n_bytes > 0, bits / np.maximum(n_bytes, 1), 0.0), n_bytes)}
+
+
+def _lost(texts: TextStats) -> Metrics:
+    """What no token says of the items' texts, where there is anything."""
+    found = {}
+    for metric, name in (("unknown", "unknown_bytes"), ("dropped_bytes", "dropped_bytes")):
+        counts = texts.n_lost(name)
+        if counts.any():
+            of_items = np.sum([counts[:, rows].sum(-1) for rows in texts.rows.values()], 0)
+            found[metric] = (of_items, np.ones_like(of_items))
+    return found
 
 
 def _choice_metrics(texts: TextStats, kind: str, ties: str, vocab_size: int) -> Metrics:
@@ -202,10 +223,13 @@ def _text_metrics(texts: TextStats, lengths: dict[str, list[int]]) -> Metrics:
     n_words = np.array(
         [lengths[item][0] if item in lengths else len(re.split(r"\s+", text)) for item, text in zip(items, targets, strict=True)], float
     )
-    n_bytes = np.array([lengths[item][1] if item in lengths else n for item, n in zip(items, texts.n_bytes[0], strict=True)], float)
-    bits = -texts.logprob / math.log(2)
-    weights = {"surprisal_per_byte": n_bytes, "surprisal_per_word": n_words}
-    return {name: (bits / weight, np.broadcast_to(weight, bits.shape)) for name, weight in weights.items()}
+    originals = np.array([lengths[item][1] if item in lengths else 0 for item in items], float)
+    n_bytes = np.where(originals > 0, originals - texts.n_unsaid, texts.n_bytes)
+    metrics = _per_byte(texts.logprob, np.maximum(n_bytes, 0))
+    if not texts.n_unsaid.any():
+        bits = -texts.logprob / math.log(2)
+        metrics["surprisal_per_word"] = (bits / n_words, np.broadcast_to(n_words, bits.shape))
+    return metrics
 
 
 def _scores_table(texts: TextStats, metrics: Metrics, source: str | Path) -> pa.Table:

@@ -6,6 +6,7 @@
 - `perplexity` is per token, but of a `completion` suite per target, as LAMBADA's is published; `word_perplexity` counts words,
   `byte_perplexity` bytes.
 - Of a suite with classes: `confusion_TRUE_as_FOUND` counts cases, and precision, recall and F1 follow (see lmcore.classification).
+- `n_unknown` and `n_dropped_bytes`, where they are not 0: what the tokenizer does not say of the suite's texts (see lmcore.folds).
 - The draws of a random model are averaged within each item first. Items that begin alike share its random numbers, so its interval is
   no narrower than what the draws' group means say.
 - `convention` names how the suite was scored, and what it overrides.
@@ -44,7 +45,7 @@ CORPUS_RATIOS: dict[str, dict[str, Callable[[float], float]]] = {
     "entropy": {"entropy": _same},
     "probability": {"probability": _same},
 }
-COUNTS = {"tie": "n_ties", "windowed": "n_windowed"}
+COUNTS = {"tie": "n_ties", "windowed": "n_windowed", "unknown": "n_unknown", "dropped_bytes": "n_dropped_bytes"}
 
 
 def aggregate(

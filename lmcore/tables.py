@@ -8,6 +8,9 @@ Arrow in memory, Parquet (zstd) on disk; sorted by key before writing; no nulls.
 - `scores` is one item under one metric; a headline number is sum(value * weight) / sum(weight) per group, then a mean over groups (of
   running text one ratio over all).
 
+A part of a tokens table has the columns LOSSES where its texts hold bytes that an unknown token (`<unk>`) stands for, or bytes beside a
+token for which there is none; without them there are no such bytes (lmcore.token_losses).
+
 `current_id` is the token before the scored one (the prefix token at position 0), `next_id` the scored token itself. `start` and `end` are
 character offsets in context + target. Log-probs and entropies are in nats, ranks count from 1. An item's `content_hash` covers all its
 rows, so that two results are compared on the same data or not at all.
@@ -18,6 +21,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -63,8 +67,11 @@ OPTIONAL_TOKENS = pa.schema(
         "top_logprobs": pa.list_(pa.float32()),
         "bow_logprob": pa.float32(),
         "next_bow_logprob": pa.float32(),
+        "unknown_bytes": pa.int32(),
+        "dropped_bytes": pa.int32(),
     }
 )
+LOSSES = ("unknown_bytes", "dropped_bytes")
 SCORES = pa.schema(
     {
         "item": pa.string(),
@@ -135,7 +142,8 @@ def scoring_of(items: pa.Table) -> dict:
 
 
 def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
-    """The checked table in the Parquet file, or folder of `part-*.parquet`, at `path`; of it only `columns`, if given.
+    """The checked table in the Parquet file, or folder of `part-*.parquet`, at `path`; of it only `columns`, if given, and the LOSSES of
+    tokens where there are any.
 
     Raises InputError where there is nothing, or not a table of this schema.
     """
@@ -148,9 +156,23 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.
         tables = [pq.read_table(part, columns=columns, partitioning=None) for part in parts]
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a readable Parquet table: {error}") from error
-    return pa.concat_tables(
-        [check(table, TOKENS if columns is None and schema is TOKENS else wanted, path) for table in tables]
-    ).unify_dictionaries()
+    tables = [check(table, TOKENS if columns is None and schema is TOKENS else wanted, path) for table in tables]
+    return concat_parts(parts, tables) if schema is TOKENS else pa.concat_tables(tables).unify_dictionaries()
+
+
+def concat_parts(parts: list[Path], tables: list[pa.Table]) -> pa.Table:
+    """The tokens of all `parts`, read as `tables`, with the LOSSES that any of the parts has; a part without them has lost nothing."""
+    names = [set(pq.read_schema(part).names) for part in parts]
+    lost = [name for name in LOSSES if any(name in of_part for of_part in names)]
+    found = []
+    for part, of_part, table in zip(parts, names, tables, strict=True):
+        table = table.select([name for name in table.column_names if name not in LOSSES])
+        read = pq.read_table(part, columns=[name for name in lost if name in of_part], partitioning=None) if lost else None
+        for name in lost:
+            column = read[name] if name in of_part else pa.array(np.zeros(len(table), np.int32))
+            table = table.append_column(name, column)
+        found.append(table)
+    return pa.concat_tables(found).unify_dictionaries()
 
 
 def write(table: pa.Table, schema: pa.Schema, path: Path) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmcore.errors import InputError
+from lmcore.tables import LOSSES
 
 COLUMNS = [
     "item",
@@ -125,16 +126,35 @@ class TextStats:
         return self.reduce(np.logical_and, self.tokens["rank"] == 1)
 
     @cached_property
+    def n_unsaid(self) -> np.ndarray:
+        """Bytes of the target that no token says: those that were dropped, and those that an unknown token stands for."""
+        lost = [self.tokens[name] for name in LOSSES if name in self.tokens]
+        return self.reduce(np.add, sum(lost).astype(np.float64)) if lost else np.zeros(self.shape)
+
+    def n_lost(self, name: str) -> np.ndarray:
+        """Of each text, context and target: its unknown tokens (`unknown_bytes`), or its `dropped_bytes`."""
+        if name not in self.tokens:
+            return np.zeros(self.shape)
+        values = self.tokens[name] > 0 if name == "unknown_bytes" else self.tokens[name]
+        return np.add.reduceat(values.astype(np.float64), self.starts).reshape(self.shape)
+
+    @cached_property
     def n_bytes(self) -> np.ndarray:
-        """UTF-8 bytes of the target, without those of a first token that nothing precedes and that therefore has no log-prob."""
+        """UTF-8 bytes of the target that were scored: without those of a first token that nothing precedes, of a BOS that the text
+        brings, and of characters that no token says (`n_unsaid`).
+        """
         sizes = pc.binary_length(self.table["target"].cast(pa.binary())).to_numpy().astype(float)
         first = self.starts[: self.shape[1]]
-        unscored = np.flatnonzero((self.tokens["position"][first] > 0) & (first == self.first_target[: self.shape[1]]))
         contexts, targets = self.table["context"], self.table["target"]
-        for row in unscored:
+        dropped = self.tokens.get("dropped_bytes", np.zeros(0, np.int32))
+        for row in np.flatnonzero((self.tokens["start"][first] > 0) & (first == self.first_target[: self.shape[1]])):
             n_chars = int(self.tokens["start"][first[row]]) - len(contexts[row].as_py())
-            sizes[row] -= len(targets[row].as_py()[: max(0, n_chars)].encode())
-        return np.broadcast_to(sizes, self.shape)
+            before = targets[row].as_py()[: max(0, n_chars)]
+            if self.tokens["position"][first[row]] > 0:
+                sizes[row] -= len(before.encode())
+            elif before.strip():  # a BOS; whitespace alone belongs to the first token of some tokenizers
+                sizes[row] -= max(0, len(before.encode()) - int(dropped[first[row]] if len(dropped) else 0))
+        return np.broadcast_to(sizes, self.shape) - self.n_unsaid
 
     @cached_property
     def n_after_shared(self) -> np.ndarray:
@@ -154,12 +174,13 @@ class TextStats:
 
 
 def text_stats(items: pa.Table, tokens: pa.Table, source: str | Path) -> TextStats:
-    """The regrouped tables; `tokens` needs COLUMNS only.
+    """The regrouped tables; `tokens` needs COLUMNS only, and the LOSSES that there are.
 
     Raises InputError, naming `source` and the item, where a text lacks tokens or has too many, or a log-prob or entropy is not finite.
     """
     rows, gold = _layout(items, source)
-    columns = {name: tokens[name].to_numpy() for name in COLUMNS if name not in ("item", "variant")}
+    lost = [name for name in LOSSES if name in tokens.column_names]
+    columns = {name: tokens[name].to_numpy() for name in [*COLUMNS, *lost] if name not in ("item", "variant")}
     text = _text_of_token(items, tokens, columns["option"], source)
     n_draws, n_texts = int(columns["draw"].max(initial=0)) + 1, items.num_rows
     text += columns["draw"].astype(np.int64) * n_texts

@@ -23,7 +23,7 @@ def token_texts(tokenizer: Tokenizer) -> list[str]:
 def token_pieces(tokenizer: Tokenizer) -> list[bytes]:
     """The bytes of every id from 0 to the highest."""
     settings = json.dumps(json.loads(tokenizer.to_str())["decoder"], ensure_ascii=False)
-    byte_of = _bytes_of_characters() if '"ByteLevel"' in settings else None
+    byte_of = bytes_of_characters() if '"ByteLevel"' in settings else None
     has_fallback, metaspace = '"ByteFallback"' in settings, byte_of is None and "\u2581" in settings
     added = tokenizer.get_added_tokens_decoder()
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
@@ -60,7 +60,7 @@ def _escape(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x20 or code == 0x7F else character
 
 
-def _bytes_of_characters() -> dict[str, int]:
+def bytes_of_characters() -> dict[str, int]:
     """GPT-2's alphabet: printable bytes stand for themselves, the others for the characters from U+0100 on.
 
     Source: bytes_to_unicode in OpenAI's gpt-2, src/encoder.py.

@@ -6,14 +6,16 @@ drops it). `<pad>` is 0, `<s>` 1, `</s>` 2, and no special token is added by its
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.sources import fetch
+from lmcore.token_losses import Losses, is_byte_level
 from lmcore.tokenizer_config import read_bytes, read_tokenizer_config, tokens_to_add
 
 SPECIALS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
@@ -101,6 +103,19 @@ def read_tokenizer(file: Path) -> Tokenizer:
     return tokenizer
 
 
+def encode_texts(tokenizer: Tokenizer, texts: list[str], name: Callable[[int], str], *, add_special_tokens: bool) -> list[Encoding]:
+    """The texts' encodings. Raises InputError, beginning with the `name` of the text's number, for one that cannot be encoded."""
+    try:
+        return tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
+    except Exception:  # the library's own errors have no other class
+        for number, text in enumerate(texts):
+            try:
+                tokenizer.encode(text, add_special_tokens=add_special_tokens)
+            except Exception as error:
+                raise InputError(f"{name(number)}: the tokenizer cannot encode the text: {str(error).splitlines()[0]}") from error
+        raise
+
+
 def check_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
     """Raises InputError unless the ids are exactly 0 ... vocab_size - 1: an id beyond the embedding indexes out of range (BabyLlama's
     16000).
@@ -116,8 +131,15 @@ def check_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
 
 
 def bytes_without_token(tokenizer: Tokenizer) -> int:
-    """How many of the 256 bytes have no token in a byte-level vocabulary; text with them cannot be represented whole."""
-    return len(set(ALPHABET) - set(tokenizer.get_vocab()))
+    """How many of the 256 bytes have no token: text with them cannot be represented whole. In a vocabulary of characters those of ASCII
+    are bytes, if it has not `<0x00>` to `<0xFF>` to fall back on.
+    """
+    vocabulary = set(tokenizer.get_vocab())
+    if is_byte_level(tokenizer):
+        return len(set(ALPHABET) - vocabulary)
+    named = {byte for byte in range(256) if f"<0x{byte:02X}>" in vocabulary}
+    spaces = {0x20} if "\u2581" in vocabulary else set()
+    return 256 - len(named | spaces | {byte for byte in range(128) if chr(byte) in vocabulary})
 
 
 def round_trips(tokenizer: Tokenizer) -> bool:
@@ -131,10 +153,17 @@ def round_trips(tokenizer: Tokenizer) -> bool:
     return lost_characters(tokenizer, text) == 0
 
 
-def lost_characters(tokenizer: Tokenizer, text: str, ids: list[int] | None = None) -> int:
-    """How many characters of the normalised text encoding and decoding lose: a fast BPE drops what it does not know without a word."""
+def lost_characters(tokenizer: Tokenizer, text: str, encoding: Encoding | None = None, losses: Losses | None = None) -> int:
+    """How many characters of the normalised text have no token, or one that does not say which they are, as `<unk>`.
+
+    Of a byte-level tokenizer those that encoding and decoding lose; others may decode to other spaces. `encoding`, `losses`: of this
+    text and tokenizer, where they are there already.
+    """
+    encoding = encoding or tokenizer.encode(text, add_special_tokens=False)
+    if not is_byte_level(tokenizer):
+        return (losses or Losses(tokenizer)).n_characters(text, encoding)
     normalised = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
-    decoded = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids if ids is None else ids, skip_special_tokens=False)
+    decoded = tokenizer.decode(encoding.ids, skip_special_tokens=False)
     if decoded == normalised or decoded.removeprefix(" ") == normalised.removeprefix(" "):
         return 0
     return max(1, len(normalised) - len(decoded))

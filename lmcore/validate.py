@@ -94,8 +94,20 @@ def _surprises(items: pa.Table, texts: list[Text]) -> list[str]:
     return [
         _line("texts with a token that spans the end of the context", _names(items, spanning)),
         _line("texts whose target begins with a token that has no probability, for nothing precedes it", _names(items, unscored)),
+        _unsaid(items, texts, "unknown_bytes", "unknown tokens, which stand for characters without saying which"),
+        _unsaid(items, texts, "dropped_bytes", "bytes without a token"),
         _line("items with two identical options", identical_options(items.to_pylist())),
     ]
+
+
+def _unsaid(items: pa.Table, texts: list[Text], name: str, what: str) -> str:
+    """How many unknown tokens, or dropped bytes, there are, and in which texts (lmcore.token_losses)."""
+    counts = []
+    for text in texts:
+        values = getattr(text, name)
+        counts.append(0 if values is None else int((values > 0).sum() if name == "unknown_bytes" else values.sum()))
+    rows = [row for row, count in enumerate(counts) if count]
+    return _line(f"texts with {what} ({sum(counts):,} in all)", _names(items, rows))
 
 
 def _names(items: pa.Table, rows: list[int]) -> list[str]:

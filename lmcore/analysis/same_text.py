@@ -1,6 +1,7 @@
 """Models on the same text: their token tables of one suite go in, paired differences come out.
 
-Tokenizers may differ, and then tokens are not the same things: models are compared per word and per byte (lmcore.analysis.word_units), and
+Words that a model's tokenizer does not say whole are left out for all models (`n_words_dropped`), as are first words without a
+probability. Tokenizers may differ, and then tokens are not the same things: models are compared per word and per byte (lmcore.analysis.word_units), and
 token by token only where all tokens are the same. An entropy per word is the sum over its tokens: what was undecided on the way along this
 word. The draws of a random model are averaged. Intervals are over items, of a ratio of sums (Student,
 lmcore.statistics.stats.ratio), and a difference is the second model's figure less the first's.
@@ -24,6 +25,7 @@ from lmcore.analysis.totals import Totals
 from lmcore.analysis.word_units import correct_word_boundaries, joined_words, word_grid, words_of_tokens
 from lmcore.errors import InputError
 from lmcore.statistics.stats import interval, ratio
+from lmcore.tables import LOSSES, concat_parts
 from lmcore.text_stats import COLUMNS, text_stats
 
 CHUNK_ROWS = 200_000  # token rows of one model that are looked at together
@@ -156,7 +158,7 @@ def _read(files: list[Path], names: list[str]) -> pa.Table:
         raise InputError(
             f"{files[0]}: column '{missing[0]}' is missing; set `scoring: {{bow: true}}` for the suite and extract its tokens again"
         )
-    return pa.concat_tables([pq.read_table(file, columns=names, partitioning=None) for file in files]).unify_dictionaries()
+    return concat_parts(files, [pq.read_table(file, columns=names, partitioning=None) for file in files])
 
 
 def _share(items: pa.Table, tables: dict[str, pa.Table], groups: list[list[str]], paths: dict[str, Path], corrected: bool) -> Shared:
@@ -181,6 +183,7 @@ def _share(items: pa.Table, tables: dict[str, pa.Table], groups: list[list[str]]
         for row in np.flatnonzero(columns["position"][begins] > 0):  # a first token without a probability takes its words with it
             offset = grid.offsets[row]
             lost[grid.word_at[offset] : grid.word_before[offset + columns["start"][begins[row]]] + 1] = True
+        lost |= _unsaid_words(n_words, first, last, columns)
         parts[model] = (columns, text, first, stats.shape[0])
         by_token[model] = _target_tokens(columns, text, is_gold, stats.shape[0], _item_numbers(items))
     unit = np.cumsum(~joined) - 1
@@ -206,6 +209,22 @@ def _share(items: pa.Table, tables: dict[str, pa.Table], groups: list[list[str]]
     return Shared(
         words, numbers[text_of_unit[keep]], bytes_of_unit[keep], tokens, int(numbers[-1]) + 1, n_joined, int((counts & dropped).sum())
     )
+
+
+def _unsaid_words(n_words: int, first: np.ndarray, last: np.ndarray, columns: dict) -> np.ndarray:
+    """(words,) bool: whether a model has no token for the word, or its tokens do not say all of it (lmcore.token_losses).
+
+    `first`, `last`: the words of each token. What was dropped counts for the words of the token beside it.
+    """
+    is_unsaid = np.zeros(len(first), bool)
+    for name in LOSSES:
+        is_unsaid |= columns.get(name, np.zeros(len(first), np.int32)) > 0
+    steps = np.zeros((2, n_words + 1), np.int64)
+    for row, tokens in enumerate((slice(None), is_unsaid)):
+        np.add.at(steps[row], first[tokens], 1)
+        np.add.at(steps[row], last[tokens] + 1, -1)
+    n_tokens, n_unsaid = np.cumsum(steps, 1)[:, :-1]
+    return (n_tokens == 0) | (n_unsaid > 0)
 
 
 def _item_numbers(items: pa.Table) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Iterator
 
 import pandas as pd
@@ -24,17 +23,19 @@ def as_lines(frame: pd.DataFrame, texts: list[str], way: str) -> Iterator[str]:
         yield csv_line(frame.columns)
         yield from (csv_line(row) for row in frame.itertuples(index=False))
     elif way == "jsonl":
-        yield from (for_json(row) for row in frame.to_dict("records"))
+        for row in frame.to_dict("records"):
+            yield for_json({name: None if pd.isna(value) else value for name, value in row.items()})
     elif way == "table":
         yield f"{unit:<20} {'surprisal':>9} {'probability':>11} {'rank':>7} {'entropy':>8}"
         for row in frame.itertuples():
             if row.Index and row.text != frame["text"][row.Index - 1]:
                 yield ""
             shown = for_terminal(f"'{row.token}'" if unit == "token" else row.word)
+            if pd.isna(row.surprisal):
+                yield f"{shown:<20} {'-':>9} {'-':>11} {'-':>7} {'-':>8}"
+                continue
             yield f"{shown:<20} {row.surprisal:>9.3f} {row.probability:>11.3g} {row.rank:>7} {row.entropy:>8.3f}"
-        n_bytes = sum(len(text.encode()) for text in texts)
-        total = frame["surprisal"].sum()
-        yield f"{len(frame):,} {unit}s, {total:.1f} bits, {total / n_bytes:.3f} bits a byte"
+        yield _total(frame, unit)
     else:
         for number, text in enumerate(texts):
             yield _coloured(text, frame[frame["text"] == number])
@@ -49,9 +50,17 @@ def csv_line(values: Iterable) -> str:
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return value
+    if pd.isna(value):  # a word without a token has no number
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else value
+def _total(frame: pd.DataFrame, unit: str) -> str:
+    """The sum; bits a byte are over the bytes that were scored, and what the tokenizer does not say is named."""
+    total, n_bytes = frame["surprisal"].sum(), frame.attrs["n_bytes"]
+    parts = [f"{len(frame):,} {unit}s", f"{total:.1f} bits"]
+    parts += [f"{total / n_bytes:.3f} bits a byte"] if n_bytes else []
+    parts += [f"{n:,} unknown tokens"] if (n := frame.attrs["n_unknown"]) else []
+    parts += [f"{n:,} bytes without a token"] if (n := frame.attrs["n_dropped_bytes"]) else []
+    return ", ".join(parts)
 
 
 def _coloured(text: str, rows: pd.DataFrame) -> str:
@@ -60,6 +69,10 @@ def _coloured(text: str, rows: pd.DataFrame) -> str:
         before = for_terminal(text[at : row.start], lines=True)
         piece = for_terminal(text[max(at, row.start) : row.end], lines=True)  # a character of several tokens is shown by the first
         parts.append(before + (f"\033[30;48;5;{shade(row.surprisal)}m{piece}\033[0m" if piece else ""))
+        piece = text[max(at, row.start) : row.end]  # of a character that several tokens share only the first shows it
+        if piece and not pd.isna(row.surprisal):
+            piece = f"\033[30;48;5;{shade(row.surprisal)}m{piece}\033[0m"
+        parts.append(text[at : row.start] + piece)
         at = max(at, row.end)
     return "".join([*parts, for_terminal(text[at:], lines=True)])
 

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 
 from lmcore.errors import InputError
 from lmcore.models.load import context_length, load_model, read_config
-from lmcore.scoring.texts import BOS_POLICIES, find_prefix_id
-from lmcore.tokenizer import load_fast
+from lmcore.scoring.texts import BOS_POLICIES, count_doubled, find_prefix_id, own_tokens
+from lmcore.tokenizer import encode_texts, load_fast
 from lmcore.words import first_word
 
 BATCH_SIZE = 16  # contexts
@@ -51,17 +51,17 @@ def encode_prompts(tokenizer: Tokenizer, model_path: Path, contexts: list[str], 
     """The token ids of each context behind what the `bos` policy puts there, the end of those that have more than `longest`."""
     if bos not in BOS_POLICIES:
         raise InputError(f"bos must be one of {', '.join(BOS_POLICIES)}, not {bos!r}")
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
     prefix_id = find_prefix_id(tokenizer, model_path) if bos == "prefix" else None
+    probe, of_probe = own_tokens(tokenizer.encode("a", add_special_tokens=bos == "tokenizer"))
+    prefix = probe[: of_probe.start] if prefix_id is None else [prefix_id]  # an empty context does not say what stands before it
+    encodings = encode_texts(
+        tokenizer, contexts, lambda row: f"{model_path}: the context {contexts[row]!r}", add_special_tokens=bos == "tokenizer"
+    )
     prompts = []
-    for context, encoding in zip(contexts, tokenizer.encode_batch(contexts, add_special_tokens=bos == "tokenizer"), strict=True):
-        n_added = next((n for n, added in enumerate(encoding.special_tokens_mask) if not added), len(encoding))
-        prefix, ids = encoding.ids[:n_added], encoding.ids[n_added:]
-        while ids and encoding.special_tokens_mask[n_added + len(ids) - 1]:  # an EOS that the tokenizer appends would end the text
-            ids.pop()
-        if prefix_id is not None and ids[:1] != [prefix_id]:
-            prefix = [prefix_id]
+    for context, encoding in zip(contexts, encodings, strict=True):
+        every, own = own_tokens(encoding)  # without an EOS that the tokenizer appends: it would end the text
+        ids = every[own]
+        ids = ids[count_doubled(ids, prefix) :]
         if not prefix and not ids:
             raise InputError(f"{model_path}: nothing stands before the word of the context {context!r} under bos '{bos}'")
         prompts.append(prefix + ids[max(0, len(ids) + len(prefix) - longest) :])

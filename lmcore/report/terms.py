@@ -43,6 +43,10 @@ METRICS = {
     "byte_perplexity": Metric("perplexity per byte", 3, "2 to the power of the bits per byte"),
     "target_logprob": Metric("target log-prob", 2, "nats of the whole target in its context, a mean over items"),
     "n_windowed": Metric("longer than the window", "count", "items that the model could only read in parts"),
+    "n_unknown": Metric(
+        "unknown tokens", "count", "tokens of the suite's texts that stand for characters without saying which, as <unk> does"
+    ),
+    "n_dropped_bytes": Metric("dropped bytes", "count", "bytes of the suite's texts for which the model's tokenizer has no token"),
     "word_perplexity": Metric(
         "perplexity per word", 1, "the exponential of the mean surprisal of a word; lower is better; can be compared between tokenizers"
     ),

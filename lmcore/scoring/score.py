@@ -1,7 +1,9 @@
 """Surprisal of any text: a model and texts go in, a DataFrame comes out; `from lmcore.scoring import score; score(model, texts)`.
 
 One row is a token, or a word: what whitespace separates, with the sums over its tokens (see lmcore.analysis.word_units). `surprisal` is in
-bits, `entropy` in nats; `rank`, from 1, is that of a word's first token. The module can itself be called, so that the line above works
+bits, `entropy` in nats; `rank`, from 1, is that of a word's first token. A word of which no token was scored (it has none, or only the
+first of a text, before which nothing stands) has a row all the same, without these figures (NaN). `attrs` of the frame say what its
+texts hold: `n_bytes` that were scored, `n_unknown` tokens and `n_dropped_bytes` (lmcore.token_losses). The module can itself be called, so that the line above works
 while the package stays empty (what stands in a package's __init__ is code of every stage that imports it).
 """
 
@@ -14,11 +16,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from lmcore.analysis.word_units import joined_words, word_grid, words_of_tokens
+from lmcore.analysis.word_units import WordGrid, joined_words, word_grid, words_of_tokens
 from lmcore.errors import InputError
 from lmcore.models.find import find_model
 from lmcore.scoring.engine import Engine
 from lmcore.tables import items_table
+from lmcore.text_stats import text_stats
 from lmcore.token_text import token_texts
 from lmcore.tokenizer import load_fast
 
@@ -43,7 +46,8 @@ def score(
     folder = find_model(str(model), model_folder)
     row = {"option": 0, "variant": "", "group": "all", "context": "", "gold": True}
     rows = [{**row, "item": f"{number:08d}", "target": text} for number, text in enumerate(texts)]
-    table = Engine(folder, {"bos": bos}, "float32", TOKEN_BUDGET).score(items_table(rows, {"bos": bos}, "texts"))
+    items = items_table(rows, {"bos": bos}, "texts")
+    table = Engine(folder, {"bos": bos}, "float32", TOKEN_BUDGET).score(items)
     table = table.filter(pc.equal(table["draw"], 0))  # of a random model the first draw
     names = token_texts(load_fast(folder))
     text = np.array(table["item"].to_pylist()).astype(np.int64)
@@ -61,7 +65,14 @@ def score(
     frame = tokens if by == "token" else words(tokens, texts)
     frame["probability"] = np.exp(frame["logprob"])
     frame["surprisal"] = -frame["logprob"] / math.log(2) + 0.0
-    return frame[["text", "start", "end", by, "probability", "surprisal", "rank", "entropy"]]
+    frame = frame[["text", "start", "end", by, "probability", "surprisal", "rank", "entropy"]]
+    stats = text_stats(items, table, folder)
+    frame.attrs = {
+        "n_bytes": int(stats.n_bytes.sum()),
+        "n_unknown": int(stats.n_lost("unknown_bytes").sum()),
+        "n_dropped_bytes": int(stats.n_lost("dropped_bytes").sum()),
+    }
+    return frame
 
 
 def words(tokens: pd.DataFrame, texts: list[str]) -> pd.DataFrame:
@@ -69,18 +80,27 @@ def words(tokens: pd.DataFrame, texts: list[str]) -> pd.DataFrame:
     grid = word_grid(texts)
     text, starts, ends = (tokens[name].to_numpy() for name in ("text", "start", "end"))
     first, last = words_of_tokens(grid, text, starts, ends)
-    unit = (np.cumsum(~joined_words(len(grid.starts), first, last)) - 1)[first]
-    found = tokens.assign(unit=unit).groupby("unit", sort=True)
-    frame = found.agg(
-        text=("text", "first"),
-        start=("start", "min"),
-        end=("end", "max"),
-        logprob=("logprob", "sum"),
-        rank=("rank", "first"),
-        entropy=("entropy", "sum"),
-    ).reset_index(drop=True)
-    frame["word"] = [texts[number][start:end].strip() for number, start, end in zip(frame["text"], frame["start"], frame["end"])]
+    joined = joined_words(len(grid.starts), first, last)
+    found = tokens.assign(unit=(np.cumsum(~joined) - 1)[first]).groupby("unit", sort=True)
+    sums = found.agg(
+        start=("start", "min"), end=("end", "max"), logprob=("logprob", "sum"), rank=("rank", "first"), entropy=("entropy", "sum")
+    )
+    frame = _spelled(grid, np.flatnonzero(~joined), texts)
+    of_tokens = sums.reindex(frame.index)
+    frame["start"] = np.fmin(frame["start"], of_tokens["start"]).astype(np.int64)
+    frame["end"] = np.fmax(frame["end"], of_tokens["end"]).astype(np.int64)
+    frame[["logprob", "entropy"]] = of_tokens[["logprob", "entropy"]]
+    frame["rank"] = of_tokens["rank"].astype("Int64" if of_tokens["rank"].isna().any() else np.int64)
     return frame
+
+
+def _spelled(grid: WordGrid, heads: np.ndarray, texts: list[str]) -> pd.DataFrame:
+    """text, word, start and end of the words, or words joined, that begin with the words `heads`, as they stand in the text."""
+    text, starts = grid.text_of_word[heads], grid.starts[heads]
+    same = np.append(text[1:] == text[:-1], False)
+    stops = np.where(same, np.append(starts[1:], 0), [len(texts[number]) for number in text])
+    spelled = [texts[number][start:stop].rstrip() for number, start, stop in zip(text, starts, stops, strict=True)]
+    return pd.DataFrame({"text": text, "word": spelled, "start": starts, "end": starts + [len(word) for word in spelled]})
 
 
 class Callable(ModuleType):

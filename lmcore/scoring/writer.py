@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.scoring.texts import Text, name_of
-from lmcore.tables import OPTIONAL_TOKENS, TOKENS, check
+from lmcore.tables import LOSSES, OPTIONAL_TOKENS, TOKENS, check
 
 FLOATS = ("logprob", "entropy", "top_logprob", "bow_logprob", "next_bow_logprob")
 ENCODINGS = {
-    **dict.fromkeys(("position", "start", "end"), "DELTA_BINARY_PACKED"),
+    **dict.fromkeys(("position", "start", "end", *LOSSES), "DELTA_BINARY_PACKED"),
     **dict.fromkeys(
         ("current_id", "next_id", "top_id"), "PLAIN"
     ),  # zstd sees what repeats from sentence to sentence; dictionary codes hide it
@@ -52,6 +52,9 @@ def token_table(
         "end": of_tokens("ends"),
         "is_target": of_tokens("is_target"),
     }
+    if any(text.dropped_bytes is not None for text in texts):
+        texts = [text if text.dropped_bytes is not None else _without_losses(text) for text in texts]
+        shared |= {name: of_tokens(name).astype(np.int32) for name in LOSSES}
     codes = {name: items[name].combine_chunks().dictionary_encode() for name in ("item", "variant")}
     order = None
     if len(draws) > 1:
@@ -88,6 +91,11 @@ def token_table(
         )
     schema = pa.schema([*TOKENS, *(field for field in OPTIONAL_TOKENS if field.name in columns)])
     return check(pa.table([columns[field.name].cast(field.type) for field in schema], schema), TOKENS, source)
+
+
+def _without_losses(text: Text) -> Text:
+    nothing = np.zeros(len(text.starts), np.int32)
+    return text._replace(unknown_bytes=nothing, dropped_bytes=nothing)
 
 
 def write_tokens(table: pa.Table, path: Path, engine: str) -> None:

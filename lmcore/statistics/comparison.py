@@ -21,7 +21,7 @@ from lmcore.statistics.power import detectable_difference, items_needed
 from lmcore.statistics.seeds import seeds_and_items
 
 LOWER_IS_BETTER = ("rank", "surprisal_per_byte", "surprisal_per_word")
-NEITHER_IS_BETTER = ("agreement", "entropy", "expected_agreement", "length_baseline", "tie", "windowed")
+NEITHER_IS_BETTER = ("agreement", "entropy", "expected_agreement", "length_baseline", "tie", "windowed", "unknown", "dropped_bytes")
 TWO_MODELS = "these two models differ; seed noise unknown"
 VERDICTS = ("worse", "lower", "higher", "better", "equal", "no evidence")  # worst first
 
@@ -155,6 +155,20 @@ def align(a: Side, b: Side, *, common: bool, what: str) -> tuple[Side, Side, int
         ]
         raise DifferentItems(f"{what}: not the same items: {', '.join(found)}" + ("" if same.any() else "; they have none in common"))
     return take(a, rows_a[same]), take(b, rows_b[same]), n_lost
+
+
+def same_bytes(a: Side, b: Side, metric: str) -> tuple[Side, Side]:
+    """Of `surprisal_per_byte` the items of which both sides scored the same bytes: a tokenizer does not say all of the others.
+
+    Raises InputError where there is no such item.
+    """
+    if metric != "surprisal_per_byte" or np.array_equal(a.weights, b.weights):
+        return a, b
+    rows = np.flatnonzero(a.weights == b.weights)
+    if not len(rows):
+        counts = "n_unknown and n_dropped_bytes in metrics/models"
+        raise InputError(f"metric '{metric}': a tokenizer does not say all of any text ({counts}); there is nothing to compare")
+    return take(a, rows), take(b, rows)
 
 
 def take(side: Side, rows: np.ndarray) -> Side:

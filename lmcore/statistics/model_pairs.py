@@ -18,7 +18,7 @@ from lmcore.errors import InputError
 from lmcore.files import whole, write_json
 from lmcore.folds import refuse_orphans
 from lmcore.metrics import CORPUS_RATIOS, rounded
-from lmcore.statistics.comparison import Comparison, Side, align, as_one, by_group, clustered, compare, judge, read_side
+from lmcore.statistics.comparison import Comparison, Side, align, as_one, by_group, clustered, compare, judge, read_side, same_bytes
 from lmcore.statistics.seeds import spread
 from lmcore.tables import SCORES, read, write
 
@@ -54,7 +54,7 @@ def compare_models(
     """Write `summary`, {MODEL_vs_AGAINST: {suite: comparison}}, and `out`/groups.parquet (GROUPS), from `scores`/MODEL/SUITE.parquet.
 
     A difference is that of the model less the one it stands against. What cannot be said, as the interval of a single item, is left out
-    of the summary and infinite in the table. To `seeds` goes {name: {suite: spread}} of the recipes, and of random models over their draws.
+    of the summary and infinite in the table. Bits a byte are compared on the items that both tokenizers say whole. To `seeds` goes {name: {suite: spread}} of the recipes, and of random models over their draws.
     Raises InputError for a name in `pairs`, `against`, `recipes` or `clusters` that is not there, and for a missing table.
     """
     refuse_orphans(scores, models, suites)
@@ -73,6 +73,7 @@ def compare_models(
                 spreads.setdefault(name, {})[suite] = rounded(of_suite, digits)
         for model, other in chosen:
             a, b, _ = align(sides[other], sides[model], common=False, what=f"{scores}: {other} and {model} on {suite}")
+            a, b = same_bytes(a, b, metric)
             for group, part in by_group(a, b, metric, **settings).items():
                 groups[model, other][suite, group] = part
             if is_clustered(suite, metric, clusters or [], suites):

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lmcore.chunks import chunk_corpus, read_chunks
 from lmcore.corpus import read_documents
@@ -54,3 +55,37 @@ def test_chunk_corpus_lost_characters_fail_by_name_or_are_counted(corpus, tmp_pa
         chunk_corpus(corpus, tmp_path / "t", tmp_path / "c", seq_len=16, boundaries=None, on_lost="fail")
     counts = chunk_corpus(corpus, tmp_path / "t", tmp_path / "c", seq_len=16, boundaries=None, on_lost="count")
     assert counts["train"]["lost_characters"] > 100
+
+
+@pytest.mark.parametrize("change", ["truncation", "padding"])
+def test_chunk_corpus_takes_whole_documents_whatever_the_tokenizer_cuts(corpus, tokenizer, tmp_path, change):
+    """transformers writes truncation and padding into tokenizer.json after a call with max_length."""
+    settings = {"seq_len": 16, "boundaries": "<s>", "on_lost": "fail"}
+    expected = chunk_corpus(corpus, tokenizer, tmp_path / "a", **settings)
+    fast = load_fast(tokenizer)
+    fast.enable_truncation(5) if change == "truncation" else fast.enable_padding(pad_token="<pad>", length=5000)
+    (tmp_path / "t").mkdir()
+    save_tokenizer(fast, tmp_path / "t")
+    assert chunk_corpus(corpus, tmp_path / "t", tmp_path / "b", **settings) == expected
+    assert np.array_equal(read_chunks(tmp_path / "a" / "train"), read_chunks(tmp_path / "b" / "train"))
+
+
+def test_chunk_corpus_counts_what_an_unknown_token_stands_for(corpus, tmp_path):
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "the": 1}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    (tmp_path / "t").mkdir()
+    save_tokenizer(words, tmp_path / "t")
+    with pytest.raises(InputError, match="document 'book/txt/00000': the tokenizer loses"):
+        chunk_corpus(corpus, tmp_path / "t", tmp_path / "c", seq_len=16, boundaries=None, on_lost="fail")
+    assert (
+        chunk_corpus(corpus, tmp_path / "t", tmp_path / "c", seq_len=16, boundaries=None, on_lost="count")["train"]["lost_characters"] > 100
+    )
+
+
+def test_chunk_corpus_text_that_cannot_be_encoded_is_named(corpus, tmp_path):
+    words = Tokenizer(models.WordLevel({"the": 0}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    (tmp_path / "t").mkdir()
+    save_tokenizer(words, tmp_path / "t")
+    with pytest.raises(InputError, match="document 'book/txt/00000': the tokenizer cannot encode the text: WordLevel error"):
+        chunk_corpus(corpus, tmp_path / "t", tmp_path / "c", seq_len=16, boundaries=None, on_lost="count")

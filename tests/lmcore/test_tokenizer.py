@@ -1,5 +1,5 @@
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from lmcore.errors import InputError
 from lmcore.files import sha256
@@ -80,3 +80,27 @@ def test_make_tokenizer_imports_gpt2_vocab_and_merges(corpus, tmp_path, data):
         == 0
     )
     assert load_fast(tmp_path / "t").encode("Hello world").ids == [15496, 995]
+
+
+def llama_like() -> Tokenizer:
+    """SentencePiece's BPE with byte fallback, as Llama 2 has it; spaces are `▁`, and one stands before the text."""
+    vocabulary = {piece: number for number, piece in enumerate(["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)])}
+    vocabulary |= {character: len(vocabulary) + place for place, character in enumerate("\u2581abcdefghijklmnopqrstuvwxyz.")}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    steps = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence(steps)
+    return tokenizer
+
+
+def test_tokenizer_with_byte_fallback_loses_nothing():
+    tokenizer = llama_like()
+    assert bytes_without_token(tokenizer) == 0 and round_trips(tokenizer)
+    assert lost_characters(tokenizer, "the Ω  cat\nsat.") == 0
+
+
+def test_characters_that_an_unknown_token_stands_for_are_lost():
+    words = Tokenizer(models.WordPiece({"[UNK]": 0, "the": 1, "cat": 2, "##s": 3, ".": 4}, unk_token="[UNK]"))
+    words.normalizer, words.pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    assert lost_characters(words, "The  cats\ncat.") == 0 and lost_characters(words, "The Ωμ cats.") == 2
+    assert bytes_without_token(words) == 255

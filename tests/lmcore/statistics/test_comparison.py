@@ -3,7 +3,18 @@ import pytest
 
 from lmcore.errors import InputError
 from lmcore.metrics import suite_metrics
-from lmcore.statistics.comparison import TWO_MODELS, DifferentItems, align, as_one, by_group, clustered, compare, judge, read_side
+from lmcore.statistics.comparison import (
+    TWO_MODELS,
+    DifferentItems,
+    align,
+    as_one,
+    by_group,
+    clustered,
+    compare,
+    judge,
+    read_side,
+    same_bytes,
+)
 from lmcore.statistics.paired import mcnemar
 from tests.lmcore.score_tables import scores, side
 from tests.lmcore.statistics.test_intervals import SUPPLEMENT
@@ -192,3 +203,14 @@ def test_as_one_stacks_seeds_of_the_same_items():
     assert as_one([one, two], "x").values.tolist() == [[0, 0, 0], [1, 1, 1]]
     with pytest.raises(InputError, match="must have been scored on the same items"):
         as_one([one, side({"h": np.ones(3)})], "x")
+
+
+def test_bits_per_byte_are_compared_on_items_that_both_tokenizers_say_whole():
+    values = {"x": np.array([2.0, 2.0, 3.0])}
+    a, b = side(values, "surprisal_per_byte"), side({"x": values["x"] - 1}, "surprisal_per_byte")
+    partly = b._replace(weights=b.weights - [0, 1, 0])
+    kept = same_bytes(a, partly, "surprisal_per_byte")
+    assert compare(*kept, "surprisal_per_byte", **HOW).n_items == 2
+    assert same_bytes(a, b, "surprisal_per_byte") == (a, b) and same_bytes(a, partly, "entropy") == (a, partly)
+    with pytest.raises(InputError, match=r"a tokenizer does not say all of any text .* nothing to compare"):
+        same_bytes(a, b._replace(weights=b.weights + 1), "surprisal_per_byte")
