@@ -1,12 +1,14 @@
 """What a tokenizer does not say: a text and its tokens go in, characters without a token come out.
 
-A BPE without an unknown token drops what stands in no token, as one on bytes does that was trained without all 256; a pre-tokenizer
-may remove more. Such bytes are *dropped*. Where there is an unknown token (`<unk>`, `[UNK]`), it stands for characters without saying
-which: their bytes are *unknown*. What a normaliser takes away (an accent, a second form of a letter) is neither, and whitespace that a
-pre-tokenizer leaves out between words is not either.
+A BPE without an unknown token drops what stands in no token, as one on bytes does that was trained
+without all 256; a pre-tokenizer may remove more. Such bytes are *dropped*. Where there is an
+unknown token (`<unk>`, `[UNK]`), it stands for characters without saying which: their bytes are
+*unknown*. What a normaliser takes away (an accent, a second form of a letter) is neither, and
+whitespace that a pre-tokenizer leaves out between words is not either.
 
-The library counts the characters of a piece's symbols from its beginning, those that it dropped left out, so that the offsets of what
-follows them in a word are too small. A second tokenizer, without merges and with an unknown token, says where every symbol stands.
+The library counts the characters of a piece's symbols from its beginning, those that it dropped
+left out, so that the offsets of what follows them in a word are too small. A second tokenizer,
+without merges and with an unknown token, says where every symbol stands.
 """
 
 import json

@@ -1,8 +1,8 @@
 """What the files beside a tokenizer.json say, as transformers reads them: added and special tokens.
 
-A tokenizer folder goes in, a `TokenizerConfig` comes out. tokenizer_config.json may name added tokens by their ids
-(`added_tokens_decoder`). Where it does not, special_tokens_map.json and added_tokens.json count, and what the former names comes
-before what tokenizer_config.json names.
+A tokenizer folder goes in, a `TokenizerConfig` comes out. tokenizer_config.json may name added
+tokens by their ids (`added_tokens_decoder`). Where it does not, special_tokens_map.json and
+added_tokens.json count, and what the former names comes before what tokenizer_config.json names.
 
 Source: PreTrainedTokenizerBase._from_pretrained and TokenizersBackend.__init__ of transformers 5.
 """

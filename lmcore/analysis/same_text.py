@@ -1,10 +1,12 @@
 """Models on the same text: their token tables of one suite go in, paired differences come out.
 
-Words that a model's tokenizer does not say whole are left out for all models (`n_words_dropped`), as are first words without a
-probability. Tokenizers may differ, and then tokens are not the same things: models are compared per word and per byte (lmcore.analysis.word_units), and
-token by token only where all tokens are the same. An entropy per word is the sum over its tokens: what was undecided on the way along this
-word. The draws of a random model are averaged. Intervals are over items, of a ratio of sums (Student,
-lmcore.statistics.stats.ratio), and a difference is the second model's figure less the first's.
+Words that a model's tokenizer does not say whole are left out for all models (`n_words_dropped`),
+as are first words without a probability. Tokenizers may differ, and then tokens are not the same
+things: models are compared per word and per byte (lmcore.analysis.word_units), and token by token
+only where all tokens are the same. An entropy per word is the sum over its tokens: what was
+undecided on the way along this word. The draws of a random model are averaged. Intervals are over
+items, of a ratio of sums (Student, lmcore.statistics.stats.ratio), and a difference is the second
+model's figure less the first's.
 """
 
 import math

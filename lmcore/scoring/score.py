@@ -1,10 +1,12 @@
 """Surprisal of any text: a model and texts go in, a DataFrame comes out; `from lmcore.scoring import score; score(model, texts)`.
 
-One row is a token, or a word: what whitespace separates, with the sums over its tokens (see lmcore.analysis.word_units). `surprisal` is in
-bits, `entropy` in nats; `rank`, from 1, is that of a word's first token. A word of which no token was scored (it has none, or only the
-first of a text, before which nothing stands) has a row all the same, without these figures (NaN). `attrs` of the frame say what its
-texts hold: `n_bytes` that were scored, `n_unknown` tokens and `n_dropped_bytes` (lmcore.token_losses). The module can itself be called, so that the line above works
-while the package stays empty (what stands in a package's __init__ is code of every stage that imports it).
+One row is a token, or a word: what whitespace separates, with the sums over its tokens (see
+lmcore.analysis.word_units). `surprisal` is in bits, `entropy` in nats; `rank`, from 1, is that of a
+word's first token. A word of which no token was scored (it has none, or only the first of a text,
+before which nothing stands) has a row all the same, without these figures (NaN). `attrs` of the
+frame say what its texts hold: `n_bytes` that were scored, `n_unknown` tokens and `n_dropped_bytes`
+(lmcore.token_losses). The module can itself be called, so that the line above works while the
+package stays empty (what stands in a package's __init__ is code of every stage that imports it).
 """
 
 import math

@@ -53,9 +53,11 @@ def compare_models(
 ) -> None:
     """Write `summary`, {MODEL_vs_AGAINST: {suite: comparison}}, and `out`/groups.parquet (GROUPS), from `scores`/MODEL/SUITE.parquet.
 
-    A difference is that of the model less the one it stands against. What cannot be said, as the interval of a single item, is left out
-    of the summary and infinite in the table. Bits a byte are compared on the items that both tokenizers say whole. To `seeds` goes {name: {suite: spread}} of the recipes, and of random models over their draws.
-    Raises InputError for a name in `pairs`, `against`, `recipes` or `clusters` that is not there, and for a missing table.
+    A difference is that of the model less the one it stands against. What cannot be said, as the
+    interval of a single item, is left out of the summary and infinite in the table. Bits a byte are
+    compared on the items that both tokenizers say whole. To `seeds` goes {name: {suite: spread}} of
+    the recipes, and of random models over their draws. Raises InputError for a name in `pairs`,
+    `against`, `recipes` or `clusters` that is not there, and for a missing table.
     """
     refuse_orphans(scores, models, suites)
     recipes, margin = recipes or {}, margin or {}
