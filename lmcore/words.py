@@ -19,7 +19,7 @@ def first_word(text: str, is_whole: bool) -> str | None:
     match = WORD.match(shown, start)
     if match is None:
         return shown[: start + 1]
-    may_go_on = shown[match.end() :] in ("", "'", "’", "-") or len(shown) < len(text)
+    may_go_on = shown[match.end() :] in ("", "'", "’", "-")
     return None if may_go_on and not is_whole else shown[: match.end()]
 
 

@@ -26,6 +26,8 @@ from lmcore.words import first_word, frequency, word_counts
         ("", None),
         (" \n", None),
         (" caf\ufffd", None),  # half a character: " café" may follow
+        (" man.\ufffd", " man"),  # whatever that character is, the word is over
+        (" man'\ufffd", None),
         ("\ufffd", None),
         (" \ufffd", None),
         (" caf\ufffd\ufffd", None),
