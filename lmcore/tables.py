@@ -167,9 +167,9 @@ def concat_parts(parts: list[Path], tables: list[pa.Table]) -> pa.Table:
     found = []
     for part, of_part, table in zip(parts, names, tables, strict=True):
         table = table.select([name for name in table.column_names if name not in LOSSES])
-        read = pq.read_table(part, columns=[name for name in lost if name in of_part], partitioning=None) if lost else None
+        here = pq.read_table(part, columns=[name for name in lost if name in of_part], partitioning=None)
         for name in lost:
-            column = read[name] if name in of_part else pa.array(np.zeros(len(table), np.int32))
+            column = here[name] if name in of_part else pa.array(np.zeros(len(table), np.int32))
             table = table.append_column(name, column)
         found.append(table)
     return pa.concat_tables(found).unify_dictionaries()

@@ -128,8 +128,8 @@ class TextStats:
     @cached_property
     def n_unsaid(self) -> np.ndarray:
         """Bytes of the target that no token says: those that were dropped, and those that an unknown token stands for."""
-        lost = [self.tokens[name] for name in LOSSES if name in self.tokens]
-        return self.reduce(np.add, sum(lost).astype(np.float64)) if lost else np.zeros(self.shape)
+        lost = [self.reduce(np.add, self.tokens[name].astype(np.float64)) for name in LOSSES if name in self.tokens]
+        return np.sum(lost, 0) if lost else np.zeros(self.shape)
 
     def n_lost(self, name: str) -> np.ndarray:
         """Of each text, context and target: its unknown tokens (`unknown_bytes`), or its `dropped_bytes`."""

@@ -55,7 +55,9 @@ class Losses:
     def unknown_bytes(self, text: str, ids: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """(T,) how many bytes of the text each unknown token stands for; 0 for all other tokens, and where the text is its name."""
         n_bytes = np.zeros(len(ids), np.int64)
-        for token in np.flatnonzero(ids == self.unknown_id) if self.unknown_id is not None else ():
+        if self.unknown_id is None:
+            return n_bytes
+        for token in np.flatnonzero(ids == self.unknown_id):
             piece = text[starts[token] : ends[token]]
             if piece.strip() != self.tokenizer.id_to_token(self.unknown_id):
                 n_bytes[token] = len(piece.encode())
@@ -89,7 +91,7 @@ class Losses:
 
     def _n_symbols(self, number: int) -> int:
         """How many tokens the speller makes of the characters of a token."""
-        model, piece = self.tokenizer.model, self.tokenizer.id_to_token(number)
+        model, piece = self.tokenizer.model, self.tokenizer.id_to_token(number) or ""
         if number in self.added or (model.byte_fallback and len(piece) == 6 and piece[:3] == "<0x"):
             return 1
         return len(piece.removeprefix(model.continuing_subword_prefix or "").removesuffix(model.end_of_word_suffix or ""))

@@ -102,7 +102,7 @@ def read_tokenizer_config(folder: Path) -> TokenizerConfig:
     else:
         named, extras = _with_map(folder / "special_tokens_map.json", named, extras)
     if isinstance(extras, dict):
-        named, extras = named | extras, []
+        named, extras = {**named, **extras}, []
     if not is_complete:
         added = _legacy(folder / "added_tokens.json", [*named.values(), *(extras or [])])
     return TokenizerConfig(named, extras or [], added, is_complete, tokenizer_class, split)
@@ -174,7 +174,7 @@ def _extras(
     there = [config[key] for key in keys if key in config]
     if not there:
         return None
-    values = next((value for value in there if value), [])
+    values: Any = next((value for value in there if value), [])
     if isinstance(values, dict):
         return {key: _token(path, key, value, flags) for key, value in values.items()}
     if not isinstance(values, list):

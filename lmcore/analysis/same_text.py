@@ -221,11 +221,10 @@ def _unsaid_words(n_words: int, first: np.ndarray, last: np.ndarray, columns: di
     is_unsaid = np.zeros(len(first), bool)
     for name in LOSSES:
         is_unsaid |= columns.get(name, np.zeros(len(first), np.int32)) > 0
-    steps = np.zeros((2, n_words + 1), np.int64)
-    for row, tokens in enumerate((slice(None), is_unsaid)):
-        np.add.at(steps[row], first[tokens], 1)
-        np.add.at(steps[row], last[tokens] + 1, -1)
-    n_tokens, n_unsaid = np.cumsum(steps, 1)[:, :-1]
+    n_tokens, n_unsaid = (
+        np.cumsum(np.bincount(first[of], minlength=n_words + 1) - np.bincount(last[of] + 1, minlength=n_words + 1))[:-1]
+        for of in (np.ones(len(first), bool), is_unsaid)
+    )
     return (n_tokens == 0) | (n_unsaid > 0)
 
 
