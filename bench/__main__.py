@@ -15,7 +15,6 @@ from typing import Annotated
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
-import yaml
 
 import bench.training
 from bench import ceiling, suites
@@ -23,6 +22,7 @@ from bench.accuracy import errors
 from bench.analysis import bench_analysis
 from bench.measure import Process, say, side_by_side
 from bench.report import write_report
+from lmcore import yaml_text
 from lmcore.errors import InputError
 
 PARTS = "compare,accuracy,growth,analysis"
@@ -52,7 +52,7 @@ def main(
     if training:
         bench.training.main(quick, out)
         return
-    section = yaml.safe_load(Path("params.yaml").read_text("utf-8"))["extract_tokens"]
+    section = yaml_text.load(Path("params.yaml").read_text("utf-8"), "params.yaml")["extract_tokens"]
     params = {name: section[name] for name in ("token_budget", "shard_chars")}
     sizes = QUICK if quick else {name: max(1, int(size * share)) for name, size in SIZES.items()}
     rounds = 1 if quick else rounds

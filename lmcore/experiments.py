@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from lmcore import yaml_text
 from lmcore.errors import InputError
 from lmcore.files import whole
 
@@ -42,10 +42,7 @@ def apply(experiment: Path, params: Path) -> list[str]:
 
 
 def _mapping(yaml: YAML, path: Path) -> Any:
-    try:
-        value = yaml.load(path)
-    except (OSError, YAMLError) as error:
-        raise InputError(f"{path}: not a readable YAML file: {str(error).splitlines()[0]}") from error
+    value = yaml_text.load(yaml_text.read_text(path), path, yaml)
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a YAML mapping of sections")
     return value

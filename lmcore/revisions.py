@@ -5,7 +5,6 @@ remote of the workspace, whatever that revision's own .dvc/config said.
 """
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,19 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
+from lmcore import yaml_text
 from lmcore.errors import InputError
 
 SCORES, ITEMS, TOKENS = "data/scores", "data/items", "data/tokens"
 REPEATED = ["item", "group", "metric", "variant"]  # read as dictionaries: a value once, not once a row
-
-
-class Numbers(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as DVC reads and writes it, where 1e-06 is a number (YAML 1.2); to PyYAML alone it is a text."""
-
-
-Numbers.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 
 
 def repository() -> Path:
@@ -76,7 +68,7 @@ class Revision:
         return self._yaml("dvc.lock").get("stages", {})
 
     def _yaml(self, path: str) -> dict:
-        return yaml.load(self.text(path) or "", Numbers) or {}
+        return yaml_text.load(self.text(path) or "", f"{self.name}: {path}") or {}
 
     def md5(self, path: str) -> str:
         """The hash of a file that git or DVC tracks. Raises InputError, as `table`."""

@@ -11,11 +11,9 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from lmcore import yaml_text
 from lmcore.errors import InputError
-from lmcore.text_files import first_line, read_text
+from lmcore.text_files import read_text
 
 LEET = str.maketrans("aeiostAEIOST", "431057431057")
 LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # characters of a text that YAML may take for the end of a line
@@ -42,12 +40,7 @@ def read_yaml(path: Path, keys: dict[str, type], optional: dict[str, tuple[type,
         line = 1 + text.count("\n", 0, odd.start())
         code = ord(odd[0])
         raise InputError(f'{path}: line {line}: YAML may end a line at U+{code:04X}; write it as "\\u{code:04x}", in double quotes')
-    try:
-        values = YAML(typ="safe").load(text)
-    except YAMLError as error:
-        raise InputError(f"{path}: not readable YAML: {' '.join(str(error).split())}") from error
-    except (ValueError, RecursionError) as error:  # a date that there is not; nesting without end
-        raise InputError(f"{path}: not readable YAML: {first_line(error)}") from error
+    values = yaml_text.load(text, path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping with the keys {', '.join(keys)}")
     for key, kind in keys.items():
