@@ -7,20 +7,31 @@ together again and cut at another offset. It does not depend on the file system,
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 from tqdm import tqdm
 
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
+from lmcore.ranges import RANGE, Line
 from lmcore.token_losses import Losses
 from lmcore.tokenizer import encode_texts, load_fast, lost_characters
 
 
-def chunk_corpus(corpus: Path, tokenizer_path: Path, out: Path, *, seq_len: int, boundaries: str | None, on_lost: str) -> dict:
+def chunk_corpus(
+    corpus: Path,
+    tokenizer_path: Path,
+    out: Path,
+    *,
+    seq_len: Annotated[int, Field(ge=2, le=2**20), RANGE],
+    boundaries: Line | None,
+    on_lost: Literal["fail", "count"],
+) -> dict:
     """Write `out`/{train,dev} (datasets with the column `input_ids`, seq_len ids a row) and the tails; return the counts.
 
     `boundaries` is the token before every document, or null (the published BabyLlama recipe). Characters that the tokenizer drops `fail`

@@ -52,7 +52,7 @@ def _open_streams() -> None:
             stream.reconfigure(encoding="utf-8")
 
 
-def _status(error: BaseException) -> int:
+def _status(error: Any) -> int:
     """Say what was wrong and return the exit status; a mistake of ours is raised again."""
     if isinstance(error, BrokenPipeError):
         _drop_output()

@@ -127,7 +127,9 @@ def blend(
 
     def lines(weights: list[float]) -> list[str]:
         found = blender.blend(weights, way=way, align=align, max_new_tokens=max_new_tokens, decoding=decoding, seed=seed)
-        under = [{"prompt": text, "weight": value, "logprob": logprob} for text, value, logprob in zip(prompt, weights, found.logprobs)]
+        under: list[dict[str, Any]] = [
+            {"prompt": text, "weight": value, "logprob": logprob} for text, value, logprob in zip(prompt, weights, found.logprobs)
+        ]
         if as_json:
             return [for_json({"text": found.text, "prompts": under})]
         after = [f"  weight {row['weight']:g}, {row['logprob']:.3f} nats a token after '{for_terminal(row['prompt'])}'" for row in under]

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole
+from lmcore.ranges import Bins, OpenShare
 from lmcore.statistics.stats import interval, ratio, wilson
 from lmcore.tables import ITEMS, SCORES, read, write
 from lmcore.tasks.suite import kind_of
@@ -42,7 +43,7 @@ FINDINGS = pa.schema(
     }
 )
 METRICS = ["accuracy", "target_logprob", "target_probability"]  # and success_at_k
-Bins = list[tuple[int, int]]
+Edges = list[tuple[int, int]]
 
 
 def analyse_completions(
@@ -54,9 +55,9 @@ def analyse_completions(
     out: Path,
     plots: Path,
     *,
-    per_decade: int,
-    context_bins: int,
-    confidence: float,
+    per_decade: Bins,
+    context_bins: Bins,
+    confidence: OpenShare,
 ) -> None:
     """Write the FINDINGS of all completion suites to the file `out`, and to the folder `plots` as BY/SUITE/MODEL.csv, one row a bin.
 
@@ -90,7 +91,7 @@ def analyse_completions(
     write(pa.Table.from_pylist(rows, FINDINGS), FINDINGS, out)
 
 
-def by_bin(values: dict[str, np.ndarray], sizes: np.ndarray, bins: Bins, confidence: float) -> list[dict]:
+def by_bin(values: dict[str, np.ndarray], sizes: np.ndarray, bins: Edges, confidence: float) -> list[dict]:
     """For each bin that holds items, and each metric, the mean with its interval.
 
     values: {metric: (items,)}; sizes: (items,), what the bins are made of. Log-probs are means, all other metrics shares or probabilities.
@@ -112,7 +113,7 @@ def by_bin(values: dict[str, np.ndarray], sizes: np.ndarray, bins: Bins, confide
     return rows
 
 
-def frequency_bins(largest: int, per_decade: int) -> Bins:
+def frequency_bins(largest: int, per_decade: int) -> Edges:
     """0, then bins that begin at the powers of 10 ** (1 / per_decade), up to the one that holds `largest`."""
     starts, step = [0], 0
     while starts[-1] <= largest:
@@ -123,7 +124,7 @@ def frequency_bins(largest: int, per_decade: int) -> Bins:
     return [(low, following - 1) for low, following in pairwise(starts)]
 
 
-def length_bins(lengths: np.ndarray, n_bins: int) -> Bins:
+def length_bins(lengths: np.ndarray, n_bins: int) -> Edges:
     """At most `n_bins` bins over the range of `lengths` (items,) that hold about as many items each."""
     ordered = np.sort(lengths)
     starts = sorted({int(ordered[len(ordered) * k // n_bins]) for k in range(n_bins)})

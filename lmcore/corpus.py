@@ -14,12 +14,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import AfterValidator
 
 from lmcore.errors import InputError
 from lmcore.files import whole
+from lmcore.ranges import Count, Line, OpenShare, Seed, SomeNames
+from lmcore.schema import shown, together
 from lmcore.text_files import BOM, NEWLINE
 
 DOCUMENTS = pa.schema({"document": pa.string(), "group": pa.string(), "text": pa.string()})
@@ -31,17 +35,36 @@ _HEADING = re.compile(
 _LICENCE = re.compile(r"^.*(project gutenberg|small print!).*$", re.I | re.M)
 
 
+def check_encoding(encoding: str) -> str:
+    """Raises ValueError for an encoding that Python does not know."""
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise ValueError(f"unknown encoding {shown(encoding)}; expected e.g. utf-8 or latin-1") from None
+    return encoding
+
+
+Encoding = Annotated[Line, AfterValidator(check_encoding)]
+
+
+def check_shares(*, dev_share: float, test_share: float, **others) -> None:
+    """Raises InputError where dev and test leave nothing to train on."""
+    if dev_share + test_share >= 1:
+        raise InputError(f"dev_share and test_share must leave some for train, not {dev_share} and {test_share}")
+
+
+@together(check_shares)
 def prepare_corpus(
     root: Path,
     out: Path,
     *,
-    sources: list[str],
-    encoding: str,
-    cleaning: str,
-    document_words: int,
-    dev_share: float,
-    test_share: float,
-    seed: int,
+    sources: SomeNames,
+    encoding: Encoding,
+    cleaning: Literal["prose", "babyllama", "none"],
+    document_words: Count,
+    dev_share: OpenShare,
+    test_share: OpenShare,
+    seed: Seed,
 ) -> dict:
     """Write `out`/{train,dev,test}.parquet from the text files in the folders `root`/SOURCE and return the counts.
 

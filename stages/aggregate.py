@@ -3,16 +3,17 @@
 from pathlib import Path
 
 from lmcore.metrics import aggregate
-from stages.stage import call, params, run
+from lmcore.ranges import SomeNames
+from lmcore.tasks.suite import Suites
+from stages.stage import call, run, section
 
 
 def main() -> None:
-    values = params()
     call(
         aggregate,
         "aggregate",
-        models=list(values["models"]),
-        suites=values["suites"],
+        models=section("models", SomeNames),
+        suites=section("suites", Suites),
         scores=Path("data/scores"),
         out=Path("metrics/models"),
         intervals=Path("metrics/intervals.json"),

@@ -3,22 +3,23 @@
 from pathlib import Path
 
 from lmcore.completions import analyse_completions
-from stages.stage import call, params, run, section
+from lmcore.ranges import OpenShare, SomeNames
+from lmcore.tasks.suite import Suites
+from stages.stage import call, run, section
 
 
 def main() -> None:
-    values = params()
     call(
         analyse_completions,
         "analyse_completions",
-        models=list(values["models"]),
-        suites=values["suites"],
+        models=section("models", SomeNames),
+        suites=section("suites", Suites),
         items=Path("data/items"),
         scores=Path("data/scores"),
         corpus=Path("data/corpus"),
         out=Path("data/findings/completions.parquet"),
         plots=Path("metrics/plots/completions"),
-        confidence=section("aggregate.confidence"),
+        confidence=section("aggregate.confidence", OpenShare),
     )
 
 

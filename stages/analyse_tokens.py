@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from lmcore.analysis.analyse import analyse_tokens
-from stages.stage import call, params, run, section
+from lmcore.ranges import Digits, Names, OpenShare, SomeEntries, SomeNames
+from stages.stage import call, run, section
 
 
 def main() -> None:
-    values = params()
     call(
         analyse_tokens,
         "analyse_tokens",
-        models=list(values["models"]),
-        suites=list(values["suites"]),
+        models=section("models", SomeNames),
+        suites=list(section("suites", SomeEntries)),
         items=Path("data/items"),
         tokens=Path("data/tokens"),
         model_folder=Path("data/models"),
@@ -22,9 +22,9 @@ def main() -> None:
         plots=Path("metrics/plots/tokens"),
         metrics=Path("metrics/models"),
         generated=Path("data/generated"),
-        writers=section("generate_tokens.models"),
-        confidence=section("aggregate.confidence"),
-        digits=section("aggregate.digits"),
+        writers=section("generate_tokens.models", Names),
+        confidence=section("aggregate.confidence", OpenShare),
+        digits=section("aggregate.digits", Digits),
     )
 
 

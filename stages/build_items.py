@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from lmcore.tasks.suite import build_items
-from stages.stage import params, run
+from lmcore.tasks.suite import Suites, build_items
+from stages.stage import run, section
 
 
 def main() -> None:
-    build_items(params()["suites"], Path("data/sources"), Path("data/corpus"), Path("data/items"))
+    build_items(section("suites", Suites), Path("data/sources"), Path("data/corpus"), Path("data/items"))
 
 
 if __name__ == "__main__":

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
+from lmcore.ranges import SomeEntries, SomeNames
 from lmcore.statistics.model_pairs import compare_models
-from stages.stage import call, params, run
+from stages.stage import call, run, section
 
 
 def main() -> None:
-    values = params()
     call(
         compare_models,
         "compare_models",
-        models=list(values["models"]),
-        suites=values["suites"],
+        models=section("models", SomeNames),
+        suites=section("suites", SomeEntries),
         scores=Path("data/scores"),
         summary=Path("metrics/comparisons.json"),
         out=Path("data/comparisons"),

@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from lmcore.explorations.explore import count_overlap
-from stages.stage import call, params, run
+from lmcore.ranges import SomeEntries
+from stages.stage import call, run, section
 
 
 def main() -> None:
     call(
         count_overlap,
         "count_overlap",
-        suites=list(params()["suites"]),
+        suites=list(section("suites", SomeEntries)),
         items=Path("data/items"),
         corpus=Path("data/corpus"),
         out=Path("metrics/overlap.json"),

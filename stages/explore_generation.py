@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lmcore.explorations.strategies import explore_generation
+from lmcore.ranges import Digits
 from stages.stage import call, run, section
 
 
@@ -12,7 +13,7 @@ def main() -> None:
         "explore_generation",
         model_folder=Path("data/models"),
         metrics=Path("metrics/generation.json"),
-        digits=section("aggregate.digits"),
+        digits=section("aggregate.digits", Digits),
     )
 
 

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 from lmcore.explorations.explore import explore_suites
-from stages.stage import call, params, run, section
+from lmcore.ranges import Digits, OpenShare
+from lmcore.tasks.suite import Suites
+from stages.stage import call, run, section
 
 
 def main() -> None:
     call(
         explore_suites,
         "explore_suites",
-        suites=params()["suites"],
+        suites=section("suites", Suites),
         items=Path("data/items"),
         tokens=Path("data/tokens"),
         model_folder=Path("data/models"),
@@ -18,8 +20,8 @@ def main() -> None:
         metrics=Path("metrics/explorations"),
         details=Path("metrics/explorations.json"),
         plots=Path("metrics/plots/explorations"),
-        confidence=section("aggregate.confidence"),
-        digits=section("aggregate.digits"),
+        confidence=section("aggregate.confidence", OpenShare),
+        digits=section("aggregate.digits", Digits),
     )
 
 

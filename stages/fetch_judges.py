@@ -1,16 +1,24 @@
 """Stage: fetch the masked LM and the sentence encoder that judge words in context, and verify them."""
 
 from pathlib import Path
+from typing import TypedDict
 
 from lmcore.files import whole
-from lmcore.sources import fetch
+from lmcore.sources import Source, fetch
 from stages.stage import call, run, section, work_folder
+
+
+class Judges(TypedDict):
+    """Who judges words in context; both are needed."""
+
+    masked_lm: Source
+    encoder: Source
 
 
 def main() -> None:
     with whole(Path("data/judges/fetched")) as folder:
         folder.mkdir()
-        for name in section("fetch_judges"):
+        for name in section("fetch_judges", Judges):
             call(fetch, f"fetch_judges.{name}", name=name, out=folder / name, downloads=work_folder() / "downloads")
 
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from lmcore.files import whole
-from lmcore.sources import fetch
+from lmcore.sources import Sources, fetch
 from stages.stage import call, run, section, work_folder
 
 
 def main() -> None:
     with whole(Path("data/sources")) as folder:
         folder.mkdir()
-        for name in section("fetch_sources"):
+        for name in section("fetch_sources", Sources):
             call(fetch, f"fetch_sources.{name}", name=name, out=folder / name, downloads=work_folder() / "downloads")
 
 

@@ -1,25 +1,40 @@
 """Stage: train a model further, on the right endings of a suite's items that are not evaluated."""
 
 from pathlib import Path
+from typing import Any, TypedDict
 
 from lmcore.files import digest, sha256
 from lmcore.models.load import load_model
+from lmcore.ranges import Name, OpenShare, Processes, SomeEntries
+from lmcore.schema import check
+from lmcore.tasks.suite import entry_of
 from lmcore.training import ranks
 from lmcore.training.finetuning import examples, training_items
 from lmcore.training.loop import train
 from lmcore.training.outcome import save_trained
-from stages.stage import call, fingerprint, params, recipe, run, section, work_folder
+from stages.stage import call, fingerprint, recipe, run, section, work_folder
 
 OWN = ("model", "items", "dev_share")
 
 
+class Own(TypedDict):
+    """The keys that are none of `train`'s."""
+
+    model: Name
+    items: dict
+    dev_share: OpenShare
+    world_size: Processes
+    shape: Any  # the model's own holds
+
+
 def main(name: str) -> None:
-    entry = {key: section(f"finetune_model.{name}.{key}") for key in OWN}
-    values = recipe("train_model", f"finetune_model.{name}", without=OWN) | {"random_offset": False}  # items are no stream
+    values = recipe("train_model", f"finetune_model.{name}", train, Own, without=OWN) | {"random_offset": False}  # items are no stream
+    entry = {key: section(f"finetune_model.{name}.{key}", Any) for key in OWN}
+    check(entry["items"], entry_of(name), f"params.yaml: finetune_model.{name}.items")
     ranks.launch(values["world_size"], "stages.finetune_model", name)
     folder = Path("data/models") / entry["model"]
     paths = {key: Path("data") / key for key in ("items", "sources", "corpus")}
-    items = training_items(name, entry["items"], list(params()["suites"]), **paths)
+    items = training_items(name, entry["items"], list(section("suites", SomeEntries)), **paths)
     key = digest(values, entry, sha256(folder), items["content_hash"].to_pylist(), fingerprint("finetune_model"), fingerprint("versions"))
     training, dev = examples(folder, items, entry["dev_share"], values["seed"])
     model = load_model(folder)

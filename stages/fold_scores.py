@@ -4,23 +4,25 @@ from pathlib import Path
 
 from lmcore.folds import fold_scores
 from lmcore.positions import fold_positions
-from stages.stage import call, params, run
+from lmcore.ranges import SomeNames
+from lmcore.tasks.suite import Suites
+from stages.stage import call, run, section
 
 
 def main() -> None:
-    values = params()
+    models, suites = section("models", SomeNames), section("suites", Suites)
     call(
         fold_scores,
         "fold_scores",
-        models=list(values["models"]),
-        suites=values["suites"],
+        models=models,
+        suites=suites,
         items=Path("data/items"),
         tokens=Path("data/tokens"),
         model_folder=Path("data/models"),
         out=Path("data/scores"),
     )
     plots = Path("metrics/plots/positions")
-    fold_positions(list(values["models"]), values["suites"], Path("data/items"), Path("data/tokens"), plots)
+    fold_positions(models, suites, Path("data/items"), Path("data/tokens"), plots)
 
 
 if __name__ == "__main__":

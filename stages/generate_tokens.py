@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from lmcore.generating.continuations import generate_tokens
+from lmcore.ranges import Digits, Names
 from stages.stage import call, run, section
 
 
 def main(model: str) -> None:
+    section("generate_tokens.models", Names)
     call(
         generate_tokens,
         "generate_tokens",
@@ -14,7 +16,7 @@ def main(model: str) -> None:
         model=Path("data/models") / model,
         out=Path("data/generated") / model,
         metrics=Path("metrics/generated") / f"{model}.json",
-        digits=section("aggregate.digits"),
+        digits=section("aggregate.digits", Digits),
     )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lmcore.judging.judges import judge_context
+from lmcore.ranges import Digits, Name
 from stages.stage import call, run, section
 
 
@@ -12,12 +13,12 @@ def main() -> None:
         "judge_context",
         without=("suite",),
         model_folder=Path("data/models"),
-        items=Path("data/items") / f"{section('judge_context.suite')}.parquet",
+        items=Path("data/items") / f"{section('judge_context.suite', Name)}.parquet",
         masked_lm=Path("data/judges/masked_lm"),
         encoder=Path("data/judges/fetched/encoder"),
         out=Path("data/context_validity.parquet"),
         metrics=Path("metrics/context_validity.json"),
-        digits=section("aggregate.digits"),
+        digits=section("aggregate.digits", Digits),
     )
 
 

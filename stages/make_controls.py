@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from lmcore.models.controls import make_controls
-from lmcore.models.shapes import resolve
+from lmcore.models.shapes import Shape, resolve
+from lmcore.sources import Sources
 from stages.stage import call, run, section, work_folder
 
 
@@ -11,7 +12,7 @@ def main() -> None:
     call(
         make_controls,
         "make_controls",
-        shape=resolve(section("train_model.shape"), section("from_config"), work_folder() / "downloads"),
+        shape=resolve(section("train_model.shape", Shape), section("from_config", Sources), work_folder() / "downloads"),
         tokenizer=Path("data/tokenizer"),
         train_chunks=Path("data/chunks/train"),
         out=Path("data/models"),

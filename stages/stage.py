@@ -2,74 +2,107 @@
 
 import ctypes
 import errno
-import inspect
 import json
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 
+from lmcore import yaml_text
 from lmcore.errors import InputError, error_line
+from lmcore.ranges import Entries, SomeEntries, SomeNames
+from lmcore.schema import check, check_mapping, kinds_of, shown
 
-
-class Numbers(yaml.SafeLoader):
-    """YAML as DVC reads and writes it, where 1e-05 is a number (YAML 1.2); to PyYAML alone it is a text."""
-
-
-Numbers.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
-NAME = re.compile(r"[a-z0-9_]+")
-NAMED = ("models", "suites", "import_model", "trained", "keep_checkpoint", "train_teacher", "distill_model", "finetune_model")
+# whose keys are names: checked whole in every stage, since DVC makes stages of them
+NAMED: dict[str, Any] = {
+    "models": SomeNames,
+    "suites": SomeEntries,
+    "fetch_sources": SomeEntries,
+    "fetch_judges": Entries,
+    "from_config": Entries,
+    "import_model": Entries,
+    "trained": Entries,
+    "keep_checkpoint": Entries,
+    "train_teacher": Entries,
+    "distill_model": Entries,
+    "finetune_model": Entries,
+}
 
 
 def params() -> dict[str, Any]:
     """All of params.yaml.
 
-    Raises InputError for a model or suite whose name would break DVC: a dash makes two matrix stages one, a dot breaks `params:`.
+    Raises InputError for a file that is no YAML mapping, and for a name in it that would break DVC.
     """
-    values = yaml.load(Path("params.yaml").read_text("utf-8"), Numbers)
-    for section in NAMED:
-        for name in values.get(section) or []:
-            if not NAME.fullmatch(str(name)):
-                raise InputError(f"params.yaml: {section}: the name '{name}' must consist of a-z, 0-9 and _ alone")
+    return _read(yaml_text.read_text(Path("params.yaml")))
+
+
+@lru_cache(maxsize=1)
+def _read(text: str) -> dict[str, Any]:
+    values = yaml_text.load(text, "params.yaml")
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise InputError(f"params.yaml: expected a mapping of sections, not {shown(values)}")
+    for name, kind in NAMED.items():
+        if name in values:
+            check(values[name], kind, f"params.yaml: {name}")
     return values
 
 
-def section(name: str) -> Any:
-    """One section of params.yaml; `a.b` is b in a. Raises InputError where there is none."""
+def section(name: str, kind: Any) -> Any:
+    """One section of params.yaml, which is of this kind (see lmcore.ranges); `a.b` is b in a.
+
+    Raises InputError where there is none, or one of another kind.
+    """
     value: Any = params()
     for key in name.split("."):
         if not isinstance(value, dict) or key not in value:
-            raise InputError(f"params.yaml: there is no '{name}'; sections are {', '.join(params())}")
+            known = ", ".join(map(str, params()))
+            raise InputError(f"params.yaml: there is no '{name}'; sections are {known}")
         value = value[key]
+    check(value, kind, f"params.yaml: {name}")
     return value
 
 
-def recipe(shared: str, own: str, without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The section `shared`, with what the section `own` says otherwise or besides; `without` names keys of `own` that are no part of it."""
-    return {**section(shared), **{key: value for key, value in (section(own) or {}).items() if key not in without}}
+def recipe(shared: str, own: str, *schemas: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The section `shared`, with what the section `own` says otherwise or besides.
 
-
-def call(function: Callable, name: str, values: dict | None = None, /, *, without: tuple[str, ...] = (), **paths: Any) -> Any:
-    """`function` with the keys of the params.yaml section `name` (or `values` that come from it) and with `paths` as keyword arguments;
-    `without` names keys the caller uses itself.
-
-    The signature is the schema: raises InputError for a key it does not take, and for one without default that is missing.
+    Both together are checked as `schemas` say (see lmcore.schema); `without` names keys of `own` that are no part of the recipe.
     """
-    values = {key: value for key, value in (values or section(name) or {}).items() if key not in without}
-    expected = {key: p for key, p in inspect.signature(function).parameters.items() if key not in paths}
-    for key in values:
-        if key not in expected:
-            raise InputError(f"params.yaml: {name}: unknown key '{key}'; expected {', '.join(expected)}")
-    for key, parameter in expected.items():
-        if parameter.default is parameter.empty and key not in values:
-            raise InputError(f"params.yaml: {name}: the key '{key}' is missing")
-    return function(**values, **paths)
+    given, changes = section(shared, dict), section(own, dict | None) or {}
+    values = {**given, **changes}
+    where = f"params.yaml: {shared}, {own}"
+    origins = {key: f"params.yaml: {own if key in changes else shared}" for key in values}
+    check_mapping(values, where, *schemas, origins=origins)
+    kinds = {key: kind for schema in schemas for key, (kind, _) in kinds_of(schema).items()}
+    for key in given.keys() & changes.keys() & kinds.keys():  # what no entry uses, all the same
+        check(given[key], kinds[key], f"params.yaml: {shared}.{key}")
+    return {key: value for key, value in values.items() if key not in without}
+
+
+def call(
+    function: Callable,
+    name: str,
+    values: dict | None = None,
+    /,
+    *,
+    without: tuple[str, ...] = (),
+    **given: Any,
+) -> Any:
+    """`function` with the keys of the params.yaml section `name` (or `values` that come from it) and with `given` as arguments.
+
+    `without` names keys the caller uses itself. The signature is the schema, of its arguments that are keywords alone: raises InputError
+    for a key it does not take, one without default that is missing, and a value that is not as its annotation says.
+    """
+    values = section(name, dict) if values is None else values
+    values = {key: value for key, value in values.items() if key not in without}
+    check_mapping(values, f"params.yaml: {name}", function, without=given)
+    return function(**values, **given)
 
 
 def work_folder() -> Path:

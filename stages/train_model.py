@@ -1,23 +1,35 @@
 """Stage: train one of the models of `trained` on the chunks, and keep the steps of it that `keep_checkpoint` asks for."""
 
 from pathlib import Path
+from typing import TypedDict
 
 from lmcore.files import digest, sha256
-from lmcore.models.shapes import new_model, resolve
+from lmcore.models.shapes import Shape, new_model, resolve
+from lmcore.ranges import Processes
+from lmcore.sources import Sources
 from lmcore.training import ranks
+from lmcore.training.kept import KeptSteps
 from lmcore.training.loop import train
 from lmcore.training.outcome import chunk_examples, save_steps, save_trained
-from stages.stage import call, fingerprint, params, recipe, run, section, work_folder
+from stages.stage import call, fingerprint, recipe, run, section, work_folder
 
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
 
 
+class Own(TypedDict):
+    """The keys that are none of `train`'s."""
+
+    shape: Shape
+    world_size: Processes
+
+
 def main(name: str) -> None:
-    values = recipe("train_model", f"trained.{name}")
+    values = recipe("train_model", f"trained.{name}", train, Own)
     ranks.launch(values["world_size"], "stages.train_model", name)
     key = digest(values, sha256(CHUNKS), sha256(TOKENIZER), fingerprint("train_model"), fingerprint("versions"))
-    kept = sorted({entry["step"] for entry in params()["keep_checkpoint"].values() if entry["model"] == name})
-    model = new_model(resolve(values["shape"], section("from_config"), work_folder() / "downloads"), TOKENIZER, values["seed"])
+    checkpoints = section("keep_checkpoint", KeptSteps).values()
+    kept = sorted({entry["step"] for entry in checkpoints if entry["model"] == name})
+    model = new_model(resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads"), TOKENIZER, values["seed"])
     work = work_folder() / "training" / key
     given = {"model": model, "work": work, "keep_steps": kept, **chunk_examples(CHUNKS)}
     curve = call(train, f"train_model, trained.{name}", values, without=("shape", "world_size"), **given)

@@ -1,9 +1,12 @@
 """Stage: train a teacher of a model that is to be distilled."""
 
 from pathlib import Path
+from typing import TypedDict
 
 from lmcore.files import digest, sha256
-from lmcore.models.shapes import new_model, resolve
+from lmcore.models.shapes import Shape, new_model, resolve
+from lmcore.ranges import Name, Processes
+from lmcore.sources import Sources
 from lmcore.training import ranks
 from lmcore.training.loop import train
 from lmcore.training.outcome import chunk_examples, save_trained
@@ -12,12 +15,20 @@ from stages.stage import call, fingerprint, recipe, run, section, work_folder
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
 
 
+class Own(TypedDict):
+    """The keys that are none of `train`'s."""
+
+    shape: Shape
+    world_size: Processes
+    student: Name
+
+
 def main(name: str) -> None:
-    student = section(f"train_teacher.{name}.student")
-    values = recipe("train_model", f"train_teacher.{name}", without=("student",))
+    values = recipe("train_model", f"train_teacher.{name}", train, Own, without=("student",))
+    student = section(f"train_teacher.{name}.student", Name)
     ranks.launch(values["world_size"], "stages.train_teacher", name)
     key = digest(values, sha256(CHUNKS), sha256(TOKENIZER), fingerprint("train_teacher"), fingerprint("versions"))
-    model = new_model(resolve(values["shape"], section("from_config"), work_folder() / "downloads"), TOKENIZER, values["seed"])
+    model = new_model(resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads"), TOKENIZER, values["seed"])
     given = {"model": model, "work": work_folder() / "training" / key, **chunk_examples(CHUNKS)}
     curve = call(train, f"train_model, train_teacher.{name}", values, without=("shape", "world_size"), **given)
     save_trained(name, model, TOKENIZER, curve, Path("data/teachers") / student / name, Path("metrics/plots/train"), Path("metrics/train"))

@@ -2,35 +2,36 @@
 
 from pathlib import Path
 
+from lmcore.ranges import Entries, Name, Names, OpenShare, SomeNames
 from lmcore.report.page import write_report
-from stages.stage import params, run, section
+from lmcore.tasks.suite import Suites
+from stages.stage import run, section
 
 TRAINED = ("trained", "distill_model", "finetune_model")
 
 
 def main() -> None:
-    values = params()
     write_report(
-        list(values["models"]),
-        values["suites"],
+        section("models", SomeNames),
+        section("suites", Suites),
         metrics=Path("metrics/models"),
         intervals=Path("metrics/intervals.json"),
         seeds=Path("metrics/seeds.json"),
-        curves={name: Path(f"metrics/plots/train/{name}.csv") for key in TRAINED for name in values[key]},
+        curves={name: Path(f"metrics/plots/train/{name}.csv") for key in TRAINED for name in section(key, Entries)},
         scores=Path("data/scores"),
         items=Path("data/items"),
         tokens=Path("data/tokens"),
         findings=Path("data/findings/completions.parquet"),
         analysis=Path("data/analysis"),
-        imported=list(values["import_model"]),
+        imported=list(section("import_model", Entries)),
         validity=Path("data/context_validity.parquet"),
-        judged_suite=section("judge_context.suite"),
+        judged_suite=section("judge_context.suite", Name),
         progression=Path("metrics/plots/tokens/progression"),
-        writers=section("generate_tokens.models"),
+        writers=section("generate_tokens.models", Names),
         generated=Path("data/generated"),
         writing=Path("metrics/generated"),
         out=Path("report"),
-        confidence=section("aggregate.confidence"),
+        confidence=section("aggregate.confidence", OpenShare),
     )
 
 

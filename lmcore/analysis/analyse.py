@@ -10,7 +10,7 @@ import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 from tokenizers import Tokenizer
@@ -32,6 +32,7 @@ from lmcore.analysis.same_text import SCATTER, compare_on_same_text
 from lmcore.analysis.summary import density, rounded, summary
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
+from lmcore.ranges import Bins, Count, Digits, Name, Names, OpenShare
 from lmcore.tables import ITEMS, read, write
 from lmcore.token_text import token_texts
 from lmcore.tokenizer import load_fast
@@ -74,18 +75,18 @@ def analyse_tokens(
     metrics: Path | None = None,
     generated: Path | None = None,
     writers: Iterable[str] = (),
-    rows: str,
-    minimum_count: int,
-    n_extremes: int,
-    n_bins: int,
-    n_frequent: int,
-    calibration_bins: int,
+    rows: Literal["gold", "target", "all"],
+    minimum_count: Count,
+    n_extremes: Count,
+    n_bins: Bins,
+    n_frequent: Count,
+    calibration_bins: Bins,
     corrected: bool,
-    plot_suite: str,
-    passage_chars: int,
-    progression: list[str],
-    confidence: float,
-    digits: int,
+    plot_suite: Name,
+    passage_chars: Count,
+    progression: Names,
+    confidence: OpenShare,
+    digits: Digits,
 ) -> None:
     """Write the analysis of `tokens`/MODEL/SUITE for all models and suites.
 
@@ -98,7 +99,7 @@ def analyse_tokens(
     if generated and GENERATED in suites:
         raise InputError(f"a suite cannot be called '{GENERATED}': that is what the models write")
     if plot_suite not in suites:
-        raise InputError(f"plot_suite: there is no suite '{plot_suite}'; there are {', '.join(suites)}")
+        raise InputError(f"params.yaml: analyse_tokens: plot_suite: there is no suite '{plot_suite}'; there are {', '.join(suites)}")
     settings = Settings(rows, minimum_count, n_extremes, n_bins, n_frequent, calibration_bins, digits)
     tokenizers = {model: load_fast(model_folder / model) for model in models}
     tables = {suite: read(items / f"{suite}.parquet", ITEMS) for suite in suites}

@@ -14,7 +14,7 @@ def progression(
     or where a suite has none, it is how often the token was the model's first choice. Raises InputError for a model without a summary.
     """
     if unknown := [model for model in order if model not in summaries]:
-        raise InputError(f"progression: there is no model '{unknown[0]}'; there are {', '.join(summaries)}")
+        raise InputError(f"params.yaml: analyse_tokens: progression: there is no model '{unknown[0]}'; there are {', '.join(summaries)}")
     found: dict[str, list[dict]] = {}
     for place, model in enumerate(order, 1):
         for suite, values in summaries[model].items():

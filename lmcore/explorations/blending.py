@@ -8,7 +8,7 @@ text is that prompt's own continuation, token by token.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,7 +146,7 @@ def normalised(weights: list[float], n: int) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def weight_study(blender: Blender, ways: list[str], steps: int, align: str, max_new_tokens: int) -> list[dict]:
+def weight_study(blender: Blender, ways: Sequence[str], steps: int, align: str, max_new_tokens: int) -> list[dict]:
     """How the text moves from the second of two prompts to the first as its weight grows from 0 to 1 in so many `steps`, by each way.
 
     A row has the way, the first prompt's `weight`, the greedy text, its log-prob a token under each prompt, and `share`: which part of the

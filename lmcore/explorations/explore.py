@@ -14,6 +14,7 @@ from lmcore.explorations.findings import Findings, Said
 from lmcore.files import whole, write_json
 from lmcore.leakage import overlap
 from lmcore.metrics import rounded
+from lmcore.ranges import Count, Digits, Names, OpenShare, Positive, Resamples, Seed
 from lmcore.tables import ITEMS, TOKENS, read
 from lmcore.tasks.suite import classes_of, kind_of, task_of
 from lmcore.text_stats import text_stats
@@ -40,12 +41,12 @@ def explore_suites(
     details: Path,
     plots: Path,
     *,
-    models: list[str],
-    flagged_ratio: float,
-    confidence: float,
-    resamples: int,
-    seed: int,
-    digits: int,
+    models: Names,
+    flagged_ratio: Positive,
+    confidence: OpenShare,
+    resamples: Resamples,
+    seed: Seed,
+    digits: Digits,
 ) -> None:
     """Write what the suites of EXPLORATIONS show of `models`: `metrics`/MODEL.json {suite: {part: {metric: value}}}; `details`, what is of
     a whole suite, {model: {suite: …}}; `out`/MODEL/SUITE.csv item by item; `plots`/SUITE/MODEL.csv, and figures beside it as SVG.
@@ -85,7 +86,7 @@ def explore_suites(
     write_json(rounded(all_details, digits), details)
 
 
-def count_overlap(suites: list[str], items: Path, corpus: Path, out: Path, *, n: int) -> None:
+def count_overlap(suites: list[str], items: Path, corpus: Path, out: Path, *, n: Count) -> None:
     """Write {suite: lmcore.leakage.overlap} of the train split of `corpus` and every suite, in runs of `n` words."""
     tables = {suite: read(items / f"{suite}.parquet", ITEMS) for suite in suites}
     documents = (row["text"] for row in read_documents(corpus / "train.parquet"))

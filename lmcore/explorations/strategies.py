@@ -5,16 +5,23 @@ the same to the letter: `same_again`, in a second run with the same seed; `same_
 none; `same_alone`, where every text is written in a batch of its own.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
 from lmcore.explorations.blending import Blender, weight_study
 from lmcore.files import write_json
-from lmcore.generating.continuations import GENERATIONS, generate, statistics
+from lmcore.generating.continuations import GENERATIONS, NewTokens, generate, statistics
+from lmcore.generating.sampling import Decoding
 from lmcore.metrics import rounded
+from lmcore.ranges import DIFFERENT, Align, Bins, Bos, Count, Digits, Name, Names, Prompt, Seed
+from lmcore.schema import mapping
 
+Strategies = Annotated[dict[Name, Annotated[dict, mapping(Decoding)] | None], Field(min_length=1)]
+Way = Literal["embeddings", "mixture", "product"]
 SHOWN = {
     "greedy": {},
     "temperature": {"temperature": 0.8},
@@ -26,7 +33,15 @@ SHOWN = {
 
 
 def compare_strategies(
-    model: Path, prompts: list[str], strategies: dict[str, dict], *, bos: str, max_new_tokens: int, batch_size: int, seed: int, digits: int
+    model: Path,
+    prompts: list[str],
+    strategies: Mapping[str, dict | None],
+    *,
+    bos: str,
+    max_new_tokens: int,
+    batch_size: int,
+    seed: int,
+    digits: int,
 ) -> tuple[dict[str, dict], pa.Table]:
     """{strategy: statistics of its texts under `seed`, with the three shares}, and the GENERATIONS; strategies: name: Decoding's fields."""
 
@@ -53,18 +68,18 @@ def explore_generation(
     model_folder: Path,
     metrics: Path,
     *,
-    models: list[str],
-    prompts: list[str],
-    strategies: dict[str, dict],
-    blended: list[str],
-    ways: list[str],
-    steps: int,
-    align: str,
-    bos: str,
-    max_new_tokens: int,
-    batch_size: int,
-    seed: int,
-    digits: int,
+    models: Names,
+    prompts: Annotated[list[Prompt], Field(min_length=1)],
+    strategies: Strategies,
+    blended: Annotated[list[Prompt], Field(min_length=2, max_length=2)],
+    ways: Annotated[list[Way], Field(min_length=1), DIFFERENT],
+    steps: Bins,
+    align: Align,
+    bos: Bos,
+    max_new_tokens: NewTokens,
+    batch_size: Count,
+    seed: Seed,
+    digits: Digits,
 ) -> None:
     """Write {model: {`sampling`: compare_strategies, `blending`: {way: {weight of the first of the two prompts `blended`: its share}}}}."""
     values: dict[str, dict] = {}

@@ -53,6 +53,8 @@ def _cell(value: object) -> object:
     if pd.isna(value):  # a word without a token has no number
         return ""
     return f"{value:.6g}" if isinstance(value, float) else value
+
+
 def _total(frame: pd.DataFrame, unit: str) -> str:
     """The sum; bits a byte are over the bytes that were scored, and what the tokenizer does not say is named."""
     total, n_bytes = frame["surprisal"].sum(), frame.attrs["n_bytes"]

@@ -11,13 +11,14 @@ Tables: GENERATED is one generated token, with the columns of TOKENS; `variant` 
 
 import inspect
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import pyarrow as pa
 import torch
+from pydantic import Field
 
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
@@ -25,6 +26,8 @@ from lmcore.generating.generation import encode_prompts
 from lmcore.generating.repetition import distinct, repeated
 from lmcore.generating.sampling import Decoding, check_decoding, draw, entropy, random_numbers, truncated
 from lmcore.models.load import context_length, load_model, read_config
+from lmcore.ranges import RANGE, Bos, Count, Digits, Expected, Line, Name, Prompt, Seeds
+from lmcore.schema import mapping, together
 from lmcore.tables import TOKENS, check, write
 from lmcore.text_files import read_text, split_lines
 from lmcore.token_text import token_pieces
@@ -45,6 +48,27 @@ GENERATIONS = pa.schema(
 )
 AT_WINDOW = ("stop", "slide")
 MAX_NEW_TOKENS = 4096
+NewTokens = Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS), RANGE]
+Prompts = Annotated[
+    Annotated[list[Prompt], Field(min_length=1)] | Line,
+    Expected("a list of texts, or the path of a text file"),
+]
+
+
+def check_seeds(*, temperature: float = 0.0, seeds: list[int] | None = None, **others) -> None:
+    """Raises InputError for several seeds of greedy decoding, whose texts would be the same."""
+    if temperature == 0 and len(seeds or [0]) > 1:
+        raise InputError("greedy decoding (temperature 0) takes one seed alone")
+
+
+@together(check_seeds)
+class Repeated(TypedDict, total=False):
+    """What a decoding has besides Decoding's fields."""
+
+    seeds: Seeds
+
+
+Decodings = Annotated[dict[Name, Annotated[dict, mapping(Decoding, Repeated)] | None], Field(min_length=1)]
 
 
 class Task(NamedTuple):
@@ -74,13 +98,13 @@ def generate_tokens(
     out: Path,
     metrics: Path,
     *,
-    prompts: list[str] | str,
-    bos: str,
-    max_new_tokens: int,
-    at_window: str,
-    batch_size: int,
-    decodings: dict[str, dict],
-    digits: int,
+    prompts: Prompts,
+    bos: Bos,
+    max_new_tokens: NewTokens,
+    at_window: Literal["stop", "slide"],
+    batch_size: Count,
+    decodings: Decodings,
+    digits: Digits,
 ) -> None:
     """Write `out`/tokens.parquet (GENERATED) and `out`/generations.parquet, and statistics of every decoding to `metrics`.
 
@@ -95,7 +119,13 @@ def generate_tokens(
 
 
 def generate(
-    model_path: Path, prompts: list[str], bos: str, max_new_tokens: int, at_window: str, batch_size: int, decodings: dict[str, dict]
+    model_path: Path,
+    prompts: list[str],
+    bos: str,
+    max_new_tokens: int,
+    at_window: str,
+    batch_size: int,
+    decodings: Mapping[str, dict | None],
 ) -> tuple[pa.Table, pa.Table]:
     """The GENERATED and GENERATIONS tables, sorted by item, variant, sample and position."""
     if not 1 <= max_new_tokens <= MAX_NEW_TOKENS:
@@ -151,7 +181,7 @@ def statistics(tokens: pa.Table, texts: pa.Table, digits: int) -> dict:
     return found
 
 
-def _decodings(settings: dict[str, dict]) -> dict[str, tuple[Decoding, list[int]]]:
+def _decodings(settings: Mapping[str, dict | None]) -> dict[str, tuple[Decoding, list[int]]]:
     """Raises InputError for an unknown key, a number out of range, or several seeds of greedy decoding."""
     found = {}
     for name, entry in settings.items():

@@ -11,16 +11,17 @@ import numpy as np
 import torch
 
 from lmcore.errors import InputError
+from lmcore.ranges import NonNegative, Share, UpToOne, Whole
 
 
 class Decoding(NamedTuple):
     """How tokens are taken; top_k 0, top_p 1, min_p 0 and typical_p 1 leave the distribution as it is."""
 
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    typical_p: float = 1.0
+    temperature: NonNegative = 0.0
+    top_k: Whole = 0
+    top_p: UpToOne = 1.0
+    min_p: Share = 0.0
+    typical_p: UpToOne = 1.0
 
 
 def check_decoding(name: str, decoding: Decoding) -> None:

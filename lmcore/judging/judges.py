@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import torch
@@ -14,12 +15,12 @@ from lmcore.judging.masked_lm import MaskedLM, pseudo_logprobs
 from lmcore.judging.sentence_encoder import SentenceEncoder, word_cosines
 from lmcore.memory import keep_freed_memory
 from lmcore.metrics import rounded
+from lmcore.ranges import Count, Digits, Names, Pieces, Processes, Seed, Share
 from lmcore.tables import ITEMS, read, scoring_of, write
 from lmcore.tasks.suite import subset
 
 
 def judge_context(
-    models: list[str],
     model_folder: Path,
     items: Path,
     masked_lm: Path,
@@ -27,15 +28,16 @@ def judge_context(
     out: Path,
     metrics: Path,
     *,
-    limit: int | None,
-    seed: int,
+    models: Names,
+    limit: Count | None,
+    seed: Seed,
     suffix: str,
-    window: int,
-    pooling: str,
-    accept_quantile: float,
-    batch_size: int,
-    threads: int,
-    digits: int,
+    window: Pieces,
+    pooling: Literal["mean", "first"],
+    accept_quantile: Share,
+    batch_size: Count,
+    threads: Processes,
+    digits: Digits,
 ) -> None:
     """Write the VALIDITY table of all `models` (folders in `model_folder`) on the items file to `out`, and {model: summary} to `metrics`.
 

@@ -25,6 +25,8 @@ from lmcore.files import whole
 from lmcore.memory import keep_freed_memory
 from lmcore.models.llama import save_model
 from lmcore.models.load import load_tokenizer, read_any_config
+from lmcore.ranges import Count, NonNegative, OpenShare, Pieces, Positive, Processes, Seed, UpToOne, Whole
+from lmcore.schema import together
 from lmcore.training.schedule import schedule
 
 EVAL_CHUNKS = 64  # a forward pass
@@ -62,21 +64,28 @@ class MaskedLM:
             return self.model(input_ids=ids, attention_mask=torch.ones_like(ids) if is_text is None else is_text).logits
 
 
+def check_warmup(*, steps: int, warmup_steps: int, **others) -> None:
+    """Raises InputError where the learning rate would never reach its peak."""
+    if steps and warmup_steps > steps:
+        raise InputError(f"warmup_steps {warmup_steps} are more than the {steps} steps of all")
+
+
+@together(check_warmup)
 def finetune_judge(
     source: Path,
     corpus: Path,
     out: Path,
     *,
-    steps: int,
-    batch_size: int,
-    seq_len: int,
-    mask_share: float,
-    lr: float,
-    warmup_steps: int,
-    weight_decay: float,
-    accept_loss: float,
-    threads: int,
-    seed: int,
+    steps: Whole,
+    batch_size: Count,
+    seq_len: Pieces,
+    mask_share: OpenShare,
+    lr: UpToOne,
+    warmup_steps: Whole,
+    weight_decay: NonNegative,
+    accept_loss: Positive,
+    threads: Processes,
+    seed: Seed,
 ) -> dict:
     """Write the masked LM of the folder `source`, trained for `steps` on the corpus' train split, to the folder `out`; return what the dev
     split says of it before and after: nats and accuracy per masked piece, and the loss of the pieces' frequencies alone.

@@ -14,9 +14,10 @@ from lmcore.models.llama import save_model, token_ids
 from lmcore.models.shapes import new_model
 from lmcore.models.shapes import window as window_of
 from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
+from lmcore.ranges import Seed, Seeds
 
 
-def make_controls(shape: dict, tokenizer: Path, train_chunks: Path, out: Path, *, untrained_seed: int, dummy_seeds: list[int]) -> None:
+def make_controls(shape: dict, tokenizer: Path, train_chunks: Path, out: Path, *, untrained_seed: Seed, dummy_seeds: Seeds) -> None:
     """Write the model folders `out`/{untrained,dummy,unigram}; the dummy's seeds are draws of one model."""
     ids = token_ids(tokenizer)
     window = {"max_position_embeddings": window_of(shape)}

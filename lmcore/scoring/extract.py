@@ -25,7 +25,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import torch
@@ -35,6 +35,7 @@ from lmcore.errors import InputError
 from lmcore.files import sha256, whole
 from lmcore.memory import keep_freed_memory
 from lmcore.models.load import read_config
+from lmcore.ranges import Count
 from lmcore.scoring.engine import Engine, engine_name
 from lmcore.scoring.writer import write_tokens
 from lmcore.shown import for_terminal
@@ -43,7 +44,17 @@ from lmcore.tables import ITEM_KEY, ITEMS, read, scoring_of
 LINE_SECONDS = 30  # between progress lines where there is no terminal
 
 
-def extract_tokens(model: Path, items: Path, out: Path, work: Path, code: str, *, dtype: str, token_budget: int, shard_chars: int) -> None:
+def extract_tokens(
+    model: Path,
+    items: Path,
+    out: Path,
+    work: Path,
+    code: str,
+    *,
+    dtype: Literal["float32", "bfloat16"],
+    token_budget: Count,
+    shard_chars: Count,
+) -> None:
     """Write the token table of the items file by the model folder to the folder `out` as part-00000.parquet ...
 
     `work` keeps finished shards between runs; `code` is the fingerprint of the code; dtype: of the model's body, float32 or bfloat16;

@@ -9,15 +9,18 @@ from collections.abc import Iterable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
 from lmcore.folds import refuse_orphans
 from lmcore.metrics import CORPUS_RATIOS, rounded
+from lmcore.ranges import Digits, Name, Names, NonNegative, OpenShare, Resamples, Seed, SomeNames
+from lmcore.schema import mapping
 from lmcore.statistics.comparison import Comparison, Side, align, as_one, by_group, clustered, compare, judge, read_side, same_bytes
 from lmcore.statistics.seeds import spread
 from lmcore.tables import SCORES, read, write
@@ -28,6 +31,16 @@ COUNTS = ("n_items", "n_better", "n_worse")
 GROUPS = pa.schema([(n, pa.string()) for n in NAMES] + [(n, pa.float64()) for n in FLOATS] + [(n, pa.int64()) for n in COUNTS])
 
 
+Correction = Literal["holm", "fdr_bh"]
+
+
+class Pair(TypedDict):
+    """A model, or recipe, and what it stands against."""
+
+    model: Name
+    against: Name
+
+
 def compare_models(
     models: list[str],
     suites: dict[str, dict],
@@ -36,20 +49,20 @@ def compare_models(
     out: Path,
     seeds: Path,
     *,
-    pairs: list[dict[str, str]] | None,
-    against: str | None,
-    recipes: dict[str, list[str]] | None,
-    metrics: list[str],
-    clusters: list[str] | None,
-    margin: dict[str, float] | None,
-    confidence: float,
-    interval: str,
-    correction: str,
-    group_correction: str,
-    power: float,
-    resamples: int,
-    seed: int,
-    digits: int,
+    pairs: Annotated[list[Annotated[dict, mapping(Pair)]], Field(min_length=1)] | None,
+    against: Name | None,
+    recipes: dict[Name, SomeNames] | None,
+    metrics: SomeNames,
+    clusters: Names | None,
+    margin: dict[Name, NonNegative] | None,
+    confidence: OpenShare,
+    interval: Literal["student", "percentile", "bca"],
+    correction: Correction,
+    group_correction: Correction,
+    power: OpenShare,
+    resamples: Resamples,
+    seed: Seed,
+    digits: Digits,
 ) -> None:
     """Write `summary`, {MODEL_vs_AGAINST: {suite: comparison}}, and `out`/groups.parquet (GROUPS), from `scores`/MODEL/SUITE.parquet.
 
@@ -124,6 +137,8 @@ def chosen_pairs(
     for name in sorted({name for pair in chosen for name in pair}):
         if name not in known:
             raise InputError(f"params.yaml: compare_models: there is no model or recipe '{name}'; there are {', '.join(known)}")
+    if same := [a for a, b in chosen if a == b]:
+        raise InputError(f"params.yaml: compare_models: pairs: '{same[0]}' cannot be compared with itself")
     once = {frozenset(pair): pair for pair in reversed(chosen)}
     return [pair for pair in chosen if once[frozenset(pair)] is pair]
 

@@ -18,11 +18,19 @@ In two places the numbers under lm-eval's conventions are not lm-eval's (tests/a
 Source: lm_eval/models/huggingface.py (0.4.13); evaluation_pipeline/sentence_zero_shot of babylm/evaluation-pipeline-2025.
 """
 
+from typing import Annotated, Literal
+
+from pydantic import Field
+
 from lmcore.errors import InputError
+from lmcore.ranges import DIFFERENT, Line
 
 BOS = ("prefix", "tokenizer", "none")
 TIES = ("half", "win", "loss")
-DEFAULT = "lmcore"
+Convention = Literal["lmcore", "lm_eval", "babylm2024", "babylm2025"]
+Ties = Literal["half", "win", "loss"]
+Classes = Annotated[list[Line], Field(min_length=2), DIFFERENT]
+DEFAULT: Convention = "lmcore"
 LM_EVAL = ("lm_eval", "babylm2024")  # the conventions under which tasks are worded to the letter as in lm-eval
 
 CONVENTIONS: dict[str, dict] = {

@@ -6,13 +6,13 @@ two spaces before the choice, and so do we under its conventions; under others t
 from pathlib import Path
 
 from lmcore.errors import InputError
-from lmcore.tasks.conventions import LM_EVAL
+from lmcore.tasks.conventions import DEFAULT, LM_EVAL, Convention
 from lmcore.tasks.records import Record, Row, find, read_records
 
 CONNECTOR = {"cause": "because", "effect": "therefore"}
 
 
-def build(source: Path, *, convention: str) -> list[Record]:
+def build(source: Path, *, convention: Convention = DEFAULT) -> list[Record]:
     """Records of kind choices from SuperGLUE's validation split as Arrow or Parquet."""
     space = " " if convention in LM_EVAL else ""  # besides the one that stands before every option
     records = []

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
+from lmcore.ranges import Count, Seed
 from lmcore.text_files import read_text
 
 CHARACTERS = string.ascii_letters + string.digits + string.punctuation + " "
 
 
-def build(source: Path, *, words: int, seed: int) -> list[dict]:
+def build(source: Path, *, words: Count, seed: Seed) -> list[dict]:
     """Records of kind text, of at most so many `words` a text; `seed` is that of the shuffling."""
     if words < 1:
         raise InputError(f"task domains: words must be at least 1, not {words}")

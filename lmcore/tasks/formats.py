@@ -14,6 +14,7 @@ The answer, with the space before it, is the same under all of them.
 from pathlib import Path
 
 from lmcore.errors import InputError
+from lmcore.ranges import Line
 from lmcore.tasks.records import Record, read_records
 from lmcore.tasks.templates import fill, read_yaml
 from lmcore.text_files import checked_text
@@ -24,7 +25,7 @@ FORMAT, TRIGGER = "format", "trigger"
 EXPECTED = "a question, an answer and an incorrect one"
 
 
-def build(path: Path, *, templates: str) -> list[Record]:
+def build(path: Path, *, templates: Line) -> list[Record]:
     """Records of kind choices, the answer first, and in `variants` their prompts by format and trigger."""
     formats, triggers = read_templates(Path(templates))
     records = []

@@ -7,11 +7,11 @@ beginning of the next caption.
 import re
 from pathlib import Path
 
-from lmcore.tasks.conventions import LM_EVAL
+from lmcore.tasks.conventions import DEFAULT, LM_EVAL, Convention
 from lmcore.tasks.records import Record, find, read_records
 
 
-def activitynet(source: Path, *, convention: str) -> list[Record]:
+def activitynet(source: Path, *, convention: Convention = DEFAULT) -> list[Record]:
     """Records of kind choices from the validation split as Arrow or Parquet."""
     records = []
     for path in find(source, ".arrow", ".parquet"):

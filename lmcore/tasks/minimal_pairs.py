@@ -14,19 +14,23 @@ import random
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from lmcore.errors import InputError
+from lmcore.ranges import RANGE, Seed
 from lmcore.tasks.minimal_pairs_grammar import CLASSES, PARADIGMS, UNIONS
 
+Pairs = Annotated[int, Field(ge=1, le=100_000), RANGE]
 MIN_COUNT = 5  # occurrences in the training text below which a word counts as unknown
 DRAWS = 100  # per pair wanted: enough to find nearly all pairs that a paradigm can give
 SLOT = re.compile(r"\{([a-z_]+)(\d*)(?:\.([a-z]+))?\}")  # class, which word of it, form
 LOCUS = re.compile(r"\[(.*?)\|(.*?)\]")
 
 
-def build(corpus: Path, *, n: int, seed: int) -> list[dict]:
+def build(corpus: Path, *, n: Pairs, seed: Seed) -> list[dict]:
     """The items (ITEMS without `content_hash`): `n` distinct pairs for each paradigm, which is the group; option 0 is grammatical.
 
     `corpus` holds `train.parquet`, which decides the vocabulary; the same text, `n` and `seed` give the same rows anywhere.

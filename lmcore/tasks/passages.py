@@ -13,16 +13,19 @@ import math
 import random
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.leakage import runs_of
+from lmcore.ranges import RANGE, Count, Seed
 from lmcore.text_files import split_lines
 from lmcore.words import word_counts
 
+Words = Annotated[int, Field(ge=1, le=1000), RANGE]
 GROUPS = {"seen_1": (1, 1), "seen_2": (2, 2), "seen_3_or_more": (3, 10**9)}  # least and most occurrences
 
 
@@ -34,7 +37,7 @@ class Passages(NamedTuple):
     features: np.ndarray  # (passages, 2): mean log frequency of a word, characters
 
 
-def build(corpus: Path, *, n: int, context_words: int, target_words: int, seed: int) -> list[dict]:
+def build(corpus: Path, *, n: Count, context_words: Words, target_words: Words, seed: Seed) -> list[dict]:
     """Up to `n` pairs a group. Raises InputError where the corpus has no passage of so many words."""
     if min(n, context_words, target_words) < 1:
         raise InputError(f"task passages: n, context_words and target_words must be at least 1, not {n}, {context_words}, {target_words}")

@@ -15,6 +15,8 @@ import random
 from pathlib import Path
 
 from lmcore.errors import InputError
+from lmcore.ranges import Line, Seed, Whole
+from lmcore.tasks.conventions import Classes
 from lmcore.tasks.records import SUFFIXES, Record, Row, find, read_records
 from lmcore.tasks.templates import fill, read_yaml
 from lmcore.text_files import checked_text, described
@@ -23,7 +25,7 @@ FREE = "free"
 SEPARATOR = "\n\n"  # between the shots
 
 
-def build(source: Path, *, prompts: str, classes: list, shots: int, seed: int) -> list[Record]:
+def build(source: Path, *, prompts: Line, classes: Classes, shots: Whole, seed: Seed) -> list[Record]:
     """Records of kind choices, whose options are the `classes` in their order; each class has an equal part of the `shots`.
 
     Raises InputError where the shots cannot be shared out, a label is no class, or a template is not as the module says.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lmcore.ranges import Seed
 from lmcore.tasks import (
     blimp,
     cloze,
@@ -38,7 +39,7 @@ class Task(NamedTuple):
     n_groups: int | None = None
 
 
-def _minimal_pairs(corpus: Path, *, n: int, seed: int) -> list[dict]:
+def _minimal_pairs(corpus: Path, *, n: minimal_pairs.Pairs, seed: Seed) -> list[dict]:
     """Records of kind pairs from the rows of lmcore.tasks.minimal_pairs, where the good sentence comes first."""
     rows = minimal_pairs.build(corpus, n=n, seed=seed)
     return [

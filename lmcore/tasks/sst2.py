@@ -7,16 +7,29 @@ as many of each class, drawn by a seed, set apart from the items and shuffled. A
 
 import random
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from lmcore.errors import InputError
+from lmcore.ranges import RANGE, Seed
+from lmcore.schema import together
 from lmcore.tasks.records import Record, Row, find, read_records
 
 LABELS = ("negative", "positive")
 N_PUBLISHED = 872
 MAX_SHOTS = 64  # half of each class; more would leave too few items
+Shots = Annotated[int, Field(ge=0, le=MAX_SHOTS), RANGE]
 
 
-def build(source: Path, *, shots: int, seed: int) -> list[Record]:
+def check_shots(*, shots: int, **others) -> None:
+    """Raises InputError for shots of which no class can have half."""
+    if shots < 0 or shots % 2 or shots > MAX_SHOTS:
+        raise InputError(f"shots must be an even number from 0 to {MAX_SHOTS}, half of each class, not {shots}")
+
+
+@together(check_shots)
+def build(source: Path, *, shots: Shots, seed: Seed) -> list[Record]:
     """Records of kind choices from the validation split as Arrow or Parquet; each class has half of the `shots`, which may be 0.
 
     Raises InputError for an odd number of shots, and for a source of other than the published size.
@@ -24,8 +37,7 @@ def build(source: Path, *, shots: int, seed: int) -> list[Record]:
     rows = [row for path in find(source, ".arrow", ".parquet") for row in read_records(path)]
     if len(rows) != N_PUBLISHED:
         raise InputError(f"{source}: task sst2 found {len(rows):,} items, published are {N_PUBLISHED:,}; this is not its validation split")
-    if shots < 0 or shots % 2 or shots > MAX_SHOTS:
-        raise InputError(f"task sst2: shots must be an even number from 0 to {MAX_SHOTS}, half of each class, not {shots}")
+    check_shots(shots=shots)
     labels = [row.number("label", 0, 1) for row in rows]
     draw, apart = random.Random(seed), []
     for label in (0, 1):

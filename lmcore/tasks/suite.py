@@ -1,27 +1,103 @@
 """From params' `suites` to items tables: each entry names a task of the registry, or a kind and a data file of the user's own."""
 
 import hashlib
-import inspect
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict
 
 import pyarrow as pa
+from pydantic import AfterValidator
 
 from lmcore.errors import InputError
 from lmcore.files import whole
+from lmcore.ranges import Bos, Count, Line, Name, Seed, SomeEntries, Whole
+from lmcore.schema import check, fit, kinds_of, mapping, must_be, shown
 from lmcore.shown import for_terminal
 from lmcore.tables import ITEMS, items_table, write
-from lmcore.tasks.conventions import DEFAULT, LM_EVAL, bos_of, convention_of
+from lmcore.tasks.conventions import LM_EVAL, Classes, Convention, Ties, bos_of, convention_of
 from lmcore.tasks.kinds import KINDS, identical_options, item_rows
-from lmcore.tasks.records import EXPECTED, SUFFIXES, MissingColumn, Record, find, read_records
+from lmcore.tasks.records import SUFFIXES, MissingColumn, Record, find, read_records
 from lmcore.tasks.registry import CORPUS, TASKS
 
-SOURCE_KEYS = ("task", "source", "kind", "path", "columns", "limit", "seed")
-KEYS = (*SOURCE_KEYS, "convention", "bos", "leading_space", "ties", "ending_alone", "classes", "scoring")
 TASKS_ALONE = ("variants", "words", "bytes")  # what only a task says of its records; in one's own file a column like any other
-ENGINE_KEYS = ("window", "stride", "top_k", "bow")  # of an entry's `scoring`: handed to the engine as they are
+
+
+class Scoring(TypedDict, total=False):
+    """What the engine offers besides, handed to it as it is; see lmcore.scoring.engine."""
+
+    window: Count
+    stride: Count
+    top_k: Whole
+    bow: bool
+
+
+class Entry(TypedDict, total=False):
+    """The keys that every entry of params' suites may have; see `build_suite`. Null is as good as absent where it stands here."""
+
+    task: Name
+    source: Name
+    kind: Literal["pairs", "choices", "completion", "text"]
+    path: Line
+    columns: dict[Line, Line] | None
+    limit: Count | None
+    seed: Seed
+    convention: Convention
+    bos: Bos
+    leading_space: bool
+    ties: Ties
+    ending_alone: bool
+    classes: Classes | None
+    scoring: Annotated[dict, mapping(Scoring)] | None
+
+
+@cache
+def entry_of(suite: str) -> Any:
+    """The kind of an entry of this name, for lmcore.schema: keys, values, and what belongs together are as `build_suite` says."""
+    return Annotated[dict, AfterValidator(partial(_check_entry, suite))]
+
+
+def _check_entry(suite: str, entry: dict) -> dict:
+    """Raises ValueError."""
+    if "kind" in entry:
+        fit(entry, Entry)
+        if "path" not in entry:
+            raise ValueError(f"kind {entry['kind']} needs the path of a .csv, .jsonl or .parquet file, or of a folder of such files")
+    else:
+        task = entry.get("task", suite)
+        if not isinstance(task, str) or task not in TASKS:
+            known = ", ".join(TASKS)
+            raise ValueError(f"unknown task {shown(task)}; expected {known}, or kind and path of a file of your own")
+        fit(entry, Entry, TASKS[task].build)
+        if TASKS[task].source is None and "path" not in entry:
+            raise ValueError(f"task {task} needs the key 'path', its data file or folder")
+    try:
+        kind = kind_of(suite, entry)
+        classes_of(suite, entry, kind)
+        _check_alone(suite, entry, kind)
+    except InputError as error:
+        raise ValueError(str(error).removeprefix(f"suite '{suite}': ")) from None
+    return entry
+
+
+def _check_alone(suite: str, entry: dict, kind: str) -> None:
+    convention = convention_of(suite, entry)
+    policies = {convention["bos"], convention["bos_after_context"]}
+    if entry.get("ending_alone") and (kind != "choices" or policies != {"prefix"}):
+        raise InputError(
+            f"suite '{suite}': ending_alone needs kind choices and bos: prefix, or the first token of an ending alone has no probability"
+        )
+
+
+def _check_suites(suites: dict[str, dict | None]) -> dict[str, dict | None]:
+    for suite, entry in suites.items():
+        must_be(entry or {}, entry_of(suite), (suite,))
+    return suites
+
+
+Suites = Annotated[SomeEntries, AfterValidator(_check_suites)]
 
 
 def build_items(suites: dict[str, dict], sources: Path, corpus: Path, out: Path) -> None:
@@ -37,20 +113,16 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
 
     An entry holds `task` (by default the suite's own name) and perhaps `source`, or the `path` that the task reads instead; or `kind`, the
     `path` of a file or a folder of files (each of them a group), and perhaps `columns` ({good: Target1, …}: their names there); then, as
-    needed, `convention`,
-    `bos`, `leading_space`, `ties`, `ending_alone`, `classes` (see `classes_of`), the task's own options, `limit` with `seed` for a subset
-    spread over the groups, and `scoring` with what the engine offers besides (ENGINE_KEYS).
+    needed, `convention`, `bos`, `leading_space`, `ties`, `ending_alone`, `classes` (see `classes_of`), the task's own options, `limit` with
+    `seed` for a subset spread over the groups, and `scoring` with what the engine offers besides (Scoring).
     Raises InputError for an unknown key, task or kind, and for numbers of items or groups other than the published ones.
     """
     entry = entry or {}
+    check(entry, entry_of(suite), f"suite '{suite}'")
     kind, records, source = _records(suite, entry, sources, corpus)
     convention = convention_of(suite, entry)
     classes = classes_of(suite, entry, kind)
     ending_alone = entry.get("ending_alone", False)
-    if ending_alone and (kind != "choices" or {convention["bos"], convention["bos_after_context"]} != {"prefix"}):
-        raise InputError(
-            f"suite '{suite}': ending_alone needs kind choices and bos: prefix, or the first token of an ending alone has no probability"
-        )
     rows = item_rows(
         kind,
         records,
@@ -136,25 +208,16 @@ def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str,
     """Kind, records and the name of the file or folder they come from."""
     kind = kind_of(suite, entry)
     if "kind" in entry:
-        _check_keys(suite, entry, [])
-        if "path" not in entry:
-            raise InputError(f"suite '{suite}': kind {kind} needs the path of a {EXPECTED} file, or of a folder of such files")
         return kind, _own_records(suite, Path(entry["path"]), entry.get("columns") or {}), str(entry["path"])
     name = entry.get("task", suite)
     task = TASKS[name]
-    options = list(inspect.signature(task.build).parameters)[1:]
-    _check_keys(suite, entry, options)
-    given = {"convention": DEFAULT, **entry}
-    if missing := [option for option in options if option not in given]:
-        raise InputError(f"suite '{suite}': task {name} needs the key '{missing[0]}'")
-    if task.source is None and "path" not in entry:
-        raise InputError(f"suite '{suite}': task {name} needs the key 'path', its data file or folder")
+    options = {key: entry[key] for key in kinds_of(task.build) if key in entry}
     if "path" in entry and not Path(entry["path"]).exists():
         raise InputError(f"suite '{suite}': {entry['path']}: no such file or folder")
     source = sources / entry.get("source", task.source or "")
     folder = Path(entry["path"]) if "path" in entry else corpus if task.source == CORPUS else source
     try:
-        records = task.build(folder, **{option: given[option] for option in options})
+        records = task.build(folder, **options)
     except MissingColumn as error:
         raise InputError(f"{error}; these are not the files of task {name}") from error
     for found, expected, what in ((len(records), task.n_items, "items"), (len({r.get("group") for r in records}), task.n_groups, "groups")):
@@ -177,12 +240,3 @@ def _own_records(suite: str, path: Path, columns: dict[str, str]) -> list[Record
             own = {name: value for name, value in row.items() if name not in TASKS_ALONE}
             records.append(row.record(**{**group, **own, **{ours: row.value(theirs) for ours, theirs in columns.items()}}))
     return records
-
-
-def _check_keys(suite: str, entry: dict, options: list[str]) -> None:
-    for key in entry:
-        if key not in (*KEYS, *options):
-            raise InputError(f"suite '{suite}': unknown key '{key}'; expected {', '.join([*KEYS, *options])}")
-    for key in entry.get("scoring") or {}:
-        if key not in ENGINE_KEYS:
-            raise InputError(f"suite '{suite}': scoring: unknown key '{key}'; expected {', '.join(ENGINE_KEYS)}")

@@ -12,16 +12,19 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from lmcore.errors import InputError
 from lmcore.memory import keep_freed_memory
+from lmcore.ranges import RANGE, Count, NonNegative, Positive, Processes, Share, UpToOne, Whole
+from lmcore.schema import shown, together
 from lmcore.training import ranks
 from lmcore.training.checkpoints import load_weights, resume, save_state, save_weights, step_path
 from lmcore.training.llama_pass import can_run, hidden_states
@@ -29,6 +32,9 @@ from lmcore.training.loss import Target, sum_loss
 from lmcore.training.schedule import schedule
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Momentum = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), RANGE]
+TrainingSeed = Annotated[int, Field(ge=0, le=2**20 - 1), RANGE]  # 2**44 of it fit 64 bits, see below
+Reduction = Literal["token", "batchmean"]
 REDUCTIONS = ("token", "batchmean")
 IGNORED = -100  # a label that is no target
 
@@ -46,36 +52,45 @@ class Teachers(NamedTuple):
     """
 
     models: Sequence[PreTrainedModel]
-    alpha: float
-    temperature: float
-    reduction: str
+    alpha: Share
+    temperature: Positive
+    reduction: Reduction
 
 
+def check_length(*, epochs: int | None, steps: int | None, warmup_steps: int, **others) -> None:
+    """Raises InputError where it is not clear how long a training is, or its warmup is longer."""
+    if (epochs is None) == (steps is None):
+        raise InputError(f"either epochs or steps says how long it trains, the other is null; got {shown(epochs)} and {shown(steps)}")
+    if steps is not None and warmup_steps > steps:
+        raise InputError(f"warmup_steps {warmup_steps} are more than the {steps} steps of all")
+
+
+@together(check_length)
 def train(
     model: PreTrainedModel,
     training: Examples,
     dev: Examples,
     work: Path,
-    *,
-    epochs: int | None,
-    steps: int | None,
-    batch_size: int,
-    micro_batch_size: int | None,
-    random_offset: bool,
-    lr: float,
-    warmup_steps: int,
-    weight_decay: float,
-    betas: list[float],
-    clip_norm: float,
-    eval_every: int,
-    dev_limit: int | None,
-    keep: str,
-    precision: str,
-    compile: bool,
-    threads: int,
-    seed: int,
     keep_steps: Sequence[int] = (),
     teachers: Teachers | None = None,
+    *,
+    epochs: Count | None,
+    steps: Count | None,
+    batch_size: Count,
+    micro_batch_size: Count | None,
+    random_offset: bool,
+    lr: UpToOne,
+    warmup_steps: Whole,
+    weight_decay: NonNegative,
+    betas: Annotated[list[Momentum], Field(min_length=2, max_length=2)],
+    clip_norm: Positive,
+    eval_every: Count,
+    dev_limit: Count | None,
+    keep: Literal["best", "last"],
+    precision: Literal["fp32", "bf16", "fp16"],
+    compile: bool,
+    threads: Processes,
+    seed: TrainingSeed,
 ) -> list[dict]:
     """Train `model` in place and return the curve: rows of step, lr, train_loss (mean since the last row) and dev_loss, in nats per token.
     With `teachers` too these are cross-entropies.
@@ -90,11 +105,14 @@ def train(
     torch.set_num_threads(threads)
     ranks.join()
     device = ranks.device()
-    _check(keep, precision, compile, epochs, steps, device)
+    check_length(epochs=epochs, steps=steps, warmup_steps=warmup_steps)
+    _check(keep, precision, compile, device)
     if random_offset and training.labels is not None:
         raise InputError("train_model: random_offset needs a stream of text; these are items with labels")
     if teachers and teachers.reduction not in REDUCTIONS:
         raise InputError(f"distill_model: reduction '{teachers.reduction}' must be one of {', '.join(REDUCTIONS)}")
+    for shown_to in (model, *(teachers.models if teachers else ())):
+        _check_window(shown_to, training.ids.shape[1])
     dev = _some(dev, dev_limit)
     n = len(training.ids) - random_offset
     steps = steps or math.ceil(n / batch_size) * (epochs or 0)
@@ -265,15 +283,19 @@ def _groups(model: PreTrainedModel, weight_decay: float) -> list[dict]:
     ]
 
 
-def _check(keep: str, precision: str, compile: bool, epochs: int | None, steps: int | None, device: torch.device) -> None:
+def _check(keep: str, precision: str, compile: bool, device: torch.device) -> None:
     if keep not in ("best", "last") or precision not in PRECISIONS:
         raise InputError(f"train_model: keep '{keep}' must be best or last, precision '{precision}' one of {', '.join(PRECISIONS)}")
     if precision == "fp16" and device.type == "cpu":
         raise InputError("train_model: precision fp16 needs a GPU, where its gradients are scaled; a CPU trains in bf16 or fp32")
     if compile and device.type == "cpu" and not shutil.which(os.environ.get("CXX") or "c++"):
         raise InputError("train_model: compile needs a C++ compiler (`c++`, or what the environment variable CXX names); there is none")
-    if (epochs is None) == (steps is None):
-        raise InputError(f"train_model: either epochs or steps says how long it trains, the other is null; got {epochs} and {steps}")
+
+
+def _check_window(model: PreTrainedModel, length: int) -> None:
+    window = getattr(model.config, "max_position_embeddings", None)
+    if window is not None and window < length:
+        raise InputError(f"params.yaml: shape: a window of {window} tokens is shorter than the {length} of what it trains on")
 
 
 def _say(row: dict, steps: int, n_done: int, tokens: int, seconds: float) -> None:

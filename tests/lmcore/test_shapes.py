@@ -53,5 +53,5 @@ def test_resolve_unknown_name_lists_the_known_ones(tmp_path):
 
 
 def test_new_model_unknown_key_of_a_gpt2_is_named(tokenizer):
-    with pytest.raises(InputError, match="unknown key 'n_layers' of a gpt2"):
+    with pytest.raises(InputError, match="shape: unknown key 'n_layers'; expected model_type, n_layer"):
         new_model({"model_type": "gpt2", "n_layers": 2}, tokenizer, 0)

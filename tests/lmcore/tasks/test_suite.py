@@ -94,13 +94,13 @@ def test_suite_bad_record_fails_in_one_line_naming_the_item(message, tmp_path: P
 
 BAD_ENTRIES = {
     "unknown key 'limits'": {"kind": "pairs", "path": "x.csv", "limits": 3},
-    "unknown kind 'triples'": {"kind": "triples", "path": "x.csv"},
-    "unknown task 'glue'": {"task": "glue"},
+    'kind: expected pairs, choices, completion or text, not "triples"': {"kind": "triples", "path": "x.csv"},
+    'unknown task "glue"; expected': {"task": "glue"},
     "scoring: unknown key 'bos'": {"kind": "pairs", "path": "x.csv", "scoring": {"bos": "none"}},
     "needs the path": {"kind": "pairs"},
     "no such file": {"kind": "pairs", "path": "nothing.csv"},
     "unknown suffix '.txt'": {"kind": "text", "path": __file__[:-3] + ".txt"},
-    "task minimal_pairs needs the key 'n'": {"task": "minimal_pairs"},
+    "suite 'mine': the key 'n' is missing": {"task": "minimal_pairs", "seed": 0},
     "no file ending in .jsonl or .parquet": {"task": "blimp"},
 }
 

@@ -1,0 +1,16 @@
+"""What params say of a step of a training that becomes a model of its own."""
+
+from typing import Annotated, TypedDict
+
+from lmcore.ranges import Count, Name
+from lmcore.schema import mapping
+
+
+class Kept(TypedDict):
+    """Which step of which model's training."""
+
+    model: Name
+    step: Count
+
+
+KeptSteps = dict[Name, Annotated[dict, mapping(Kept)]]

