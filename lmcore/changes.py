@@ -2,14 +2,18 @@
 
 from typing import Any
 
-_GONE = object()  # a key that is not there, unlike one that is null
+GONE = object()  # a key that is not there, unlike one that is null
 
 
 def changed_params(a: Any, b: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """{a.b: (in a, in b)} of the values that differ in nested dicts; None where there is none, so that a new section is one entry."""
+    """{a.b: (in a, in b)} of the values that differ in nested dicts; None where there is none, so that a new section is one entry.
+
+    A key that is null is another than one that is not there: a suite may have nothing to say but its name.
+    """
     if not (isinstance(a, dict) and isinstance(b, dict)):
-        return {} if a == b else {prefix: (a, b)}
-    parts = [changed_params(a.get(key), b.get(key), f"{prefix}.{key}" if prefix else str(key)) for key in sorted({*a, *b}, key=str)]
+        return {} if a == b else {prefix: (None if a is GONE else a, None if b is GONE else b)}
+    keys = sorted({*a, *b}, key=str)
+    parts = [changed_params(a.get(key, GONE), b.get(key, GONE), f"{prefix}.{key}" if prefix else str(key)) for key in keys]
     return {name: values for part in parts for name, values in part.items()}
 
 
@@ -27,24 +31,11 @@ def changed_stages(a: dict[str, dict], b: dict[str, dict]) -> dict[str, list[str
     return {name: why for name, why in reasons.items() if "code.json" not in _hashes((b.get(name) or a[name]).get("outs"))}
 
 
-def outdated(stages: dict[str, dict], params: dict) -> list[str]:
-    """The names in params.yaml whose values are not those with which the stages of dvc.lock ran, sorted.
-
-    A stage that reads a key which is no longer there is no longer a stage: DVC leaves in dvc.lock what another experiment ran.
-    """
-    found: set[str] = set()
-    for stage in stages.values():
-        ran_with = (stage.get("params") or {}).get("params.yaml") or {}
-        now = {key: _value(params, key) for key in ran_with}
-        if _GONE not in now.values():
-            found |= {name for key, then in ran_with.items() for name in changed_params(then, now[key], key)}
-    return sorted(found)
-
-
-def _value(params: Any, key: str) -> Any:
+def value_at(params: Any, key: str) -> Any:
+    """The value of a dotted name, GONE where there is none."""
     for part in key.split("."):
         if not isinstance(params, dict) or part not in params:
-            return _GONE
+            return GONE
         params = params[part]
     return params
 

@@ -260,7 +260,9 @@ def diff(
     items: Annotated[int, typer.Option(min=0, help="so many examples that became worse, and better, with texts and log-probs")] = 0,
     md: Annotated[bool, typer.Option("--md", help="Markdown, for a pull request")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, unrounded")] = False,
-    fail_on: Annotated[str | None, typer.Option(help="`worse`: exit status 1 where something got worse or cannot be compared")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(help="`worse`: exit status 1 where something got worse, is stale or was not compared")
+    ] = None,
 ) -> None:
     """Whether the difference between two revisions is real: paired on the same items, with intervals and corrected p values."""
     if fail_on not in (None, "worse"):
@@ -275,14 +277,17 @@ def diff(
     from lmcore import diff_text
     from lmcore.diff import diff as compare
     from lmcore.diff import settings_of
+    from lmcore.statistics.comparison import NEITHER_IS_BETTER
 
     settings = settings_of(workspace.params, metric, margin)
+    if fail_on and (neutral := [name for name in settings["metrics"] if name in NEITHER_IS_BETTER]):
+        raise InputError(f"--fail-on: {neutral[0]} is good neither high nor low, so nothing gets worse by it; name another --metric")
     found = compare(a, b, suites=suite or [], models=model or [], common=common, groups=by_group, n_items=items, **settings)
     if md or as_json:
         typer.echo(diff_text.as_markdown(found) if md else diff_text.as_data(found), nl=False)
     else:
         typer.echo(diff_text.as_text(found, colour=sys.stdout.isatty()), nl=False)
-    if fail_on and (found.refused or any(row.comparison.verdict == fail_on for row in found.rows)):
+    if fail_on and (diff_text.doubts(found) or found.refused or any(row.comparison.verdict == fail_on for row in found.rows)):
         raise typer.Exit(1)
 
 

@@ -4,6 +4,7 @@ Every model (or recipe) is compared with itself, suite by suite, on the same ite
 revisions are not opened. How it is shown is lmcore.diff_text's business.
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lmcore.changes import changed_params, changed_stages, outdated
+from lmcore.changes import changed_params, changed_stages
 from lmcore.errors import InputError
 from lmcore.revisions import ITEMS, SCORES, TOKENS, Revision
+from lmcore.staleness import stale
 from lmcore.statistics.comparison import (
     LOWER_IS_BETTER,
     VERDICTS,
@@ -78,18 +80,24 @@ class Row(NamedTuple):
 
 
 class Diff(NamedTuple):
-    """`rows` are the comparisons in which an item changed, worst first; `unchanged` and `refused` name model and suite."""
+    """`rows` are the comparisons in which an item changed, worst first; `unchanged` and `refused` name model and suite.
+
+    `stale` says what makes A's or B's scores other than those of its code, params and data, `not_compared` what A has, or what was asked
+    for, that nothing was compared with; both are lines for people, and where there is one, no absence of `worse` means anything.
+    """
 
     a: str
     b: str
     params: dict[str, tuple[Any, Any]]
     stages: dict[str, list[str]]
-    outdated: list[str]
+    stale: list[str]
+    not_compared: list[str]
     rows: list[Row]
     unchanged: list[tuple[str, str]]
     refused: dict[tuple[str, str], str]
     only_a: list[str]
     only_b: list[str]
+    lost: list[str]  # of `unchanged`, where items were left out, since only one revision has them
     confidence: float
     correction: str
     margin: dict[str, float]
@@ -126,11 +134,13 @@ def diff(
     _check_names("model", models, {*models_a, *models_b})
     pairs = [(name, suite) for suite in suites_b for name in models_b if (not suites or suite in suites) and (not models or name in models)]
     pairs = [(name, suite) for name, suite in pairs if name in models_a and suite in suites_a]
-    rows, unchanged, refused = [], [], {}
+    rows, unchanged, refused, lost = [], [], {}, []
     known: dict[bytes, Side] = {}
     for name, suite in pairs:
         scores = [Scores(a, models_a[name], suite), Scores(b, models_b[name], suite)]
         if scores[0].hashes() == scores[1].hashes():
+            if len(metrics) == 1:  # the one asked for must be there, even where nothing else needs to be read
+                scores[1].side(metrics, known)
             unchanged.append((name, suite))
             continue
         metric, side_a = scores[0].side(metrics, known)
@@ -147,6 +157,8 @@ def diff(
         comparison = compare(whole[0], whole[1], metric, confidence=confidence, **settings)
         if not comparison.changed:
             unchanged.append((name, suite))
+            if n_lost:
+                lost.append(f"{name} on {suite}: {n_lost:,} items fell out, no other differs")
             continue
         several = groups and len(set(side_a.groups)) > 1
         parts = by_group(side_a, side_b, metric, confidence=confidence, **settings) if several else {}
@@ -158,12 +170,18 @@ def diff(
         b=b.name,
         params=changed_params(a.params, b.params),
         stages=changed_stages(a.stages, b.stages),
-        outdated=outdated(b.stages, b.params),
+        stale=[f"{side}: {line}" for side, revision in (("A", a), ("B", b)) for line in stale(revision)],
+        not_compared=[
+            *_nothing_in_common(pairs, suites, models),
+            *_left_out("model", list(models_a), list(models_b), models),
+            *_left_out("suite", suites_a, suites_b, suites),
+        ],
         rows=_judged(rows, correction, group_correction, {"confidence": confidence, "power": power}, margin),
         unchanged=unchanged,
         refused=refused,
         only_a=[name for name in (*models_a, *suites_a) if name not in (*models_b, *suites_b)],
         only_b=[name for name in (*models_b, *suites_b) if name not in (*models_a, *suites_a)],
+        lost=lost,
         confidence=confidence,
         correction=correction,
         margin=margin,
@@ -178,8 +196,14 @@ def settings_of(params: dict, metric: str | None, margin: float | None) -> dict[
     section = params.get("compare_models") or {}
     if missing := [key for key in SETTINGS if key not in section]:
         raise InputError(f"params.yaml: compare_models: the key '{missing[0]}' is missing")
-    settings = {key: section[key] for key in SETTINGS} | ({"metrics": [metric]} if metric else {})
-    return settings | ({"margin": dict.fromkeys(settings["metrics"], margin)} if margin is not None else {})
+    settings = {key: section[key] for key in SETTINGS} | ({"metrics": [metric]} if metric is not None else {})
+    if not settings["metrics"]:
+        raise InputError("params.yaml: compare_models: metrics: expected at least one metric to compare")
+    settings |= {"margin": dict.fromkeys(settings["metrics"], margin)} if margin is not None else {}
+    for name, within in (settings["margin"] or {}).items():
+        if not 0 <= within < math.inf:  # all would be equal, or nothing
+            raise InputError(f"the margin of {name} is {within}; expected a number of its unit, 0 or more")
+    return settings
 
 
 def _subjects(revision: Revision, recipes: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -193,6 +217,20 @@ def _check_names(kind: str, asked: list[str], known: set[str]) -> None:
     for name in asked:
         if name not in known:
             raise InputError(f"there is no {kind} '{name}' in either revision; there are {', '.join(sorted(known))}")
+
+
+def _nothing_in_common(pairs: list[tuple[str, str]], suites: list[str], models: list[str]) -> list[str]:
+    if pairs:
+        return []
+    asked = " that was asked for" if suites or models else ""
+    return [f"nothing was compared: A and B have no model on a suite{asked} in common"]
+
+
+def _left_out(kind: str, of_a: list[str], of_b: list[str], asked: list[str]) -> list[str]:
+    """What A has and B has not, and what was asked for and one of them has not; what is new in B has nothing to stand against."""
+    here = [name for name in of_a if not asked or name in asked]
+    lines = [f"the {kind} {name} is not in B (renamed, or dropped?): not compared" for name in here if name not in of_b]
+    return lines + [f"the {kind} {name} is not in A: not compared" for name in asked if name not in of_a]
 
 
 def _judged(rows: list[Row], correction: str, group_correction: str, settings: dict[str, float], margin: dict[str, float]) -> list[Row]:

@@ -20,7 +20,7 @@ def as_text(diff: Diff, *, colour: bool) -> str:
     """For a terminal: what changed, one line a comparison, then groups and examples where there are any."""
     diff = _shown(diff, for_terminal)
     paint: Callable[[str], str] = _painted if colour else str
-    lines = [f"A  {diff.a}", f"B  {diff.b}", "", *_causes(diff)]
+    lines = [f"A  {diff.a}", f"B  {diff.b}", "", *_causes(diff), *(f"note   {line}" for line in doubts(diff))]
     if diff.rows:
         lines += ["", *_aligned([HEAD, *(_cells(row.model, row.suite, row.comparison, diff) for row in diff.rows)], paint)]
         lines += ["", *_notes(diff)]
@@ -42,10 +42,11 @@ def as_markdown(diff: Diff) -> str:
     found = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
     found += [f"{len(diff.refused)} not comparable"] if diff.refused else []
     lines = [f"**{diff.a} → {diff.b}**: {', '.join([*found, f'{len(diff.unchanged)} unchanged'])}", ""]
+    lines += [*(f"- {line}" for line in doubts(diff)), ""] if doubts(diff) else []
     if diff.rows:
         cells = [_cells(row.model, row.suite, row.comparison, diff) for row in diff.rows]
         lines += [*_piped([HEAD, *((*cell[:-1], _bold(cell[-1])) for cell in cells)]), "", *_notes(diff), ""]
-    lines += [*_rest(diff), ""] if not diff.rows or diff.refused or diff.only_a or diff.only_b else []
+    lines += [*_rest(diff), ""] if not diff.rows or diff.refused or diff.lost or diff.only_a or diff.only_b else []
     folded = {"What changed": [f"- {line}" for line in _causes(diff)]}
     for title, row in zip(titles, diff.rows, strict=True):
         if row.groups:
@@ -73,6 +74,11 @@ def as_data(diff: Diff) -> str:
         "refused": [{"model": model, "suite": suite, "reason": reason} for (model, suite), reason in diff.refused.items()],
     }
     return for_json(values, indent=2, allow_nan=False) + "\n"
+
+
+def doubts(diff: Diff) -> list[str]:
+    """Why no absence of `worse` means that nothing got worse: scores that are stale, and what was not compared."""
+    return [*diff.stale, *diff.not_compared]
 
 
 def worst_first(groups: dict[str, Comparison]) -> list[tuple[str, Comparison]]:
@@ -135,8 +141,6 @@ def _causes(diff: Diff) -> list[str]:
     lines += [f"stage  {name}: {', '.join(why)}" for name, why in _grouped(causes) if why]
     if after := [name for name, why in _grouped(causes) if not why]:
         lines.append(f"then   {', '.join(after)}")
-    if diff.outdated:
-        lines.append(f"note   B is older than its params.yaml ({', '.join(diff.outdated)}); `dvc repro` brings it up to date")
     return lines or ["no param and no stage changed"]
 
 
@@ -173,6 +177,7 @@ def _rest(diff: Diff) -> list[str]:
         for model in models:
             suites.setdefault(tuple(suite for name, suite in diff.unchanged if name == model), []).append(model)
         lines += ["unchanged (no item differs): " + "; ".join(f"{', '.join(names)} on {', '.join(on)}" for on, names in suites.items())]
+    lines += diff.lost
     for reason in dict.fromkeys(diff.refused.values()):
         names = [model for (model, _), found in diff.refused.items() if found == reason]
         lines.append(f"not comparable: {', '.join(names)} on {reason}; `--common` compares the items that both have")

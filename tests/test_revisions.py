@@ -71,12 +71,110 @@ def test_diff_of_head_with_an_unchanged_workspace_has_no_verdict(lmcore, first):
     assert not re.search("better|worse|no evidence", done.stdout)
 
 
-def test_diff_of_a_workspace_older_than_its_params_says_so(lmcore, first):
-    before = (first / "params.yaml").read_text()
-    miniature.set_levels(first, bits=2.5)
-    done = lmcore(first, "diff", "--suite", "heldout")
-    (first / "params.yaml").write_text(before)
-    assert "B is older than its params.yaml (levels.good.bits); `dvc repro` brings it up to date" in done.stdout
+@pytest.fixture(scope="module")
+def original(first) -> Path:
+    """A clone of `worse` with its data in workspace and cache, that no test changes."""
+    target = miniature.clone(first, "original", "worse")
+    run(target, "git", "branch", "--quiet", "main", "origin/main")
+    shutil.copytree(first / ".dvc" / "cache", target / ".dvc" / "cache", dirs_exist_ok=True)
+    run(target, "dvc", "checkout", "--quiet")
+    return target
+
+
+@pytest.fixture
+def own(original, tmp_path) -> Path:
+    """A copy of it, for one test."""
+    return shutil.copytree(original, tmp_path / "own", symlinks=True)
+
+
+def edit_code(folder: Path) -> None:
+    script = folder / "stages" / "fold_scores.py"
+    script.write_text(script.read_text().replace("0.3, 40", "0.4, 40"))
+
+
+def edit_data(folder: Path) -> None:
+    scores = folder / "data" / "scores"
+    shutil.copy(scores / "good" / "pairs.parquet", scores / "untrained" / "pairs.parquet")
+
+
+def edit_lock(folder: Path) -> None:
+    (folder / "dvc.lock").write_text("schema: '2.0'\n")
+
+
+STALE = {
+    "params": (lambda folder: miniature.set_levels(folder, bits=2.5), "fold_scores was not rerun since levels.good.bits changed"),
+    "code": (edit_code, "fold_scores was not rerun since its code changed"),
+    "lock": (edit_lock, "fold_scores has never run, says dvc.lock"),
+}
+
+
+@pytest.mark.parametrize("edit", [*STALE, "data"])
+def test_diff_with_a_stale_workspace_says_what_changed_and_fails(lmcore, own, edit):
+    change, message = {**STALE, "data": (edit_data, "fold_scores made another data/scores than lies there")}[edit]
+    assert lmcore(own, "diff", "HEAD", "--fail-on", "worse").exit_code == 0
+    change(own)
+    assert lmcore(own, "diff", "HEAD").exit_code == 0
+    done = lmcore(own, "diff", "HEAD", "--fail-on", "worse")
+    assert done.exit_code == 1 and f"note   B: {message}; run `dvc repro`\n" in done.stdout
+    assert f"- B: {message}; run `dvc repro`\n" in lmcore(own, "diff", "HEAD", "--md").stdout
+    assert f"B: {message}; run `dvc repro`" in json.loads(lmcore(own, "diff", "HEAD", "--json").stdout)["stale"]
+
+
+@pytest.mark.parametrize("edit", ["params", "code"])
+def test_diff_with_a_stale_commit_says_on_which_side(lmcore, own, edit):
+    change, message = STALE[edit]
+    change(own)
+    miniature.commit(own, "not reproduced")
+    for arguments, side in ((("HEAD", "HEAD~1"), "A"), (("HEAD~1", "HEAD"), "B")):
+        done = lmcore(own, "diff", *arguments, "--fail-on", "worse")
+        assert done.exit_code == 1 and re.findall("^note .*", done.stdout, re.M) == [f"note   {side}: {message}; run `dvc repro`, commit"]
+
+
+def test_diff_after_a_comment_is_not_stale(lmcore, own):
+    script = own / "stages" / "fold_scores.py"
+    script.write_text(script.read_text() + "# a remark\n")
+    assert lmcore(own, "diff", "HEAD", "--fail-on", "worse").exit_code == 0
+    miniature.commit(own, "a remark")
+    assert lmcore(own, "diff", "HEAD", "HEAD~1", "--fail-on", "worse").exit_code == 0
+
+
+def test_diff_of_scores_that_no_stage_makes_says_so(lmcore, own):
+    (own / "dvc.yaml").write_text("stages: {}\n")
+    done = lmcore(own, "diff", "HEAD", "--fail-on", "worse")
+    assert done.exit_code == 1 and "note   B: no stage of its dvc.yaml makes data/scores" in done.stdout
+
+
+def test_diff_with_a_model_or_suite_renamed_fails_though_the_rest_is_unchanged(lmcore, own):
+    params = yaml.safe_load((own / "params.yaml").read_text())
+    params["models"] = ["good", "blank"]
+    params["levels"]["blank"] = params["levels"].pop("untrained")
+    (own / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    run(own, "dvc", "repro", "--quiet")
+    done = lmcore(own, "diff", "HEAD", "--fail-on", "worse")
+    assert done.exit_code == 1 and "note   the model untrained is not in B (renamed, or dropped?): not compared" in done.stdout
+    assert lmcore(own, "diff", "HEAD", "--model", "good", "--fail-on", "worse").exit_code == 0
+    done = lmcore(own, "diff", "HEAD", "--model", "blank", "--fail-on", "worse")
+    assert (
+        done.exit_code == 1 and "note   nothing was compared: A and B have no model on a suite that was asked for in common" in done.stdout
+    )
+    done = lmcore(own, "diff", "HEAD", "--model", "blank", "--model", "good", "--fail-on", "worse")
+    assert done.exit_code == 1 and "note   the model blank is not in A: not compared" in done.stdout
+
+
+def test_diff_in_a_shallow_clone_names_the_remedy(first, tmp_path):
+    run(tmp_path, "git", "clone", "--quiet", "--depth", "1", "--branch", "worse", f"file://{first.parent / 'origin'}", "shallow")
+    done = run(tmp_path / "shallow", "lmcore", "diff", "origin/main", "--fail-on", "worse", check=False)
+    assert done.returncode == 1 and done.stdout == "" and "`git fetch --unshallow`" in done.stderr
+
+
+def test_diff_without_bs_scores_in_the_cache_fails(lmcore, own):
+    for name in ("main", "HEAD"):
+        folder = yaml.safe_load(run(own, "git", "show", f"{name}:dvc.lock").stdout)["stages"]["fold_scores"]["outs"][0]["md5"]
+        (own / ".dvc/cache/files/md5" / folder[:2] / folder[2:]).unlink()
+    shutil.rmtree(own.parent / "store", ignore_errors=True)
+    run(own, "dvc", "remote", "modify", "store", "url", str(own.parent / "store"))
+    done = lmcore(own, "diff", "main", "HEAD", "--fail-on", "worse")
+    assert done.exit_code == 1 and "is in neither the DVC cache nor a remote" in done.stderr
 
 
 def test_diff_reads_an_experiment(lmcore, first):
@@ -87,7 +185,7 @@ def test_diff_reads_an_experiment(lmcore, first):
     (first / "params.yaml").write_text(before)
     run(first, "git", "checkout", "--quiet", "dvc.lock", "metrics")
     run(first, "dvc", "checkout", "--quiet")
-    done = lmcore(first, "diff", "bits22")
+    done = lmcore(first, "diff", "bits22", "--fail-on", "worse")
     assert done.exit_code == 0 and re.search(r"^good +heldout +bits_per_byte +2\.\d+ +\d\.\d+ +-0\.2000 .* better$", done.stdout, re.M)
 
 
@@ -112,6 +210,18 @@ def test_diff_of_what_is_in_no_cache_and_no_remote_names_the_commands(lmcore, fi
     ("arguments", "message"),
     [
         (("gone",), "error: gone: unknown Git revision 'gone'; in a shallow clone (CI) fetch the whole history"),
+        (("",), "error: '' is no revision (an unset variable?); expected a branch, tag, commit or experiment"),
+        (("main", ""), "error: '' is no revision (an unset variable?)"),
+        (("  ",), "error: '  ' is no revision (an unset variable?)"),
+        (("--", "-main"), "error: '-main' is no revision (an unset variable?)"),
+        (("HEAD:stages",), "error: HEAD:stages: names no commit; expected a branch, tag, commit or experiment"),
+        (("main", "--fail-on", ""), "error: --fail-on: there is no verdict '' to fail on; expected worse"),
+        (("main", "--fail-on", "worse", "--metric", "entropy"), "error: --fail-on: entropy is good neither high nor low"),
+        (("main", "main", "--metric", "gone"), "error: main ("),
+        (("main", "--metric", ""), "error: main ("),
+        (("main", "--suite", ""), "error: there is no suite '' in either revision"),
+        (("main", "--margin", "inf"), "error: the margin of"),
+        (("main", "--margin", "nan"), "error: the margin of"),
         (("main", "--fail-on", "better"), "error: --fail-on: there is no verdict 'better' to fail on; expected worse"),
         (("main", "worse", "--suite", "gone"), "error: there is no suite 'gone' in either revision"),
     ],

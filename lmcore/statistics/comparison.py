@@ -106,6 +106,8 @@ def read_side(read: Callable[[list[str]], pa.Table], metrics: list[str], source:
         raise InputError(f"{source}: there is no metric {' or '.join(metrics)}; there are {', '.join(sorted(there))}")
     rows = np.flatnonzero(names.indices.to_numpy() == there.index(found[0]))
     draws, values, weights, hashes = (table[name].to_numpy()[rows] for name in ("draw", "value", "weight", "content_hash"))
+    if not (np.isfinite(values).all() and np.isfinite(weights).all() and weights.any()):
+        raise InputError(f"{source}: {found[0]} has a value or weight that is not finite; rebuild it with `dvc repro fold_scores`")
     n_draws = int(draws.max()) + 1
     if len(rows) % n_draws or (draws.reshape(-1, n_draws) != np.arange(n_draws)).any():
         raise InputError(

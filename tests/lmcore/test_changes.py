@@ -1,4 +1,4 @@
-from lmcore.changes import changed_params, changed_stages, outdated
+from lmcore.changes import changed_params, changed_stages
 
 
 def stage(name: str, code: str = "1", lr: float = 0.1, inputs: str = "i", outputs: str = "o", **more) -> dict:
@@ -12,6 +12,7 @@ def test_changed_params_names_values_that_differ_and_new_sections_once():
     b = {"lr": {"peak": 1, "warm": 3}, "models": ["x", "y"], "new": {"p": 1, "q": 2}}
     assert changed_params(a, b) == {"gone": (1, None), "lr.warm": (2, 3), "models": (["x"], ["x", "y"]), "new": (None, {"p": 1, "q": 2})}
     assert changed_params(a, a) == {}
+    assert changed_params({"suites": {}}, {"suites": {"cloze": None}}) == {"suites.cloze": (None, None)}
 
 
 def test_changed_stages_tell_causes_from_what_followed():
@@ -36,17 +37,3 @@ def test_changed_stages_new_library_and_command_are_causes():
     a, b = {"t": stage("t")}, {"t": stage("t", cmd="python -m")}
     b["t"]["params"] = {**b["t"]["params"], "code.json": {"t": "1", "versions": "torch==2"}}
     assert changed_stages(a, b) == {"t": ["command", "libraries"]}
-
-
-def test_outdated_names_params_that_the_lock_did_not_see():
-    stages = {"t": stage("t"), "m": {"params": {"params.yaml": {"train_model.lr": 0.1, "models": ["a"]}}}}
-    assert outdated(stages, {"train_model": {"lr": 0.1, "seed": 0}, "models": ["a"]}) == []
-    assert outdated(stages, {"train_model": {"lr": 0.3, "seed": 0}, "models": ["a", "b"]}) == ["models", "train_model.lr"]
-
-
-def test_outdated_passes_over_stages_that_are_no_longer_there():
-    stages = {
-        "t@b": {"params": {"params.yaml": {"trained.b": {"seed": 1}, "lr": 0.1}}},
-        "t@a": {"params": {"params.yaml": {"trained.a": None}}},
-    }
-    assert outdated(stages, {"trained": {"a": None}, "lr": 0.2}) == []

@@ -136,7 +136,38 @@ def test_diff_of_one_recipe_with_other_seeds_raises_no_alarm(revision):
 def test_diff_names_what_only_one_revision_has(revision):
     found = compared(revision("a", {"good": (0.7, 2.0), "old": (0.5, 3.0)}), revision("b", {"good": (0.7, 2.0), "new": (0.5, 3.0)}))
     assert (found.only_a, found.only_b) == (["old"], ["new"])
+    assert found.not_compared == ["the model old is not in B (renamed, or dropped?): not compared"]
     assert "only in B: new" in as_text(found, colour=False)
+
+
+def test_diff_with_nothing_in_common_says_that_nothing_was_compared(revision):
+    found = compared(revision("a", {"old": (0.5, 3.0)}), revision("b", {"new": (0.5, 3.0)}))
+    assert not found.rows and not found.unchanged
+    for shown in (as_text(found, colour=False), as_markdown(found), as_data(found)):
+        assert "nothing was compared: A and B have no model on a suite in common" in shown
+
+
+def test_diff_that_finds_no_change_still_says_that_items_fell_out(revision):
+    found = compared(revision("a"), revision("b", n=150), common=True, suites=["pairs"])
+    assert not found.rows and found.lost[0] == "good on pairs: 50 items fell out, no other differs"
+    assert found.lost[0] in as_text(found, colour=False) and found.lost[0] in as_markdown(found)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_diff_of_scores_that_are_not_finite_is_refused(revision, value):
+    a, b = revision("a"), revision("b")
+    text = {"emma": np.where(np.arange(30) == 3, value, TEXT)}
+    write(scores(text, "surprisal_per_byte", 50.0, "text"), SCORES, b.root / "data/scores/good/text.parquet")
+    with pytest.raises(InputError, match=r"good/text\.parquet: surprisal_per_byte has a value or weight that is not finite"):
+        compared(a, b)
+
+
+def test_diff_settings_refuse_a_margin_within_which_all_is_equal():
+    for margin in (float("inf"), float("nan"), -0.1):
+        with pytest.raises(InputError, match="the margin of accuracy is"):
+            settings_of({"compare_models": SECTION | {"margin": {"accuracy": margin}}}, None, None)
+    with pytest.raises(InputError, match="expected at least one metric"):
+        settings_of({"compare_models": SECTION | {"metrics": []}}, None, None)
 
 
 def test_diff_another_metric_and_unknown_names(revision):
