@@ -9,6 +9,7 @@ export OMP_WAIT_POLICY ?= passive
 .PHONY: repro test check bench agreement setup
 
 repro: setup
+	lmcore unlock
 	dvc repro
 
 test: setup

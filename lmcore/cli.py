@@ -313,5 +313,21 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command()
+def unlock() -> None:
+    """Mend what a killed DVC left behind and stops every later `dvc repro`; `make repro` begins with it. Says nothing where all is well."""
+    from lmcore.revisions import Revision, repository
+    from lmcore.unlock import unlock as mend
+
+    root = repository()
+    if done := mend(root):
+        typer.echo(done)
+    try:
+        Revision(root, None).stages  # noqa: B018
+    except InputError as error:
+        remedy = "`git checkout dvc.lock` brings back the committed one, and DVC's run cache what ran since"
+        raise InputError(f"{error}; {remedy}") from error
+
+
 if __name__ == "__main__":
     app()
