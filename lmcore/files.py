@@ -42,6 +42,19 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def leftovers(folder: Path, named: set[Path]) -> list[Path]:
+    """What lies in `folder` and is none of `named` nor in one of them, sorted, of each the topmost; folders without a file do not count."""
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path in named:
+            continue
+        if any(path in one.parents for one in named):
+            found += leftovers(path, named)
+        elif not path.is_dir() or any(file.is_file() for file in path.rglob("*")):
+            found.append(path)
+    return found
+
+
 def write_json(value: object, path: Path) -> None:
     """Write JSON that diffs well: sorted keys, two spaces, a final newline, and never NaN (a ValueError)."""
     with whole(path) as temporary:

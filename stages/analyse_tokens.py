@@ -4,10 +4,11 @@ from pathlib import Path
 
 from lmcore.analysis.analyse import analyse_tokens
 from lmcore.ranges import Digits, Names, OpenShare, SomeEntries, SomeNames
-from stages.stage import call, run, section
+from stages.stage import call, clear_leftovers, run, section
 
 
 def main() -> None:
+    clear_leftovers("data/generated", "data/models", "data/tokens")
     call(
         analyse_tokens,
         "analyse_tokens",

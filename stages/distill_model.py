@@ -12,7 +12,7 @@ from lmcore.sources import Sources
 from lmcore.training import ranks
 from lmcore.training.loop import Reduction, Teachers, train
 from lmcore.training.outcome import chunk_examples, save_trained
-from stages.stage import call, fingerprint, recipe, run, section, work_folder
+from stages.stage import call, clear_leftovers, fingerprint, recipe, run, section, work_folder
 
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
 OF_TEACHING = ("alpha", "temperature", "reduction")
@@ -29,6 +29,7 @@ class Own(TypedDict):
 
 
 def main(name: str) -> None:
+    clear_leftovers(f"data/teachers/{name}")
     values = recipe("train_model", f"distill_model.{name}", train, Own)
     ranks.launch(values["world_size"], "stages.distill_model", name)
     students = {teacher: section(f"train_teacher.{teacher}.student", Name) for teacher in section("train_teacher", Entries)}

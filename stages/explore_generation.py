@@ -4,10 +4,11 @@ from pathlib import Path
 
 from lmcore.explorations.strategies import explore_generation
 from lmcore.ranges import Digits
-from stages.stage import call, run, section
+from stages.stage import call, clear_leftovers, run, section
 
 
 def main() -> None:
+    clear_leftovers("data/models")
     call(
         explore_generation,
         "explore_generation",

@@ -5,10 +5,11 @@ from pathlib import Path
 from lmcore.explorations.explore import explore_suites
 from lmcore.ranges import Digits, OpenShare
 from lmcore.tasks.suite import Suites
-from stages.stage import call, run, section
+from stages.stage import call, clear_leftovers, run, section
 
 
 def main() -> None:
+    clear_leftovers("data/models", "data/tokens")
     call(
         explore_suites,
         "explore_suites",

@@ -6,10 +6,11 @@ from lmcore.folds import fold_scores
 from lmcore.positions import fold_positions
 from lmcore.ranges import SomeNames
 from lmcore.tasks.suite import Suites
-from stages.stage import call, run, section
+from stages.stage import call, clear_leftovers, run, section
 
 
 def main() -> None:
+    clear_leftovers("data/models", "data/tokens")
     models, suites = section("models", SomeNames), section("suites", Suites)
     call(
         fold_scores,

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from lmcore.judging.judges import judge_context
 from lmcore.ranges import Digits, Name
-from stages.stage import call, run, section
+from stages.stage import call, clear_leftovers, run, section
 
 
 def main() -> None:
+    clear_leftovers("data/models")
     call(
         judge_context,
         "judge_context",

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import typer
 
 from lmcore import yaml_text
 from lmcore.errors import InputError, error_line
+from lmcore.files import leftovers, remove
 from lmcore.ranges import Entries, SomeEntries, SomeNames
 from lmcore.schema import check, check_mapping, kinds_of, shown
 
@@ -113,6 +115,26 @@ def work_folder() -> Path:
 def fingerprint(stage: str) -> str:
     """The hash of the code that `stage` runs, from code.json: part of every key in the work folder."""
     return json.loads(Path("code.json").read_text("utf-8"))[stage]
+
+
+def clear_leftovers(*folders: str) -> None:
+    """Move what no stage of dvc.yaml makes or reads (any more) out of `folders`, into the work folder.
+
+    A stage that reads a folder of other stages' outputs calls this before it reads. DVC hashes all that lies there: what is left of a
+    model or suite that params.yaml has dropped would make the stage run on, and record, what no fresh clone has.
+    """
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        entries = [entry.fs_path for stage in repo.index.stages for entry in (*stage.outs, *stage.deps)]
+        named = {Path(entry).relative_to(repo.root_dir) for entry in entries if Path(entry).is_relative_to(repo.root_dir)}
+    for folder in map(Path, folders):
+        for leftover in leftovers(folder, {path for path in named if folder in path.parents}):
+            kept = work_folder() / "leftovers" / leftover
+            remove(kept)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(leftover, kept)
+            print(f"{leftover}: params.yaml does not name it (any more); moved to {kept}")
 
 
 def run(main: Callable) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from lmcore.ranges import Entries, Name, Names, OpenShare, SomeNames
 from lmcore.report.page import write_report
 from lmcore.tasks.suite import Suites
-from stages.stage import run, section
+from stages.stage import clear_leftovers, run, section
 
 TRAINED = ("trained", "distill_model", "finetune_model")
 
 
 def main() -> None:
+    clear_leftovers("data/generated", "data/tokens", "metrics/generated", "metrics/plots/train")
     write_report(
         section("models", SomeNames),
         section("suites", Suites),

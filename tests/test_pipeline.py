@@ -179,11 +179,27 @@ def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(first):
     assert dvc(first, "checkout").returncode == 0 and sha256(first / "data/corpus") == before
 
 
-def test_repro_after_a_model_left_params_refuses_its_orphans(first):
-    params = yaml.safe_load((first / "params.yaml").read_text())
-    params["models"].remove("unigram")
-    (first / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    result = dvc(first, "repro")
-    assert result.returncode != 0 and "unigram" in result.stderr and "dvc checkout" in result.stderr
-    dvc(first, "checkout")
-    assert dvc(first, "repro").returncode == 0 and not (first / "metrics/models/unigram.json").exists()
+def without(folder: Path, model: str, suite: str) -> None:
+    """Take a model and a suite out of params.yaml."""
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["models"].remove(model)
+    del params["suites"][suite]
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def test_repro_after_a_model_and_a_suite_left_params_is_that_of_a_fresh_clone(first):
+    fresh = first.with_name("fresh")
+    commit(first, "before")
+    subprocess.run(["git", "clone", "-q", first, fresh], check=True)
+    shutil.copytree(first / ".dvc" / "cache", fresh / ".dvc" / "cache")
+    for folder in (first, fresh):
+        without(folder, "unigram", "my_pairs")
+        result = dvc(folder, "repro")
+        assert result.returncode == 0, result.stderr[-2000:]
+    assert (first / "dvc.lock").read_bytes() == (fresh / "dvc.lock").read_bytes()
+    assert not (first / "metrics/models/unigram.json").exists() and not (first / "data/tokens/unigram").exists()
+    assert set(json.loads((first / "metrics/models/dummy.json").read_text())) == {"heldout", "my_words", "cloze"}
+    assert (first / "work/leftovers/data/tokens/dummy/my_pairs").exists()
+    subprocess.run(["git", "checkout", "-q", "params.yaml"], cwd=first, check=True)
+    assert dvc(first, "repro").returncode == 0
+    assert subprocess.run(["git", "diff", "--quiet"], cwd=first).returncode == 0

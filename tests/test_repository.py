@@ -29,6 +29,24 @@ def test_stage_names_agree(name):
     assert set(sections) <= set(PARAMS), "a params section that is not there"
 
 
+def paths(stage: str, kind: str) -> list[str]:
+    """The paths of a stage in dvc.yaml under `deps` or `outs`, metrics and plots among the outs; * for a name filled in."""
+    body = PIPELINE[stage].get("do", PIPELINE[stage])
+    kinds = ("outs", "metrics", "plots") if kind == "outs" else (kind,)
+    entries = [entry for name in kinds for entry in body.get(name, [])]
+    names = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+    return [re.sub(r"\$\{[^}]*\}", "*", name) for name in names]
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_stages_clear_the_folders_of_other_stages_outputs_before_they_read_them(name):
+    outs = [out for other in PIPELINE for out in paths(other, "outs")]
+    shared = [dep for dep in paths(name, "deps") if any(out.startswith(f"{dep}/") for out in outs)]
+    script = (ROOT / "stages" / f"{name}.py").read_text()
+    cleared = re.findall(r'"([^"]+)"', "".join(re.findall(r"clear_leftovers\((.*)\)", script)))
+    assert [folder.replace("{name}", "*") for folder in cleared] == shared
+
+
 def test_every_params_section_is_used():
     used = {
         param.split(".")[0] for stage in PIPELINE.values() for param in stage.get("do", stage).get("params", []) if isinstance(param, str)
