@@ -13,12 +13,11 @@ import pyarrow as pa
 import torch
 
 from lmcore.errors import InputError
-from lmcore.models.load import context_length, is_control, read_config
-from lmcore.scoring import kernels, native
-from lmcore.scoring.forward import PackedLlama
-from lmcore.scoring.forward_native import NativeLlama
-from lmcore.scoring.llama import LlamaWeights, can_run
-from lmcore.scoring.own import OwnForward
+from lmcore.models.load import context_length, read_config
+from lmcore.scoring import kernels
+from lmcore.scoring.guard import open_model
+from lmcore.scoring.packed import Packed
+from lmcore.scoring.padded import Control, Padded
 from lmcore.scoring.plan import Window, passes, windows
 from lmcore.scoring.stats import CHUNK_ROWS, reader, statistics
 from lmcore.scoring.texts import Text, TextEncoder, word_beginnings
@@ -56,27 +55,19 @@ class Engine:
         self.encoder = TextEncoder(model, config["vocab_size"], scoring.get("bos", "prefix"), model)
         self.begins = torch.from_numpy(word_beginnings(self.encoder.tokenizer, config["vocab_size"])) if self.bow else None
         self.config, self.dtype, self.kernel = config, dtype, kernel or kernels.choose()
-        self.name = engine_name(config, dtype, self.kernel)
+        self.name = engine_name(dtype, self.kernel)
         self.n_draws = len(config.get("seeds", [0]))  # the dummy's
-        self.packed: PackedLlama | NativeLlama | None = None
-        self.is_loaded = False
+        self.forward: Packed | Padded | Control | None = None
         self.long_texts: dict[tuple, Text] = {}
 
     def load(self) -> "Engine":
-        """Read the weights, where it has not been done; `score` does it too."""
-        if not self.is_loaded:
+        """Read the weights, where it has not been done; `score` does it too. Now `name` begins with
+        the forward that scores the model, and ends with why it is not the packed one.
+        """
+        if self.forward is None:
             with torch.inference_mode():
-                if can_run(self.config):
-                    weights = LlamaWeights(self.model, self.config)
-                    self.packed = (
-                        NativeLlama(weights, self.dtype, self.window)
-                        if self.kernel == "amx"
-                        else PackedLlama(weights, self.dtype, self.kernel, self.window)
-                    )
-                    weights.files.refuse_leftovers()
-                else:
-                    self.own = OwnForward(self.model, self.config, self.dtype, kernels.device_of(self.kernel))
-            self.is_loaded = True
+                self.forward, reason = open_model(self.model, self.config, self.dtype, self.kernel)
+            self.name = f"{self.forward.kind} {self.name}" + (f": {reason}" if reason else "")
         return self
 
     def count_windows(self, items: pa.Table) -> int:
@@ -90,7 +81,7 @@ class Engine:
 
         Raises InputError naming the item for a token that the model does not know or a result that is not finite.
         """
-        self.load()
+        forward = self.load().forward
         known = self.long_texts.get(_key(items)) if len(items) == 1 else None
         texts = [known] if known else self.encoder.encode(items)
         every = windows(texts, self.window, self.stride, self.bow)
@@ -100,32 +91,44 @@ class Engine:
         with torch.inference_mode():
             for draw in range(self.n_draws):
                 columns: dict[str, np.ndarray] = {}
-                for rows, values in self._passes(self.packed, chosen) if self.packed else self._batches(chosen, draw):
+                parts = (
+                    self._passes(forward, chosen)
+                    if isinstance(forward, Packed)
+                    else self._batches(forward, chosen, draw)
+                )
+                for rows, values in parts:
                     for name, column in values.items():
                         columns.setdefault(name, np.empty((last - first, *column.shape[1:]), column.dtype))[rows - first] = column
                 draws.append(columns)
         return token_table(items, texts, draws, self.model, first, last)
 
-    def _passes(self, model: PackedLlama | NativeLlama, parts: list[Window]):
+    def _passes(self, forward: Packed, parts: list[Window]):
         for part in passes(parts, self.token_budget, self.share_prefixes):
-            hidden = model.hidden(part)
-            values, masses = self._statistics(model.head, hidden, part.pair_nodes, part.pair_next)
-            yield part.rows, self._columns(values, masses, part.row_pairs, part.pair_nodes[part.row_pairs], part.row_after)
-
-    def _batches(self, parts: list[Window], draw: int):
-        for batch, logits in self.own.logits(parts, self.token_budget, draw):
-            offsets = np.cumsum([0] + [len(window.inputs) - window.first for window in batch])
-            nodes = np.concatenate([offset + np.arange(len(window.targets)) for offset, window in zip(offsets, batch)])
-            rows = np.concatenate([window.row + np.arange(len(window.targets)) for window in batch])
+            states = forward.hidden(part)
             values, masses = self._statistics(
-                lambda x: x, logits, nodes, np.concatenate([window.targets for window in batch]).astype(np.int64)
+                forward.head, states, part.pair_nodes, part.pair_next
             )
-            yield rows, self._columns(values, masses, np.arange(len(nodes)), nodes, nodes + self.bow)
+            nodes = part.pair_nodes[part.row_pairs]
+            yield part.rows, self._columns(values, masses, part.row_pairs, nodes, part.row_after)
 
-    def _statistics(self, head, hidden, nodes, next_ids):
-        read = native.summarise if self.kernel == "amx" else reader(kernels.device_of(self.kernel))
-        begins = None if self.begins is None else self.begins.to(hidden.device)
-        return statistics(head, hidden, nodes, next_ids, self.top_k, begins, self.chunk_rows, read)
+    def _batches(self, forward: Padded | Control, parts: list[Window], draw: int):
+        for batch in forward.batches(parts, self.token_budget):
+            states = forward.hidden(batch, draw)
+            offsets = np.cumsum([0] + [len(window.inputs) - window.first for window in batch])
+            counts = [np.arange(len(window.targets)) for window in batch]
+            nodes = np.concatenate([offset + count for offset, count in zip(offsets, counts)])
+            rows = np.concatenate([window.row + count for window, count in zip(batch, counts)])
+            next_ids = np.concatenate([window.targets for window in batch]).astype(np.int64)
+            values, masses = self._statistics(forward.head, states, nodes, next_ids)
+            pairs = np.arange(len(nodes))
+            yield rows, self._columns(values, masses, pairs, nodes, nodes + self.bow)
+
+    def _statistics(self, head, states, nodes, next_ids):
+        read = reader(kernels.device_of(self.kernel))
+        begins = None if self.begins is None else self.begins.to(states.device)
+        return statistics(
+            head, states, nodes, next_ids, self.top_k, begins, self.chunk_rows, read
+        )
 
     def _columns(self, values: dict, masses: np.ndarray, pairs: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
         columns = {name: column[pairs] for name, column in values.items()}
@@ -138,12 +141,17 @@ def score_items(model: Path, items: pa.Table, dtype: str = "float32", token_budg
     return Engine(Path(model), scoring_of(items), dtype, token_budget, **options).score(items)
 
 
-def engine_name(config: dict, dtype: str, kernel: str | None = None) -> str:
-    """Forward, dtype, kernel and instruction set: what decides the last bits of the results, found without loading the weights."""
+def engine_name(dtype: str, kernel: str | None = None) -> str:
+    """Kernel, dtype and instruction set: with the model and the versions of the code, what decides
+    the last bits of the results and which forward scores the model; found without its weights.
+    """
     kernel = kernel or kernels.choose()
-    forward = "packed-llama" if can_run(config) else "control" if is_control(config) else "transformers"
-    device = torch.cuda.get_device_name() if kernel == "cuda" else f"cpu {torch.backends.cpu.get_cpu_capability()}"
-    return f"{forward} {kernel} {dtype} {device}"
+    device = (
+        torch.cuda.get_device_name()
+        if kernel == "cuda"
+        else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    )
+    return f"{kernel} {dtype} {device}"
 
 
 def _key(items: pa.Table) -> tuple:

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -34,7 +35,6 @@ from tqdm import tqdm
 from lmcore.errors import InputError
 from lmcore.files import sha256, whole
 from lmcore.memory import keep_freed_memory
-from lmcore.models.load import read_config
 from lmcore.ranges import Count
 from lmcore.scoring.engine import Engine, engine_name
 from lmcore.scoring.writer import write_tokens
@@ -64,13 +64,13 @@ def extract_tokens(
     table = read(items, ITEMS)
     _check_order(table, items)
     params = {"dtype": dtype, "token_budget": token_budget, "shard_chars": shard_chars}
-    name = engine_name(read_config(model), dtype)
     decisive = {
         "model": sha256(model),
         "items": sha256(items),
         "code": code,
-        "engine": name,
+        "engine": engine_name(dtype),
         "torch": torch.__version__.split("+")[0],
+        "transformers": version("transformers"),
         **params,
     }
     folder = work / "tokens" / hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]

@@ -46,7 +46,6 @@ class Pass(NamedTuple):
     ids: np.ndarray  # (N,) int64
     positions: np.ndarray  # (N,) int64
     paths: list[np.ndarray]  # a window's nodes each, int64
-    fresh: list[int]  # how many nodes of each path stand in an earlier one
     pair_nodes: np.ndarray  # (P,) int64, ascending
     pair_next: np.ndarray  # (P,) int64
     rows: np.ndarray  # (R,) int64
@@ -82,22 +81,20 @@ def passes(texts: list[Window], token_budget: int, share: bool = True) -> Iterat
     """Passes of at most `token_budget` nodes, but at least one window; in the order that brings equal beginnings together."""
     order = sorted(range(len(texts)), key=lambda i: texts[i].inputs.astype(">i4").tobytes()) if share else range(len(texts))
     paths: list[np.ndarray] = []
-    fresh: list[int] = []
     chosen: list[Window] = []
     n_nodes = 0
     for i in order:
         inputs = texts[i].inputs
         n_shared = _common(chosen[-1].inputs, inputs) if share and chosen else 0
         if chosen and n_nodes + len(inputs) - n_shared > token_budget:
-            yield _build(chosen, paths, fresh, n_nodes)
-            paths, fresh, chosen, n_nodes, n_shared = [], [], [], 0, 0
+            yield _build(chosen, paths, n_nodes)
+            paths, chosen, n_nodes, n_shared = [], [], 0, 0
         shared = paths[-1][:n_shared] if n_shared else np.empty(0, np.int64)
         paths.append(np.concatenate([shared, np.arange(n_nodes, n_nodes + len(inputs) - n_shared)]))
-        fresh.append(n_shared)
         chosen.append(texts[i])
         n_nodes += len(inputs) - n_shared
     if chosen:
-        yield _build(chosen, paths, fresh, n_nodes)
+        yield _build(chosen, paths, n_nodes)
 
 
 def blocks(paths: list[np.ndarray], n_nodes: int) -> tuple[list[Block], np.ndarray]:
@@ -117,11 +114,17 @@ def blocks(paths: list[np.ndarray], n_nodes: int) -> tuple[list[Block], np.ndarr
     return made, sources
 
 
-def batches(texts: list[Window], token_budget: int) -> Iterator[list[Window]]:
-    """For models that run padded batches: windows sorted by length, at most `token_budget` tokens with padding, but at least one window."""
+def batches(
+    texts: list[Window], token_budget: int, of_one_length: bool = False
+) -> Iterator[list[Window]]:
+    """For models that run padded batches: windows sorted by length, at most `token_budget` tokens
+    with padding, but at least one window; `of_one_length`: without any padding.
+    """
     batch: list[Window] = []
     for window in sorted(texts, key=lambda window: (len(window.inputs), window.row)):
-        if batch and (len(batch) + 1) * len(window.inputs) > token_budget:
+        length = len(window.inputs)
+        is_full = (len(batch) + 1) * length > token_budget
+        if batch and (is_full or (of_one_length and length > len(batch[0].inputs))):
             yield batch
             batch = []
         batch.append(window)
@@ -136,7 +139,7 @@ def _common(a: np.ndarray, b: np.ndarray) -> int:
     return int(different[0]) if len(different) else n
 
 
-def _build(chosen: list[Window], paths: list[np.ndarray], fresh: list[int], n_nodes: int) -> Pass:
+def _build(chosen: list[Window], paths: list[np.ndarray], n_nodes: int) -> Pass:
     ids, positions = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
     for window, path in zip(chosen, paths):
         ids[path], positions[path] = window.inputs, np.arange(len(path))
@@ -145,4 +148,4 @@ def _build(chosen: list[Window], paths: list[np.ndarray], fresh: list[int], n_no
     rows = np.concatenate([np.arange(window.row, window.row + len(window.targets)) for window in chosen])
     pairs = nodes << 32 | np.concatenate([window.targets for window in chosen])
     pairs, row_pairs = np.unique(pairs, return_inverse=True)
-    return Pass(ids, positions, paths, fresh, pairs >> 32, pairs & 0xFFFFFFFF, rows, row_pairs, after)
+    return Pass(ids, positions, paths, pairs >> 32, pairs & 0xFFFFFFFF, rows, row_pairs, after)

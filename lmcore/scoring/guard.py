@@ -1,0 +1,184 @@
+"""Which forward scores a model: the packed one where it says what the model's own says.
+
+Two fixed texts that begin alike and are longer than the sliding window go through both when the
+model is loaded. Where the log-prob of a token differs by more than TOLERANCE, where attention is
+not ours in every layer, or where the position encoding depends on the longest text of a pass, the
+padded forward takes over, and says why.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lmcore.errors import InputError
+from lmcore.models.load import is_control, load_model
+from lmcore.scoring.halves import Halves
+from lmcore.scoring.kernels import device_of
+from lmcore.scoring.packed import ATTENTION, Packed, take_attention
+from lmcore.scoring.padded import Control, Padded
+from lmcore.scoring.plan import Window, passes
+
+TOLERANCE = 1e-4  # nats
+LENGTHS, SHARED = (45, 37), 21  # tokens of the two texts, and how many of them are the same
+SHORT = 8  # a window within which these texts do not fit
+WINDOWS = ("sliding_window", "attention_chunk_size")  # as configs call them
+OF_THE_PASS = {"dynamic", "longrope"}  # kinds of RoPE whose angles follow the longest text
+
+Forward = Packed | Padded | Control
+
+
+def open_model(path: Path, config: dict, dtype: str, kernel: str) -> tuple[Forward, str]:
+    """The forward that scores the model in the folder `path`, and why it is not the packed one.
+
+    Raises InputError for weights that are quantised.
+    """
+    device = device_of(kernel)
+    if is_control(config):
+        return Control(path, config, device), ""
+    if config.get("quantization_config"):
+        raise InputError(f"{path}: its weights are quantised; expected float weights")
+    return _Opened(path, getattr(torch, dtype), kernel).forward()
+
+
+class _Opened:
+    """A model on its way to a forward. What has been changed in vain is loaded anew."""
+
+    def __init__(self, path: Path, dtype: torch.dtype, kernel: str):
+        self.path, self.dtype, self.kernel = path, dtype, kernel
+        model = self._load()
+        self.config, self.texts = model.config, guard_texts(model.config)
+        self.depends_on_pass = bool(rope_kinds(self.config) & OF_THE_PASS)
+        with short_windows(self.config):
+            self.expected = own_logprobs(model, self.texts)
+        self.unchanged: Halves | None = Halves(model)
+
+    def forward(self) -> tuple[Forward, str]:
+        reasons = []
+        for attempt in (self._packed, self._padded, self._padded_without_kernels):
+            try:
+                return attempt(), "; ".join(reasons)
+            except ValueError as error:
+                reasons.append(str(error))
+        return Padded(self._load(), None, self.depends_on_pass), "; ".join(reasons)
+
+    def _packed(self) -> Packed:
+        """Raises ValueError where it does not say what the model says."""
+        if self.depends_on_pass:
+            raise ValueError("its position encoding depends on the pass")
+        halves = self._halves()
+        take_attention(halves.model)
+        self.unchanged = None
+        forward = Packed(halves)
+        n_layers = self.config.get_text_config().num_hidden_layers
+
+        def logprobs() -> torch.Tensor:
+            found = packed_logprobs(forward, self.texts)
+            if ATTENTION.n_calls != n_layers:
+                n = f"{ATTENTION.n_calls} of {n_layers}"
+                raise ValueError(f"it attends through transformers' interface in {n} layers")
+            return found
+
+        self._check(logprobs)
+        self._use_kernels(halves, logprobs)
+        return forward
+
+    def _padded(self) -> Padded:
+        forward = self._padded_without_kernels()
+        self._use_kernels(forward.halves, lambda: padded_logprobs(forward, self.texts))
+        return forward
+
+    def _padded_without_kernels(self) -> Padded:
+        halves = self._halves()
+        forward = Padded(halves.model, halves, self.depends_on_pass)
+        self._check(lambda: padded_logprobs(forward, self.texts))
+        return forward
+
+    def _use_kernels(self, halves: Halves, logprobs: Callable[[], torch.Tensor]) -> None:
+        self.unchanged = None
+        halves.use_kernels(self.kernel, self.dtype)
+        self._check(logprobs, TOLERANCE if self.dtype == torch.float32 else torch.inf)
+
+    def _check(self, logprobs: Callable[[], torch.Tensor], tolerance: float = TOLERANCE) -> None:
+        try:
+            with short_windows(self.config):
+                difference = float((logprobs() - self.expected).abs().max())
+        except (RuntimeError, TypeError, AttributeError, LookupError) as error:
+            raise ValueError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+        if not difference <= tolerance:
+            raise ValueError(f"packed it differs from itself by {difference:.1g} nats")
+
+    def _halves(self) -> Halves:
+        """The model in halves and otherwise as it is in its folder."""
+        if self.unchanged is None:
+            self.unchanged = Halves(self._load())
+        return self.unchanged
+
+    def _load(self) -> Any:
+        return load_model(self.path).to(device_of(self.kernel))
+
+
+def guard_texts(config: Any) -> list[Window]:
+    """The two texts as windows, of ids that are the same on every machine."""
+    config = config.get_text_config()
+    longest = min(LENGTHS[0], getattr(config, "max_position_embeddings", LENGTHS[0]) or LENGTHS[0])
+    random = np.random.default_rng(0)
+    first, second = random.integers(0, config.vocab_size, (2, longest + 1), dtype=np.int32)
+    second[:SHARED] = first[:SHARED]
+    second = second[: LENGTHS[1] + 1]
+    return [Window(first[:-1], 0, first[1:], 0), Window(second[:-1], 0, second[1:], longest)]
+
+
+@contextmanager
+def short_windows(config: Any) -> Iterator[None]:
+    """Within, the windows of attention are short enough for short texts to exceed them."""
+    config = config.get_text_config()
+    before = {name: getattr(config, name) for name in WINDOWS if getattr(config, name, None)}
+    for name, size in before.items():
+        setattr(config, name, min(size, SHORT))
+    try:
+        yield
+    finally:
+        for name, size in before.items():
+            setattr(config, name, size)
+
+
+def rope_kinds(config: Any) -> set[str]:
+    """The kinds of rotary angles that a config describes, for all layers or by their type."""
+    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    every = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    return {part["rope_type"] for part in every if "rope_type" in part}
+
+
+def own_logprobs(model: Any, texts: list[Window]) -> torch.Tensor:
+    """Log-probs (R,) of the texts' targets by the model's own forward over each text alone."""
+    return torch.cat([_own(model, text) for text in texts])
+
+
+def packed_logprobs(forward: Packed, texts: list[Window]) -> torch.Tensor:
+    (part,) = passes(texts, 10**6)
+    logits = forward.head(forward.hidden(part)).float()
+    nodes, next_ids, rows, order = (
+        torch.from_numpy(x).to(logits.device)
+        for x in (part.pair_nodes, part.pair_next, part.row_pairs, np.argsort(part.rows))
+    )
+    return torch.log_softmax(logits, -1)[nodes, next_ids][rows][order]
+
+
+def padded_logprobs(forward: Padded, texts: list[Window]) -> torch.Tensor:
+    logits = forward.head(forward.hidden(texts))
+    return _chosen(logits, np.concatenate([text.targets for text in texts]))
+
+
+def _own(model: Any, text: Window) -> torch.Tensor:
+    ids = torch.from_numpy(text.inputs).long()[None].to(model.device)
+    return _chosen(model(input_ids=ids, use_cache=False).logits[0], text.targets)
+
+
+def _chosen(logits: torch.Tensor, targets: np.ndarray) -> torch.Tensor:
+    """Log-probs (T,) of targets (T,) under logits (T, V)."""
+    ids = torch.from_numpy(targets).long().to(logits.device)
+    return torch.log_softmax(logits.float(), -1).gather(1, ids[:, None])[:, 0]

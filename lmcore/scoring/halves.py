@@ -1,0 +1,166 @@
+"""A causal LM of transformers in two halves, with this machine's kernels in its linear layers.
+
+The body turns token ids into hidden states, the tail (head, scales, soft-capping) hidden states
+into logits. Both are the model's own code: the body is the first module that the model calls, and
+what it gives the tail can be replaced. So logits are made for chunks of chosen rows, and never for
+all positions at once.
+
+What becomes of a row must not depend on how many rows there are. Products run through
+kernels.Linear; all others (of routers) in blocks of ROWS rows. Elementwise functions take the last
+few numbers of a tensor one by one, with other rounding, so the number of rows is always a multiple
+of ROWS.
+"""
+
+import dataclasses
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+
+from lmcore.scoring.kernels import Linear
+
+ROWS = 32  # float32 numbers in two registers of AVX-512: what torch's loops go by
+
+
+class Halves:
+    """The two halves of a model; from now on it is called through them alone."""
+
+    def __init__(self, model: Any):
+        """Raises ValueError for a model whose body gives no hidden states."""
+        self.model, self.body = model, first_module(model)
+        self.forward = self.body.forward
+        self.output: Any = None
+        self.rows: torch.Tensor | None = None  # what the tail is given instead
+        self.body.forward = self._body
+        self.states(input_ids=torch.zeros(1, 2, dtype=torch.long, device=model.device))
+
+    def use_kernels(self, kernel: str, dtype: torch.dtype) -> None:
+        """Put kernels.Linear into all linear layers; those of the body take products in `dtype`."""
+        inside = set(self.body.modules())
+        for module in list(self.model.modules()):
+            for name, child in list(module.named_children()):
+                product = dtype if child in inside else torch.float32
+                if (changed := _exact(child, kernel, product)) is not None:
+                    setattr(module, name, changed)
+
+    def states(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """The hidden states (B, T, H) of `inputs`, arguments of the model's own forward."""
+        self.model(**inputs, use_cache=False)
+        return self.output.last_hidden_state
+
+    def logits(self, rows: torch.Tensor) -> torch.Tensor:
+        """The logits (n, V) of hidden states (n, H)."""
+        n = len(rows)
+        self.rows = filled(rows)[None]
+        ids = torch.zeros(self.rows.shape[:2], dtype=torch.long, device=rows.device)
+        try:
+            return self.model(input_ids=ids, use_cache=False).logits[0, :n]
+        finally:
+            self.rows = None
+
+    def _body(self, *args, **kwargs) -> Any:
+        if self.rows is None:
+            self.output = self.forward(*args, **kwargs)
+            if getattr(self.output, "last_hidden_state", None) is None:
+                raise ValueError("its body gives no hidden states")
+        rows = self.output.last_hidden_state[:1, :2] if self.rows is None else self.rows
+        return dataclasses.replace(self.output, last_hidden_state=rows)
+
+
+def first_module(model: Any) -> torch.nn.Module:
+    """The module that the model's forward calls first: its body."""
+    called: list[torch.nn.Module] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda module, _: called.append(module))
+        for module in model.modules()
+        if module is not model
+    ]
+    try:
+        ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+        model(input_ids=ids, use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called[0]
+
+
+def filled(rows: torch.Tensor) -> torch.Tensor:
+    """Rows (n, ...), and the first of them again until their number is a multiple of ROWS."""
+    n_more = -len(rows) % ROWS
+    return torch.cat([rows, rows[:1].expand(n_more, *rows.shape[1:])]) if n_more else rows
+
+
+def _exact(module: Any, kernel: str, dtype: torch.dtype) -> torch.nn.Module | None:
+    """What takes a module's place so that each row is treated alike; None where it may stay."""
+    if type(module) is torch.nn.Linear:
+        return Linear(module.weight, module.bias, kernel, dtype)
+    if type(module).__name__ == "Conv1D":  # GPT-2's linear layer, its weight transposed
+        return Linear(module.weight.T, module.bias, kernel, dtype)
+    if hasattr(module, "down_proj") and hasattr(module, "is_transposed"):
+        return Experts(module, kernel, dtype)
+    if isinstance(module, torch.nn.Embedding | torch.nn.modules.conv._ConvNd):
+        return None
+    has_matrix = any(parameter.ndim > 1 for parameter in module.parameters(recurse=False))
+    return InBlocks(module) if has_matrix else None
+
+
+class Experts(torch.nn.Module):
+    """A mixture of experts: hidden states (n, H), the k experts of each row and their weights (n, k)
+    go in, their weighted sum (n, H) comes out.
+    """
+
+    def __init__(self, module: Any, kernel: str, dtype: torch.dtype):
+        super().__init__()
+        first = "gate_up_proj" if module.has_gate else "up_proj"
+        self.first, self.second = (
+            self._layers(module, name, kernel, dtype) for name in (first, "down_proj")
+        )
+        self.act = module._apply_gate if module.has_gate else module.act_fn
+        self.norm = module.post_expert_norm if module.has_post_expert_norm else None
+
+    def forward(
+        self, states: torch.Tensor, experts: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
+        n, k = experts.shape
+        chosen = experts.flatten()
+        out = states.new_empty(n * k, states.shape[-1])
+        for number in chosen.unique().tolist():
+            pairs = (chosen == number).nonzero().squeeze(1)
+            x = self.act(self.first[number](filled(states[pairs // k])))
+            x = self.second[number](x)
+            out[pairs] = (x if self.norm is None else self.norm(x))[: len(pairs)]
+        return (out.view(n, k, -1) * weights[..., None]).sum(1)
+
+    @staticmethod
+    def _layers(module: Any, name: str, kernel: str, dtype: torch.dtype) -> torch.nn.ModuleList:
+        biases = getattr(module, f"{name}_bias") if module.has_bias else [None] * module.num_experts
+        weights = getattr(module, name)
+        if module.is_transposed:
+            weights = weights.transpose(1, 2)
+        layers = [Linear(w, b, kernel, dtype) for w, b in zip(weights, biases, strict=True)]
+        return torch.nn.ModuleList(layers)
+
+
+class InBlocks(torch.nn.Module):
+    """A module with a matrix of its own, such as a router, whose products run in blocks."""
+
+    def __init__(self, module: torch.nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args, **kwargs) -> Any:
+        with _Blocks():
+            return self.module(*args, **kwargs)
+
+
+class _Blocks(TorchFunctionMode):
+    """F.linear, ROWS rows at a time: products of one shape round alike."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is not F.linear:
+            return func(*args, **(kwargs or {}))
+        x, *others = args
+        parts = x.flatten(0, -2).split(ROWS)
+        y = torch.cat([func(part, *others, **(kwargs or {})) for part in parts])
+        return y.unflatten(0, x.shape[:-1])

@@ -1,0 +1,173 @@
+"""The packed forward: any causal LM of transformers that attends through its attention interface.
+
+`Pass`es go in, hidden states come out: the model's own modules run over one row of trie nodes,
+`position_ids` being their depths, and each unique prefix is computed once. Attention alone is ours,
+registered under NAME. It runs block by block as the plan says, under the model's own masks: the
+mask function that a model asks transformers for (causal, sliding, chunked) is evaluated on depths.
+
+Whether a model can run so is checked when it is loaded: see guard.py.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from lmcore.scoring.halves import ROWS, Halves
+from lmcore.scoring.plan import Pass, blocks
+
+NAME = "lmcore_packed"
+ATTENTION_ROWS = 8192  # keys gathered at a time; bounds the memory, changes nothing
+
+
+class Visible(NamedTuple):
+    """Which keys a query sees: `sees(batch, head, query, key)` of positions that are tensors; none
+    that stands `reach` or more before it.
+    """
+
+    sees: Callable[..., torch.Tensor]
+    reach: int | None = None
+
+
+class Keys(NamedTuple):
+    """What the queries of a block attend to. L queries, S keys, B paths."""
+
+    queries: torch.Tensor  # (B, L) nodes
+    keys: torch.Tensor  # (B, S) nodes
+    mask: torch.Tensor  # (L, S) bool
+
+
+class Attention:
+    """The function that transformers calls in each layer, for the pass under way."""
+
+    def __init__(self) -> None:
+        self.made: list = []
+        self.sources = torch.empty(0)
+        self.known: dict[int, tuple[Any, list[Keys]]] = {}
+        self.n_calls = 0
+
+    def prepare(self, part: Pass, device: torch.device) -> None:
+        """Take up a pass, whose rows are filled up to a multiple of ROWS."""
+        made, sources = blocks(part.paths, len(part.ids))
+        self.made = [(block.start, torch.from_numpy(block.paths).to(device)) for block in made]
+        more = -len(part.ids) % ROWS
+        self.sources = F.pad(torch.from_numpy(sources), [0, more]).to(device)
+        self.known, self.n_calls = {}, 0
+
+    def __call__(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: Visible | None,
+        scaling: float | None = None,
+        sliding_window: int | None = None,
+        softcap: float | None = None,
+        s_aux: torch.Tensor | None = None,
+        **others,
+    ) -> tuple[torch.Tensor, None]:
+        """(1, N, heads, d) of query (1, heads, N, d), key and value (1, kv_heads, N, d)."""
+        self.n_calls += 1
+        visible = attention_mask or Visible(_window(sliding_window), sliding_window)
+        q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
+        scaling = q.shape[-1] ** -0.5 if scaling is None else scaling
+        results = []
+        for block in self._blocks(visible):
+            size = max(1, ATTENTION_ROWS // block.keys.shape[1])
+            for rows, seen in zip(block.queries.split(size), block.keys.split(size), strict=True):
+                parts = [x[nodes].transpose(1, 2) for x, nodes in ((q, rows), (k, seen), (v, seen))]
+                if softcap is None:
+                    out = _fused(*parts, block.mask, scaling, s_aux)
+                else:
+                    out = _capped(*parts, block.mask, scaling, softcap)
+                results.append(out.transpose(1, 2).flatten(0, 1))
+        return torch.cat(results)[self.sources][None], None
+
+    def _blocks(self, visible: Visible) -> list[Keys]:
+        """The blocks under a mask, made once a pass."""
+        if id(visible.sees) not in self.known:
+            keys = [self._keys(start, paths, visible) for start, paths in self.made]
+            self.known[id(visible.sees)] = visible.sees, keys  # kept, lest its id become another's
+        return self.known[id(visible.sees)][1]
+
+    @staticmethod
+    def _keys(start: int, paths: torch.Tensor, visible: Visible) -> Keys:
+        stop = paths.shape[1]
+        first = 0 if visible.reach is None else max(0, start + 1 - visible.reach) // ROWS * ROWS
+        query = torch.arange(start, stop, device=paths.device)[:, None]
+        key = torch.arange(first, stop, device=paths.device)[None]
+        zero = torch.zeros_like(key[:, :1])
+        mask = visible.sees(zero, zero, query, key).expand(stop - start, stop - first)
+        return Keys(paths[:, start:], paths[:, first:], mask)
+
+
+def _window(size: int | None) -> Callable[..., torch.Tensor]:
+    """The causal mask, of the last `size` positions where it is given."""
+    if size is None:
+        return _causal
+    return lambda batch, head, query, key: (key <= query) & (key > query - size)
+
+
+def _causal(batch, head, query, key) -> torch.Tensor:
+    return key <= query
+
+
+def _fused(q, k, v, mask, scaling: float, sinks: torch.Tensor | None) -> torch.Tensor:
+    """Attention (B, heads, L, d). A sink is one more key, of a fixed score and without a value."""
+    grouped = q.shape[1] != k.shape[1]
+    if sinks is not None:
+        scores = torch.zeros(mask.shape, device=q.device).masked_fill(~mask, -torch.inf)
+        sink = sinks.float().view(-1, 1, 1).expand(-1, len(scores), 1)
+        mask = torch.cat([scores.expand(len(sinks), -1, -1), sink], -1)[None]
+        k, v = F.pad(k, [0, 0, 0, 1]), F.pad(v, [0, 0, 0, 1])
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped
+    )
+
+
+def _capped(q, k, v, mask, scaling: float, cap: float) -> torch.Tensor:
+    """Attention (B, heads, L, d) with scores kept between -cap and cap. Source: Gemma 2."""
+    k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+    scores = torch.tanh(q @ k.transpose(2, 3) * scaling / cap) * cap
+    return torch.softmax(scores.masked_fill(~mask, -torch.inf), -1) @ v
+
+
+ATTENTION = Attention()
+
+
+def _mask(*, mask_function: Callable, local_size: int | None = None, **others) -> Visible:
+    return Visible(mask_function, local_size)
+
+
+def take_attention(model: Any) -> None:
+    """Let a model attend through ATTENTION. Raises ValueError where it attends by its own code."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(NAME, ATTENTION)
+    AttentionMaskInterface.register(NAME, _mask)
+    model.set_attn_implementation(NAME)
+    if model.config._attn_implementation != NAME:
+        raise ValueError("it does not attend through transformers' interface")
+
+
+class Packed:
+    """A model with our attention (see take_attention); `hidden` and `head` are its two halves."""
+
+    kind = "packed"
+
+    def __init__(self, halves: Halves):
+        self.halves, self.head = halves, halves.logits
+
+    def hidden(self, part: Pass) -> torch.Tensor:
+        """The hidden states (N, H) float32 of a pass's nodes, from which `head` makes logits."""
+        device = self.halves.model.device
+        ATTENTION.prepare(part, device)
+        more = [0, -len(part.ids) % ROWS]
+        ids, positions = (
+            F.pad(torch.from_numpy(x), more)[None].to(device) for x in (part.ids, part.positions)
+        )
+        mask = torch.ones_like(ids)  # without one transformers reads texts out of the positions
+        states = self.halves.states(input_ids=ids, position_ids=positions, attention_mask=mask)
+        return states[0, : len(part.ids)]
