@@ -6,6 +6,9 @@ tokens the model sees at once (at most its context) and by how many it moves on 
 tokens before and after each token.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ import torch
 from lmcore.errors import InputError
 from lmcore.models.load import context_length, read_config
 from lmcore.scoring import kernels
-from lmcore.scoring.guard import open_model
+from lmcore.scoring.guard import Forward, open_model
 from lmcore.scoring.packed import Packed
 from lmcore.scoring.padded import Control, Padded
 from lmcore.scoring.plan import Window, passes, windows
@@ -57,7 +60,7 @@ class Engine:
         self.config, self.dtype, self.kernel = config, dtype, kernel or kernels.choose()
         self.name = engine_name(dtype, self.kernel)
         self.n_draws = len(config.get("seeds", [0]))  # the dummy's
-        self.forward: Packed | Padded | Control | None = None
+        self.forward: Forward | None = None
         self.long_texts: dict[tuple, Text] = {}
 
     def load(self) -> "Engine":
@@ -81,33 +84,42 @@ class Engine:
 
         Raises InputError naming the item for a token that the model does not know or a result that is not finite.
         """
-        forward = self.load().forward
+        self.load()
+        assert self.forward is not None
         known = self.long_texts.get(_key(items)) if len(items) == 1 else None
         texts = [known] if known else self.encoder.encode(items)
         every = windows(texts, self.window, self.stride, self.bow)
         chosen = every[part * len(every) // n_parts : (part + 1) * len(every) // n_parts]
         first, last = chosen[0].row, chosen[-1].row + len(chosen[-1].targets)
-        draws = []
-        with torch.inference_mode():
-            for draw in range(self.n_draws):
-                columns: dict[str, np.ndarray] = {}
-                parts = (
-                    self._passes(forward, chosen)
-                    if isinstance(forward, Packed)
-                    else self._batches(forward, chosen, draw)
-                )
-                for rows, values in parts:
-                    for name, column in values.items():
-                        columns.setdefault(name, np.empty((last - first, *column.shape[1:]), column.dtype))[rows - first] = column
-                draws.append(columns)
+        with torch.inference_mode(), self._enough_memory():
+            draws = [self._draw(self.forward, chosen, first, last, draw) for draw in range(self.n_draws)]
         return token_table(items, texts, draws, self.model, first, last)
+
+    def _draw(self, forward: Forward, parts: list[Window], first: int, last: int, draw: int) -> dict[str, np.ndarray]:
+        """The columns of statistics of output rows first..last."""
+        run = self._passes if isinstance(forward, Packed) else partial(self._batches, draw=draw)
+        columns: dict[str, np.ndarray] = {}
+        for rows, values in run(forward, parts):
+            for name, column in values.items():
+                empty = np.empty((last - first, *column.shape[1:]), column.dtype)
+                columns.setdefault(name, empty)[rows - first] = column
+        return columns
+
+    @contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            is_full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+            if not is_full and "allocate memory" not in str(error):
+                raise
+            advice = f"lower token_budget, which is {self.token_budget}, or LMCORE_WORKERS"
+            raise InputError(f"{self.model}: out of memory; {advice}") from error
 
     def _passes(self, forward: Packed, parts: list[Window]):
         for part in passes(parts, self.token_budget, self.share_prefixes):
             states = forward.hidden(part)
-            values, masses = self._statistics(
-                forward.head, states, part.pair_nodes, part.pair_next
-            )
+            values, masses = self._statistics(forward.head, states, part.pair_nodes, part.pair_next)
             nodes = part.pair_nodes[part.row_pairs]
             yield part.rows, self._columns(values, masses, part.row_pairs, nodes, part.row_after)
 
@@ -126,9 +138,7 @@ class Engine:
     def _statistics(self, head, states, nodes, next_ids):
         read = reader(kernels.device_of(self.kernel))
         begins = None if self.begins is None else self.begins.to(states.device)
-        return statistics(
-            head, states, nodes, next_ids, self.top_k, begins, self.chunk_rows, read
-        )
+        return statistics(head, states, nodes, next_ids, self.top_k, begins, self.chunk_rows, read)
 
     def _columns(self, values: dict, masses: np.ndarray, pairs: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
         columns = {name: column[pairs] for name, column in values.items()}
@@ -146,11 +156,7 @@ def engine_name(dtype: str, kernel: str | None = None) -> str:
     the last bits of the results and which forward scores the model; found without its weights.
     """
     kernel = kernel or kernels.choose()
-    device = (
-        torch.cuda.get_device_name()
-        if kernel == "cuda"
-        else f"cpu {torch.backends.cpu.get_cpu_capability()}"
-    )
+    device = torch.cuda.get_device_name() if kernel == "cuda" else f"cpu {torch.backends.cpu.get_cpu_capability()}"
     return f"{kernel} {dtype} {device}"
 
 

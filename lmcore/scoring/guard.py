@@ -23,7 +23,7 @@ from lmcore.scoring.padded import Control, Padded
 from lmcore.scoring.plan import Window, passes
 
 TOLERANCE = 1e-4  # nats
-LENGTHS, SHARED = (45, 37), 21  # tokens of the two texts, and how many of them are the same
+LENGTHS, SHARED = (24, 20), 13  # tokens of the two texts, and how many of them are the same
 SHORT = 8  # a window within which these texts do not fit
 WINDOWS = ("sliding_window", "attention_chunk_size")  # as configs call them
 OF_THE_PASS = {"dynamic", "longrope"}  # kinds of RoPE whose angles follow the longest text
@@ -39,8 +39,9 @@ def open_model(path: Path, config: dict, dtype: str, kernel: str) -> tuple[Forwa
     device = device_of(kernel)
     if is_control(config):
         return Control(path, config, device), ""
-    if config.get("quantization_config"):
-        raise InputError(f"{path}: its weights are quantised; expected float weights")
+    if quantised := config.get("quantization_config"):
+        method = quantised.get("quant_method", "of an unknown kind")
+        raise InputError(f"{path}: its weights are quantised ({method}); expected float weights")
     return _Opened(path, getattr(torch, dtype), kernel).forward()
 
 
@@ -162,8 +163,7 @@ def packed_logprobs(forward: Packed, texts: list[Window]) -> torch.Tensor:
     (part,) = passes(texts, 10**6)
     logits = forward.head(forward.hidden(part)).float()
     nodes, next_ids, rows, order = (
-        torch.from_numpy(x).to(logits.device)
-        for x in (part.pair_nodes, part.pair_next, part.row_pairs, np.argsort(part.rows))
+        torch.from_numpy(x).to(logits.device) for x in (part.pair_nodes, part.pair_next, part.row_pairs, np.argsort(part.rows))
     )
     return torch.log_softmax(logits, -1)[nodes, next_ids][rows][order]
 

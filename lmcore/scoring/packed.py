@@ -73,15 +73,13 @@ class Attention:
         visible = attention_mask or Visible(_window(sliding_window), sliding_window)
         q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
         scaling = q.shape[-1] ** -0.5 if scaling is None else scaling
+        attend, setting = (_fused, s_aux) if softcap is None else (_capped, softcap)
         results = []
         for block in self._blocks(visible):
             size = max(1, ATTENTION_ROWS // block.keys.shape[1])
             for rows, seen in zip(block.queries.split(size), block.keys.split(size), strict=True):
                 parts = [x[nodes].transpose(1, 2) for x, nodes in ((q, rows), (k, seen), (v, seen))]
-                if softcap is None:
-                    out = _fused(*parts, block.mask, scaling, s_aux)
-                else:
-                    out = _capped(*parts, block.mask, scaling, softcap)
+                out = attend(*parts, block.mask, scaling, setting)
                 results.append(out.transpose(1, 2).flatten(0, 1))
         return torch.cat(results)[self.sources][None], None
 
@@ -122,9 +120,7 @@ def _fused(q, k, v, mask, scaling: float, sinks: torch.Tensor | None) -> torch.T
         sink = sinks.float().view(-1, 1, 1).expand(-1, len(scores), 1)
         mask = torch.cat([scores.expand(len(sinks), -1, -1), sink], -1)[None]
         k, v = F.pad(k, [0, 0, 0, 1]), F.pad(v, [0, 0, 0, 1])
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped
-    )
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped)
 
 
 def _capped(q, k, v, mask, scaling: float, cap: float) -> torch.Tensor:
@@ -165,9 +161,7 @@ class Packed:
         device = self.halves.model.device
         ATTENTION.prepare(part, device)
         more = [0, -len(part.ids) % ROWS]
-        ids, positions = (
-            F.pad(torch.from_numpy(x), more)[None].to(device) for x in (part.ids, part.positions)
-        )
+        ids, positions = (F.pad(torch.from_numpy(x), more)[None].to(device) for x in (part.ids, part.positions))
         mask = torch.ones_like(ids)  # without one transformers reads texts out of the positions
         states = self.halves.states(input_ids=ids, position_ids=positions, attention_mask=mask)
         return states[0, : len(part.ids)]

@@ -114,9 +114,7 @@ def blocks(paths: list[np.ndarray], n_nodes: int) -> tuple[list[Block], np.ndarr
     return made, sources
 
 
-def batches(
-    texts: list[Window], token_budget: int, of_one_length: bool = False
-) -> Iterator[list[Window]]:
+def batches(texts: list[Window], token_budget: int, of_one_length: bool = False) -> Iterator[list[Window]]:
     """For models that run padded batches: windows sorted by length, at most `token_budget` tokens
     with padding, but at least one window; `of_one_length`: without any padding.
     """

@@ -1,4 +1,3 @@
-import json
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +13,7 @@ from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
 from lmcore.scoring.engine import Engine, score_items
 from lmcore.scoring.extract import one_thread
 from lmcore.tables import TOKENS, check
-from tests.lmcore.scoring.conftest import TEXTS, items, save_llama, save_tokenizer
+from tests.lmcore.scoring.conftest import TEXTS, items, save_llama
 
 PAIRS = [("Who should Derek", " hug"), ("Who should Derek", " shock"), ("The", " cats annoy Tim.")]
 LONG = " ".join(TEXTS[:3] * 12)  # more than 256 tokens
@@ -73,33 +72,36 @@ def test_score_unigram_of_three_tokens_is_that_computed_by_hand(tmp_path):
 def test_score_packed_llama_agrees_with_transformers(tmp_path, changes):
     save_llama(tmp_path, **changes)
     engine = Engine(tmp_path, {}, "float32", 64).load()
-    assert engine.packed
+    assert engine.forward.kind == "packed"
     assert_agrees(tmp_path, engine.score(items([*TEXTS, *PAIRS, LONG])))
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"attention_bias": True}, {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}, {"hidden_act": "gelu"}],
+    [
+        {"attention_bias": True},
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
+        {"hidden_act": "gelu"},
+    ],
 )
-def test_score_unfamiliar_llama_through_its_own_forward(tmp_path, changes):
+def test_score_unusual_llama_packed(tmp_path, changes):
     save_llama(tmp_path, **changes)
     engine = Engine(tmp_path, {}, "float32", 64).load()
-    assert engine.packed is None
+    assert engine.forward.kind == "packed"
     assert_agrees(tmp_path, engine.score(items([*TEXTS, *PAIRS])))
 
 
-def test_score_gpt2_through_its_own_forward_agrees_with_transformers(gpt2):
+def test_score_gpt2_agrees_with_transformers(gpt2):
     assert_agrees(gpt2, score_items(gpt2, items([*TEXTS, *PAIRS]), token_budget=50))
 
 
-def test_score_packed_and_own_forward_agree(llama, monkeypatch):
+def test_score_packed_and_padded_forward_agree(llama, monkeypatch):
     table = items([*TEXTS, *PAIRS, LONG])
     packed = score_items(llama, table)
-    monkeypatch.setattr("lmcore.scoring.engine.can_run", lambda config: False)
+    monkeypatch.setattr("lmcore.scoring.guard.TOLERANCE", 0.0)  # nothing is good enough
     own = score_items(llama, table)
-    assert packed.drop_columns(["logprob", "entropy", "top_logprob", "rank"]) == own.drop_columns(
-        ["logprob", "entropy", "top_logprob", "rank"]
-    )
+    floats = ["logprob", "entropy", "top_logprob", "rank"]
+    assert packed.drop_columns(floats) == own.drop_columns(floats)
     for name in ("logprob", "entropy", "top_logprob"):
         np.testing.assert_allclose(packed[name], own[name], atol=1e-4)
 
@@ -205,7 +207,7 @@ def test_score_bfloat16_is_near_and_named(llama):
     assert 0 < difference.max() < 0.5
 
 
-def test_engine_options_out_of_range_are_refused(llama, tmp_path):
+def test_engine_options_out_of_range_are_refused(llama):
     for scoring, message in (({"stride": 0}, "'stride' must be"), ({"window": 600}, "from 1 to 512"), ({"top_k": "5"}, "'top_k' must be")):
         with pytest.raises(InputError, match=message):
             Engine(llama, scoring, "float32", 64)

@@ -4,7 +4,7 @@ import torch
 
 from lmcore.models.load import load_model, read_config
 from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
-from lmcore.scoring.own import OwnForward
+from lmcore.scoring.padded import Control
 from tests.lmcore.scoring.conftest import save_tokenizer
 
 
@@ -20,10 +20,11 @@ def test_controls_say_what_their_model_classes_say(name, request):
     """Without transformers or with it, padded or alone, draw by draw."""
     path = request.getfixturevalue(name)
     model, config = load_model(path), read_config(path)
-    own = OwnForward(path, config, "float32", "cpu")
+    own = Control(path, config, "cpu")
     ids = torch.tensor([[5, 6, 7, 0], [8, 9, 10, 11]])
     mask = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])
     for draw in range(len(config.get("seeds", [0]))):
         model.draw = draw
         with torch.inference_mode():
-            assert torch.equal(own.forward(ids, mask, draw)[mask.bool()], model(input_ids=ids, attention_mask=mask).logits[mask.bool()])
+            expected = model(input_ids=ids, attention_mask=mask).logits[mask.bool()]
+            assert torch.equal(own.logits(ids, mask, draw)[mask.bool()], expected)
