@@ -24,6 +24,7 @@ from bench.measure import Process, say, side_by_side
 from bench.report import write_report
 from lmcore import yaml_text
 from lmcore.errors import InputError
+from lmcore.scoring.engine import Engine
 
 PARTS = "compare,accuracy,growth,analysis"
 METHODS = ["notebook", "minicons", "minicons_rank", "lm_eval", "ours"]
@@ -41,7 +42,7 @@ def main(
     cores: Annotated[int, typer.Option(help="threads of the peers, processes of ours; 0 for all")] = 0,
     only: Annotated[str, typer.Option(help="of the parts, by default all")] = PARTS,
     training: Annotated[bool, typer.Option("--training", help="training instead of scoring")] = False,
-    chosen: Annotated[str, typer.Option("--models")] = "smollm2,babyllama58m",
+    chosen: Annotated[str, typer.Option("--models")] = "smollm2,babyllama58m,gpt2_124m,pythia_160m,qwen3_like",
     smollm2: Path = Path("data/models/smollm2"),
     tokenizer: Path = Path("data/tokenizer"),
     corpus: Path = Path("data/corpus"),
@@ -62,7 +63,7 @@ def main(
     figures |= {"load_before": os.getloadavg()[0], "cores": cores}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        models = {"smollm2": smollm2, "babyllama58m": suites.make_58m(tokenizer, folder / "babyllama58m")}
+        models = {"smollm2": smollm2, **suites.make_shapes(tokenizer, folder)}
         for model in chosen.split(",") if "compare" in only else ():
             for suite, size in sizes.items():
                 window = suites.WINDOWS[model]
@@ -73,7 +74,7 @@ def main(
             sentences = suites.suite("blimp", smollm2, suites.WINDOWS["smollm2"], 10 if quick else 50, corpus, items)
             found = errors(smollm2, sentences, list(dict.fromkeys([ceiling.kernels.choose(), "onednn", "torch"])), params["token_budget"])
             figures |= {f"accuracy.{name}": value for name, value in found.items()}
-            figures |= ceiling.profile(smollm2, suites.suite("blimp", smollm2, suites.WINDOWS["smollm2"], 100, corpus, items), params)
+            figures |= {f"gemm.{kernel}": ceiling.gemm_rate(smollm2, kernel) for kernel in ("onednn", "torch")}
         if "growth" in only:
             figures |= growth(models["babyllama58m"], params, [n for n in GROWTH if n <= max(sizes["text"], 1_000) * 10], cores, folder)
         if "analysis" in only:
@@ -105,6 +106,7 @@ def compare(name: str, model: Path, window: int, table: pa.Table, params: dict, 
         ratios = [own / peer for peer, own in zip(result.rates, results["ours"].rates)]
         figures[f"{name}.{method}.ratio"] = statistics.median(ratios)
         figures[f"{name}.{method}.cpu_ratio"] = results["ours"].tokens_per_cpu_s / result.tokens_per_cpu_s
+    figures[f"{name}.is_packed"] = float(Engine(model, {}, "float32", 1).load().name.startswith("packed"))
     return figures | one_core(name, model, window, folder, params, warm, len(table), rows, rounds)
 
 

@@ -4,16 +4,16 @@ The arithmetic counted is that of the linear layers and the head, twice their we
 counted, so the share is what is left after them too.
 """
 
-import json
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import torch
 
 from lmcore.memory import keep_freed_memory
-from lmcore.scoring import kernels, native
+from lmcore.scoring import kernels
 from lmcore.scoring.engine import Engine
 from lmcore.scoring.extract import one_thread, shards
 from lmcore.scoring.plan import passes, windows
@@ -23,13 +23,19 @@ ROWS = 512
 
 
 def shapes(model: Path) -> list[tuple[int, int, int]]:
-    """(outputs, inputs, how many) of the linear layers of a Llama folder, the head last."""
-    config = json.loads((model / "config.json").read_text("utf-8"))
-    hidden, ffn, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
-    wide, narrow = hidden, hidden // heads * (config.get("num_key_value_heads") or heads)
-    layers = config["num_hidden_layers"]
-    body = [(wide + 2 * narrow, hidden, layers), (hidden, wide, layers), (ffn, hidden, 2 * layers), (hidden, ffn, layers)]
-    return [*body, (config["vocab_size"], hidden, 1)]
+    """(outputs, inputs, how many) of the linear layers of a model folder, the head last."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        made = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
+    head = made.get_output_embeddings()
+    found: Counter[tuple[int, int]] = Counter()
+    for module in made.modules():
+        if isinstance(module, torch.nn.Linear) and module is not head:
+            found[(module.out_features, module.in_features)] += 1
+        elif type(module).__name__ == "Conv1D":
+            found[(module.weight.shape[1], module.weight.shape[0])] += 1
+    return [*((*size, n) for size, n in found.items()), (*head.weight.shape, 1)]
 
 
 def flops_per_row(model: Path) -> int:
@@ -37,18 +43,18 @@ def flops_per_row(model: Path) -> int:
 
 
 def gemm_rate(model: Path, kernel: str) -> float:
-    """GFLOP/s of one core for the model's own layers, ROWS rows at a time, by CPU time; `kernel`: amx, onednn or torch."""
+    """GFLOP/s of one core for the model's own layers, ROWS rows at a time, by CPU time; `kernel`: onednn or torch."""
     keep_freed_memory()  # page faults are none of the products'
     flops, seconds = 0, 0.0
     with one_thread(), torch.inference_mode():
         for n_out, n_in, count in shapes(model):
             x, weight = torch.randn(ROWS, n_in), torch.randn(min(n_out, 16_384), n_in)
-            layer = native.Linear(weight, 3) if kernel == "amx" else kernels.pack(weight, kernel)
+            layer = kernels.Linear(weight, None, kernel, torch.float32)
             layer(x)
             started = time.process_time()
             for _ in range(3):
                 layer(x)
-            seconds += (time.process_time() - started) / 3 / weight[:, 0].numel() * n_out * count
+            seconds += (time.process_time() - started) / 3 / len(weight) * n_out * count
             flops += 2 * n_out * n_in * count * ROWS
     return flops / seconds / 1e9
 
@@ -63,32 +69,6 @@ def unique_rows(model: Path, items: pa.Table, token_budget: int, shard_chars: in
         tokens += sum(len(window.targets) for window in chosen)
         rows += sum(len(part.ids) for part in passes(chosen, token_budget))
     return rows, tokens
-
-
-def profile(model: Path, items: pa.Table, params: dict) -> dict[str, float]:
-    """Where the CPU time of one process goes: shares of the native functions by name, nothing where the kernel is another; and the rates of
-    float32 products, GFLOP/s of one core, by kernel.
-    """
-    engine = Engine(model, scoring_of(items), "float32", params["token_budget"]).load()
-    found = {f"gemm.{kernel}": gemm_rate(model, kernel) for kernel in dict.fromkeys([engine.kernel, "onednn", "torch"])}
-    if engine.kernel != "amx":
-        return found
-    spent: dict[str, float] = {}
-    call = native._call
-
-    def timed(name: str, *arguments) -> None:
-        started = time.process_time()
-        call(name, *arguments)
-        spent[name.removeprefix("lmcore_")] = spent.get(name.removeprefix("lmcore_"), 0.0) + time.process_time() - started
-
-    with one_thread():
-        engine.score(items)
-        native._call = timed
-        started = time.process_time()
-        engine.score(items)
-        total = time.process_time() - started
-    native._call = call
-    return found | {f"profile.{name}": seconds / total for name, seconds in spent.items()}
 
 
 def machine() -> dict[str, str]:

@@ -12,17 +12,43 @@ from lmcore.scoring.texts import TextEncoder
 from lmcore.tables import ITEMS, items_table, read, scoring_of
 from lmcore.tasks.suite import build_suite
 
-SHAPE_58M = {  # BabyLlama. Source: Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24
-    "hidden_size": 512,
-    "intermediate_size": 1024,
-    "num_hidden_layers": 16,
-    "num_attention_heads": 8,
-    "max_position_embeddings": 256,
-    "rms_norm_eps": 1e-6,
-    "initializer_range": 0.02,
-    "tie_word_embeddings": False,
+SHAPES: dict[str, dict] = {  # what AutoConfig.for_model takes, but for the tokenizer's ids
+    "babyllama58m": {  # Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24
+        "model_type": "llama",
+        "hidden_size": 512,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 8,
+        "max_position_embeddings": 256,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": False,
+        "vocab_size": 16_000,
+    },
+    "gpt2_124m": {"model_type": "gpt2", "vocab_size": 50_257},  # transformers' defaults
+    "pythia_160m": {  # Biderman et al. 2023, https://arxiv.org/abs/2304.01373
+        "model_type": "gpt_neox",
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "max_position_embeddings": 2048,
+        "rotary_pct": 0.25,
+        "vocab_size": 50_304,
+    },
+    "qwen3_like": {
+        "model_type": "qwen3",
+        "hidden_size": 640,
+        "intermediate_size": 1920,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 10,
+        "num_key_value_heads": 2,
+        "head_dim": 64,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": True,
+        "vocab_size": 50_304,
+    },
 }
-WINDOWS = {"smollm2": 1024, "babyllama58m": 256}
+WINDOWS = {"smollm2": 1024, "babyllama58m": 256} | dict.fromkeys(SHAPES.keys() - {"babyllama58m"}, 1024)
 
 
 def data() -> Path | None:
@@ -30,17 +56,22 @@ def data() -> Path | None:
     return Path(os.environ["LMCORE_DATA"]) if os.environ.get("LMCORE_DATA") else None
 
 
-def make_58m(tokenizer: Path, out: Path) -> Path:
-    """A folder with random weights of the published BabyLlama's shape, 16,000 entries wide whatever the tokenizer."""
+def make_shapes(tokenizer: Path, out: Path) -> dict[str, Path]:
+    """Folders of models with random weights and the vocabulary size of SHAPES: the pipeline's
+    tokenizer, or with LMCORE_DATA GPT-2's for those that are built for it.
+    """
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     from lmcore.models.llama import save_model, token_ids
 
-    torch.manual_seed(0)
-    ids = token_ids(tokenizer) | {"vocab_size": 16_000}
-    save_model(LlamaForCausalLM(LlamaConfig.from_dict({**SHAPE_58M, **ids})).eval(), tokenizer, out)
-    return out
+    gpt2 = data() / "tokenizers" / "gpt2" if data() else None
+    for name, shape in SHAPES.items():
+        chosen = gpt2 if gpt2 and gpt2.exists() and name != "babyllama58m" else tokenizer
+        torch.manual_seed(0)
+        config = AutoConfig.for_model(**{**token_ids(chosen), **shape})
+        save_model(AutoModelForCausalLM.from_config(config).eval(), chosen, out / name)
+    return {name: out / name for name in SHAPES}
 
 
 def suite(name: str, model: Path, window: int, size: int, corpus: Path, items: Path) -> pa.Table:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from lmcore.corpus import read_documents
 from lmcore.leakage import items_in
 from lmcore.models.load import context_length, read_config
+from lmcore.scoring.engine import Engine
 from lmcore.scoring.texts import Text, TextEncoder
 from lmcore.shown import for_terminal
 from lmcore.tables import scoring_of
@@ -28,7 +29,8 @@ CONTEXT_TOKENS, TARGET_TOKENS = 60, 120  # the most that are rendered
 def validate(items: pa.Table, model: Path, corpus: Path | None, n_shown: int = 3) -> str:
     """The page about the items: counts, `n_shown` items with their tokens, and whatever in them may surprise.
 
-    `model` is a model folder, or a bare tokenizer folder, of which no window is known. With a `corpus` folder the items that stand in its
+    `model` is a model folder, which is loaded to see which forward scores it, or a bare tokenizer
+    folder, of which no window is known. With a `corpus` folder the items that stand in its
     train split are counted. Raises InputError as scoring would, naming the item: an unknown token, a target without a scored token.
     """
     scoring = scoring_of(items)
@@ -38,6 +40,8 @@ def validate(items: pa.Table, model: Path, corpus: Path | None, n_shown: int = 3
     texts = encoder.encode(items)
     window = scoring.get("window", context_length(read_config(model))) - bool(scoring.get("bow")) if is_model else None
     parts = [_counts(items, scoring), _tokens(texts, model.name, vocab_size), _windows(items, texts, window), *_surprises(items, texts)]
+    if is_model:
+        parts.append(f"scored by: {Engine(model, scoring, 'float32', 1).load().name}")
     if corpus is not None:
         documents = (row["text"] for row in read_documents(corpus / "train.parquet"))
         parts.append(_line("items whose right text stands in the training text", items_in(documents, items)))

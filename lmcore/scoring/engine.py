@@ -8,7 +8,6 @@ tokens before and after each token.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -97,13 +96,19 @@ class Engine:
 
     def _draw(self, forward: Forward, parts: list[Window], first: int, last: int, draw: int) -> dict[str, np.ndarray]:
         """The columns of statistics of output rows first..last."""
-        run = self._passes if isinstance(forward, Packed) else partial(self._batches, draw=draw)
         columns: dict[str, np.ndarray] = {}
-        for rows, values in run(forward, parts):
+        for rows, values in self._results(forward, parts, draw):
             for name, column in values.items():
                 empty = np.empty((last - first, *column.shape[1:]), column.dtype)
                 columns.setdefault(name, empty)[rows - first] = column
         return columns
+
+    def _results(self, forward: Forward, parts: list[Window], draw: int) -> Iterator[tuple]:
+        """Row numbers, and their columns of statistics."""
+        if isinstance(forward, Packed):
+            yield from self._passes(forward, parts)
+        else:
+            yield from self._batches(forward, parts, draw)
 
     @contextmanager
     def _enough_memory(self) -> Iterator[None]:

@@ -58,8 +58,13 @@ class _Opened:
         self.unchanged: Halves | None = Halves(model)
 
     def forward(self) -> tuple[Forward, str]:
-        reasons = []
-        for attempt in (self._packed, self._padded, self._padded_without_kernels):
+        reasons: list[str] = []
+        attempts: tuple[Callable[[], Forward], ...] = (
+            self._packed,
+            self._padded,
+            self._padded_without_kernels,
+        )
+        for attempt in attempts:
             try:
                 return attempt(), "; ".join(reasons)
             except ValueError as error:
@@ -88,8 +93,8 @@ class _Opened:
         return forward
 
     def _padded(self) -> Padded:
-        forward = self._padded_without_kernels()
-        self._use_kernels(forward.halves, lambda: padded_logprobs(forward, self.texts))
+        forward, halves = self._padded_without_kernels(), self._halves()
+        self._use_kernels(halves, lambda: padded_logprobs(forward, self.texts))
         return forward
 
     def _padded_without_kernels(self) -> Padded:
@@ -110,7 +115,7 @@ class _Opened:
         except (RuntimeError, TypeError, AttributeError, LookupError) as error:
             raise ValueError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
         if not difference <= tolerance:
-            raise ValueError(f"packed it differs from itself by {difference:.1g} nats")
+            raise ValueError(f"it differs from the model's own by {difference:.1g} nats")
 
     def _halves(self) -> Halves:
         """The model in halves and otherwise as it is in its folder."""

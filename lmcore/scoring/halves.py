@@ -114,7 +114,7 @@ class Norm(torch.nn.Module):
 
     def __init__(self, module: Any):
         super().__init__()
-        self.weight = getattr(module, "weight", None)
+        self.weight: Any = getattr(module, "weight", None)
         self.eps = getattr(module, "variance_epsilon", getattr(module, "eps", 0.0))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -73,6 +73,7 @@ class Attention:
         visible = attention_mask or Visible(_window(sliding_window), sliding_window)
         q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
         scaling = q.shape[-1] ** -0.5 if scaling is None else scaling
+        attend: Callable[..., torch.Tensor]
         attend, setting = (_fused, s_aux) if softcap is None else (_capped, softcap)
         results = []
         for block in self._blocks(visible):

@@ -32,6 +32,7 @@ def test_validate_renders_token_boundaries_and_where_the_target_begins(model: Pa
 
 def test_validate_counts_what_may_surprise(model: Path):
     lines = validate(items_of(ITEM), model, None).splitlines()
+    assert any(line.startswith("scored by: packed ") for line in lines)
     assert lines[:2] == ["3 items, 1 group, 2 options each, 6 texts", "bos prefix"]
     assert "texts with a token that spans the end of the context: 1: i/1 option 0" in lines
     assert "items with two identical options: 1: i/2" in lines
