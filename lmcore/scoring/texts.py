@@ -157,9 +157,11 @@ def _prefix_of_config(tokenizer: Tokenizer, file: Path, config: dict[str, Any], 
 def word_beginnings(tokenizer: Tokenizer, vocab_size: int) -> np.ndarray:
     """Which of the ids (V,) begin a word or end the text: special tokens, and pieces that say that whitespace stands before them.
 
-    That is a leading space, as itself, as `Ġ`, `▁` or `<0x20>`, or other whitespace. Where the tokenizer leaves whitespace out, it is a
-    piece without the prefix of those that go on with a word (WordPiece's `##`), and every piece of a WordLevel; of punctuation these do
-    not say whether whitespace stands before it, and it counts. Raises InputError for a tokenizer that says nothing of the kind.
+    That is a leading space, as itself, as `Ġ`, `▁` or `<0x20>`, a tab or the end of a line. Where
+    the tokenizer leaves whitespace out, it is a piece without the prefix of those that go on with a
+    word (WordPiece's `##`), and every piece of a WordLevel; of punctuation these do not say whether
+    whitespace stands before it, and it counts. Raises InputError for a tokenizer that says nothing
+    of the kind.
     Source: Pimentel & Meister 2024, How to compute the probability of a word.
     """
     prefix, keeps_spaces = getattr(tokenizer.model, "continuing_subword_prefix", None), _leads_with_spaces(tokenizer)
@@ -180,7 +182,7 @@ def word_beginnings(tokenizer: Tokenizer, vocab_size: int) -> np.ndarray:
 def _begins(piece: str, content: bytes | None, prefix: str | None) -> bool:
     if content is None:
         return not prefix or not piece.startswith(prefix)
-    return piece[:1] in SPACES or content.decode("utf-8", "replace")[:1].isspace()
+    return piece[:1] in SPACES or content[:1] in (b" ", b"\n", b"\t", b"\r")
 
 
 def _leads_with_spaces(tokenizer: Tokenizer) -> bool:
