@@ -122,7 +122,7 @@ def tokens(
     group: Annotated[list[str] | None, typer.Option(help="only items of this group; repeat it for several")] = None,
     target_only: Annotated[bool, typer.Option("--target-only", help="no tokens of contexts")] = False,
     above_quantile: Annotated[float | None, typer.Option(help="only tokens whose entropy is above this quantile, e.g. 0.9")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="CSV on the standard output")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV on the standard output; on a terminal, controls are escaped")] = False,
     out: Annotated[Path | None, typer.Option(help="write this .csv or .parquet file instead")] = None,
     data: Data = Path("data"),
 ) -> None:
