@@ -53,7 +53,7 @@ def _open_streams() -> None:
 
 
 def _status(error: Any) -> int:
-    """Say what was wrong and return the exit status; a mistake of ours is raised again."""
+    """Say what was wrong with this exception and return the exit status; a mistake of ours is raised again."""
     if isinstance(error, BrokenPipeError):
         _drop_output()
         return 0

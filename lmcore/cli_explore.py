@@ -132,7 +132,10 @@ def blend(
         ]
         if as_json:
             return [for_json({"text": found.text, "prompts": under})]
-        after = [f"  weight {row['weight']:g}, {row['logprob']:.3f} nats a token after '{for_terminal(row['prompt'])}'" for row in under]
+        after = [
+            f"  weight {value:g}, {logprob:.3f} nats a token after '{for_terminal(text)}'"
+            for text, value, logprob in zip(prompt, weights, found.logprobs)
+        ]
         return [for_terminal(found.text, lines=True), *after]
 
     if weight or not interactive:
