@@ -72,6 +72,24 @@ def test_fold_pair_shared_beginning_does_not_enter_length_baseline():
     assert values[0] == values[1] > 0.9
 
 
+def test_fold_length_baseline_counts_no_tokens_of_the_contexts():
+    """Options that differ in their contexts alone, as Winogrande's, have as many tokens to score: neither is likelier."""
+    items = items_of({"0": [("a long name sat", " down here"), ("Tim sat", " down here")]})
+    assert value_of(fold(items, tokens_of(items, constant), kind="choices", **OPTIONS), "length_baseline") == pytest.approx(0.5)
+
+
+def test_fold_agreement_is_of_models_with_several_draws():
+    def logprob(draw, before, word):
+        return -3.0 if (word == "sleep") == (draw == 0) else -1.0
+
+    tokens = tokens_of(PAIR, logprob, draws=3)  # the last two choose alike
+    scores = fold(PAIR, tokens, kind="pairs", **OPTIONS)
+    assert [value_of(scores, "agreement", draw=draw) for draw in range(3)] == [pytest.approx(1 / 3)] * 3
+    assert value_of(scores, "expected_agreement") == pytest.approx(0.5)
+    alone = fold(PAIR, tokens_of(PAIR, logprob), kind="pairs", **OPTIONS)
+    assert not {"agreement", "expected_agreement"} & set(alone["metric"].to_pylist())
+
+
 def test_fold_only_target_tokens_count():
     items = items_of({"0": [("some context", " right"), ("some context", " wrong")]})
     scores = fold(items, tokens_of(items, by_word(some=-50.0, right=-1.0, wrong=-2.0)), kind="choices", **OPTIONS)

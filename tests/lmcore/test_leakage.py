@@ -56,3 +56,5 @@ def test_overlap_does_not_cross_documents_and_refuses_no_words():
 def test_runs_are_equal_where_words_are_wherever_they_stand():
     one, two, three = runs_of([["a", "b", "c", "d"], ["x", "y", "b", "c", "d"], ["b"]], 3)
     assert one[1] == two[2] and len(set(one) | set(two)) == 4 and len(three) == 0
+    (whole,) = runs_of([["b", "c", "d"]], 3)
+    assert whole.tolist() == [one[1]], "a text of just so many words is one run"

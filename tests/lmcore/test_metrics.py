@@ -78,6 +78,21 @@ def test_suite_metrics_perplexity_interval_encloses_it_and_grows_from_the_log():
     assert found["low"] * found["high"] == pytest.approx(np.exp(6))
 
 
+def test_suite_metrics_micro_is_of_accuracy_alone():
+    metrics = {"accuracy": {"a": [1.0, 1.0, 1.0], "b": [0.0]}, "length_baseline": {"a": [0.25] * 3, "b": [0.25]}}
+    tables = [scores_of(values, name) for name, values in metrics.items()]
+    found, _ = suite_metrics(pa.concat_tables(tables), 0.95)
+    assert (found["accuracy"], found["accuracy_micro"], found["length_baseline"]) == (0.5, 0.75, 0.25)
+    assert "length_baseline_micro" not in found
+
+
+def test_suite_metrics_of_one_item_have_no_standard_error():
+    found, intervals = suite_metrics(scores_of({"a": [1.0]}), 0.95)
+    assert found["accuracy"] == 1 and set(intervals["accuracy"]) == {"low", "high", "n"}
+    found, intervals = suite_metrics(scores_of({"a": [-2.0]}, "logprob"), 0.95)
+    assert found["perplexity"] == pytest.approx(np.exp(2)) and intervals == {}
+
+
 def test_suite_metrics_of_ranks_is_their_median_within_its_order_statistics():
     metrics, intervals = suite_metrics(scores_of({"a": [1.0, 2, 3, 4, 1000.0]}, "rank"), 0.5)
     assert metrics["median_rank"] == 3

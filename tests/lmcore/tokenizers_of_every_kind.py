@@ -1,4 +1,4 @@
-"""Small tokenizers of every kind in use, trained on a few lines: what property tests cut any text with."""
+"""Small tokenizers of every kind in use, made of a few lines: property tests cut texts with them."""
 
 from functools import cache
 
@@ -44,11 +44,13 @@ def _byte_level(kind: str) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     if kind == "byte_level_nfkc":
         tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=kind == "byte_level_prefix_space")
+    has_prefix_space = kind == "byte_level_prefix_space"
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=has_prefix_space)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=kind == "byte_level_trimmed")
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False)
+    options = {"special_tokens": SPECIALS, "initial_alphabet": alphabet, "show_progress": False}
+    trainer = trainers.BpeTrainer(vocab_size=300, **options)
     tokenizer.train_from_iterator(LINES, trainer)
     return tokenizer
 
@@ -66,8 +68,10 @@ def _metaspace_byte_fallback() -> Tokenizer:
     ]
     vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
     merges = [("▁", "t"), ("t", "h"), ("h", "e"), ("▁t", "he")]
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    options = {"unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, **options))
+    spaces = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    tokenizer.normalizer = normalizers.Sequence(spaces)
     steps = [
         decoders.Replace("▁", " "),
         decoders.ByteFallback(),
@@ -81,9 +85,11 @@ def _metaspace_byte_fallback() -> Tokenizer:
 
 def _unigram(byte_fallback: bool) -> Tokenizer:
     letters = sorted(set("".join(LINES)) - {" ", "\n", "\t"})
-    pieces = [*SPECIALS, *(BYTES if byte_fallback else []), "▁", "▁the", "▁sea", "ship", *letters]
+    letters += BYTES if byte_fallback else []
+    pieces = [*SPECIALS, "▁", "▁the", "▁sea", "ship", *letters]
     scores = {"▁the": -2.0, "▁sea": -3.0, "ship": -3.0}
-    tokenizer = Tokenizer(models.Unigram([(piece, scores.get(piece, -5.0)) for piece in pieces], 0, byte_fallback))
+    scored = [(piece, scores.get(piece, -5.0)) for piece in pieces]
+    tokenizer = Tokenizer(models.Unigram(scored, 0, byte_fallback))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     if byte_fallback:
         tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
@@ -108,5 +114,6 @@ def _word_piece() -> Tokenizer:
 def _word_level() -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.train_from_iterator(LINES, trainers.WordLevelTrainer(special_tokens=SPECIALS, show_progress=False))
+    trainer = trainers.WordLevelTrainer(special_tokens=SPECIALS, show_progress=False)
+    tokenizer.train_from_iterator(LINES, trainer)
     return tokenizer

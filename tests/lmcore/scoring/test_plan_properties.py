@@ -1,4 +1,4 @@
-"""The plan on any texts: every token is scored once, from exactly the tokens before it, whatever shares a pass with it."""
+"""The plan on any texts: every token is scored once, from exactly the tokens before it."""
 
 import numpy as np
 from hypothesis import given
@@ -22,7 +22,8 @@ def texts(draw, max_size: int = 6) -> list[Text]:
     for ids in draw(st.lists(IDS, min_size=1, max_size=max_size)):
         n_prefix = draw(st.integers(0, min(2, len(ids) - 1)))
         n = len(ids) - n_prefix
-        made.append(Text(np.array(ids, np.int32), n_prefix, np.arange(n), np.arange(n) + 1, np.ones(n, bool)))
+        starts = np.arange(n)
+        made.append(Text(np.array(ids, np.int32), n_prefix, starts, starts + 1, np.ones(n, bool)))
     return made
 
 
@@ -35,14 +36,16 @@ def plans(draw) -> list[Window]:
 
 
 def said(part: Pass) -> dict[int, tuple[tuple[int, ...], int]]:
-    """What a model that sees exactly a node's path would be asked, by output row: (the tokens up to the node, the token scored)."""
+    """What a model that sees a node's path is asked, by row: (tokens up to it, token scored)."""
     seen: dict[int, tuple[int, ...]] = {}
     for path in part.paths:
         ids = tuple(part.ids[path].tolist())
         for place, node in enumerate(path.tolist()):
-            assert seen.setdefault(node, ids[: place + 1]) == ids[: place + 1], "a node stands for one beginning alone"
+            beginning = ids[: place + 1]
+            assert seen.setdefault(node, beginning) == beginning, "a node has one beginning"
     pairs = zip(part.rows.tolist(), part.row_pairs.tolist(), strict=True)
-    return {row: (seen[int(part.pair_nodes[pair])], int(part.pair_next[pair])) for row, pair in pairs}
+    nodes, targets = part.pair_nodes.tolist(), part.pair_next.tolist()
+    return {row: (seen[nodes[pair]], targets[pair]) for row, pair in pairs}
 
 
 def asked(found: list[Window]) -> dict[int, tuple[tuple[int, ...], int]]:
@@ -58,7 +61,7 @@ def asked(found: list[Window]) -> dict[int, tuple[tuple[int, ...], int]]:
 
 
 @given(texts(), st.integers(2, 40), st.integers(1, 40), st.booleans())
-def test_windows_score_every_token_once_behind_the_tokens_before_it(some: list[Text], window: int, stride: int, after: bool):
+def test_windows_score_every_token_once_behind_the_tokens_before_it(some, window, stride, after):
     found = windows(some, window, stride, after)
     wide = window - after  # inputs that predict something
     rows, row = asked(found), 0
@@ -76,15 +79,15 @@ def test_windows_score_every_token_once_behind_the_tokens_before_it(some: list[T
 
 
 @given(plans(), st.integers(1, 200), st.booleans())
-def test_passes_ask_for_every_row_once_with_its_own_beginning(found: list[Window], budget: int, share: bool):
+def test_passes_ask_for_every_row_once_with_its_own_beginning(found, budget, share):
     rows: dict = {}
     for part in passes(found, budget, share):
         of_part = said(part)
         assert len(of_part) == len(part.rows) and not rows.keys() & of_part.keys()
         rows |= of_part
         assert len(part.ids) <= budget or len(part.paths) == 1
-        computed = np.concatenate([path[n:] for path, n in zip(part.paths, part.fresh, strict=True)])
-        assert computed.tolist() == list(range(len(part.ids))), "every node is computed once, in order"
+        fresh = [path[n:] for path, n in zip(part.paths, part.fresh, strict=True)]
+        assert np.concatenate(fresh).tolist() == list(range(len(part.ids))), "every node once"
         for path in part.paths:
             assert part.positions[path].tolist() == list(range(len(path)))
         pairs = list(zip(part.pair_nodes.tolist(), part.pair_next.tolist(), strict=True))
@@ -104,13 +107,17 @@ def test_rows_do_not_depend_on_order_budget_or_sharing(found: list[Window], budg
 @given(plans(), st.integers(1, 200))
 def test_sharing_computes_no_beginning_twice_within_a_pass(found: list[Window], budget: int):
     for part in passes(found, budget):
-        beginnings = {tuple(part.ids[path[: place + 1]].tolist()) for path in part.paths for place in range(len(path))}
+        texts_of_paths = [part.ids[path].tolist() for path in part.paths]
+        beginnings = {tuple(ids[: n + 1]) for ids in texts_of_paths for n in range(len(ids))}
         assert len(part.ids) == len(beginnings)
 
 
 @given(plans(), st.integers(1, 400))
 def test_row_after_is_the_scored_token_where_the_window_holds_it(found: list[Window], budget: int):
-    at = {window.row + number: (window, window.first + number + 1) for window in found for number in range(len(window.targets))}
+    at = {}
+    for window in found:
+        for number in range(len(window.targets)):
+            at[window.row + number] = (window, window.first + number + 1)
     for part in passes(found, budget):
         for row, node in zip(part.rows.tolist(), part.row_after.tolist(), strict=True):
             window, place = at[row]
@@ -134,5 +141,8 @@ def test_blocks_give_every_node_the_keys_of_its_own_path(found: list[Window], bu
 @given(plans(), st.integers(1, 400))
 def test_batches_hold_every_window_once_within_the_padded_budget(found: list[Window], budget: int):
     made = list(batches(found, budget))
-    assert sorted(window.row for batch in made for window in batch) == [window.row for window in found]
-    assert all(len(batch) == 1 or len(batch) * max(len(window.inputs) for window in batch) <= budget for batch in made)
+    rows = [window.row for batch in made for window in batch]
+    assert sorted(rows) == [window.row for window in found]
+    for batch in made:
+        longest = max(len(window.inputs) for window in batch)
+        assert len(batch) == 1 or len(batch) * longest <= budget

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import torch
 
-from lmcore.scoring.stats import statistics
+from lmcore.scoring.stats import statistics, summarise_fused
 
 
 def of(logits, nodes, next_ids, **options):
@@ -60,3 +60,18 @@ def test_statistics_hold_their_invariants_and_agree_with_float64_whatever_the_ch
 def test_mass_of_marked_tokens_is_given_for_every_row():
     _, masses = of([[math.log(0.5), math.log(0.3), math.log(0.2)], [0.0, 0.0, 0.0]], [0], [0], begins=torch.tensor([True, False, True]))
     np.testing.assert_allclose(np.exp(masses), [0.7, 2 / 3], rtol=1e-6)
+
+
+def test_reader_for_the_gpu_says_the_same_as_the_one_for_the_cpu():
+    """Also of ties and of impossible tokens."""
+    logits = torch.randn(40, 30, generator=torch.Generator().manual_seed(1)).round(decimals=1)
+    logits[3, 5] = logits[7, 0] = -math.inf
+    nodes = np.repeat(np.arange(40), 2)
+    next_ids = np.random.default_rng(2).integers(0, 30, 80)
+    next_ids[6] = logits[3].argmax()
+    for options in ({}, {"top_k": 3, "chunk_rows": 7}):
+        columns, _ = of(logits.tolist(), nodes, next_ids, **options)
+        fused, _ = of(logits.tolist(), nodes, next_ids, read=summarise_fused, **options)
+        assert columns.keys() == fused.keys()
+        for name, values in columns.items():
+            np.testing.assert_allclose(fused[name], values, rtol=1e-5, atol=1e-6, err_msg=name)

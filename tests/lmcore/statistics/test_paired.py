@@ -39,6 +39,13 @@ def test_sign_flip_of_few_items_counts_all_patterns():
     assert paired.sign_flip(terms, np.ones(11), **ONE) == pytest.approx(by_hand(terms))
 
 
+def test_sign_flip_weighs_each_item_by_its_share():
+    differences = np.random.default_rng(5).normal(0.3, 1, 10)
+    share = shares(np.ones(10), np.repeat([0, 1], [8, 2]))
+    assert paired.sign_flip(differences, share, **ONE) == pytest.approx(by_hand(differences * share))
+    assert paired.sign_flip(differences, share, **ONE) != pytest.approx(by_hand(differences))
+
+
 def test_sign_flip_ways_of_drawing_agree_with_each_other_and_with_scipy():
     rng = np.random.default_rng(2)
     many, few = rng.normal(0.06, 1, 1500), np.round(rng.normal(0.06, 1, 1500), 1)

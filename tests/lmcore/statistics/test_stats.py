@@ -41,6 +41,23 @@ def test_macro_standard_error_is_that_of_the_mean_of_groups():
     assert estimate.se == pytest.approx(np.std(bootstrap), rel=0.08)
 
 
+def test_macro_of_two_groups_has_welchs_degrees_of_freedom():
+    rng = np.random.default_rng(8)
+    parts = rng.normal(size=12), rng.normal(size=5) * 3
+    values, groups = np.concatenate(parts), np.repeat([0, 1], [12, 5])
+    estimate = macro(values, np.ones(17), groups)
+    welch = reference.ttest_ind(*parts, equal_var=False)
+    assert estimate.df == pytest.approx(welch.df)
+    assert estimate.se == pytest.approx(abs(parts[0].mean() - parts[1].mean()) / abs(welch.statistic) / 2)
+
+
+def test_macro_group_of_one_item_has_the_mean_variance_of_the_others():
+    values, groups = np.array([0.0, 1.0, 2.0, 4.0, 7.0]), np.array([0, 0, 1, 1, 2])
+    variances = [0.5, 2.0]  # of an item, in the groups that have two
+    of_means = [0.5 / 2, 2.0 / 2, np.mean(variances)]
+    assert macro(values, np.ones(5), groups).se == pytest.approx(np.sqrt(sum(of_means)) / 3)
+
+
 def test_macro_one_item_a_group_takes_the_groups_as_the_sample():
     values = np.array([0.0, 1.0, 1.0, 0.0])
     estimate = macro(values, np.ones(4), np.arange(4))

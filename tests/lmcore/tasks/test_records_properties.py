@@ -1,4 +1,4 @@
-"""Data files hold any text: what the csv module or JSON wrote comes back as it was, in the file's order."""
+"""Data files hold any text: what the csv module or JSON wrote comes back, in the file's order."""
 
 import csv
 import gzip
@@ -22,12 +22,12 @@ TEXTS = st.text(
 ROWS = st.lists(st.fixed_dictionaries(dict.fromkeys(COLUMNS, TEXTS)), min_size=1, max_size=5)
 
 
-# without quotes around every text and with \n as the line end, the csv module leaves a \r in a text unquoted, which ends a line
+# With \n as the line end the csv module leaves a text with \r unquoted unless all are quoted.
 @given(
     ROWS,
     st.sampled_from([("\r\n", csv.QUOTE_MINIMAL), ("\r\n", csv.QUOTE_ALL), ("\n", csv.QUOTE_ALL)]),
 )
-def test_csv_that_the_csv_module_wrote_gives_the_same_texts(rows: list[dict], dialect: tuple[str, int]):
+def test_csv_that_the_csv_module_wrote_gives_the_same_texts(rows, dialect):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.csv"
         with path.open("w", encoding="utf-8", newline="") as file:
@@ -39,7 +39,7 @@ def test_csv_that_the_csv_module_wrote_gives_the_same_texts(rows: list[dict], di
 
 
 @given(ROWS, st.booleans(), st.booleans())
-def test_jsonl_gives_the_same_texts_zipped_or_not_escaped_or_not(rows: list[dict], is_zipped: bool, is_ascii: bool):
+def test_jsonl_gives_the_same_texts_zipped_or_not_escaped_or_not(rows, is_zipped, is_ascii):
     lines = "".join(json.dumps(row, ensure_ascii=is_ascii) + "\n" for row in rows).encode()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ("rows.jsonl.gz" if is_zipped else "rows.jsonl")
