@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from tests.lmcore.statistics.test_model_pairs import SECTION
+from tests.yaml_files import read_yaml, write_yaml
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = {
@@ -39,11 +38,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
+
+from lmcore import yaml_text
 
 
 def main() -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text())
+    params = yaml_text.load(Path("params.yaml").read_text(), "params.yaml")
     rng = np.random.default_rng(0)
     noise, bits = rng.random(300), rng.normal(0, 0.3, 40)
     for model, level in params["levels"].items():
@@ -84,9 +84,9 @@ def run(folder: Path, *command: str, check: bool = True, **environment: str) -> 
 
 def set_levels(folder: Path, **levels: float) -> None:
     """Change the levels of the model `good` in params.yaml."""
-    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params = read_yaml(folder / "params.yaml")
     params["levels"]["good"] |= levels
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    write_yaml(params, folder / "params.yaml")
 
 
 def commit(folder: Path, message: str) -> None:
@@ -115,8 +115,8 @@ def make(root: Path) -> Path:
     ]
     (first / "pyproject.toml").write_text("\n".join(settings))
     (first / ".gitignore").write_text("__pycache__/\n*_cache/\n/.venv\n/data/scores\n/comment.md\n")
-    (first / "dvc.yaml").write_text(yaml.safe_dump({"stages": PIPELINE}, sort_keys=False))
-    (first / "params.yaml").write_text(yaml.safe_dump(PARAMS, sort_keys=False))
+    write_yaml({"stages": PIPELINE}, first / "dvc.yaml")
+    write_yaml(PARAMS, first / "params.yaml")
     run(root, "git", "init", "--quiet", "--bare", "--initial-branch=main", "origin")
     run(first, "git", "init", "--quiet", "--initial-branch=main")
     run(first, "git", "remote", "add", "origin", str(root / "origin"))

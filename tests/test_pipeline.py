@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import yaml
 
 from lmcore.files import sha256
 from lmcore.models.llama import new_llama, save_model
 from tests.conftest import SENTENCES
 from tests.lmcore.tiny_bert import save_bert
 from tests.lmcore.training.test_loop import SHAPE
+from tests.yaml_files import read_yaml, write_yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,7 +50,7 @@ def clone(tmp_path_factory, tokenizer):
         paragraphs = [" ".join(SENTENCES[(i * step + j) % 3] for j in range(i % 4 + 2)) + f" It was day {i}." for i in range(90)]
         (books / f"{name}.txt").write_text("\n\n".join(paragraphs))
     save_model(new_llama({**SHAPE, "max_position_embeddings": 32}, tokenizer, 7), tokenizer, root / "data" / "theirs")
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = read_yaml(ROOT / "params.yaml")
     params["models"] = ["babyllama", "dummy", "unigram", "theirs"]
     params["suites"] = {
         "heldout": {"limit": 2, "seed": 0},
@@ -90,7 +90,7 @@ def clone(tmp_path_factory, tokenizer):
 
     def make(name: str) -> Path:
         target = shutil.copytree(start, root / name)
-        (target / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        write_yaml(params, target / "params.yaml")
         rows = [
             f"{good},{bad},{group}"
             for group in "ab"
@@ -145,9 +145,9 @@ def test_repro_after_a_comment_runs_fingerprint_code_alone(first):
 
 
 def test_repro_after_a_training_parameter_runs_what_depends_on_it(first):
-    params = yaml.safe_load((first / "params.yaml").read_text())
+    params = read_yaml(first / "params.yaml")
     params["train_model"]["lr"] = 0.003
-    (first / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    write_yaml(params, first / "params.yaml")
     assert set(ran(dvc(first, "repro"))) == {
         "train_model@babyllama",
         "extract_tokens@babyllama-cloze",
@@ -181,10 +181,10 @@ def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(first):
 
 def without(folder: Path, model: str, suite: str) -> None:
     """Take a model and a suite out of params.yaml."""
-    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params = read_yaml(folder / "params.yaml")
     params["models"].remove(model)
     del params["suites"][suite]
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    write_yaml(params, folder / "params.yaml")
 
 
 def test_repro_after_a_model_and_a_suite_left_params_is_that_of_a_fresh_clone(first):

@@ -6,13 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
+
+from tests.yaml_files import read_yaml
 
 COMMAND_LINE = ("revisions.py",)  # what `lmcore diff` and `lmcore verify` know of repositories
 ROOT = Path(__file__).parents[1]
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "stage"))
-PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
+PARAMS = read_yaml(ROOT / "params.yaml")
 
 
 def test_every_stage_script_is_a_stage_and_every_stage_a_script():
@@ -70,7 +71,7 @@ def test_lmcore_knows_no_stage_no_dvc_and_no_params(path):
 def test_code_json_is_that_of_the_code():
     from lmcore.fingerprint import fingerprints
 
-    assert fingerprints(ROOT) == yaml.safe_load((ROOT / "code.json").read_text()), "run `dvc repro` and commit code.json"
+    assert fingerprints(ROOT) == read_yaml(ROOT / "code.json"), "run `dvc repro` and commit code.json"
 
 
 ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": "real"}
@@ -85,7 +86,7 @@ def test_experiments_apply_and_name_models_that_are_made(path, tmp_path):
     if path.stem in ON_TOP_OF:
         apply(path.with_stem(ON_TOP_OF[path.stem]), params)
     assert apply(path, params)
-    values = yaml.safe_load(params.read_text())
+    values = read_yaml(params)
     made = {"untrained", "dummy", "unigram"}
     for section in ("trained", "keep_checkpoint", "distill_model", "finetune_model", "import_model"):
         assert not made & set(values[section])
@@ -96,7 +97,7 @@ def test_experiments_apply_and_name_models_that_are_made(path, tmp_path):
     assert {name for names in [*reading, values["analyse_tokens"]["progression"]] for name in names} <= set(values["models"])
     assert {entry["student"] for entry in values["train_teacher"].values()} == set(values["distill_model"])
     assert {entry.get("model") for entry in values["finetune_model"].values()} <= set(values["models"])
-    assert set(values["train_model"]) | {"seed"} == {*yaml.safe_load((ROOT / "params.yaml").read_text())["train_model"], "seed"}
+    assert set(values["train_model"]) | {"seed"} == {*read_yaml(ROOT / "params.yaml")["train_model"], "seed"}
 
 
 def test_readme_tree_and_commands_exist():

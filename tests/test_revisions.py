@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from lmcore.cli import app
 from lmcore.tables import SCORES
 from tests import miniature
 from tests.miniature import run
+from tests.yaml_files import read_yaml, write_yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -238,7 +238,7 @@ def test_diff_outside_of_a_repository_says_so(lmcore, tmp_path):
 def test_diff_of_five_models_on_five_suites_of_67000_items_takes_less_than_five_seconds(tmp_path):
     n, metrics = 67_000, ["accuracy", "entropy", "length_baseline", "logprob", "probability", "surprisal_per_byte", "tie"]
     names = {"models": [f"m{i}" for i in range(5)], "suites": {f"s{i}": {"kind": "pairs"} for i in range(5)}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(names | {"compare_models": miniature.SECTION}))
+    write_yaml(names | {"compare_models": miniature.SECTION}, tmp_path / "params.yaml")
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     run(tmp_path, "git", "init", "--quiet", "--initial-branch=main")
     run(tmp_path, "dvc", "init", "--quiet")
@@ -288,7 +288,7 @@ def test_verify_unknown_stage_is_named(lmcore, first):
 
 def steps(job: str) -> list[dict]:
     """The commands of a job of the GitHub workflow, with their names."""
-    return [step for step in yaml.safe_load((ROOT / ".github/workflows/ci.yaml").read_text())["jobs"][job]["steps"] if "run" in step]
+    return [step for step in read_yaml(ROOT / ".github/workflows/ci.yaml")["jobs"][job]["steps"] if "run" in step]
 
 
 def shell(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess:
@@ -377,7 +377,7 @@ class Notes(BaseHTTPRequestHandler):
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_gitlab_jobs_run_what_github_does_not_and_note_once(ci):
-    pipeline = yaml.safe_load((ROOT / "docs/gitlab-ci.yaml").read_text())
+    pipeline = read_yaml(ROOT / "docs/gitlab-ci.yaml")
     tried = "\n".join(step["run"] for job in ("tests", "results") for step in steps(job))
     script = [*pipeline["default"]["before_script"], *pipeline["tests"]["script"], *pipeline["results"]["script"]]
     others = [command for command in script if command not in tried]
@@ -396,7 +396,7 @@ def test_gitlab_jobs_run_what_github_does_not_and_note_once(ci):
 
 
 def test_gitlab_and_github_write_the_same_comment():
-    pipeline = yaml.safe_load((ROOT / "docs/gitlab-ci.yaml").read_text())
+    pipeline = read_yaml(ROOT / "docs/gitlab-ci.yaml")
     (theirs,) = [command for command in pipeline["results"]["script"] if "<!-- lmcore -->'\n" in command]
     (ours,) = [step["run"] for step in steps("results") if "> comment.md" in step["run"]]
     assert ours.startswith(theirs)

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 
 from lmcore.diff import diff, settings_of
 from lmcore.diff_text import as_data, as_markdown, as_text
@@ -14,6 +13,7 @@ from lmcore.revisions import Revision
 from lmcore.tables import ITEMS, SCORES, TOKENS, items_table, write
 from tests.lmcore.score_tables import scores
 from tests.lmcore.statistics.test_model_pairs import SECTION
+from tests.yaml_files import write_yaml
 
 SUITES = {"pairs": {"kind": "pairs"}, "text": {"kind": "text"}}
 RNG = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def revision(tmp_path):
             text = {"emma": TEXT + bits + text_noise * np.random.default_rng(len(model)).normal(size=30)}
             write(scores(text, "surprisal_per_byte", 50.0, "text"), SCORES, root / "data/scores" / model / "text.parquet")
         params = {"models": list(models), "suites": SUITES, "train_model": {"lr": 0.1}, "compare_models": SECTION | section}
-        (root / "params.yaml").write_text(yaml.safe_dump(params))
+        write_yaml(params, root / "params.yaml")
         return Revision(root, None)
 
     return make
@@ -239,9 +239,7 @@ def test_diff_items_show_what_flipped_both_ways_with_texts_and_logprobs(tmp_path
         table = scores({"all": np.array([float(good > bad) for good, bad in logprobs.values()])}, suite="pairs").to_pylist()
         table = [row | {"item": row["item"].replace("/all", ""), "content_hash": hashes[row["item"].replace("/all", "")]} for row in table]
         write(pa.Table.from_pylist(table, SCORES), SCORES, root / "data/scores/good/pairs.parquet")
-        (root / "params.yaml").write_text(
-            yaml.safe_dump({"models": ["good"], "suites": {"pairs": {"kind": "pairs"}}, "compare_models": SECTION})
-        )
+        write_yaml({"models": ["good"], "suites": {"pairs": {"kind": "pairs"}}, "compare_models": SECTION}, root / "params.yaml")
         revisions.append(Revision(root, None))
     found = compared(*revisions, n_items=3)
     worse, better = found.rows[0].items

@@ -2,10 +2,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from lmcore.errors import InputError
 from lmcore.experiments import apply
+from tests.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 PARAMS = """models:   # what is scored
@@ -29,7 +29,7 @@ def params(tmp_path):
 def test_apply_merges_key_by_key_and_keeps_comments(params, tmp_path):
     (tmp_path / "x.yaml").write_text("train_model: {lr: 0.001, betas: [0.8]}\nsuites: {two: {limit: 3}, one: null}\nmodels: [a]\n")
     assert apply(tmp_path / "x.yaml", params) == ["train_model.lr", "train_model.betas", "suites.two", "suites.one"]
-    assert yaml.safe_load(params.read_text()) == {
+    assert read_yaml(params) == {
         "models": ["a"],
         "suites": {"two": {"limit": 3}},
         "train_model": {"lr": 0.001, "betas": [0.8]},

@@ -9,6 +9,7 @@ from lmcore.errors import InputError
 from lmcore.statistics.model_pairs import GROUPS, chosen_pairs, compare_models, subjects
 from lmcore.tables import SCORES, write
 from tests.lmcore.score_tables import scores
+from tests.yaml_files import write_yaml
 
 SECTION = {
     "pairs": None,
@@ -140,14 +141,13 @@ def test_subjects_are_recipes_and_the_models_that_belong_to_none():
 
 
 def test_stage_writes_where_the_pipeline_looks(run, monkeypatch):
-    import yaml
 
     from stages import compare_models as stage
 
     (run.folder / "data").mkdir()
     (run.folder / "scores").rename(run.folder / "data" / "scores")
     params = {"models": ["good", "untrained", "twin", "other"], "suites": SUITES, "compare_models": SECTION}
-    (run.folder / "params.yaml").write_text(yaml.safe_dump(params))
+    write_yaml(params, run.folder / "params.yaml")
     monkeypatch.chdir(run.folder)
     stage.main()
     assert Path("metrics/comparisons.json").is_file() and Path("data/comparisons/groups.parquet").is_file()

@@ -1,0 +1,16 @@
+"""YAML files of tests, read and written as the product and DVC do."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from lmcore import yaml_text
+
+
+def read_yaml(path: Path) -> Any:
+    return yaml_text.load(path.read_text("utf-8"), path)
+
+
+def write_yaml(values: Any, path: Path) -> None:
+    YAML(typ="safe", pure=True).dump(values, path)
