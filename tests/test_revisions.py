@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from lmcore import yaml_text
 from lmcore.cli import app
 from lmcore.tables import SCORES
 from tests import miniature
@@ -145,10 +146,10 @@ def test_diff_of_scores_that_no_stage_makes_says_so(lmcore, own):
 
 
 def test_diff_with_a_model_or_suite_renamed_fails_though_the_rest_is_unchanged(lmcore, own):
-    params = yaml.safe_load((own / "params.yaml").read_text())
+    params = read_yaml(own / "params.yaml")
     params["models"] = ["good", "blank"]
     params["levels"]["blank"] = params["levels"].pop("untrained")
-    (own / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    write_yaml(params, own / "params.yaml")
     run(own, "dvc", "repro", "--quiet")
     done = lmcore(own, "diff", "HEAD", "--fail-on", "worse")
     assert done.exit_code == 1 and "note   the model untrained is not in B (renamed, or dropped?): not compared" in done.stdout
@@ -169,7 +170,8 @@ def test_diff_in_a_shallow_clone_names_the_remedy(first, tmp_path):
 
 def test_diff_without_bs_scores_in_the_cache_fails(lmcore, own):
     for name in ("main", "HEAD"):
-        folder = yaml.safe_load(run(own, "git", "show", f"{name}:dvc.lock").stdout)["stages"]["fold_scores"]["outs"][0]["md5"]
+        lock = yaml_text.load(run(own, "git", "show", f"{name}:dvc.lock").stdout, "dvc.lock")
+        folder = lock["stages"]["fold_scores"]["outs"][0]["md5"]
         (own / ".dvc/cache/files/md5" / folder[:2] / folder[2:]).unlink()
     shutil.rmtree(own.parent / "store", ignore_errors=True)
     run(own, "dvc", "remote", "modify", "store", "url", str(own.parent / "store"))
