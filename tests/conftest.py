@@ -12,8 +12,14 @@ from lmcore.corpus import DOCUMENTS
 from lmcore.tokenizer import make_tokenizer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-# The same examples in every run, on any machine: a test fails for its code, never for its luck or for the time it took.
-settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+# The same examples in every run: a test fails for its code, never for its luck or its time.
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("repeatable")
 SENTENCES = (
     "The old man walked to the sea and looked at the ships.",

@@ -89,7 +89,8 @@ def test_standard_error_of_few_cases_divides_by_one_less_than_their_number():
     estimate = classification_metrics(cells, ["a", "b"])[1]["recall_a"]
     assert (estimate.mean, estimate.n, estimate.df) == (0.75, 4, 3)
     assert estimate.se == pytest.approx(np.std([1, 1, 1, 0], ddof=1) / np.sqrt(4))
-    two, alone = ({name: values[part] for name, values in cells.items()} for part in (slice(2, 4), slice(1)))
+    two = {name: values[2:] for name, values in cells.items()}
+    alone = {name: values[:1] for name, values in cells.items()}
     assert classification_metrics(two, ["a", "b"])[1]["recall_a"].se == pytest.approx(0.5)
     assert classification_metrics(alone, ["a", "b"])[1]["recall_a"].se is None
 
@@ -97,7 +98,8 @@ def test_standard_error_of_few_cases_divides_by_one_less_than_their_number():
 def test_pairs_as_classes_compare_log_probs_a_token_not_a_sentence():
     """Acceptable sentences of four likely words cost more than others of one unlikely word."""
     items = items_of({f"g/{i}": [("", " a a a a"), ("", " b")] for i in range(4)})
-    scores = fold(items, tokens_of(items, by_word(a=-1.0, b=-3.0)), kind="pairs", **OPTIONS, classes=["bad", "good"])
+    tokens = tokens_of(items, by_word(a=-1.0, b=-3.0))
+    scores = fold(items, tokens, kind="pairs", **OPTIONS, classes=["bad", "good"])
     metrics, _ = suite_metrics(scores, 0.95, ["bad", "good"])
     assert metrics["recall_good"] == metrics["recall_bad"] == 1 and metrics["accuracy"] == 0
 

@@ -56,43 +56,56 @@ def test_prepare_corpus_babylm_layout_keeps_its_split_and_halves_dev(tmp_path):
     assert "number 3, please." in documents["train"][0]["text"]
 
 
+def words(number: int, n: int) -> str:
+    """`n` words that stand nowhere else."""
+    return " ".join(f"{number}w{i}" for i in range(n))
+
+
 def documents_of(folder, text: str, **changes) -> tuple[dict[str, list[str]], dict]:
-    """The texts of every split of one file without cleaning, half of them dev and test; and the counts."""
+    """The texts of every split of one file, half of them dev and test; and the counts."""
     (folder / "books").mkdir()
     (folder / "books" / "one.txt").write_text(text)
     arguments = {**ARGUMENTS, "cleaning": "none", "dev_share": 0.25, "test_share": 0.25, **changes}
     counts = prepare_corpus(folder, folder / "out", sources=["books"], **arguments)
-    return {name: [row["text"] for row in read_documents(folder / "out" / f"{name}.parquet")] for name in ("train", "dev", "test")}, counts
+    splits = {}
+    for name in ("train", "dev", "test"):
+        splits[name] = [row["text"] for row in read_documents(folder / "out" / f"{name}.parquet")]
+    return splits, counts
 
 
 @pytest.mark.parametrize(("n_words", "is_joined"), [(24, True), (25, False)])
 def test_section_under_a_quarter_of_the_length_is_joined_to_the_next(tmp_path, n_words, is_joined):
     """Sections of `n_words` words and of 60, in turn, where documents have 100."""
-    sections = [" ".join(f"{number}w{i}" for i in range(60 if number % 2 else n_words)) for number in range(8)]
+    sections = [words(number, 60 if number % 2 else n_words) for number in range(8)]
     splits, _ = documents_of(tmp_path, "\n\n".join(sections))
     texts = {text for texts in splits.values() for text in texts}
-    assert texts == ({f"{one}\n{other}" for one, other in zip(sections[::2], sections[1::2])} if is_joined else set(sections))
+    pairs = {f"{one}\n{other}" for one, other in zip(sections[::2], sections[1::2])}
+    assert texts == (pairs if is_joined else set(sections))
 
 
 def test_last_section_under_a_quarter_of_the_length_is_a_document_all_the_same(tmp_path):
-    splits, _ = documents_of(tmp_path, "\n\n".join([*(f"{n} " + "word " * 50 for n in range(4)), "the end"]))
+    sections = [*(words(number, 50) for number in range(4)), "the end"]
+    splits, _ = documents_of(tmp_path, "\n\n".join(sections))
     assert "the end" in {text for texts in splits.values() for text in texts}
 
 
 def test_section_longer_than_a_document_is_cut_into_equal_parts_between_paragraphs(tmp_path):
     """240 words in lines of 10 make two documents of 120, not two of 100 and a rest of 40."""
-    splits, _ = documents_of(tmp_path, "\n\n".join("\n".join(f"{n}p{line} " + "w " * 9 for line in range(24)) for n in range(4)))
+    lines = [words(number, 10) for number in range(4 * 24)]
+    sections = ["\n".join(lines[start : start + 24]) for start in range(0, len(lines), 24)]
+    splits, _ = documents_of(tmp_path, "\n\n".join(sections))
     assert {len(text.split()) for texts in splits.values() for text in texts} == {120}
     assert sum(len(texts) for texts in splits.values()) == 8
 
 
 def test_repeated_documents_are_kept_once_and_in_what_is_held_out_first(tmp_path):
-    """Each of eight texts stands there three times: none of them may be tested or developed on and trained on."""
-    texts = [" ".join(f"{number}w{i}" for i in range(30)) for number in range(8)]
+    """Each of eight texts stands there three times: none may be held out and trained on."""
+    texts = [words(number, 30) for number in range(8)]
     splits, counts = documents_of(tmp_path, "\n\n".join(texts * 3))
     found = [text for part in splits.values() for text in part]
     assert sorted(found) == sorted(texts) and counts["dropped"]["repeated documents"] == 16
-    assert len(splits["test"]) + len(splits["dev"]) > len(splits["train"]) > 0, "6 and 6 of 24 were drawn, and stay"
+    n_held_out = len(splits["test"]) + len(splits["dev"])
+    assert n_held_out > len(splits["train"]) > 0, "6 and 6 of 24 were drawn, and stay"
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,10 @@ def test_fold_pair_shared_beginning_does_not_enter_length_baseline():
 
 
 def test_fold_length_baseline_counts_no_tokens_of_the_contexts():
-    """Options that differ in their contexts alone, as Winogrande's, have as many tokens to score: neither is likelier."""
+    """Options that differ in their contexts alone, as Winogrande's: as many tokens to score."""
     items = items_of({"0": [("a long name sat", " down here"), ("Tim sat", " down here")]})
-    assert value_of(fold(items, tokens_of(items, constant), kind="choices", **OPTIONS), "length_baseline") == pytest.approx(0.5)
+    scores = fold(items, tokens_of(items, constant), kind="choices", **OPTIONS)
+    assert value_of(scores, "length_baseline") == pytest.approx(0.5)
 
 
 def test_fold_agreement_is_of_models_with_several_draws():
@@ -84,7 +85,8 @@ def test_fold_agreement_is_of_models_with_several_draws():
 
     tokens = tokens_of(PAIR, logprob, draws=3)  # the last two choose alike
     scores = fold(PAIR, tokens, kind="pairs", **OPTIONS)
-    assert [value_of(scores, "agreement", draw=draw) for draw in range(3)] == [pytest.approx(1 / 3)] * 3
+    for draw in range(3):
+        assert value_of(scores, "agreement", draw=draw) == pytest.approx(1 / 3)
     assert value_of(scores, "expected_agreement") == pytest.approx(0.5)
     alone = fold(PAIR, tokens_of(PAIR, logprob), kind="pairs", **OPTIONS)
     assert not {"agreement", "expected_agreement"} & set(alone["metric"].to_pylist())

@@ -137,7 +137,7 @@ def test_tokens_behind_a_shared_beginning_are_those_that_no_other_option_has_at_
 
 
 @given(st.integers(1, 3), st.integers(1, 5), st.integers(2, 5), st.integers(0, 99), TIES)
-def test_settle_gives_an_item_to_its_options_or_loses_its_ties(n_draws, n_items, n_options, seed, ties):
+def test_settle_shares_an_item_out_or_loses_its_ties(n_draws, n_items, n_options, seed, ties):
     values = np.random.default_rng(seed).integers(0, 3, (n_draws, n_items, n_options)).astype(float)
     found = [settle(values, np.full(n_items, gold), ties) for gold in range(n_options)]
     total, tied = (np.sum([part[number] for part in found], 0) for number in (0, 1))

@@ -74,15 +74,16 @@ def test_suite_metrics_items_that_share_a_draws_numbers_widen_its_interval():
 def test_suite_metrics_perplexity_interval_encloses_it_and_grows_from_the_log():
     metrics, intervals = suite_metrics(scores_of({"a": [-2.0, -4.0], "b": [-3.0, -3.0]}, "logprob", weight=10), 0.95)
     found = intervals["perplexity"]
+    assert set(found) == {"low", "high", "n"}, "the standard error is that of the log"
     assert found["low"] < metrics["perplexity"] < found["high"] and metrics["perplexity"] == pytest.approx(np.exp(3))
     assert found["low"] * found["high"] == pytest.approx(np.exp(6))
 
 
 def test_suite_metrics_micro_is_of_accuracy_alone():
-    metrics = {"accuracy": {"a": [1.0, 1.0, 1.0], "b": [0.0]}, "length_baseline": {"a": [0.25] * 3, "b": [0.25]}}
-    tables = [scores_of(values, name) for name, values in metrics.items()]
-    found, _ = suite_metrics(pa.concat_tables(tables), 0.95)
-    assert (found["accuracy"], found["accuracy_micro"], found["length_baseline"]) == (0.5, 0.75, 0.25)
+    accuracy = scores_of({"a": [1.0, 1.0, 1.0], "b": [0.0]})
+    baseline = scores_of({"a": [0.25, 0.25, 0.25], "b": [0.25]}, "length_baseline")
+    found, _ = suite_metrics(pa.concat_tables([accuracy, baseline]), 0.95)
+    assert (found["accuracy"], found["accuracy_micro"]) == (0.5, 0.75)
     assert "length_baseline_micro" not in found
 
 

@@ -28,7 +28,8 @@ def test_by_position_standard_error_is_that_of_the_mean_over_items():
     # the two items: 1/2 and 0 at first, then 0 and 0
     assert table["accuracy_se"].tolist() == pytest.approx([0.25, 0, 0])
     one = items_of({"0": [("x", " a"), ("x", " d")]})
-    assert by_position(text_stats(one, tokens_of(one, by_word(**WORDS)), "tokens"), "half")["accuracy_se"].tolist() == [0]
+    alone = by_position(text_stats(one, tokens_of(one, by_word(**WORDS)), "tokens"), "half")
+    assert alone["accuracy_se"].tolist() == [0]
 
 
 def test_by_position_last_accuracy_is_that_of_the_whole_endings():

@@ -1,4 +1,4 @@
-"""Small tokenizers of every kind in use, made of a few lines: property tests cut texts with them."""
+"""Small tokenizers of every kind in use, made of a few lines, for property tests."""
 
 from functools import cache
 

@@ -23,6 +23,12 @@ def test_rows_that_count_are_targets_in_every_draw(tmp_path, rows: str, words: l
     assert len(found) == 2 * len(words) and found.n_draws == 2
 
 
+@pytest.mark.parametrize(("table", "draws"), [(TOKENS, {0, 1}), (by_hand(), {0})])
+def test_column_draw_is_the_tables(tmp_path, table: pa.Table, draws: set[int]) -> None:
+    found = TokenRows(save(table, tmp_path / "t", 2)).column("draw")
+    assert found.tolist() == table["draw"].to_pylist() and set(found.tolist()) == draws
+
+
 def test_rows_all_are_the_table(tmp_path) -> None:
     found = TokenRows(save(TOKENS, tmp_path / "t", 3))
     assert np.array_equal(found.column("next_id"), TOKENS["next_id"].to_numpy()) and len(found) == TOKENS.num_rows

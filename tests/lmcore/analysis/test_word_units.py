@@ -24,6 +24,17 @@ def test_bytes_of_words_are_all_bytes_of_the_text() -> None:
     assert grid.n_bytes[:4].tolist() == [1, 3, 3, 4]
 
 
+@pytest.mark.parametrize("character", ["\x7f", "\x80", "\u07ff", "\u0800", "\uffff", "\U00010000", "\U0010ffff"])
+def test_bytes_of_characters_at_the_edges_of_utf_8(character: str) -> None:
+    assert word_grid([f"a {character}"]).n_bytes.tolist() == [1, 1 + len(character.encode())]
+
+
+@pytest.mark.parametrize("space", [" ", "\x1f", "\x85", "\xa0", "\u2028", "\u3000"])
+def test_every_whitespace_of_python_separates_words_and_its_neighbours_do_not(space: str) -> None:
+    assert words([f"a{space}b"]) == [(0, 0), (0, 2)]
+    assert words(["a\u3001b\u200bc\u2fffd"]) == [(0, 0)]
+
+
 def test_a_token_belongs_to_the_word_of_its_first_letter_and_whitespace_to_the_next_word() -> None:
     grid = word_grid(["no, see\n\n it "])
     spans = [(0, 2), (2, 3), (3, 7), (7, 9), (9, 12), (12, 13), (13, 13)]

@@ -1,4 +1,4 @@
-"""Words of any texts in any cut into tokens, against Python's split: nothing is lost or twice there."""
+"""Words of any texts in any cut into tokens, against Python's split: nothing is lost or doubled."""
 
 from itertools import pairwise
 

@@ -29,6 +29,17 @@ def test_bootstrap_bounds_equal_scipys(method):
     assert found == pytest.approx(tuple(expected), abs=0.02 * values.std())
 
 
+def test_bca_of_values_that_lie_alike_on_both_sides_is_the_percentile_interval():
+    """Many replicates equal the mean itself: half of them count as below it, without bias."""
+    values = np.repeat([-1.0, 0.0, 1.0], 4)
+    drawn = np.repeat([-0.5, -0.25, 0.0, 0.25, 0.5], [100, 200, 400, 200, 100])
+    arguments = (drawn, values, np.ones(12), np.zeros(12, int))
+    for confidence, expected in ((0.9, (-0.5, 0.5)), (0.6, (-0.25, 0.25))):
+        for method in ("bca", "percentile"):
+            found = bootstrap_bounds(*arguments, method=method, confidence=confidence)
+            assert found == pytest.approx(expected)
+
+
 def test_replicates_of_few_values_are_distributed_as_those_of_drawn_items():
     rng = np.random.default_rng(2)
     values, groups = rng.choice([-1, -0.5, 0, 0.5, 1], 300), np.repeat([0, 1], [40, 260])

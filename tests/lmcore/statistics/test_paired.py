@@ -42,8 +42,8 @@ def test_sign_flip_of_few_items_counts_all_patterns():
 def test_sign_flip_weighs_each_item_by_its_share():
     differences = np.random.default_rng(5).normal(0.3, 1, 10)
     share = shares(np.ones(10), np.repeat([0, 1], [8, 2]))
-    assert paired.sign_flip(differences, share, **ONE) == pytest.approx(by_hand(differences * share))
-    assert paired.sign_flip(differences, share, **ONE) != pytest.approx(by_hand(differences))
+    p = paired.sign_flip(differences, share, **ONE)
+    assert p == pytest.approx(by_hand(differences * share)) != pytest.approx(by_hand(differences))
 
 
 def test_sign_flip_ways_of_drawing_agree_with_each_other_and_with_scipy():
@@ -60,7 +60,7 @@ def test_sign_flip_ways_of_drawing_agree_with_each_other_and_with_scipy():
 
 @pytest.mark.parametrize("differences", [np.linspace(1, 2, 17), np.linspace(1, 2, 300)])
 def test_sign_flip_of_drawn_patterns_counts_the_observed_one(differences):
-    """Where none of the drawn patterns reaches the observed sum, p is 1 / (patterns + 1), never 0: few sizes and many alike."""
+    """Where no drawn pattern reaches the observed sum, p is 1 / (patterns + 1), never 0."""
     assert paired.sign_flip(differences, np.ones(len(differences)), resamples=99, seed=0) == 1 / 100
 
 
@@ -126,6 +126,13 @@ def test_flips_interval_covers_the_difference_as_often_as_it_says(better, worse,
     bounds = [paired.flips_interval(b, w, n, 0.95) for b, w, _ in counts]
     covered = np.mean([low <= better - worse <= high for low, high in bounds])
     assert covered >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 1000)
+
+
+def test_flips_interval_is_walds_of_the_counts_with_one_added_to_each():
+    better, worse = 13 / 52, 4 / 52
+    half = reference.norm.ppf(0.975) * np.sqrt((better + worse - (better - worse) ** 2) / 52)
+    expected = better - worse - half, better - worse + half
+    assert paired.flips_interval(12, 3, 50, 0.95) == pytest.approx(expected)
 
 
 def test_flips_interval_has_a_width_where_all_flip_one_way_and_ends_at_one():

@@ -53,6 +53,33 @@ def test_one_seed_a_side_is_the_macro_estimate_of_the_differences():
     assert seeds_and_items(a, b, ONES, GROUPS) == macro((b - a)[0], ONES, GROUPS)
 
 
+def test_seeds_that_move_all_items_alike_add_their_variance_by_satterthwaite():
+    """Items that weigh unequally, and no interaction: the variances of seeds and of items."""
+    rng = np.random.default_rng(6)
+    weights = rng.integers(1, 30, len(GROUPS)).astype(float)
+    base = rng.normal(size=(2, len(GROUPS)))
+    levels = [rng.normal(size=n) * 0.3 for n in (4, 3)]
+    a, b = (level[:, None] + of_side for level, of_side in zip(levels, base))
+    found = seeds_and_items(a, b, weights, GROUPS)
+    items = macro(b.mean(0) - a.mean(0), weights, GROUPS)
+    parts = [(items.se**2, items.df)]
+    parts += [(level.var(ddof=1) / len(level), len(level) - 1) for level in levels]
+    variance = sum(part for part, _ in parts)
+    assert found.se == pytest.approx(np.sqrt(variance))
+    assert found.df == pytest.approx(variance**2 / sum(part**2 / df for part, df in parts))
+
+
+def test_interaction_of_seeds_and_items_is_counted_once_as_in_an_analysis_of_variance():
+    rng = np.random.default_rng(7)
+    m, n = 3, 6
+    a = rng.normal(size=(m, 1)) + rng.normal(size=(1, n)) + rng.normal(size=(m, n)) / 2
+    residuals = a - a.mean(0) - a.mean(1, keepdims=True) + a.mean()
+    interaction = (residuals**2).sum() / ((m - 1) * (n - 1)) / (m * n)
+    items, seeds = a.mean(0).var(ddof=1) / n, a.mean(1).var(ddof=1) / m
+    found = seeds_and_items(a, np.zeros((1, n)), np.ones(n), np.zeros(n, int))
+    assert found.se**2 == pytest.approx(items + seeds - interaction) and found.se**2 > items
+
+
 def test_seeds_that_are_alike_add_nothing():
     a, b = np.random.default_rng(3).normal(size=(2, 1, len(GROUPS)))
     several = seeds_and_items(np.repeat(a, 3, 0), np.repeat(b, 3, 0), ONES, GROUPS)
