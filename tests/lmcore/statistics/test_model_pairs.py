@@ -84,6 +84,12 @@ def test_compare_models_table_has_a_row_for_every_group(run):
     assert rows[0]["verdict"] == "better" and rows[0]["p_corrected"] >= rows[0]["p"]
 
 
+def test_compare_models_without_a_margin_says_nothing_of_it(run):
+    found = run(margin=None, recipes=None, clusters=None)["good_vs_untrained"]["pairs"]
+    assert found["verdict"] == "better" and "items_needed" not in found
+    assert run()["good_vs_untrained"]["pairs"]["items_needed"] > 0
+
+
 def test_compare_models_again_gives_the_same_bytes(run):
     run()
     files = [run.folder / "comparisons.json", run.folder / "comparisons" / "groups.parquet"]

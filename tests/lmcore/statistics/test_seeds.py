@@ -80,6 +80,12 @@ def test_interaction_of_seeds_and_items_is_counted_once_as_in_an_analysis_of_var
     assert found.se**2 == pytest.approx(items + seeds - interaction) and found.se**2 > items
 
 
+def test_several_seeds_on_one_item_have_no_standard_error():
+    one = np.ones(1)
+    found = seeds_and_items(np.array([[0.0], [1.0]]), np.array([[1.0]]), one, np.zeros(1, int))
+    assert (found.mean, found.se, found.n) == (0.5, None, 1)
+
+
 def test_seeds_that_are_alike_add_nothing():
     a, b = np.random.default_rng(3).normal(size=(2, 1, len(GROUPS)))
     several = seeds_and_items(np.repeat(a, 3, 0), np.repeat(b, 3, 0), ONES, GROUPS)
