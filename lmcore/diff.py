@@ -4,7 +4,6 @@ Every model (or recipe) is compared with itself, suite by suite, on the same ite
 revisions are not opened. How it is shown is lmcore.diff_text's business.
 """
 
-import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,7 +13,9 @@ import pyarrow.compute as pc
 
 from lmcore.changes import changed_params, changed_stages
 from lmcore.errors import InputError
+from lmcore.ranges import NonNegative
 from lmcore.revisions import ITEMS, SCORES, TOKENS, Revision
+from lmcore.schema import check, kinds_of
 from lmcore.staleness import stale
 from lmcore.statistics.comparison import (
     LOWER_IS_BETTER,
@@ -31,7 +32,7 @@ from lmcore.statistics.comparison import (
     read_side,
     same_bytes,
 )
-from lmcore.statistics.model_pairs import is_clustered, subjects
+from lmcore.statistics.model_pairs import compare_models, is_clustered, subjects
 
 SETTINGS = (
     "metrics",
@@ -191,19 +192,19 @@ def diff(
 def settings_of(params: dict, metric: str | None, margin: float | None) -> dict[str, Any]:
     """What `diff` takes of the section compare_models of params.yaml, with `metric` and `margin` instead of what stands there, if given.
 
-    Raises InputError where a key is missing.
+    Raises InputError where a key is missing, and for a value that the stage compare_models would refuse.
     """
-    section = params.get("compare_models") or {}
-    if missing := [key for key in SETTINGS if key not in section]:
-        raise InputError(f"params.yaml: compare_models: the key '{missing[0]}' is missing")
+    section = params.get("compare_models", {})
+    check(section, dict, "params.yaml: compare_models")
+    for key in SETTINGS:
+        if key not in section:
+            raise InputError(f"params.yaml: compare_models: the key '{key}' is missing")
+        check(section[key], kinds_of(compare_models)[key][0], f"params.yaml: compare_models.{key}")
+    check(margin, NonNegative | None, "--margin")
     settings = {key: section[key] for key in SETTINGS} | ({"metrics": [metric]} if metric is not None else {})
     if not settings["metrics"]:
-        raise InputError("params.yaml: compare_models: metrics: expected at least one metric to compare")
-    settings |= {"margin": dict.fromkeys(settings["metrics"], margin)} if margin is not None else {}
-    for name, within in (settings["margin"] or {}).items():
-        if not 0 <= within < math.inf:  # all would be equal, or nothing
-            raise InputError(f"the margin of {name} is {within}; expected a number of its unit, 0 or more")
-    return settings
+        raise InputError("params.yaml: compare_models.metrics: expected at least one metric to compare")
+    return settings | ({"margin": dict.fromkeys(settings["metrics"], margin)} if margin is not None else {})
 
 
 def _subjects(revision: Revision, recipes: dict[str, list[str]]) -> dict[str, list[str]]:

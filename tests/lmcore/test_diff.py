@@ -246,3 +246,18 @@ def test_diff_items_show_what_flipped_both_ways_with_texts_and_logprobs(tmp_path
     assert (worse["turned"], worse["item"], better["turned"], better["item"]) == ("worse", "pairs/0000", "better", "pairs/0001")
     assert worse["options"][0] == {"context": "", "target": " The cats.", "gold": True, "a": -3.0, "b": -4.5}
     assert "*      -3.00 →     -4.50  The cats." in as_text(found, colour=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "margin", "message"),
+    [
+        ({"confidence": 1.5}, None, "params.yaml: compare_models.confidence: expected a number above 0 and below 1, not 1.5"),
+        ({"interval": "normal"}, None, "params.yaml: compare_models.interval: expected student, percentile or bca"),
+        ({}, float("nan"), "--margin: expected a number from 0"),
+        ({}, -1.0, "--margin: expected a number from 0"),
+    ],
+)
+def test_settings_of_refuses_what_the_stage_would(change, margin, message):
+    with pytest.raises(InputError) as error:
+        settings_of({"compare_models": SECTION | change}, None, margin)
+    assert str(error.value).startswith(message)
