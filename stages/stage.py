@@ -123,9 +123,14 @@ def clear_leftovers(*folders: str) -> None:
     A stage that reads a folder of other stages' outputs calls this before it reads. DVC hashes all that lies there: what is left of a
     model or suite that params.yaml has dropped would make the stage run on, and record, what no fresh clone has.
     """
+    from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
-    with Repo() as repo:
+    try:
+        opened = Repo()
+    except NotDvcRepoError:  # run by hand elsewhere: nobody hashes these folders
+        return
+    with opened as repo:
         entries = [entry.fs_path for stage in repo.index.stages for entry in (*stage.outs, *stage.deps)]
         named = {Path(entry).relative_to(repo.root_dir) for entry in entries if Path(entry).is_relative_to(repo.root_dir)}
     for folder in map(Path, folders):

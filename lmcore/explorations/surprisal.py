@@ -69,12 +69,11 @@ def _coloured(text: str, rows: pd.DataFrame) -> str:
     parts, at = [], 0
     for row in rows.itertuples():
         before = for_terminal(text[at : row.start], lines=True)
-        piece = for_terminal(text[max(at, row.start) : row.end], lines=True)  # a character of several tokens is shown by the first
-        parts.append(before + (f"\033[30;48;5;{shade(row.surprisal)}m{piece}\033[0m" if piece else ""))
-        piece = text[max(at, row.start) : row.end]  # of a character that several tokens share only the first shows it
+        # of a character that several tokens share only the first shows it
+        piece = for_terminal(text[max(at, row.start) : row.end], lines=True)
         if piece and not pd.isna(row.surprisal):
             piece = f"\033[30;48;5;{shade(row.surprisal)}m{piece}\033[0m"
-        parts.append(text[at : row.start] + piece)
+        parts.append(before + piece)
         at = max(at, row.end)
     return "".join([*parts, for_terminal(text[at:], lines=True)])
 

@@ -17,6 +17,7 @@ POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")  # in this order
 DEFAULT_POSITIONS = 2048  # of a model that names none (ALiBi, state spaces), as lm-eval has it
 # RoBERTa and its kin count positions from the padding id on, so that many of them hold no token
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm")
+GPT2_BOS, GPT2_FAMILY = 50256, ("gpt2", "gpt_neo", "gptj", "codegen")  # their config classes' default
 NESTED = ("text_config", "language_config", "llm_config", "thinker_config", "decoder")
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -90,7 +91,7 @@ class DummyConfig(BaseModel):
     """What the dummy has besides."""
 
     model_config = ConfigDict(extra="allow", strict=True)
-    seeds: Annotated[list[Seed], Field(min_length=1, max_length=1_000)]
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=1_000)] = [0]
 
 
 def read_config_file(path: Path) -> dict:
@@ -120,7 +121,7 @@ def context_length(config: dict) -> int:
     """How many tokens the model of this config.json sees at once."""
     named = [config[name] for name in POSITIONS if config.get(name)]
     positions = named[0] if named else DEFAULT_POSITIONS
-    if config["model_type"] in OFFSET_POSITIONS:
+    if config.get("model_type") in OFFSET_POSITIONS:
         pad = config.get("pad_token_id")
         positions -= (1 if pad is None else pad) + 1
     return positions
@@ -153,8 +154,13 @@ def _refuse_unsupported(values: dict, file: Path) -> None:
 
 
 def _check_bos(values: dict, file: Path) -> None:
-    """An id outside the vocabulary is no token: every text would stand behind nothing."""
+    """An id outside the vocabulary is no token: every text would stand behind nothing.
+
+    GPT-2's own id in a config of its family is what stands there when nobody has set one.
+    """
     ids = values.get("bos_token_id")
+    if ids == GPT2_BOS and values["model_type"] in GPT2_FAMILY:
+        return
     for token in ids if isinstance(ids, list) else [ids]:
         if token is not None and not 0 <= token < values["vocab_size"]:
             raise InputError(

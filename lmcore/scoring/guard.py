@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lmcore.errors import InputError
 from lmcore.models.load import is_control, load_model
 from lmcore.scoring.halves import Halves
 from lmcore.scoring.kernels import device_of
@@ -34,14 +33,11 @@ Forward = Packed | Padded | Control
 def open_model(path: Path, config: dict, dtype: str, kernel: str) -> tuple[Forward, str]:
     """The forward that scores the model in the folder `path`, and why it is not the packed one.
 
-    Raises InputError for weights that are quantised.
+    Raises InputError as lmcore.models.load.load_model.
     """
     device = device_of(kernel)
     if is_control(config):
         return Control(path, config, device), ""
-    if quantised := config.get("quantization_config"):
-        method = quantised.get("quant_method", "of an unknown kind")
-        raise InputError(f"{path}: its weights are quantised ({method}); expected float weights")
     return _Opened(path, getattr(torch, dtype), kernel).forward()
 
 

@@ -50,8 +50,8 @@ def test_options_that_a_command_does_not_take_are_one_line_and_2(arguments, mess
         (["diff", "--margin", "-1"], "--margin: must be a number of at least 0, not -1.0"),
         (["diff", "--fail-on", "better"], "--fail-on: there is no verdict 'better'"),
         (["next", "a", "b"], "a: no such model"),
-        (["surprisal", "a", "."], ".: Is a directory"),
-        (["surprisal", "a", ""], "'': Is a directory"),
+        (["surprisal", "a", "."], ".: is a folder"),
+        (["surprisal", "a", ""], ".: is a folder"),
     ],
 )
 def test_values_out_of_range_are_one_line_and_1(arguments, message, tmp_path, monkeypatch):

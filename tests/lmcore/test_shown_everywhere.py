@@ -115,7 +115,9 @@ def test_surprisal_shows_text_in_every_format(way: str, by: str) -> None:
         {"text": 0, "start": start, "end": end, by: text[start:end], "probability": 0.1, "surprisal": 3.0, "rank": 1, "entropy": 1.0}
         for start, end in pairwise(cuts)
     ]
-    lines = list(as_lines(pd.DataFrame(rows), [text], way))
+    frame = pd.DataFrame(rows)
+    frame.attrs = {"n_bytes": len(text.encode()), "n_unknown": 0, "n_dropped_bytes": 0}
+    lines = list(as_lines(frame, [text], way))
     if way == "csv":  # is data
         assert [row[by] for row in csv.DictReader(io.StringIO("\n".join(lines) + "\n", newline=""))] == [row[by] for row in rows]
         return
@@ -171,7 +173,8 @@ def test_diff_shows_names_in_every_form(revision, text: str) -> None:  # noqa: F
         b=text,
         params={text: (text, None)},
         stages={text: ["code", text]},
-        outdated=[text],
+        stale=[text],
+        not_compared=[text],
         rows=[found.rows[0]._replace(model=text, suite=text, groups=groups, items=[example])],
         unchanged=[(text, text)],
         refused={(text, text): text},

@@ -132,4 +132,4 @@ def test_unlock_explains_a_broken_dvc_lock(root, monkeypatch):
     (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  one: {cmd: 'ec")
     done = CliRunner().invoke(app, ["unlock"])
     assert done.exit_code == 1 and done.stderr.count("\n") == 1
-    assert "dvc.lock: not a readable YAML file" in done.stderr and "`git checkout dvc.lock`" in done.stderr
+    assert "not a readable YAML file" in done.stderr and "`git checkout dvc.lock`" in done.stderr

@@ -76,7 +76,7 @@ def test_format_variants_share_the_answer_and_change_with_one_template_alone(tmp
         ("formats: {plain: {kind: plain, template: '{question}'}}\ntriggers: {b: c}", "must be a list of texts"),
         ("formats: [plain]\ntriggers: {b: [c]}", "the key 'formats' must be a dict"),
         ("formats: {plain: {kind: plain, template: '{question}'}}", "the key 'triggers' must be a dict"),
-        ("formats: {a: b: c}", "not readable YAML"),
+        ("formats: {a: b: c}", "not a readable YAML file"),
     ],
 )
 def test_templates_that_cannot_be_used_fail_naming_the_file(tmp_path: Path, text: str, message: str) -> None:

@@ -183,6 +183,6 @@ def test_new_llama_unknown_key_is_named(tokenizer):
 def test_save_model_nan_weights_are_refused_by_name(tokenizer, tmp_path):
     model = new_llama(SHAPE, tokenizer, 0)
     model.lm_head.weight.data[3, 3] = torch.nan
-    with pytest.raises(InputError, match=r"'lm_head.weight' hold NaN"):
+    with pytest.raises(InputError, match=r"'lm_head.weight' holds NaN"):
         save_model(model, tokenizer, tmp_path / "m")
     assert not list(tmp_path.iterdir())
