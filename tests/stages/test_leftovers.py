@@ -81,7 +81,8 @@ def test_what_params_drop_leaves_no_trace_and_comes_back(made, tmp_path, dropped
     expected = {f"{model}-{suite}" for model in named["models"] for suite in named["suites"]}
     assert {path.name for path in (used / "data/scores").iterdir()} == expected
     gone = {"suite": "data/tokens/one/b", "model": "data/tokens/one", "both, another new": "data/tokens/two/b"}[dropped]
-    assert f"{gone}: params.yaml does not name it (any more); moved to {used / 'work' / 'leftovers' / gone}\n" in outputs[0]
+    kept = used / "work" / "leftovers" / gone
+    assert f"{gone}: params.yaml does not name it (any more); moved to {kept}\n" in outputs[0]
     assert (used / "work/leftovers" / gone).is_dir() and "moved to" not in outputs[1]
     assert "didn't change" in repro(used) and run(used, "dvc", "status").stdout.startswith("Data and pipelines are up to date")
     run(used, "git", "checkout", "--quiet", "params.yaml")
