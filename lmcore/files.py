@@ -43,7 +43,10 @@ def remove(path: Path) -> None:
 
 
 def leftovers(folder: Path, named: set[Path]) -> list[Path]:
-    """What lies in `folder` and is none of `named` nor in one of them, sorted, of each the topmost; folders without a file do not count."""
+    """What lies in `folder` and is none of `named` nor in one of them, of each the topmost.
+
+    Folders without a file do not count.
+    """
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path in named:

@@ -1,7 +1,9 @@
-"""Whether a revision's scores are those of its own code, params and data: a `Revision` goes in, a line for each thing that is not so.
+"""Whether a revision's scores are those of its own code, params and data.
 
-`dvc.lock` says on what each stage ran. It is held against what the revision has now: the commands and params of its dvc.yaml and
-params.yaml, the fingerprint of its code, and the hashes of its data. Only the stages that the scores come from count.
+A `Revision` goes in, a line for each thing that is not so comes out. `dvc.lock` says on what each
+stage ran. It is held against what the revision has now: the commands and params of its dvc.yaml and
+params.yaml, the fingerprint of its code, and the hashes of its data. Only the stages that the
+scores come from count.
 """
 
 import tempfile
@@ -14,18 +16,20 @@ from lmcore.errors import InputError
 from lmcore.fingerprint import closure_hash
 from lmcore.revisions import SCORES, Declared, Revision
 
-CODE = ("lmcore", "stages")  # folders of code: not their bytes count but the fingerprints, to which comments are nothing
+CODE = ("lmcore", "stages")  # not their bytes count but the fingerprints: comments are nothing
 FINGERPRINTS = "code.json"
 
 
 def stale(revision: Revision) -> list[str]:
-    """A line for each stage and thing that changed since the stage ran, and for what cannot be said; none where all is up to date.
+    """A line for each thing that changed since a stage ran, and for what cannot be said.
 
+    None where all is up to date.
     Raises InputError where dvc.yaml or the code cannot be read.
     """
     stages = feeding(revision.pipeline)
     if not stages:
-        return [f"no stage of its dvc.yaml makes {SCORES}: of which params and code they are cannot be said"]
+        unknown = "of which params and code they are cannot be said"
+        return [f"no stage of its dvc.yaml makes {SCORES}: {unknown}"]
     remedy = "run `dvc repro`" + (", commit" if revision.rev is not None else "")
     codes = _codes(revision, stages)
     found = []
@@ -35,13 +39,16 @@ def stale(revision: Revision) -> list[str]:
     counts = Counter((group, reason) for group, _, reason in found)
     lines = []
     for group, name, reason in found:
-        if n := counts.pop((group, reason), 0):  # the stages of a matrix in one line
-            lines.append(f"{group} ×{n} {_plural(reason)}; {remedy}" if n > 1 else f"{name} {reason}; {remedy}")
+        n = counts.pop((group, reason), 0)  # the stages of a matrix in one line
+        if n > 1:
+            lines.append(f"{group} ×{n} {_plural(reason)}; {remedy}")
+        elif n:
+            lines.append(f"{name} {reason}; {remedy}")
     return lines
 
 
 def feeding(pipeline: dict[str, Declared]) -> dict[str, Declared]:
-    """The stages that the scores come from, however far, in the order of dvc.yaml; none where no stage makes scores."""
+    """The stages that the scores come from, however far, in the order of dvc.yaml."""
     wanted, chosen = [SCORES], set()
     while wanted:
         path = wanted.pop()
@@ -63,7 +70,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _reasons(revision: Revision, name: str, stage: Declared, codes: dict[str, Any]) -> list[str]:
-    """What is not as it was when this stage ran, each as the rest of a sentence that its name begins."""
+    """What is not as it was when this stage ran, as the rest of a sentence that its name begins."""
     locked = revision.stages.get(name)
     if locked is None:
         return ["has never run, says dvc.lock"]
@@ -102,15 +109,20 @@ def _changed(file: str, then: dict, keys: list[str], now: dict) -> list[str]:
 
 def _foreign(revision: Revision, locked: dict) -> list[str]:
     """Whether the scores that lie there are not those that this stage made."""
-    outs = {out["path"]: out.get("md5") for out in locked.get("outs") or [] if _overlap(out["path"], SCORES)}
+    outs = {out["path"]: out.get("md5") for out in locked.get("outs") or []}
+    scores = [path for path in outs if _overlap(path, SCORES)]
     try:
-        return [f"made another {path} than lies there" for path, md5 in outs.items() if revision.dvc_hash(path) != md5]
+        foreign = [path for path in scores if revision.dvc_hash(path) != outs[path]]
     except InputError:
         return []  # reading them says more
+    return [f"made another {path} than lies there" for path in foreign]
 
 
 def _codes(revision: Revision, stages: dict[str, Declared]) -> dict[str, Any]:
-    """The fingerprints of this revision's code by the keys of code.json, which it may have made itself, by rules of its own time."""
+    """The fingerprints of this revision's code, by the keys of its code.json.
+
+    Where code.json is that of the code they are its own, which rules of another time may have made.
+    """
     codes = revision.values(FINGERPRINTS)
     for name, stage in stages.items():
         locked = revision.stages.get(name)
@@ -128,14 +140,18 @@ def _is_as_locked(revision: Revision, stage: Declared, locked: dict) -> bool:
     entries = [*(locked.get("deps") or []), *(locked.get("outs") or [])]
     hashes = {entry["path"]: entry.get("md5") for entry in entries}
     try:
-        return all(hashes.get(path) == revision.dvc_hash(path) for path in (*stage.deps, *stage.outs))
+        paths = [*stage.deps, *stage.outs]
+        return all(hashes.get(path) == revision.dvc_hash(path) for path in paths)
     except InputError:
         return False
 
 
 def _fingerprints(root: Path, keys: set[str], name: str) -> dict[str, str]:
-    scripts = {key: root / "stages" / f"{key}.py" for key in sorted(keys - {"versions"})}
+    found = {}
     try:
-        return {key: closure_hash(script, root) if script.is_file() else "" for key, script in scripts.items()}
+        for key in sorted(keys - {"versions"}):
+            script = root / "stages" / f"{key}.py"
+            found[key] = closure_hash(script, root) if script.is_file() else ""
     except (SyntaxError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: its code cannot be read: {error}") from error
+    return found

@@ -1,12 +1,15 @@
-"""What a killed DVC leaves that stops every later one: a repository goes in; it is mended, or a line says why not.
+"""What a killed DVC leaves that stops every later one.
 
-DVC notes in `.dvc/tmp/rwlock` (JSON) who reads and writes which path, and rewrites the file in place: a kill in between leaves it empty or
-cut off, and DVC refuses it from then on. It also refuses where the noted process number has since gone to another process. Its other lock
-files, `lock` and `rwlock.lock`, are held by the kernel (flock) and free when their process ends, whatever they hold.
+A repository goes in; it is mended, or a line says why not. DVC notes in `.dvc/tmp/rwlock` (JSON)
+who reads and writes which path, and rewrites the file in place: a kill in between leaves it empty
+or cut off, and DVC refuses it from then on. It also refuses where the noted process number has
+since gone to another process. Its other lock files, `lock` and `rwlock.lock`, are held by the
+kernel (flock) and free when their process ends, whatever they hold.
 """
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +25,10 @@ WAIT = 3  # seconds for another process to let go of the file
 
 
 def unlock(root: Path) -> str:
-    """Remove the `rwlock` of the repository `root` where it is broken or names processes that have nothing to do with it.
+    """Remove the `rwlock` of the repository `root` where it is broken or names another process.
 
-    Returns a line that says so, empty where nothing was wrong. Raises InputError where a DVC process lives in this repository.
+    Returns a line that says so, empty where nothing was wrong. Raises InputError where a DVC
+    process lives in this repository.
     """
     path = root / ".dvc" / "tmp" / "rwlock"
     if not path.exists() or not _problem(path):
@@ -33,19 +37,24 @@ def unlock(root: Path) -> str:
         if not path.exists() or not (problem := _problem(path)):
             return ""
         if living := living_dvc(root):
-            raise InputError(
-                f"{path}: {problem}, and DVC is running here (PID {', '.join(map(str, living))}); when it has ended, run this again"
-            )
+            who = f"DVC is running here (PID {', '.join(map(str, living))})"
+            raise InputError(f"{path}: {problem}, and {who}; when it has ended, run this again")
         path.unlink()
-    return f"{path}: {problem}, left by a DVC that was killed; no DVC is running here, so it was removed"
+    done = "left by a DVC that was killed; no DVC is running here, so it was removed"
+    return f"{path}: {problem}, {done}"
 
 
 def living_dvc(root: Path) -> list[int]:
-    """The process numbers of DVC, and of stages that it runs, in this repository; of processes that may not be looked at, those of DVC."""
+    """The process numbers of DVC in this repository, and of the stages that it runs.
+
+    A DVC of another user whose folder may not be looked at counts, too.
+    """
     found = []
     for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
         try:
-            if process.pid != psutil.Process().pid and process.status() != psutil.STATUS_ZOMBIE and _belongs(process, root):
+            if process.status() != psutil.STATUS_ZOMBIE and _belongs(process, root):
                 found.append(process.pid)
         except psutil.NoSuchProcess:
             continue
@@ -54,7 +63,8 @@ def living_dvc(root: Path) -> list[int]:
 
 def _belongs(process: psutil.Process, root: Path) -> bool:
     try:
-        if (stage_of := process.environ().get("DVC_ROOT")) and Path(stage_of).resolve() == root.resolve():
+        stage_of = process.environ().get("DVC_ROOT")
+        if stage_of and Path(stage_of).resolve() == root.resolve():
             return True  # a stage: DVC waits for it
     except psutil.AccessDenied:
         pass
@@ -63,17 +73,17 @@ def _belongs(process: psutil.Process, root: Path) -> bool:
     except psutil.AccessDenied:
         return False
     if not _is_dvc(words) or any("daemon" in child.cmdline() for child in process.children()):
-        return False  # of its daemon, which asks for updates, DVC leaves a copy of itself behind as the parent
+        return False  # DVC leaves a copy of itself behind, as the parent of its daemon
     try:
         folder = Path(process.cwd())
     except psutil.AccessDenied:
         return True
-    nearest = next((parent for parent in (folder, *folder.parents) if (parent / ".dvc").is_dir()), None)
-    return nearest is not None and nearest.resolve() == root.resolve()
+    repositories = [parent for parent in (folder, *folder.parents) if (parent / ".dvc").is_dir()]
+    return bool(repositories) and repositories[0].resolve() == root.resolve()
 
 
 def _is_dvc(words: list[str]) -> bool:
-    """Whether a command line is that of DVC: `dvc`, `python -m dvc` or `python dvc/__main__.py`, and not of its daemon."""
+    """Whether a command line is that of DVC, however started, and not of its daemon."""
     started = any(Path(word).name == "dvc" or word.endswith("dvc/__main__.py") for word in words)
     return (started or ("-m", "dvc") in pairwise(words)) and "daemon" not in words
 
@@ -95,7 +105,10 @@ def _problem(path: Path) -> str:
 
 
 def _entries(lock: Any) -> list[dict]:
-    """Who reads and writes. Raises one of Python's own errors where the form is not {write: {path: WHO}, read: {path: [WHO]}}."""
+    """Who reads and writes, of {write: {path: WHO}, read: {path: [WHO]}}.
+
+    Raises one of Python's own errors where the form is another.
+    """
     if not lock.keys() <= {"read", "write"}:
         raise ValueError
     found = [*lock.get("write", {}).values()]
@@ -106,7 +119,7 @@ def _entries(lock: Any) -> list[dict]:
 
 @contextmanager
 def _guard(path: Path) -> Iterator[None]:
-    """Hold what DVC holds while it edits a rwlock. Raises InputError where another process keeps it."""
+    """Hold what DVC holds while it edits a rwlock. Raises InputError where another keeps it."""
     with path.with_name("rwlock.lock").open("a") as file:
         end = time.monotonic() + WAIT
         while True:
@@ -115,6 +128,7 @@ def _guard(path: Path) -> Iterator[None]:
                 break
             except OSError as error:
                 if time.monotonic() > end:
-                    raise InputError(f"{file.name}: another process holds it; when it has ended, run this again") from error
+                    held = f"{file.name}: another process holds it"
+                    raise InputError(f"{held}; when it has ended, run this again") from error
                 time.sleep(0.1)
         yield
