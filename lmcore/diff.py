@@ -202,8 +202,6 @@ def settings_of(params: dict, metric: str | None, margin: float | None) -> dict[
         check(section[key], kinds_of(compare_models)[key][0], f"params.yaml: compare_models.{key}")
     check(margin, NonNegative | None, "--margin")
     settings = {key: section[key] for key in SETTINGS} | ({"metrics": [metric]} if metric is not None else {})
-    if not settings["metrics"]:
-        raise InputError("params.yaml: compare_models.metrics: expected at least one metric to compare")
     return settings | ({"margin": dict.fromkeys(settings["metrics"], margin)} if margin is not None else {})
 
 

@@ -164,9 +164,9 @@ def test_diff_of_scores_that_are_not_finite_is_refused(revision, value):
 
 def test_diff_settings_refuse_a_margin_within_which_all_is_equal():
     for margin in (float("inf"), float("nan"), -0.1):
-        with pytest.raises(InputError, match="the margin of accuracy is"):
+        with pytest.raises(InputError, match=r"compare_models\.margin\.accuracy: expected"):
             settings_of({"compare_models": SECTION | {"margin": {"accuracy": margin}}}, None, None)
-    with pytest.raises(InputError, match="expected at least one metric"):
+    with pytest.raises(InputError, match="metrics: expected at least"):
         settings_of({"compare_models": SECTION | {"metrics": []}}, None, None)
 
 

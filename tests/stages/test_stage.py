@@ -114,7 +114,7 @@ def test_section_follows_dots(write):
         ),
         (f"raise OSError({errno.EACCES}, 'Permission denied', 'data')", "error: data: Permission denied; nothing was written\n"),
         ("open('no/such/file')", "error: no/such/file: No such file or directory; nothing was written\n"),
-        (f"raise OSError({errno.EROFS}, 'Read-only file system')", "error: output: Read-only file system; nothing was written\n"),
+        (f"raise OSError({errno.EROFS}, 'Read-only file system')", "error: Read-only file system; nothing was written\n"),
     ],
 )
 def test_run_prints_one_line_and_exits_1(body, message):
