@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from lmcore import yaml_text
 from lmcore.cli import app
+from lmcore.shown import for_markdown
 from lmcore.tables import SCORES
 from tests import miniature
 from tests.miniature import run
@@ -117,7 +118,8 @@ def test_diff_with_a_stale_workspace_says_what_changed_and_fails(lmcore, own, ed
     assert lmcore(own, "diff", "HEAD").exit_code == 0
     done = lmcore(own, "diff", "HEAD", "--fail-on", "worse")
     assert done.exit_code == 1 and f"note   B: {message}; run `dvc repro`\n" in done.stdout
-    assert f"- B: {message}; run `dvc repro`\n" in lmcore(own, "diff", "HEAD", "--md").stdout
+    line = for_markdown(f"B: {message}; run `dvc repro`")
+    assert f"- {line}\n" in lmcore(own, "diff", "HEAD", "--md").stdout
     assert f"B: {message}; run `dvc repro`" in json.loads(lmcore(own, "diff", "HEAD", "--json").stdout)["stale"]
 
 
@@ -222,8 +224,8 @@ def test_diff_of_what_is_in_no_cache_and_no_remote_names_the_commands(lmcore, fi
         (("main", "main", "--metric", "gone"), "error: main ("),
         (("main", "--metric", ""), "error: main ("),
         (("main", "--suite", ""), "error: there is no suite '' in either revision"),
-        (("main", "--margin", "inf"), "error: the margin of"),
-        (("main", "--margin", "nan"), "error: the margin of"),
+        (("main", "--margin", "inf"), "error: --margin: "),
+        (("main", "--margin", "nan"), "error: --margin: "),
         (("main", "--fail-on", "better"), "error: --fail-on: there is no verdict 'better' to fail on; expected worse"),
         (("main", "worse", "--suite", "gone"), "error: there is no suite 'gone' in either revision"),
     ],

@@ -13,4 +13,5 @@ def read_yaml(path: Path) -> Any:
 
 
 def write_yaml(values: Any, path: Path) -> None:
-    YAML(typ="safe", pure=True).dump(values, path)
+    """Keys stay in their order."""
+    YAML().dump(values, path)

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from lmcore.tasks.wikitext import _pages
+from lmcore.tasks.wikitext import _articles
 from tests.agreement.ours import build, by_lmcore, write_source
 from tests.agreement.samples import SUITES
 from tests.agreement.test_lm_eval import assert_agree
@@ -38,7 +38,7 @@ def test_lm_eval_gives_babyllama_the_same_sums_and_decisions_on_real_data(suite,
     path, suffix, step = REAL[suite]
     text = (data / path).read_text("utf-8")
     if suite == "wikitext2":
-        documents = [{"page": page} for page in sorted(_pages(text), key=len)[:40:step]]
+        documents = [{"page": page} for page in sorted(_articles(text), key=len)[:40:step]]
     elif suffix == "txt":
         documents = [{"text": line} for line in text.splitlines()[::step]]
     else:
