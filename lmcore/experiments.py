@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from lmcore import yaml_text
 from lmcore.errors import InputError
 from lmcore.files import whole
+from lmcore.text_files import read_text
 
 ENTRIES = (
     "suites",
@@ -42,7 +43,7 @@ def apply(experiment: Path, params: Path) -> list[str]:
 
 
 def _mapping(yaml: YAML, path: Path) -> Any:
-    value = yaml_text.load(yaml_text.read_text(path), path, yaml)
+    value = yaml_text.load(read_text(path, "YAML"), path, yaml)
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a YAML mapping of sections")
     return value

@@ -11,7 +11,7 @@ from typing import Any
 
 from lmcore.errors import InputError
 
-MOST_JSON_BYTES = 2**28  # of one JSON file that is read whole: 256 MiB
+MOST_BYTES = 2**28  # of one file that is read whole; the largest tokenizer.json in use have 40 MB
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -78,30 +78,38 @@ def digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def read_json_object(path: Path, what: str) -> dict[str, Any]:
-    """The object in the JSON file `path`; `what` says in messages which file was expected.
+def read_json_object(path: Path, expected: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+    """The object in a JSON file that came from outside; `expected` says in messages what it should be.
 
-    Raises InputError for a file that is missing, larger than MOST_JSON_BYTES, a Git LFS pointer, not
-    UTF-8, not JSON (NaN is none), nested without end, or no object.
+    Raises InputError as `read_bounded`, and for a file that is not UTF-8, not JSON (NaN is none),
+    nested without end, or no object.
+    """
+    try:
+        text = read_bounded(path, expected, most_bytes).decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except InputError:
+        raise
+    except RecursionError as error:
+        raise InputError(f"{path}: expected a JSON object, {expected}; it is nested too deeply") from error
+    except ValueError as error:
+        raise InputError(f"{path}: expected a JSON object, {expected}; it cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object, {expected}, not {type(value).__name__}")
+    return value
+
+
+def read_bounded(path: Path, expected: str, most_bytes: int = MOST_BYTES) -> bytes:
+    """The content of a file that came from outside.
+
+    Raises InputError where there is none, more than `most_bytes`, or a Git LFS pointer in its place.
     """
     refuse_lfs_pointer(path)
     try:
-        if path.stat().st_size > MOST_JSON_BYTES:
-            raise InputError(f"{path}: larger than {MOST_JSON_BYTES:,} bytes; expected {what}")
-        value = json.loads(path.read_text("utf-8-sig"), parse_constant=_refuse_constant)
+        if (size := path.stat().st_size) > most_bytes:
+            raise InputError(f"{path}: has {size:,} bytes; expected at most {most_bytes:,} for {expected}")
+        return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; expected {what}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; expected {what}") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: nested too deeply; expected {what}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno} is not JSON: {error.msg}; expected {what}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; expected {what}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected {what}, a JSON object, not {type(value).__name__}")
-    return value
+        raise InputError(f"{path}: {error.strerror}; expected {expected}") from error
 
 
 def refuse_lfs_pointer(path: Path) -> None:
@@ -109,7 +117,7 @@ def refuse_lfs_pointer(path: Path) -> None:
     if path.is_file():
         with path.open("rb") as file:
             if file.read(len(GIT_LFS)) == GIT_LFS:
-                raise InputError(f"{path}: a Git LFS pointer, not the file itself; fetch it with `git lfs pull`")
+                raise InputError(f"{path}: is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`")
 
 
 def _refuse_constant(name: str) -> float:

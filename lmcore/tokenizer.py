@@ -15,14 +15,13 @@ from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_t
 
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
-from lmcore.files import whole
+from lmcore.files import read_bounded, whole
 from lmcore.ranges import RANGE, Count
 from lmcore.sources import Source, fetch
 from lmcore.token_losses import Losses, is_byte_level
-from lmcore.tokenizer_config import read_bytes, read_tokenizer_config, tokens_to_add
+from lmcore.tokenizer_config import read_tokenizer_config, tokens_to_add
 
 SPECIALS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
-MOST_BYTES = 2**28  # of a tokenizer.json; the largest in use have some 40 MB
 MOST_TOKENS = 2**22  # 16 times as many as the largest vocabularies in use
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 
@@ -92,7 +91,7 @@ def _whole_and_same(tokenizer: Tokenizer) -> Tokenizer:
 
 def read_tokenizer(file: Path) -> Tokenizer:
     """The tokenizer in a tokenizer.json, as it stands. Raises InputError for a file that holds none, naming it."""
-    content = read_bytes(file, MOST_BYTES)
+    content = read_bounded(file, "a tokenizer.json")
     try:
         tokenizer = Tokenizer.from_buffer(content)
         highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)

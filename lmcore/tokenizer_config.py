@@ -7,19 +7,18 @@ added_tokens.json count, and what the former names comes before what tokenizer_c
 Source: PreTrainedTokenizerBase._from_pretrained and TokenizersBackend.__init__ of transformers 5.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenizers import AddedToken
 
 from lmcore.errors import InputError
+from lmcore.files import read_json_object
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 EXTRAS = ("extra_special_tokens", "additional_special_tokens")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 MOST_BYTES = 2**24  # of a file beside tokenizer.json; those in use have some hundred kilobytes
-LFS = b"version https://git-lfs.github.com/spec/"
 
 GPT2, LLAMA, LAST = ("<|endoftext|>", "<|endoftext|>"), ("<s>", "</s>"), (None, "</s>")
 # BOS and EOS of a tokenizer class whose tokenizer_config.json names none.
@@ -92,7 +91,7 @@ class TokenizerConfig(NamedTuple):
 def read_tokenizer_config(folder: Path) -> TokenizerConfig:
     """Raises InputError, naming the file and what was expected, for one that is no JSON object or has a value of another type."""
     path = folder / "tokenizer_config.json"
-    config = read_object(path, MOST_BYTES) if path.exists() else {}
+    config = read_json_object(path, "a tokenizer's settings", MOST_BYTES) if path.exists() else {}
     tokenizer_class = _of_type(path, config, "tokenizer_class", str, "a text")
     split = bool(_of_type(path, config, "split_special_tokens", bool, "true or false"))
     named, extras = _named(path, config), _extras(path, config)
@@ -132,30 +131,6 @@ def class_defaults(config: TokenizerConfig, model_type: str | None) -> tuple[str
     return CLASS_DEFAULTS.get(name.removesuffix("Fast"), (None, None))
 
 
-def read_object(path: Path, most_bytes: int) -> dict[str, Any]:
-    """The JSON object in the file. Raises InputError for a file that holds anything else, or more than `most_bytes`."""
-    try:
-        value = json.loads(read_bytes(path, most_bytes).decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        raise InputError(f"{path}: expected a JSON object; it cannot be read as JSON: {reason}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, not {_shown(value)}")
-    return value
-
-
-def read_bytes(path: Path, most_bytes: int) -> bytes:
-    """The content of the file. Raises InputError where there is none, or more than `most_bytes`, or a Git LFS pointer in its place."""
-    if not path.is_file():
-        raise InputError(f"{path}: expected a file; there is {'a folder' if path.is_dir() else 'none'}")
-    if (size := path.stat().st_size) > most_bytes:
-        raise InputError(f"{path}: has {size:,} bytes; expected at most {most_bytes:,}")
-    content = path.read_bytes()
-    if content.startswith(LFS):
-        raise InputError(f"{path}: is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`")
-    return content
-
-
 def _named(path: Path, config: dict[str, Any], flags: dict[str, bool] | None = None) -> dict[str, AddedToken | str | None]:
     """The named special tokens of a file; tokens that are objects have the `flags` besides their own."""
     named: dict[str, AddedToken | str | None] = {}
@@ -186,7 +161,7 @@ def _with_map(path: Path, named: dict, extras: list | dict | None) -> tuple[dict
     """The special tokens of tokenizer_config.json with those of special_tokens_map.json, which come before them."""
     if not path.exists():
         return named, extras
-    values, flags = read_object(path, MOST_BYTES), {"special": True}
+    values, flags = read_json_object(path, "a tokenizer's settings", MOST_BYTES), {"special": True}
     named = {**named, **_named(path, values, flags)}
     more = _extras(path, values, flags, EXTRAS[:1])
     if isinstance(extras, dict):
@@ -231,7 +206,7 @@ def _legacy(path: Path, special: list[AddedToken | str | None]) -> dict[int, Add
     """The tokens of added_tokens.json by their ids; those that are called special do not see the normaliser."""
     if not path.exists():
         return {}
-    values = read_object(path, MOST_BYTES)
+    values = read_json_object(path, "a tokenizer's settings", MOST_BYTES)
     if wrong := [token for token, number in values.items() if not isinstance(number, int) or isinstance(number, bool)]:
         raise InputError(f"{path}: '{wrong[0]}' must have a token id, not {_shown(values[wrong[0]])}")
     contents = {_content(token) for token in special}

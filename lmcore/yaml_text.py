@@ -13,6 +13,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
 from lmcore.errors import InputError
+from lmcore.shown import for_terminal
+from lmcore.text_files import first_line
 
 
 class Constructor(SafeConstructor):
@@ -24,17 +26,6 @@ class Constructor(SafeConstructor):
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             problem = f"not a value of its kind: {error}"
             raise ConstructorError(None, None, problem, node.start_mark) from error
-
-
-def read_text(path: Path) -> str:
-    """The text of a file. Raises InputError where there is none, or it is not UTF-8."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected YAML")
-    try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        problem = f"not UTF-8 at byte {error.start}: {error.reason}"
-        raise InputError(f"{path}: not a readable YAML file: {problem}") from error
 
 
 def load(text: str, source: str | Path, yaml: YAML | None = None) -> Any:
@@ -54,13 +45,7 @@ def load(text: str, source: str | Path, yaml: YAML | None = None) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = "" if mark is None else f"line {mark.line + 1}: "
-        what = printable(error.problem or error.context or "broken")
+        what = for_terminal(error.problem or error.context or "broken")
         raise InputError(f"{source}: {place}not a readable YAML file: {what}") from error
     except (YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{source}: not a readable YAML file: {printable(str(error))}") from error
-
-
-def printable(text: str) -> str:
-    """The first line of a text, what no terminal shows written as an escape."""
-    line = (text.splitlines() or [""])[0]
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        raise InputError(f"{source}: not a readable YAML file: {for_terminal(first_line(error))}") from error

@@ -19,6 +19,7 @@ from lmcore.errors import InputError, error_line
 from lmcore.files import leftovers, remove
 from lmcore.ranges import Entries, SomeEntries, SomeNames
 from lmcore.schema import check, check_mapping, kinds_of, shown
+from lmcore.text_files import read_text
 
 # whose keys are names: checked whole in every stage, since DVC makes stages of them
 NAMED: dict[str, Any] = {
@@ -41,7 +42,7 @@ def params() -> dict[str, Any]:
 
     Raises InputError for a file that is no YAML mapping, and for a name in it that would break DVC.
     """
-    return _read(yaml_text.read_text(Path("params.yaml")))
+    return _read(read_text(Path("params.yaml"), "YAML"))
 
 
 @lru_cache(maxsize=1)

@@ -65,6 +65,8 @@ class _Opened:
                 return attempt(), "; ".join(reasons)
             except ValueError as error:
                 reasons.append(str(error))
+        if self.dtype != torch.float32:
+            reasons.append("all its products are in float32")
         return Padded(self._load(), None, self.depends_on_pass), "; ".join(reasons)
 
     def _packed(self) -> Packed:

@@ -21,10 +21,11 @@ import pyarrow as pa
 from tokenizers import Encoding, Tokenizer, models
 
 from lmcore.errors import InputError
+from lmcore.files import read_json_object
 from lmcore.token_losses import Losses
 from lmcore.token_text import token_pieces
 from lmcore.tokenizer import encode_texts, load_fast
-from lmcore.tokenizer_config import MOST_BYTES, class_defaults, read_object, read_tokenizer_config
+from lmcore.tokenizer_config import class_defaults, read_tokenizer_config
 
 SPACES = " Ġ▁"  # as themselves, in a byte-level piece, in a SentencePiece
 BOS_POLICIES = ("prefix", "tokenizer", "none")
@@ -116,7 +117,7 @@ def find_prefix_id(tokenizer: Tokenizer, model: Path) -> int:
     """
     config = read_tokenizer_config(model)
     file = model / "config.json"
-    of_model = read_object(file, MOST_BYTES) if file.exists() else {}
+    of_model = read_json_object(file, "a model's config.json") if file.exists() else {}
     vocab_size = of_model.get("vocab_size") if type(of_model.get("vocab_size")) is int else None
     model_type = of_model.get("model_type") if isinstance(of_model.get("model_type"), str) else None
     for key, of_class in zip(("bos_token", "eos_token"), class_defaults(config, model_type), strict=True):

@@ -45,11 +45,3 @@ def test_load_broken_text_is_one_line_with_its_number(text, message):
     with pytest.raises(InputError) as error:
         yaml_text.load(text, "x.yaml")
     assert str(error.value).startswith(message) and str(error.value).isprintable()
-
-
-def test_read_text_of_other_bytes_is_refused(tmp_path):
-    (tmp_path / "x.yaml").write_bytes(b"a: \xff")
-    with pytest.raises(InputError, match=r"x\.yaml: not a readable YAML file: not UTF-8 at byte 3"):
-        yaml_text.read_text(tmp_path / "x.yaml")
-    with pytest.raises(InputError, match="no such file"):
-        yaml_text.read_text(tmp_path / "y.yaml")

@@ -75,10 +75,11 @@ def begins(tmp_path, monkeypatch):
         stages.stage.call(signed_as(function), *arguments, **options)
 
     def run(values: dict, stage: str, *arguments: str) -> None:
-        reader = SimpleNamespace(read_text=lambda path: str(next(COUNTER)), load=lambda text, source: values)
+        reader = SimpleNamespace(load=lambda text, source: values)
         module = importlib.import_module(f"stages.{stage}")
         with monkeypatch.context() as patched, pytest.raises(Begun):
             patched.setattr(stages.stage, "yaml_text", reader)
+            patched.setattr(stages.stage, "read_text", lambda path, expected: str(next(COUNTER)))
             patched.setattr(module, "call", call_checked, raising=False)
             for name in ("build_items", "write_report"):
                 patched.setattr(module, name, begin, raising=False)
