@@ -1,0 +1,46 @@
+"""The stages of dvc.yaml. A stage ends when its DVC ends.
+
+`python -m stages.NAME` imports this package before anything else. So a stage is bound to its DVC
+before the imports that take seconds. A stage that outlived its DVC would later overwrite what a
+newer run has made.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from lmcore.processes import end_with_parent
+
+
+def _dvc_has_ended() -> bool:
+    """Whether no ancestor of this process is a DVC that works in this repository.
+
+    A DVC that runs a stage has its process number in .dvc/tmp/rwlock. It starts stages in the
+    folder of dvc.yaml; DVC_ROOT may be another one, for experiments in temporary folders.
+    """
+    try:
+        lock = json.loads(Path(".dvc/tmp/rwlock").read_text("utf-8"))
+        at_work = {int(entry["pid"]) for entry in lock["write"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        at_work = set()  # a kill can leave the file empty
+    return not at_work & set(_ancestors()) if at_work else os.getppid() == 1
+
+
+def _ancestors() -> list[int]:
+    """The process numbers of the parent, its parent and so on."""
+    found = [os.getppid()]
+    while found[-1] > 1:
+        try:
+            stat = Path(f"/proc/{found[-1]}/stat").read_text("utf-8")
+        except OSError:  # ended meanwhile
+            break
+        found.append(int(stat.rpartition(")")[2].split()[1]))
+    return found
+
+
+# of `python -m stages.NAME` alone: Python has not found the module yet
+if sys.argv[:1] == ["-m"] and sys.platform == "linux":
+    end_with_parent()
+    if "DVC_ROOT" in os.environ and _dvc_has_ended():
+        sys.exit("error: the DVC that started this stage has ended; nothing was written")

@@ -1,11 +1,9 @@
 """What every stage script shares: params.yaml checked, one function called with one section of it, errors in one line."""
 
-import ctypes
 import errno
 import json
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable
 from functools import lru_cache
@@ -21,6 +19,7 @@ from lmcore.ranges import Entries, SomeEntries, SomeNames
 from lmcore.schema import check, check_mapping, kinds_of, shown
 from lmcore.text_files import read_text
 
+OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.ENOENT)
 # whose keys are names: checked whole in every stage, since DVC makes stages of them
 NAMED: dict[str, Any] = {
     "models": SomeNames,
@@ -147,12 +146,10 @@ def run(main: Callable) -> None:
     """Run a stage's `main` as a command: bad input, a full disk and whatever else is to be expected end in one line on stderr and exit
     status 1; a mistake of ours shows where it was made.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a killed dvc must not leave a second writer behind
     try:
         typer.run(main)
     except Exception as error:
         if (line := error_line(error)) is None:
             raise
-        of_writing = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT)
+        of_writing = isinstance(error, OSError) and error.errno in OF_WRITING
         sys.exit(f"error: {line}{'; nothing was written' * of_writing}")

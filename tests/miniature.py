@@ -111,6 +111,7 @@ def make(root: Path) -> Path:
         'lint.select = ["E4", "E7", "F"]',
         "[tool.mypy]",
         'files = ["stages/__init__.py"]',
+        "ignore_missing_imports = true",
         "[tool.pytest.ini_options]",
     ]
     (first / "pyproject.toml").write_text("\n".join(settings))
