@@ -1,5 +1,6 @@
 """What a user can mend: bad input, and whatever else is expected to go wrong; an error goes in, one line comes out."""
 
+import errno
 import json
 import shlex
 import subprocess
@@ -8,6 +9,22 @@ from lmcore.shown import for_terminal
 
 # Packages whose own errors tell of the files and settings they were given: none of ours is imported for this, and none need be installed
 READERS = ("dvc", "dvc_data", "huggingface_hub", "requests", "httpx", "ruamel", "safetensors", "safetensors_rust", "scmrepo", "yaml")
+
+
+NO_MEMORY = (
+    "not enough memory; run again with fewer processes (LMCORE_WORKERS=1), with a smaller "
+    "token_budget, micro_batch_size or batch_size in params.yaml, or on a machine with more"
+)
+REMEDIES = {
+    errno.ENOSPC: "free some space there and run again",
+    errno.EDQUOT: "free some of your quota there and run again",
+    errno.EFBIG: "larger than a file may be there; see `ulimit -f`",
+    errno.EACCES: "see `ls -ld` of it and of its folder for who may",
+    errno.EPERM: "see `ls -ld` of it and of its folder for who may",
+    errno.EROFS: "name another place, or make this one writable",
+    errno.EMFILE: "more files are open than may be; see `ulimit -n`",
+    errno.ENOMEM: "run again with fewer processes (LMCORE_WORKERS=1), or on a machine with more memory",
+}
 
 
 class InputError(ValueError):
@@ -24,7 +41,7 @@ def _said(error: BaseException) -> str | None:
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):  # torch has its own
-        return "not enough memory; try less at once, or a machine with more"
+        return NO_MEMORY
     if isinstance(error, OSError):
         return _of_system(error)
     if isinstance(error, json.JSONDecodeError):
@@ -39,10 +56,12 @@ def _said(error: BaseException) -> str | None:
 
 
 def _of_system(error: OSError) -> str:
-    """The file's name and what the system said of it; some libraries raise a message alone."""
+    """The file's name, what the system said of it, and what to do; some libraries raise a message alone."""
     if error.strerror is None:
         return str(error) or type(error).__name__
-    return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    said = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    remedy = REMEDIES.get(error.errno or 0)
+    return f"{said}; {remedy}" if remedy else said
 
 
 def _of_command(error: subprocess.CalledProcessError) -> str:

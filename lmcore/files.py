@@ -1,8 +1,11 @@
 """Files that appear whole or not at all, and their content hashes."""
 
+import errno
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from lmcore.errors import InputError
+from lmcore.processes import is_alive
 
 MOST_BYTES = 2**28  # of one file that is read whole; the largest tokenizer.json in use have 40 MB
+TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)\.tmp")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -19,19 +25,65 @@ GIT_LFS = b"version https://git-lfs.github.com/spec/"
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that becomes `path` when the block ends well, and vanishes when it does not.
 
-    Works for a file and for a folder (make the folder yourself); an existing `path` is replaced only at the very end.
+    Works for a file and for a folder (make the folder yourself); an existing `path` is replaced only
+    at the very end. Raises OSError that names `path`, not the temporary one.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    remove(temporary)
-    try:
+    with temporary_path(path) as temporary:
         yield temporary
         if temporary.is_dir():
             remove(path)  # renaming cannot put a folder in the place of one that holds files
         temporary.replace(path)
+
+
+@contextmanager
+def temporary_path(path: Path) -> Iterator[Path]:
+    """A path beside `path` for what is not finished: gone when the block ends, whatever is there.
+
+    Its name, `.NAME.PID.tmp`, is ignored by git and DVC (.gitignore, .dvcignore). What a killed
+    process left for the same `path` is removed first. Raises OSError that names `path`.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for litter in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            if is_litter(litter):
+                remove(litter)
+        remove(temporary)
+        yield temporary
+    except Exception as error:
+        if (named := _naming(error, temporary, path)) is None:
+            raise
+        raise named from error
     finally:
         remove(temporary)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether this is the name of something unfinished."""
+    return TEMPORARY.fullmatch(path.name) is not None
+
+
+def is_litter(path: Path) -> bool:
+    """Whether this is something unfinished whose process has ended (on this machine)."""
+    parts = TEMPORARY.fullmatch(path.name)
+    return parts is not None and not is_alive(int(parts["pid"]))
+
+
+def _naming(error: Exception, temporary: Path, path: Path) -> OSError | None:
+    """The error of writing `temporary` as one of writing `path`; None for an error of another kind."""
+    if isinstance(error, OSError):
+        number, name = error.errno, error.filename2 or error.filename  # of a copy, the second is written
+        if name is None and number not in NO_ROOM:
+            return None
+    else:
+        # tokenizers and safetensors tell of the system's errors in words alone
+        said = re.search(r"\(os error (\d+)\)", str(error))
+        number, name = (int(said[1]) if said else None), None
+    if number is None or not str(name or temporary).startswith(str(temporary)):
+        return None
+    real = str(name or temporary).replace(str(temporary), str(path))
+    return OSError(number, os.strerror(number), real)
 
 
 def remove(path: Path) -> None:
@@ -45,11 +97,11 @@ def remove(path: Path) -> None:
 def leftovers(folder: Path, named: set[Path]) -> list[Path]:
     """What lies in `folder` and is none of `named` nor in one of them, of each the topmost.
 
-    Folders without a file do not count.
+    Folders without a file do not count, nor does what is not finished.
     """
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path in named:
+        if path in named or is_temporary(path):
             continue
         if any(path in one.parents for one in named):
             found += leftovers(path, named)
@@ -65,9 +117,16 @@ def write_json(value: object, path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file, or of a folder: of the sorted lines `relative/path sha256` of the files in it."""
+    """The sha256 of a file, or of a folder: of the sorted lines `relative/path sha256` of the files in it.
+
+    What is not finished does not count, as for DVC.
+    """
     if path.is_dir():
-        lines = [f"{p.relative_to(path).as_posix()} {sha256(p)}\n" for p in sorted(path.rglob("*")) if p.is_file()]
+        lines = []
+        for inner in sorted(path.rglob("*")):
+            inside = inner.relative_to(path)
+            if inner.is_file() and not any(is_temporary(Path(part)) for part in inside.parts):
+                lines.append(f"{inside.as_posix()} {sha256(inner)}\n")
         return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

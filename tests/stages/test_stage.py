@@ -110,11 +110,17 @@ def test_section_follows_dots(write):
         ("from lmcore.errors import InputError; raise InputError('corpus.txt: empty')", "error: corpus.txt: empty\n"),
         (
             f"raise OSError({errno.ENOSPC}, 'No space left on device', 'out.parquet')",
-            "error: out.parquet: No space left on device; nothing was written\n",
+            "error: out.parquet: No space left on device; free some space there and run again; nothing was written\n",
         ),
-        (f"raise OSError({errno.EACCES}, 'Permission denied', 'data')", "error: data: Permission denied; nothing was written\n"),
+        (
+            f"raise OSError({errno.EACCES}, 'Permission denied', 'data')",
+            "error: data: Permission denied; see `ls -ld` of it and of its folder for who may; nothing was written\n",
+        ),
         ("open('no/such/file')", "error: no/such/file: No such file or directory; nothing was written\n"),
-        (f"raise OSError({errno.EROFS}, 'Read-only file system')", "error: Read-only file system; nothing was written\n"),
+        (
+            f"raise OSError({errno.EROFS}, 'Read-only file system', 'data')",
+            "error: data: Read-only file system; name another place, or make this one writable; nothing was written\n",
+        ),
     ],
 )
 def test_run_prints_one_line_and_exits_1(body, message):
