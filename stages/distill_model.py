@@ -42,8 +42,9 @@ def main(name: str) -> None:
     teaching = {key: values[key] for key in OF_TEACHING if key in values}
     teachers = call(Teachers, f"distill_model.{name}", teaching, models=[load_model(folder) for folder in folders])
     given = {"model": model, "work": work, "teachers": teachers, **chunk_examples(CHUNKS)}
-    curve = call(train, f"train_model, distill_model.{name}", values, without=("shape", "world_size", *OF_TEACHING), **given)
-    save_trained(name, model, TOKENIZER, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
+    with ranks.alone(work):
+        curve = call(train, f"train_model, distill_model.{name}", values, without=("shape", "world_size", *OF_TEACHING), **given)
+        save_trained(name, model, TOKENIZER, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
 
 
 if __name__ == "__main__":

@@ -38,9 +38,11 @@ def main(name: str) -> None:
     key = digest(values, entry, sha256(folder), items["content_hash"].to_pylist(), fingerprint("finetune_model"), fingerprint("versions"))
     training, dev = examples(folder, items, entry["dev_share"], values["seed"])
     model = load_model(folder)
-    arguments = {"model": model, "training": training, "dev": dev, "work": work_folder() / "training" / key}
-    curve = call(train, f"train_model, finetune_model.{name}", values, without=("shape", "world_size"), **arguments)
-    save_trained(name, model, folder, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
+    work = work_folder() / "training" / key
+    arguments = {"model": model, "training": training, "dev": dev, "work": work}
+    with ranks.alone(work):
+        curve = call(train, f"train_model, finetune_model.{name}", values, without=("shape", "world_size"), **arguments)
+        save_trained(name, model, folder, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
 
 
 if __name__ == "__main__":

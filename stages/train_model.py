@@ -32,9 +32,10 @@ def main(name: str) -> None:
     model = new_model(resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads"), TOKENIZER, values["seed"])
     work = work_folder() / "training" / key
     given = {"model": model, "work": work, "keep_steps": kept, **chunk_examples(CHUNKS)}
-    curve = call(train, f"train_model, trained.{name}", values, without=("shape", "world_size"), **given)
-    save_trained(name, model, TOKENIZER, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
-    save_steps(model, TOKENIZER, work, kept, Path("data/checkpoints") / name)
+    with ranks.alone(work):
+        curve = call(train, f"train_model, trained.{name}", values, without=("shape", "world_size"), **given)
+        save_trained(name, model, TOKENIZER, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
+        save_steps(model, TOKENIZER, work, kept, Path("data/checkpoints") / name)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ normalisers, prefix spaces and pre-tokenizers.
 """
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 from lmcore.errors import InputError
-from lmcore.files import whole
+from lmcore.files import temporary_path, whole
 from lmcore.models import gguf
 from lmcore.models.config import read_config_file
 from lmcore.models.llama import TOKENIZER_FILES, save_model
@@ -42,8 +41,8 @@ def import_model(
     Raises InputError for a source without weights or tokenizer, whatever lmcore.models.load refuses, and
     a tokenizer with ids beyond the model's vocabulary.
     """
-    with whole(out) as folder, tempfile.TemporaryDirectory() as scratch:
-        fetched, tokenizer = Path(scratch) / "source", Path(scratch) / "tokenizer"
+    with whole(out) as folder, temporary_path(out.with_name(f"{name}.source")) as scratch:
+        fetched, tokenizer = scratch / "source", scratch / "tokenizer"
         fetch(name, fetched, downloads, provider=provider, location=location, members=members, sha256=sha256, revision=revision)
         tokenizer.mkdir()
         try:

@@ -4,7 +4,6 @@ Sources: Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24
 """
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, NotRequired, TypedDict
 
@@ -13,6 +12,7 @@ from pydantic import AfterValidator
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from lmcore.errors import InputError
+from lmcore.files import temporary_path
 from lmcore.models.llama import LlamaShape, Size, Window, check_heads, new_llama, token_ids
 from lmcore.ranges import Expected, Name, Share, UpToOne
 from lmcore.schema import check_mapping, fit, kinds_of, together
@@ -79,9 +79,9 @@ def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dic
         return SHAPES[shape]
     if shape not in configs:
         raise InputError(f"params.yaml: shape: there is no '{shape}'; expected a mapping, or one of {', '.join([*SHAPES, *configs])}")
-    with tempfile.TemporaryDirectory() as scratch:
-        fetch(shape, Path(scratch) / "source", downloads, **configs[shape])
-        files = sorted((Path(scratch) / "source").glob("*.json"))
+    with temporary_path(downloads / shape) as fetched:
+        fetch(shape, fetched, downloads, **configs[shape])
+        files = sorted(fetched.glob("*.json"))
         if len(files) != 1:
             raise InputError(f"shape '{shape}': its source has {len(files)} JSON files; expected one, the model's config.json")
         config = json.loads(files[0].read_text("utf-8"))

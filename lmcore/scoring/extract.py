@@ -9,8 +9,6 @@ On a CPU several processes of one thread score shards, forked from one that has 
 (environment LMCORE_WORKERS, else the cores) changes no byte. They die with their parent; a second run of the same work waits for the first.
 """
 
-import ctypes
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -22,7 +20,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -34,12 +31,15 @@ from tqdm import tqdm
 
 from lmcore.errors import InputError
 from lmcore.files import sha256, whole
+from lmcore.kept_files import find, keep, locked
 from lmcore.memory import keep_freed_memory
+from lmcore.processes import end_with_parent
 from lmcore.ranges import Count
 from lmcore.scoring.engine import Engine, engine_name
 from lmcore.scoring.writer import write_tokens
 from lmcore.shown import for_terminal
 from lmcore.tables import ITEM_KEY, ITEMS, read, scoring_of
+from lmcore.threads import one_thread
 
 LINE_SECONDS = 30  # between progress lines where there is no terminal
 
@@ -74,19 +74,20 @@ def extract_tokens(
         **params,
     }
     folder = work / "tokens" / hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
-    with locked(folder.with_suffix(".lock")):
+    with locked(folder):
         engine = Engine(model, scoring_of(table), dtype, token_budget)
         jobs = [(shard, folder / f"part-{number:05d}.parquet") for number, shard in enumerate(shards(table, shard_chars, engine))]
-        parts = [part for _, part in jobs]
-        missing = [job for job in jobs if not job[1].exists()]
-        if missing:
+        kept = {part: find(part) for _, part in jobs}
+        if missing := [job for job in jobs if not kept[job[1]]]:
             folder.mkdir(parents=True, exist_ok=True)
-            with one_thread():
+            with one_thread():  # forked processes must not inherit a pool of threads
                 score_shards(engine.load(), table, missing, for_terminal(f"{model.name} {items.stem}"))
         with whole(out) as temporary:
             temporary.mkdir()
-            for part in parts:
-                _link(part, temporary / part.name)
+            for _, part in jobs:
+                if not (file := kept[part] or find(part)):
+                    raise InputError(f"{part}: cannot be read back as it was written; run again, on another disk if this goes on")
+                _link(file, temporary / part.name)
         shutil.rmtree(folder)
 
 
@@ -134,30 +135,6 @@ def _runs(run: list[tuple[int, int, int]], shard_chars: int) -> list[Shard]:
     return found if begin is None else [*found, Shard(begin, run[-1][1])]
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; where another process holds it, wait for that one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(for_terminal(f"waiting for another process that scores the same items ({path})"), file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread: forked processes must not inherit a pool of threads, and as many processes as cores need no more."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
-
-
 def count_workers() -> int:
     """How many processes score at once: LMCORE_WORKERS, else the cores this process may use."""
     value = os.environ.get("LMCORE_WORKERS", "")
@@ -195,7 +172,7 @@ def _score(engine: Engine, items: pa.Table, job: tuple[Shard, Path]) -> int:
     """Score and write one shard; how many rows it has."""
     shard, path = job
     table = engine.score(items.slice(shard.start, shard.stop - shard.start), shard.part, shard.n_parts)
-    write_tokens(table, path, engine.name)
+    keep(path, lambda temporary: write_tokens(table, temporary, engine.name))
     return table.num_rows
 
 
@@ -207,10 +184,7 @@ def _start(engine: Engine, items: pa.Table, parent: int) -> None:
     _inherited = (engine, items)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends it without a word; the parent has one
     keep_freed_memory()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no orphan goes on writing
-        if os.getppid() != parent:
-            os._exit(1)
+    end_with_parent(parent)
 
 
 def _score_here(job: tuple[Shard, Path]) -> int:

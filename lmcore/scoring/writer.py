@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lmcore.errors import InputError
-from lmcore.files import whole
 from lmcore.scoring.texts import Text, name_of
 from lmcore.tables import LOSSES, OPTIONAL_TOKENS, TOKENS, check
 
@@ -99,19 +98,18 @@ def _without_losses(text: Text) -> Text:
 
 
 def write_tokens(table: pa.Table, path: Path, engine: str) -> None:
-    """Write a token table to `path`, whole or not at all, with the engine's name in its metadata; the same table gives the same bytes."""
+    """Write a token table to `path`, with the engine's name in its metadata; the same table gives the same bytes."""
     lists = ["top_ids.list.element"] if "top_ids" in table.column_names else []
     encodings = {name: encoding for name, encoding in ENCODINGS.items() if name in table.column_names}
     if lists:
         encodings["top_logprobs.list.element"] = "BYTE_STREAM_SPLIT"
-    with whole(path) as temporary:
-        pq.write_table(
-            table.replace_schema_metadata({"engine": engine}),
-            temporary,
-            compression="zstd",
-            compression_level=15,
-            use_dictionary=DICTIONARY + lists,
-            column_encoding=encodings,
-            write_statistics=["item"],
-            row_group_size=2**20,
-        )
+    pq.write_table(
+        table.replace_schema_metadata({"engine": engine}),
+        path,
+        compression="zstd",
+        compression_level=15,
+        use_dictionary=DICTIONARY + lists,
+        column_encoding=encodings,
+        write_statistics=["item"],
+        row_group_size=2**20,
+    )

@@ -26,7 +26,7 @@ from lmcore.memory import keep_freed_memory
 from lmcore.ranges import RANGE, Count, NonNegative, Positive, Processes, Share, UpToOne, Whole
 from lmcore.schema import shown, together
 from lmcore.training import ranks
-from lmcore.training.checkpoints import load_weights, resume, save_state, save_weights, step_path
+from lmcore.training.checkpoints import best_step, drop_steps, load_weights, resume, save_state, save_weights
 from lmcore.training.llama_pass import can_run, hidden_states
 from lmcore.training.loss import Target, sum_loss
 from lmcore.training.schedule import schedule
@@ -124,7 +124,7 @@ def train(
         torch.nn.Module.to(teacher, device).eval()
     optimizer = torch.optim.AdamW(_groups(model, weight_decay), lr=lr, betas=(betas[0], betas[1]), fused=True)
     scaler = torch.amp.GradScaler(device.type, init_scale=1.0, enabled=precision == "fp16")  # losses are sums, and large already
-    progress = resume(work, model, optimizer, [step_path(work, step) for step in keep_steps]) or {"step": 0, "curve": [], "scaler": {}}
+    progress = resume(work, model, optimizer, keep_steps) or {"step": 0, "curve": [], "scaler": {}}
     if progress["step"] and scaler.is_enabled():
         scaler.load_state_dict(progress["scaler"])
     if progress["step"] and ranks.rank() == 0:
@@ -167,7 +167,7 @@ def train(
                 step=f"{step}/{steps}", loss=f"{losses[0] / losses[1]:.3f}", dev=f"{curve[-1]['dev_loss']:.3f}" if curve else ""
             )
             if step in keep_steps and ranks.rank() == 0:
-                save_weights(model, step_path(work, step))
+                save_weights(model, work, step)
             if step % eval_every == 0 or step == steps:
                 dev_loss = evaluate(model, dev, micro, precision)
                 is_best = not curve or dev_loss < min(row["dev_loss"] for row in curve)
@@ -175,14 +175,15 @@ def train(
                 curve.append({**row, "train_loss": float(losses[0] / losses[1]), "dev_loss": dev_loss})
                 losses = np.zeros(2)
                 if ranks.rank() == 0:
-                    if is_best:
-                        save_weights(model, work / "best.safetensors")
+                    if is_best and step not in keep_steps:
+                        save_weights(model, work, step)
                     save_state(work, model, optimizer, {"step": step, "curve": curve, "scaler": scaler.state_dict()})
+                    drop_steps(work, {*keep_steps, best_step(curve)})
                     if bar.disable:
                         _say(curve[-1], steps, step - progress["step"], tokens, time.monotonic() - started)
     ranks.leave()
     if keep == "best":
-        load_weights(model, work / "best.safetensors")
+        load_weights(model, work, best_step(curve))
     model.eval().cpu()
     return curve
 

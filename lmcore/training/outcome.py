@@ -9,7 +9,7 @@ from lmcore.chunks import read_chunks
 from lmcore.files import whole, write_json
 from lmcore.models.llama import save_model
 from lmcore.training import ranks
-from lmcore.training.checkpoints import load_weights, step_path
+from lmcore.training.checkpoints import best_step, load_weights
 from lmcore.training.loop import Examples
 
 
@@ -30,8 +30,9 @@ def save_trained(name: str, model: PreTrainedModel, tokenizer: Path, curve: list
         writer = csv.DictWriter(file, curve[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: round(value, 6) for key, value in row.items()} for row in curve)
-    best = min(curve, key=lambda row: row["dev_loss"])
-    values = {"best_step": best["step"], "dev_loss": round(best["dev_loss"], 6), "parameters": model.num_parameters()}
+    best = best_step(curve)
+    dev_loss = next(row["dev_loss"] for row in curve if row["step"] == best)
+    values = {"best_step": best, "dev_loss": round(dev_loss, 6), "parameters": model.num_parameters()}
     write_json({**values, "steps": curve[-1]["step"]}, metrics / f"{name}.json")
 
 
@@ -42,5 +43,5 @@ def save_steps(model: PreTrainedModel, tokenizer: Path, work: Path, steps: list[
     with whole(out) as folder:
         folder.mkdir()
         for step in steps:
-            load_weights(model, step_path(work, step))
+            load_weights(model, work, step)
             save_model(model, tokenizer, folder / f"step_{step:06d}")

@@ -6,11 +6,18 @@ and they go on from the checkpoint.
 
 import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from lmcore.errors import InputError
+from lmcore.kept_files import locked
+
+POLL = 0.2  # seconds
 
 
 def launch(world_size: int, module: str, *arguments: str) -> None:
@@ -26,13 +33,30 @@ def launch(world_size: int, module: str, *arguments: str) -> None:
         os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *options])
 
 
+@contextmanager
+def alone(work: Path) -> Iterator[None]:
+    """Hold the lock of a training's work folder: the first rank does, for all; the others wait in `join`."""
+    if not is_first():
+        yield
+        return
+    with locked(work):
+        yield
+
+
 def join() -> None:
-    """Meet the other ranks, if there are any: NCCL between GPUs, gloo between CPUs."""
+    """Meet the other ranks, if there are any: NCCL between GPUs, gloo between CPUs.
+
+    The first rank may wait for hours for a lock before it comes, so the others wait without end.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         return
     # each attempt has its own keys: addresses of the dead attempt would be refused
     address = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
     store = dist.PrefixStore(f"attempt{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", address)
+    if is_first():
+        store.set("ready", "yes")
+    while not store.check(["ready"]):
+        time.sleep(POLL)
     backend = "nccl" if device().type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
 

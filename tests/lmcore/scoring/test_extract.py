@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,7 +9,7 @@ import pytest
 
 from lmcore.errors import InputError
 from lmcore.scoring.engine import Engine, score_items
-from lmcore.scoring.extract import extract_tokens, locked, shards
+from lmcore.scoring.extract import extract_tokens, shards
 from lmcore.tables import ITEMS, TOKENS, read, write
 from lmcore.tasks.suite import build_suite
 from tests.lmcore.scoring.conftest import TEXTS, items
@@ -23,6 +22,17 @@ from pathlib import Path
 from lmcore.scoring.extract import extract_tokens
 model, items, out, work = map(Path, sys.argv[1:])
 extract_tokens(model, items, out, work, "code", dtype="float32", token_budget=64, shard_chars=60)
+"""
+KILLED_AFTER_THREE_SHARDS = """
+import os, signal, time
+from lmcore.kept_files import keep
+from lmcore.scoring import extract
+def keep_and_kill(path, write):
+    keep(path, write)
+    if len(list(path.parent.glob("part-*.parquet"))) >= 3:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+extract.keep = keep_and_kill
 """
 
 
@@ -61,23 +71,22 @@ def test_extract_tokens_killed_and_run_again_ends_in_the_same_bytes(llama, tmp_p
     write(items([*TEXTS * 40, LONG, *TEXTS * 20], {"bos": "prefix", "window": 64}), ITEMS, suite)  # among them one that is cut into windows
     environment = os.environ | {"LMCORE_WORKERS": "2"}
 
-    def start(out: str, work: str) -> subprocess.Popen:
+    def start(out: str, work: str, first: str = "") -> subprocess.Popen:
         paths = [str(path) for path in (llama, suite, tmp_path / out, tmp_path / work)]
-        return subprocess.Popen([sys.executable, "-c", COMMAND, *paths], env=environment, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", first + COMMAND, *paths]
+        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
-    process = start("out", "work")
-    deadline = time.monotonic() + 120  # on a busy machine the imports alone take long
-    while not list((tmp_path / "work").rglob("part-*.parquet")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    killed = start("out", "work", KILLED_AFTER_THREE_SHARDS)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("part-*.parquet")}
     assert kept and not (tmp_path / "out").exists()
     resumed, undisturbed = start("out", "work"), start("undisturbed", "other")
     assert "shards" in resumed.communicate()[1] and resumed.returncode == 0
     undisturbed.communicate()
     assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
-    assert {(tmp_path / "out" / path.name).stat().st_mtime_ns for path in kept} == set(kept.values())
+    linked = [tmp_path / "out" / f"{path.name.split('.')[0]}.parquet" for path in kept]
+    assert [path.stat().st_mtime_ns for path in linked] == list(kept.values())
 
 
 def test_extract_tokens_never_serves_the_shards_of_other_items_code_or_params(llama, suite, tmp_path, monkeypatch):
@@ -89,16 +98,6 @@ def test_extract_tokens_never_serves_the_shards_of_other_items_code_or_params(ll
     write(items(TEXTS * 8, {"bos": "none"}), ITEMS, suite)
     extract_tokens(llama, suite, tmp_path / "out4", tmp_path / "work", "code", **PARAMS)
     assert len([path for path in (tmp_path / "work" / "tokens").iterdir() if path.is_dir()]) == 4
-
-
-def test_extract_tokens_second_writer_waits_for_the_first(tmp_path, capsys):
-    lock = tmp_path / "a.lock"
-    waiter = f"from pathlib import Path\nfrom lmcore.scoring.extract import locked\nwith locked(Path({str(lock)!r})): print('in')"
-    with locked(lock):
-        process = subprocess.Popen([sys.executable, "-c", waiter], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert "waiting for another process" in process.stderr.readline()
-        assert process.poll() is None
-    assert process.communicate(timeout=10)[0] == "in\n"
 
 
 def test_extract_tokens_failure_in_a_worker_is_told_in_one_line(gpt2, tmp_path, monkeypatch):
