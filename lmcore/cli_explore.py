@@ -33,9 +33,11 @@ def next_(
     """
     from lmcore.explorations import next_tokens
     from lmcore.models.find import find_model
+    from lmcore.threads import one_thread
 
     prompt = read_input(prompt).rstrip("\n") if prompt == "-" else typed_prompt(prompt)
-    found = next_tokens.next_tokens(find_model(model, data / "models"), prompt, k, bos)
+    with one_thread():
+        found = next_tokens.next_tokens(find_model(model, data / "models"), prompt, k, bos)
     if as_json:
         write_lines([for_json(next_tokens.as_data(found, prompt), indent=2)])
     else:
@@ -82,10 +84,12 @@ def sample(
     """
     from lmcore.explorations.strategies import SHOWN, compare_strategies
     from lmcore.models.find import find_model
+    from lmcore.threads import one_thread
 
     settings: dict[str, Any] = {"bos": bos, "max_new_tokens": max_new_tokens, "batch_size": 16, "seed": seed, "digits": 4}
     prompts = [typed_prompt(prompt) for prompt in prompts]
-    found, texts = compare_strategies(find_model(model, data / "models"), prompts, SHOWN, **settings)
+    with one_thread():
+        found, texts = compare_strategies(find_model(model, data / "models"), prompts, SHOWN, **settings)
     written = texts.select(["variant", "prompt", "text"]).to_pylist()
     if as_json:
         write_lines([for_json({"statistics": found, "texts": written}, indent=2)])
@@ -120,13 +124,15 @@ def blend(
     from lmcore.explorations.blending import Blender
     from lmcore.generating.sampling import Decoding
     from lmcore.models.find import find_model
+    from lmcore.threads import one_thread
 
     prompt = [typed_prompt(text) for text in prompt]
     blender = Blender(find_model(model, data / "models"), prompt, bos)
     decoding = Decoding(temperature, top_k, top_p)
 
     def lines(weights: list[float]) -> list[str]:
-        found = blender.blend(weights, way=way, align=align, max_new_tokens=max_new_tokens, decoding=decoding, seed=seed)
+        with one_thread():
+            found = blender.blend(weights, way=way, align=align, max_new_tokens=max_new_tokens, decoding=decoding, seed=seed)
         under: list[dict[str, Any]] = [
             {"prompt": text, "weight": value, "logprob": logprob} for text, value, logprob in zip(prompt, weights, found.logprobs)
         ]

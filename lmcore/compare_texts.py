@@ -6,7 +6,6 @@ the same), and index.html.
 """
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from lmcore.analysis.progression import progression
 from lmcore.analysis.rows import TokenRows
 from lmcore.analysis.same_text import refuse_different_tokenizers
 from lmcore.errors import InputError
-from lmcore.files import remove, whole, write_json
+from lmcore.files import remove, temporary_path, whole, write_json
 from lmcore.generating.continuations import GENERATED, GENERATIONS, generate, statistics
 from lmcore.models.find import find_model
 from lmcore.report.style import STYLE
@@ -24,6 +23,7 @@ from lmcore.shown import for_html, for_terminal
 from lmcore.tables import ITEMS, items_table, write
 from lmcore.tasks.records import read_records
 from lmcore.text_files import read_text, split_lines
+from lmcore.threads import one_thread
 from lmcore.tokenizer import load_fast
 
 SUITE = "texts"
@@ -61,12 +61,12 @@ def compare_texts(
     row = {"option": 0, "variant": "", "group": "all", "context": "", "gold": True}
     rows = [{**row, "item": f"text/{number:05d}", "target": text} for number, text in enumerate(read_texts(source))]
     scoring = {"bos": bos, "top_k": ALTERNATIVES, **({"bow": True} if corrected else {})}
-    with whole(out) as target, tempfile.TemporaryDirectory() as work:
+    with whole(out) as target, temporary_path(out.with_name(f"{out.name}.work")) as work:
         write(items_table(rows, scoring, source), ITEMS, target / "items" / f"{SUITE}.parquet")
         for name, folder in folders.items():
             tokens = target / "tokens" / name / SUITE
-            extract_tokens(folder, target / "items" / f"{SUITE}.parquet", tokens, Path(work), "", **EXTRACTION)
-        links = _linked(folders, Path(work) / "models")
+            extract_tokens(folder, target / "items" / f"{SUITE}.parquet", tokens, work, "", **EXTRACTION)
+        links = _linked(folders, work / "models")
         analyse_tokens(
             list(folders),
             [SUITE],
@@ -111,7 +111,8 @@ def compare_generated(
         rows: dict[str, TokenRows] = {}
         of_texts = {}
         for name, folder in folders.items():
-            tokens, texts = generate(folder, prompts, bos, max_new_tokens, at_window, batch_size, decodings)
+            with one_thread():
+                tokens, texts = generate(folder, prompts, bos, max_new_tokens, at_window, batch_size, decodings)
             write(tokens, GENERATED, target / "generated" / name / "tokens.parquet")
             write(texts, GENERATIONS, target / "generated" / name / "generations.parquet")
             of_texts[name] = statistics(tokens, texts, settings.digits)

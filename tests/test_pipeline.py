@@ -79,6 +79,7 @@ def clone(tmp_path_factory, tokenizer):
     params["judge_context"] |= {"models": ["babyllama"], "suite": "my_words", "limit": 2, "window": 32, "threads": 1}
     params["compare_models"]["against"] = "dummy"
     params["generate_tokens"]["models"] = params["analyse_tokens"]["progression"] = params["explore_suites"]["models"] = ["babyllama"]
+    params["explore_generation"] |= {"models": ["babyllama"], "max_new_tokens": 8}
     params["import_model"] = {"theirs": {**folder, "location": "theirs", "sha256": sha256(root / "data" / "theirs")}}
 
     start = root / "start"
@@ -107,10 +108,15 @@ def clone(tmp_path_factory, tokenizer):
 
 @pytest.fixture(scope="module")
 def both(clone):
-    """Two clones in which the pipeline has run at the same time, with one scoring process and with two."""
+    """Two clones in which the pipeline has run at the same time, on one thread with one scoring process, and on two with two."""
     folders = [clone("first"), clone("second")]
+
+    def repro(number: int) -> subprocess.CompletedProcess:
+        names = ("LMCORE_WORKERS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+        return dvc(folders[number - 1], "repro", **dict.fromkeys(names, str(number)))
+
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda n: dvc(folders[n], "repro", LMCORE_WORKERS=str(n + 1)), range(2)))
+        results = list(pool.map(repro, (1, 2)))
     assert all(result.returncode == 0 for result in results), results[0].stderr[-2000:] + results[1].stderr[-2000:]
     commit(folders[0], "results")
     return folders
@@ -138,17 +144,23 @@ def test_repro_in_two_clones_gives_the_same_lock(both):
     assert (second / "dvc.lock").read_bytes() == (first / "dvc.lock").read_bytes()
 
 
-def test_repro_after_a_comment_runs_fingerprint_code_alone(first):
-    path = first / "lmcore/training/loop.py"
+@pytest.fixture
+def own(first, request) -> Path:
+    """A copy of it that one test may change."""
+    return shutil.copytree(first, first.with_name(request.node.name), symlinks=True)
+
+
+def test_repro_after_a_comment_runs_fingerprint_code_alone(own):
+    path = own / "lmcore/training/loop.py"
     path.write_text(path.read_text() + "\n# a remark\n")
-    assert ran(dvc(first, "repro")) == ["fingerprint_code"]
+    assert ran(dvc(own, "repro")) == ["fingerprint_code"]
 
 
-def test_repro_after_a_training_parameter_runs_what_depends_on_it(first):
-    params = read_yaml(first / "params.yaml")
+def test_repro_after_a_training_parameter_runs_what_depends_on_it(own):
+    params = read_yaml(own / "params.yaml")
     params["train_model"]["lr"] = 0.003
-    write_yaml(params, first / "params.yaml")
-    assert set(ran(dvc(first, "repro"))) == {
+    write_yaml(params, own / "params.yaml")
+    assert set(ran(dvc(own, "repro"))) == {
         "train_model@babyllama",
         "extract_tokens@babyllama-cloze",
         "extract_tokens@babyllama-heldout",
@@ -165,18 +177,18 @@ def test_repro_after_a_training_parameter_runs_what_depends_on_it(first):
         "explore_generation",
         "write_report",
     }
-    shown = dvc(first, "metrics", "diff", "--md").stdout
+    shown = dvc(own, "metrics", "diff", "--md").stdout
     assert "babyllama.json" in shown and "heldout.perplexity" in shown and "unigram" not in shown and "theirs" not in shown
 
 
-def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(first):
-    params = (first / "params.yaml").read_text()
-    before = sha256(first / "data/corpus")
-    (first / "params.yaml").write_text(params.replace("document_words", "document_wrds"))
-    result = dvc(first, "repro")
-    (first / "params.yaml").write_text(params)
+def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(own):
+    params = (own / "params.yaml").read_text()
+    before = sha256(own / "data/corpus")
+    (own / "params.yaml").write_text(params.replace("document_words", "document_wrds"))
+    result = dvc(own, "repro")
+    (own / "params.yaml").write_text(params)
     assert result.returncode != 0 and "error: params.yaml: prepare_corpus: unknown key 'document_wrds'" in result.stderr
-    assert dvc(first, "checkout").returncode == 0 and sha256(first / "data/corpus") == before
+    assert dvc(own, "checkout").returncode == 0 and sha256(own / "data/corpus") == before
 
 
 def without(folder: Path, model: str, suite: str) -> None:
@@ -187,19 +199,18 @@ def without(folder: Path, model: str, suite: str) -> None:
     write_yaml(params, folder / "params.yaml")
 
 
-def test_repro_after_a_model_and_a_suite_left_params_is_that_of_a_fresh_clone(first):
-    fresh = first.with_name("fresh")
-    commit(first, "before")
-    subprocess.run(["git", "clone", "-q", first, fresh], check=True)
-    shutil.copytree(first / ".dvc" / "cache", fresh / ".dvc" / "cache")
-    for folder in (first, fresh):
+def test_repro_after_a_model_and_a_suite_left_params_is_that_of_a_fresh_clone(own):
+    fresh = own.with_name("fresh")
+    subprocess.run(["git", "clone", "-q", own, fresh], check=True)
+    shutil.copytree(own / ".dvc" / "cache", fresh / ".dvc" / "cache")
+    for folder in (own, fresh):
         without(folder, "unigram", "my_pairs")
         result = dvc(folder, "repro")
         assert result.returncode == 0, result.stderr[-2000:]
-    assert (first / "dvc.lock").read_bytes() == (fresh / "dvc.lock").read_bytes()
-    assert not (first / "metrics/models/unigram.json").exists() and not (first / "data/tokens/unigram").exists()
-    assert set(json.loads((first / "metrics/models/dummy.json").read_text())) == {"heldout", "my_words", "cloze"}
-    assert (first / "work/leftovers/data/tokens/dummy/my_pairs").exists()
-    subprocess.run(["git", "checkout", "-q", "params.yaml"], cwd=first, check=True)
-    assert dvc(first, "repro").returncode == 0
-    assert subprocess.run(["git", "diff", "--quiet"], cwd=first).returncode == 0
+    assert (own / "dvc.lock").read_bytes() == (fresh / "dvc.lock").read_bytes()
+    assert not (own / "metrics/models/unigram.json").exists() and not (own / "data/tokens/unigram").exists()
+    assert set(json.loads((own / "metrics/models/dummy.json").read_text())) == {"heldout", "my_words", "cloze"}
+    assert (own / "work/leftovers/data/tokens/dummy/my_pairs").exists()
+    subprocess.run(["git", "checkout", "-q", "params.yaml"], cwd=own, check=True)
+    assert dvc(own, "repro").returncode == 0
+    assert subprocess.run(["git", "diff", "--quiet"], cwd=own).returncode == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
+import torch
 from pydantic import Field
 
 from lmcore.explorations.blending import Blender, weight_study
@@ -17,7 +18,7 @@ from lmcore.files import write_json
 from lmcore.generating.continuations import GENERATIONS, NewTokens, generate, statistics
 from lmcore.generating.sampling import Decoding
 from lmcore.metrics import rounded
-from lmcore.ranges import DIFFERENT, Align, Bins, Bos, Count, Digits, Name, Names, Prompt, Seed
+from lmcore.ranges import DIFFERENT, Align, Bins, Bos, Count, Digits, Name, Names, Processes, Prompt, Seed
 from lmcore.schema import mapping
 
 Strategies = Annotated[dict[Name, Annotated[dict, mapping(Decoding)] | None], Field(min_length=1)]
@@ -78,10 +79,15 @@ def explore_generation(
     bos: Bos,
     max_new_tokens: NewTokens,
     batch_size: Count,
+    threads: Processes,
     seed: Seed,
     digits: Digits,
 ) -> None:
-    """Write {model: {`sampling`: compare_strategies, `blending`: {way: {weight of the first of the two prompts `blended`: its share}}}}."""
+    """Write {model: {`sampling`: compare_strategies, `blending`: {way: {weight of the first of the two prompts `blended`: its share}}}}.
+
+    threads: of torch, the bits depend on them.
+    """
+    torch.set_num_threads(threads)
     values: dict[str, dict] = {}
     for model in models:
         settings: dict[str, Any] = {"bos": bos, "max_new_tokens": max_new_tokens, "batch_size": batch_size, "seed": seed, "digits": digits}

@@ -26,7 +26,7 @@ from lmcore.generating.generation import encode_prompts
 from lmcore.generating.repetition import distinct, repeated
 from lmcore.generating.sampling import Decoding, check_decoding, draw, entropy, random_numbers, truncated
 from lmcore.models.load import context_length, load_model, read_config
-from lmcore.ranges import RANGE, Bos, Count, Digits, Expected, Line, Name, Prompt, Seeds
+from lmcore.ranges import RANGE, Bos, Count, Digits, Expected, Line, Name, Processes, Prompt, Seeds
 from lmcore.schema import mapping, together
 from lmcore.tables import TOKENS, check, write
 from lmcore.text_files import read_text, split_lines
@@ -103,14 +103,16 @@ def generate_tokens(
     max_new_tokens: NewTokens,
     at_window: Literal["stop", "slide"],
     batch_size: Count,
+    threads: Processes,
     decodings: Decodings,
     digits: Digits,
 ) -> None:
     """Write `out`/tokens.parquet (GENERATED) and `out`/generations.parquet, and statistics of every decoding to `metrics`.
 
-    prompts: texts, or the path of a text file with one a line; decodings: name: Decoding's fields and `seeds`. Raises InputError for
-    settings out of range, and a prompt without a token.
+    prompts: texts, or the path of a text file with one a line; threads: of torch, the bits depend on them; decodings: name: Decoding's
+    fields and `seeds`. Raises InputError for settings out of range, and a prompt without a token.
     """
+    torch.set_num_threads(threads)
     tokens, texts = generate(model, read_prompts(prompts), bos, max_new_tokens, at_window, batch_size, decodings)
     with whole(out) as folder:
         write(tokens, GENERATED, folder / "tokens.parquet")

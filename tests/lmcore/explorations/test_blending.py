@@ -109,7 +109,7 @@ def test_explore_generation_without_models_writes_an_empty_file(llama: Path, tmp
         "steps": 2,
         "align": "left",
     }
-    settings |= {"bos": "prefix", "max_new_tokens": 4, "batch_size": 4, "seed": 0, "digits": 4}
+    settings |= {"bos": "prefix", "max_new_tokens": 4, "batch_size": 4, "threads": 1, "seed": 0, "digits": 4}
     explore_generation(llama.parent, tmp_path / "none.json", models=[], **settings)
     explore_generation(llama.parent, tmp_path / "some.json", models=["llama"], **settings)
     assert (tmp_path / "none.json").read_text() == "{}\n" and "weight_050" in (tmp_path / "some.json").read_text()

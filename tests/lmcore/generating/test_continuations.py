@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lmcore.errors import InputError
+from lmcore.files import sha256
 from lmcore.generating.continuations import generate, generate_tokens, read_prompts
 from lmcore.generating.generation import encode_prompts
 from lmcore.generating.sampling import Decoding, entropy, truncated
@@ -101,10 +102,34 @@ def test_the_dummy_is_read_anew_for_every_token(tokenizer: Path, tmp_path: Path)
     assert tables[0].equals(tables[1])
 
 
+STAGE = {
+    "bos": "prefix",
+    "max_new_tokens": 5,
+    "at_window": "stop",
+    "batch_size": 4,
+    "threads": 1,
+    "decodings": {"greedy": {}},
+    "digits": 4,
+}
+
+
+def test_stage_gives_the_same_bytes_whatever_the_threads(tokenizer: Path, tmp_path: Path) -> None:
+    wide = {**SHAPE, "hidden_size": 512, "intermediate_size": 1024}  # narrower ones give the same bits anyway
+    save_model(new_llama(wide, tokenizer, 3), tokenizer, tmp_path / "model")
+    n_threads = torch.get_num_threads()
+    try:
+        for outside in (1, 2):
+            torch.set_num_threads(outside)
+            out = tmp_path / str(outside)
+            generate_tokens(tmp_path / "model", out, tmp_path / f"{outside}.json", prompts=PROMPTS, **STAGE)
+    finally:
+        torch.set_num_threads(n_threads)
+    assert sha256(tmp_path / "1") == sha256(tmp_path / "2")
+
+
 def test_stage_writes_tables_and_statistics(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_text("The old\n\nNobody\n")
-    settings = {"bos": "prefix", "max_new_tokens": 5, "at_window": "stop", "batch_size": 4, "decodings": {"greedy": {}}, "digits": 4}
-    generate_tokens(llama, tmp_path / "out", tmp_path / "m.json", prompts=str(tmp_path / "p.txt"), **settings)
+    generate_tokens(llama, tmp_path / "out", tmp_path / "m.json", prompts=str(tmp_path / "p.txt"), **STAGE)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["generations.parquet", "tokens.parquet"]
     assert '"n_texts": 2' in (tmp_path / "m.json").read_text()
 
