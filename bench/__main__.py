@@ -20,18 +20,20 @@ import bench.training
 from bench import ceiling, suites
 from bench.accuracy import errors
 from bench.analysis import bench_analysis
+from bench.diff import bench_diff
 from bench.measure import Process, say, side_by_side
 from bench.report import write_report
 from lmcore import yaml_text
 from lmcore.errors import InputError
 from lmcore.scoring.engine import Engine
 
-PARTS = "compare,accuracy,growth,analysis"
+PARTS = "compare,accuracy,growth,analysis,diff"
 METHODS = ["notebook", "minicons", "minicons_rank", "lm_eval", "ours"]
 SIZES = {"blimp": 2_000, "swag": 500, "text": 100_000}  # pairs, items, tokens
 QUICK = {"blimp": 60, "swag": 15, "text": 6_000}
 GROWTH = [1_000, 10_000, 100_000, 1_000_000]
 ANALYSED = (4_000_000, 5)  # token rows a model, models
+COMPARED = (67_000, 5, 5)  # items, models, suites
 LENGTHS = [8, 16, 32, 64, 128, 256]
 
 
@@ -53,7 +55,8 @@ def main(
     if training:
         bench.training.main(quick, out)
         return
-    section = yaml_text.load(Path("params.yaml").read_text("utf-8"), "params.yaml")["extract_tokens"]
+    sections = yaml_text.load(Path("params.yaml").read_text("utf-8"), "params.yaml")
+    section = sections["extract_tokens"]
     params = {name: section[name] for name in ("token_budget", "shard_chars")}
     sizes = QUICK if quick else {name: max(1, int(size * share)) for name, size in SIZES.items()}
     rounds = 1 if quick else rounds
@@ -82,6 +85,10 @@ def main(
             figures |= {
                 f"analysis.{name}": value for name, value in bench_analysis(n_rows, n_models, tokenizer, folder / "analysis").items()
             }
+        if "diff" in only:
+            size = (670, 2, 2) if quick else COMPARED
+            found = bench_diff(*size, sections["compare_models"], folder / "diff")
+            figures |= {f"diff.{name}": value for name, value in found.items()}
     figures["load_after"] = os.getloadavg()[0]
     write_report(figures, ceiling.machine(), out)
 

@@ -37,7 +37,15 @@ def write_report(figures: dict[str, float], machine: dict[str, str], out: Path) 
     if suites:
         _plot(figures, suites, out / "benchmarks.svg")
     parts = [_head(figures, machine), _targets(figures), *(_suite(figures, suite) for suite in suites)]
-    parts += [_one_core(figures, suites), _limits(figures), _accuracy(figures), _growth(figures), _analysis(figures), _method()]
+    parts += [
+        _one_core(figures, suites),
+        _limits(figures),
+        _accuracy(figures),
+        _growth(figures),
+        _analysis(figures),
+        _diff(figures),
+        _method(),
+    ]
     with whole(out / "benchmarks.md") as temporary:
         temporary.write_text("\n\n".join(part for part in parts if part) + "\n", "utf-8")
 
@@ -151,6 +159,16 @@ def _analysis(figures: dict[str, float]) -> str:
         f"## The analysis of the tables\n\n`analyse_tokens` on {figures['analysis.rows']:,.0f} token rows of "
         f"{figures['analysis.models']:.0f} models: {figures['analysis.seconds']:.0f} s by the clock, "
         f"{figures['analysis.cpu_s']:.0f} s of CPU, {figures['analysis.peak_gb']:.2f} GB at most."
+    )
+
+
+def _diff(figures: dict[str, float]) -> str:
+    if "diff.seconds" not in figures:
+        return ""
+    return (
+        f"## The comparison of two commits\n\n`lmcore diff HEAD~1 HEAD` on {figures['diff.models']:.0f} models and "
+        f"{figures['diff.suites']:.0f} suites of {figures['diff.items']:,.0f} items: {figures['diff.seconds']:.1f} s by the clock, "
+        f"{figures['diff.cpu_s']:.1f} s of CPU."
     )
 
 
