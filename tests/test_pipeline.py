@@ -1,109 +1,25 @@
 """The real pipeline on a small input: the same dvc.yaml, in two clones, twice, and after edits that users make."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from lmcore.files import sha256
-from lmcore.models.llama import new_llama, save_model
-from tests.conftest import SENTENCES
-from tests.lmcore.tiny_bert import save_bert
-from tests.lmcore.training.test_loop import SHAPE
+from tests.small_pipeline import commit, dvc, make_clone, make_sources, ran, small_params
 from tests.yaml_files import read_yaml, write_yaml
-
-ROOT = Path(__file__).parents[1]
-
-
-def dvc(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    settings = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "LMCORE_DATA": str(folder.parent / "data"),
-        **environment,
-    }
-    return subprocess.run(["dvc", *arguments], cwd=folder, capture_output=True, text=True, env=settings, timeout=500)
-
-
-def ran(result: subprocess.CompletedProcess) -> list[str]:
-    """The stages that a `dvc repro` ran."""
-    return [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage")]
-
-
-def commit(folder: Path, message: str) -> None:
-    for command in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", message]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory, tokenizer):
-    """A function that makes a clone with small params; its data are two books, somebody's model, and somebody's minimal pairs."""
+    """A function that makes a clone with small params, in which nothing has run."""
     root = tmp_path_factory.mktemp("pipeline")
-    books = root / "data" / "books"
-    books.mkdir(parents=True)
-    for name, step in (("one", 1), ("two", 2)):
-        paragraphs = [" ".join(SENTENCES[(i * step + j) % 3] for j in range(i % 4 + 2)) + f" It was day {i}." for i in range(90)]
-        (books / f"{name}.txt").write_text("\n\n".join(paragraphs))
-    save_model(new_llama({**SHAPE, "max_position_embeddings": 32}, tokenizer, 7), tokenizer, root / "data" / "theirs")
-    params = read_yaml(ROOT / "params.yaml")
-    params["models"] = ["babyllama", "dummy", "unigram", "theirs"]
-    params["suites"] = {
-        "heldout": {"limit": 2, "seed": 0},
-        "my_pairs": {"kind": "pairs", "path": "data/suites/mine.csv"},
-        "my_words": {"kind": "completion", "path": "data/suites/words.csv"},
-        "cloze": {"path": "data/suites/cloze.csv", "limit": 3, "seed": 0},
-    }
-    folder = {"provider": "folder", "members": ["*"]}
-    params["fetch_sources"] = {"books": {**folder, "location": "books", "sha256": sha256(books)}}
-    params["prepare_corpus"] |= {"sources": ["books"], "document_words": 60, "dev_share": 0.1, "test_share": 0.1}
-    params["train_tokenizer"]["vocab_size"] = 300
-    params["chunk_corpus"]["seq_len"] = 32
-    params["train_model"] |= {
-        "shape": {**SHAPE, "max_position_embeddings": 32},
-        "epochs": 2,
-        "warmup_steps": 5,
-        "eval_every": 10,
-        "threads": 1,
-    }
-    params["make_controls"]["dummy_seeds"] = [0, 1]
-    for judge in ("masked_lm", "encoder"):
-        (root / "data" / judge).mkdir()
-        save_bert(root / "data" / judge)
-        params["fetch_judges"][judge] = {**folder, "location": judge, "sha256": sha256(root / "data" / judge)}
-    params["finetune_judge"] |= {"steps": 2, "batch_size": 2, "seq_len": 16, "warmup_steps": 1, "accept_loss": 100.0, "threads": 1}
-    params["judge_context"] |= {"models": ["babyllama"], "suite": "my_words", "limit": 2, "window": 32, "threads": 1}
-    params["compare_models"]["against"] = "dummy"
-    params["generate_tokens"]["models"] = params["analyse_tokens"]["progression"] = params["explore_suites"]["models"] = ["babyllama"]
-    params["explore_generation"] |= {"models": ["babyllama"], "max_new_tokens": 8}
-    params["import_model"] = {"theirs": {**folder, "location": "theirs", "sha256": sha256(root / "data" / "theirs")}}
-
-    start = root / "start"
-    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for file in tracked.stdout.splitlines():
-        if (ROOT / file).is_file() and not file.startswith(("tests/", "metrics/", "dvc.lock", "docs/")):
-            (start / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / file, start / file)
-
-    def make(name: str) -> Path:
-        target = shutil.copytree(start, root / name)
-        write_yaml(params, target / "params.yaml")
-        rows = [
-            f"{good},{bad},{group}"
-            for group in "ab"
-            for good, bad in (("He read it.", "He reads it it."), ("She gave him.", "She gave he."))
-        ]
-        (target / "data/suites/mine.csv").write_text("\n".join(["good,bad,group", *rows]) + "\n")
-        (target / "data/suites/words.csv").write_text("context,target\nThe old man walked to the,sea\nShe gave him a,letter\n")
-        subprocess.run(["git", "init", "-q"], cwd=target, check=True)
-        commit(target, "start")
-        return target
-
-    return make
+    make_sources(root, tokenizer)
+    params = small_params(root / "data")
+    return lambda name: make_clone(root, name, params)
 
 
 @pytest.fixture(scope="module")
