@@ -6,7 +6,7 @@ export TOKENIZERS_PARALLELISM ?= true
 # on a busy machine threads that wait in a loop cost several times the work itself
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: repro test check bench agreement setup
+.PHONY: repro test check bench agreement torture setup
 
 repro: setup
 	lmcore unlock
@@ -24,6 +24,10 @@ bench: setup
 
 agreement: setup
 	pytest -m agreement --override-ini addopts=-ra
+
+# half an hour; as root also full disks
+torture: setup
+	python -m tests.torture
 
 setup: $(VENV)/installed
 

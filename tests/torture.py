@@ -94,7 +94,9 @@ class Torture:
         while done < n_kills:
             lap += 1
             folder = self.clone(f"killed_{lap}")
-            for run in range(1, MOST_RUNS + 1):
+            runs = 0
+            while runs < MOST_RUNS:
+                runs += 1
                 process = self.start(folder)
                 if done < n_kills and self._kill_after(folder, process, self.random.uniform(0.0, 9.0), VICTIMS[done % len(VICTIMS)]):
                     done += 1
@@ -103,7 +105,7 @@ class Torture:
                 else:
                     self._check_failure(folder)
                 self._unlock_and_check(folder)
-            self.compare(folder, f"lap {lap} of kills, {run} runs")
+            self.compare(folder, f"lap {lap} of kills, {runs} runs")
 
     def _kill_after(self, folder: Path, process: subprocess.Popen, seconds: float, victim: str) -> bool:
         """Kill the run after so many seconds; False where it had ended before."""

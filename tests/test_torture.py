@@ -1,0 +1,24 @@
+"""Five random kills of a few stages; `make torture` does the same and more to all of them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.small_pipeline import small_params
+from tests.torture import VICTIMS, torture
+
+
+def few_stages(data: Path) -> dict[str, Any]:
+    params = small_params(data)
+    params["models"] = ["babyllama", "dummy"]
+    params["suites"] = {name: params["suites"][name] for name in ("heldout", "my_pairs")}
+    params["import_model"] = {}
+    return params
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_killed_pipeline_run_again_ends_in_the_undisturbed_lock(tmp_path):
+    found = torture(tmp_path, few_stages, ["aggregate"], n_kills=5, seed=1, rest=False)
+    assert found.failures == [] and sum(found.counts[f"kills of {victim}"] for victim in VICTIMS) == 5
