@@ -32,6 +32,7 @@ MOST_RUNS = 40  # of one lap, after which it counts as stuck
 LONGEST = 300.0  # seconds of one run
 UNTIL_GONE = 20.0  # seconds in which every process of a killed run must have ended
 KEPT = re.compile(r".+\.[0-9a-f]{16}\.(parquet|safetensors)")
+PARTS = "kills,bits,together,disks"
 VICTIMS = ("stage", "dvc", "group", "dvc by SIGTERM", "group by SIGINT", "stopped stage, then dvc")
 # folder: sizes in KiB of a disk for it, each larger than the one before; the last one is enough
 DISKS = {
@@ -197,6 +198,7 @@ class Torture:
         for number in range(times):
             stage = ("train_model@babyllama", "extract_tokens@babyllama-cloze")[number % 2]
             forced = ("--single-item", "--force", "--no-run-cache", stage)
+            shutil.rmtree(folder / "work")  # what earlier runs kept is not needed again
             process = self.start(folder, *forced)
             while not (kept := kept_files(folder)) and process.poll() is None:
                 time.sleep(0.001)
@@ -218,7 +220,7 @@ class Torture:
 
     def _damage(self, file: Path) -> None:
         content = bytearray(file.read_bytes())
-        if self.random.random() < 0.3:
+        if self.random.random() < 0.3 or not content:
             content.clear()
         else:
             content[self.random.randrange(len(content))] ^= 1 << self.random.randrange(8)
@@ -329,32 +331,34 @@ def can_mount(root: Path) -> bool:
     return True
 
 
-def torture(root: Path, params_of: Callable[[Path], dict[str, Any]], target: list[str], n_kills: int, seed: int, rest: bool) -> Torture:
-    """Disturb the pipeline in `root`, up to the stages `target` (none: all); `rest`: also all that is no kill."""
+def torture(root: Path, params_of: Callable[[Path], dict[str, Any]], target: list[str], n_kills: int, seed: int, parts: str) -> Torture:
+    """Disturb the pipeline in `root`, up to the stages `target` (none: all), by the PARTS that are named."""
     (root / "corpus").mkdir()
     write_corpus(root / "corpus")
     make_sources(root, train_tokenizer(root / "corpus", root / "tokenizer"))
     found = Torture(root, params_of(root / "data"), target, seed)
     found.undisturbed()
-    found.kills(n_kills)
-    if rest:
+    if "kills" in parts:
+        found.kills(n_kills)
+    if "bits" in parts:
         found.flipped_bits(10)
+    if "together" in parts:
         found.two_at_once()
-        if can_mount(root):
-            found.full_disks()
-        else:
-            say("full disks: left out, for only root may mount one")
+    if "disks" in parts and can_mount(root):
+        found.full_disks()
+    elif "disks" in parts:
+        say("full disks: left out, for only root may mount one")
     return found
 
 
 def main(
     kills: Annotated[int, typer.Option(help="random kills")] = 50,
     seed: Annotated[int, typer.Option(help="of the random times and places")] = 0,
-    only_kills: Annotated[bool, typer.Option("--only-kills", help="no full disks, flipped bits and second runs")] = False,
+    only: Annotated[str, typer.Option(help="of the parts, by default all")] = PARTS,
 ) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="torture-") as root:
-        found = torture(Path(root), several_shards, [], kills, seed, not only_kills)
+        found = torture(Path(root), several_shards, [], kills, seed, only)
     for name, count in sorted(found.counts.items()):
         say(f"{count:4}  {name}")
     say(f"{len(found.failures)} failures, in {(time.monotonic() - started) / 60:.0f} minutes")
