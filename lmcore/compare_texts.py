@@ -61,7 +61,7 @@ def compare_texts(
     row = {"option": 0, "variant": "", "group": "all", "context": "", "gold": True}
     rows = [{**row, "item": f"text/{number:05d}", "target": text} for number, text in enumerate(read_texts(source))]
     scoring = {"bos": bos, "top_k": ALTERNATIVES, **({"bow": True} if corrected else {})}
-    with whole(out) as target, temporary_path(out.with_name(f"{out.name}.work")) as work:
+    with whole(out) as target, temporary_path(out, "work") as work:
         write(items_table(rows, scoring, source), ITEMS, target / "items" / f"{SUITE}.parquet")
         for name, folder in folders.items():
             tokens = target / "tokens" / name / SUITE

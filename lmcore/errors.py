@@ -16,9 +16,9 @@ NO_MEMORY = (
     "token_budget, micro_batch_size or batch_size in params.yaml, or on a machine with more"
 )
 REMEDIES = {
-    errno.ENOSPC: "free some space there and run again",
-    errno.EDQUOT: "free some of your quota there and run again",
-    errno.EFBIG: "larger than a file may be there; see `ulimit -f`",
+    errno.ENOSPC: "free some space and run again",
+    errno.EDQUOT: "free some of your quota and run again",
+    errno.EFBIG: "the file is larger than it may be; see `ulimit -f`",
     errno.EACCES: "see `ls -ld` of it and of its folder for who may",
     errno.EPERM: "see `ls -ld` of it and of its folder for who may",
     errno.EROFS: "name another place, or make this one writable",

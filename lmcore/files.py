@@ -37,13 +37,14 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_path(path: Path) -> Iterator[Path]:
+def temporary_path(path: Path, part: str = "") -> Iterator[Path]:
     """A path beside `path` for what is not finished: gone when the block ends, whatever is there.
 
-    Its name, `.NAME.PID.tmp`, is ignored by git and DVC (.gitignore, .dvcignore). What a killed
-    process left for the same `path` is removed first. Raises OSError that names `path`.
+    Its name, `.NAME.PID.tmp`, is ignored by git and DVC (.gitignore, .dvcignore); `part` is added
+    to NAME where one `path` needs several. What a killed process left for the same `path` is removed
+    first. Raises OSError that names `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}{part and '.'}{part}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for litter in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):

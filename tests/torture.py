@@ -186,7 +186,7 @@ class Torture:
         lines = [line for line in text.splitlines() if "No space left" in line]
         self.counts[f"full disk at {name}"] += 1
         named = [line for line in lines if line.startswith("error: ") and re.match(rf"error: \S*{name}", line)]
-        by_dvc = [line for line in lines if line.startswith("ERROR: ")]
+        by_dvc = [line for line in text.splitlines() if line.startswith("ERROR: ") and (line in lines or str(folder / name) in line)]
         if "Traceback" in text or not (named or by_dvc):
             self.fail(f"a full disk at {name} ({size} KiB) is not told in one line that names it:\n{text[-1500:]}")
         say(f"a disk of {size} KiB at {name}: {(named or by_dvc or lines or ['?'])[-1]}")
@@ -200,7 +200,8 @@ class Torture:
             forced = ("--single-item", "--force", "--no-run-cache", stage)
             shutil.rmtree(folder / "work")  # what earlier runs kept is not needed again
             process = self.start(folder, *forced)
-            while not (kept := kept_files(folder)) and process.poll() is None:
+            awaited = "state" if "train" in stage else "part"  # what a later run needs
+            while process.poll() is None and not any(file.name.startswith(awaited) for file in kept_files(folder)):
                 time.sleep(0.001)
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -41,7 +41,7 @@ def import_model(
     Raises InputError for a source without weights or tokenizer, whatever lmcore.models.load refuses, and
     a tokenizer with ids beyond the model's vocabulary.
     """
-    with whole(out) as folder, temporary_path(out.with_name(f"{name}.source")) as scratch:
+    with whole(out) as folder, temporary_path(out, "source") as scratch:
         fetched, tokenizer = scratch / "source", scratch / "tokenizer"
         fetch(name, fetched, downloads, provider=provider, location=location, members=members, sha256=sha256, revision=revision)
         tokenizer.mkdir()

@@ -110,7 +110,7 @@ def test_reader_that_has_seen_enough_is_no_error(suite, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_full_disk_behind_the_standard_output_is_one_line():
     done = subprocess.run(["bash", "-c", f"{sys.executable} -m lmcore.cli --version > /dev/full"], env=ENVIRONMENT, capture_output=True)
-    assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, b"error: No space left on device; free some space and run again\n")
 
 
 def test_output_is_utf8_whatever_the_locale():

@@ -110,7 +110,7 @@ def test_section_follows_dots(write):
         ("from lmcore.errors import InputError; raise InputError('corpus.txt: empty')", "error: corpus.txt: empty\n"),
         (
             f"raise OSError({errno.ENOSPC}, 'No space left on device', 'out.parquet')",
-            "error: out.parquet: No space left on device; free some space there and run again; nothing was written\n",
+            "error: out.parquet: No space left on device; free some space and run again; nothing was written\n",
         ),
         (
             f"raise OSError({errno.EACCES}, 'Permission denied', 'data')",
