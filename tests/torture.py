@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ from tests.conftest import train_tokenizer, write_corpus
 from tests.small_pipeline import environment, make_clone, make_sources, small_params
 
 MOST_RUNS = 40  # of one lap, after which it counts as stuck
+LATEST = 0.15  # of the time of an undisturbed run, after which a run is killed
 LONGEST = 300.0  # seconds of one run
 UNTIL_GONE = 20.0  # seconds in which every process of a killed run must have ended
 KEPT = re.compile(r".+\.[0-9a-f]{16}\.(parquet|safetensors)")
@@ -55,6 +57,7 @@ class Torture:
         self.failures: list[str] = []
         self.counts: Counter[str] = Counter()
         self.expected = b""
+        self.latest_kill = 0.0  # seconds after the start of a run
 
     def clone(self, name: str) -> Path:
         """A fresh clone with a work and a temporary folder of its own."""
@@ -68,7 +71,15 @@ class Torture:
         settings = environment(folder, TMPDIR=str(folder / "tmp"), OMP_WAIT_POLICY="passive", **others)
         command = ["dvc", "repro", *(arguments or self.target)]
         with folder.with_suffix(".log").open("w") as log:
-            return subprocess.Popen(command, cwd=folder, env=settings, stdout=log, stderr=log, start_new_session=True)
+            return subprocess.Popen(
+                command,
+                cwd=folder,
+                env=settings,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+            )
 
     def finish(self, folder: Path, *arguments: str, **others: str) -> int:
         """The exit status of a `dvc repro` that nothing disturbs, after `lmcore unlock`, as `make repro` has it."""
@@ -87,7 +98,9 @@ class Torture:
         if self.finish(folder):
             sys.exit(f"error: the undisturbed run failed:\n{self.log(folder)[-2000:]}")
         self.expected = (folder / "dvc.lock").read_bytes()
-        say(f"undisturbed: {self.log(folder).count('Running stage')} stages in {time.monotonic() - started:.0f} s")
+        seconds = time.monotonic() - started
+        self.latest_kill = LATEST * seconds
+        say(f"undisturbed: {self.log(folder).count('Running stage')} stages in {seconds:.0f} s")
 
     def kills(self, n_kills: int) -> None:
         """Run from nothing to the end, killed after random times, as often as it takes for `n_kills`."""
@@ -99,7 +112,9 @@ class Torture:
             while runs < MOST_RUNS:
                 runs += 1
                 process = self.start(folder)
-                if done < n_kills and self._kill_after(folder, process, self.random.uniform(0.0, 9.0), VICTIMS[done % len(VICTIMS)]):
+                if done < n_kills and self._kill_after(
+                    folder, process, self.random.uniform(0.0, self.latest_kill), VICTIMS[done % len(VICTIMS)]
+                ):
                     done += 1
                 elif process.wait(LONGEST) == 0:
                     break
