@@ -112,9 +112,8 @@ class Torture:
             while runs < MOST_RUNS:
                 runs += 1
                 process = self.start(folder)
-                if done < n_kills and self._kill_after(
-                    folder, process, self.random.uniform(0.0, self.latest_kill), VICTIMS[done % len(VICTIMS)]
-                ):
+                seconds, victim = self.random.uniform(0.0, self.latest_kill), VICTIMS[done % len(VICTIMS)]
+                if done < n_kills and self._kill_after(folder, process, seconds, victim):
                     done += 1
                 elif process.wait(LONGEST) == 0:
                     break
