@@ -31,7 +31,7 @@ from tests.small_pipeline import environment, make_clone, make_sources, small_pa
 from tests.yaml_files import read_yaml
 
 MOST_RUNS = 40  # of one lap, after which it counts as stuck
-LATEST = 0.15  # of the time of an undisturbed run, after which a run is killed
+LATEST = 0.2  # of the time of an undisturbed run, after which a run is killed
 LONGEST = 300.0  # seconds of one run
 UNTIL_GONE = 20.0  # seconds in which every process of a killed run must have ended
 KEPT = re.compile(r".+\.[0-9a-f]{16}\.(parquet|safetensors)")
