@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,6 +59,7 @@ class Torture:
         self.counts: Counter[str] = Counter()
         self.expected: dict[str, Any] = {}
         self.latest_kill = 0.0  # seconds after the start of a run
+        self.stopped: list[psutil.Process] = []  # stages that go on when the next run has begun, and must end then
 
     def clone(self, name: str) -> Path:
         """A fresh clone with a work and a temporary folder of its own."""
@@ -113,6 +114,8 @@ class Torture:
             while runs < MOST_RUNS:
                 runs += 1
                 process = self.start(folder)
+                kill(self.stopped, signal.SIGCONT)
+                self.stopped = []
                 seconds, victim = self.random.uniform(0.0, self.latest_kill), VICTIMS[done % len(VICTIMS)]
                 if done < n_kills and self._kill_after(folder, process, seconds, victim):
                     done += 1
@@ -144,6 +147,7 @@ class Torture:
             process.terminate()
         elif victim == "stopped stage, then dvc":
             kill(stages, signal.SIGSTOP)
+            self.stopped = stages
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGKILL if victim == "group" else signal.SIGINT)
@@ -164,7 +168,7 @@ class Torture:
 
     def _no_orphans(self, folder: Path) -> None:
         deadline = time.monotonic() + UNTIL_GONE
-        while (orphans := processes_in(folder)) and time.monotonic() < deadline:
+        while (orphans := set(processes_in(folder)) - set(self.stopped)) and time.monotonic() < deadline:
             time.sleep(0.05)
         for orphan in orphans:
             self.counts["orphans"] += 1
@@ -319,7 +323,7 @@ def stage_name(process: psutil.Process) -> str:
     return next((word.removeprefix("stages.") for word in words if word.startswith("stages.")), "")
 
 
-def kill(processes: list[psutil.Process], sent: signal.Signals) -> None:
+def kill(processes: Iterable[psutil.Process], sent: signal.Signals) -> None:
     for process in processes:
         try:
             process.send_signal(sent)
