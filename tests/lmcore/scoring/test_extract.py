@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lmcore.errors import InputError
+from lmcore.kept_files import keep
 from lmcore.scoring.engine import Engine, score_items
 from lmcore.scoring.extract import extract_tokens, shards
 from lmcore.tables import ITEMS, TOKENS, read, write
@@ -110,6 +111,20 @@ def test_extract_tokens_failure_in_a_worker_is_told_in_one_line(gpt2, tmp_path, 
     monkeypatch.setenv("LMCORE_WORKERS", "two")
     with pytest.raises(InputError, match="LMCORE_WORKERS must be a whole number"):
         extract_tokens(gpt2, suite, tmp_path / "out", tmp_path / "work", "code", **PARAMS)
+
+
+def test_extract_tokens_with_a_killed_worker_says_what_to_do_and_keeps_what_was_done(llama, suite, tmp_path, monkeypatch):
+    def keep_and_die(path, write):
+        keep(path, write)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setenv("LMCORE_WORKERS", "2")
+    monkeypatch.setattr("lmcore.scoring.extract.keep", keep_and_die)
+    with pytest.raises(
+        OSError, match=r"llama suite: a scoring process was killed \(out of memory\?\); run again, with fewer LMCORE_WORKERS"
+    ):
+        extract_tokens(llama, suite, tmp_path / "out", tmp_path / "work", "code", **PARAMS)
+    assert not (tmp_path / "out").exists() and list((tmp_path / "work").rglob("part-*.parquet"))
 
 
 def test_extract_tokens_is_small_on_disk(llama, tmp_path, monkeypatch):
