@@ -3,6 +3,7 @@
 import errno
 import json
 import shlex
+import sqlite3
 import subprocess
 
 from lmcore.shown import for_terminal
@@ -44,6 +45,8 @@ def _said(error: BaseException) -> str | None:
         return NO_MEMORY
     if isinstance(error, OSError):
         return _of_system(error)
+    if isinstance(error, sqlite3.Error):  # nothing but DVC has databases here
+        return f"DVC's database (.dvc/tmp, or the folder core.site_cache_dir): {error}; free some space there and run again"
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON: {error}"
     if isinstance(error, UnicodeError):

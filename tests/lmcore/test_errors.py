@@ -2,6 +2,7 @@
 
 import errno
 import json
+import sqlite3
 import subprocess
 
 import pytest
@@ -35,6 +36,7 @@ def raised(function, *arguments) -> BaseException:
         (raised("\udcff".encode), "not text in UTF-8: 'utf-8' codec can't encode character '\\udcff'"),
         (raised(yaml.safe_load, "a: [1"), "while parsing a flow sequence"),
         (MemoryError(), "not enough memory"),
+        (sqlite3.OperationalError("disk I/O error"), "DVC's database (.dvc/tmp, or the folder core.site_cache_dir): disk I/O error; free"),
         (raised(torch.empty, 2**58), "not enough memory"),
         (SafetensorError("header too large"), "header too large"),
         (raised(Tokenizer.from_str, "{}"), "Model missing"),
