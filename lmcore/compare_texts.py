@@ -15,12 +15,12 @@ from lmcore.analysis.rows import TokenRows
 from lmcore.analysis.same_text import refuse_different_tokenizers
 from lmcore.errors import InputError
 from lmcore.files import remove, temporary_path, whole, write_json
-from lmcore.generating.continuations import GENERATED, GENERATIONS, generate, statistics
+from lmcore.generating.continuations import generate, statistics
 from lmcore.models.find import find_model
 from lmcore.report.style import STYLE
 from lmcore.report.tokens import progression_curves, token_sections
 from lmcore.shown import for_html, for_terminal
-from lmcore.tables import ITEMS, items_table, write
+from lmcore.tables import GENERATED, GENERATIONS, ITEMS, items_table, write
 from lmcore.tasks.records import read_records
 from lmcore.text_files import read_text, split_lines
 from lmcore.threads import one_thread

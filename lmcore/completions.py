@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole
+from lmcore.folds import PSEUDO
 from lmcore.ranges import Bins, OpenShare
 from lmcore.statistics.stats import interval, ratio, wilson
 from lmcore.tables import ITEMS, SCORES, read, write
@@ -107,7 +108,7 @@ def by_bin(values: dict[str, np.ndarray], sizes: np.ndarray, bins: Edges, confid
             elif (found := interval(ratio(part, np.ones(n)), confidence)) is None:
                 continue
             else:
-                bounds = (max(0.0, found[0]), min(1.0, found[1])) if metric == "target_probability" else found
+                bounds = (max(0.0, found[0]), min(1.0, found[1])) if metric.endswith("target_probability") else found
             row = {"bin_low": low, "bin_high": high, "metric": metric, "n": n}
             rows.append({**row, "value": float(part.mean()), "low": bounds[0], "high": bounds[1]})
     return rows
@@ -139,10 +140,12 @@ def bin_label(by: str, low: int, high: int) -> str:
 
 
 def _item_values(scores: pa.Table, items: pa.Table, source: Path) -> dict[str, np.ndarray]:
-    """{metric: (items,)} in the order of `items`, means over draws."""
-    wanted = pc.or_(pc.is_in(scores["metric"], pa.array(METRICS)), pc.starts_with(scores["metric"], "success_at_"))
+    """{metric: (items,)} in the order of `items`, means over draws; a masked LM has its pseudo_ metrics."""
+    there = set(pc.unique(scores["metric"]).to_pylist())
+    metrics = [PSEUDO + metric if PSEUDO + metric in there else metric for metric in METRICS]
+    wanted = pc.or_(pc.is_in(scores["metric"], pa.array(metrics)), pc.starts_with(scores["metric"], "success_at_"))
     means = scores.filter(wanted).group_by(["metric", "item", "content_hash"], use_threads=False).aggregate([("value", "mean")])
-    by_metric: dict[str, dict] = {metric: {} for metric in METRICS}
+    by_metric: dict[str, dict] = {metric: {} for metric in metrics}
     for row in means.to_pylist():
         by_metric.setdefault(row["metric"], {})[row["item"], row["content_hash"]] = row["value_mean"]
     keys = list(zip(items["item"].to_pylist(), items["content_hash"].to_pylist(), strict=True))

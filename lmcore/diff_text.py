@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lmcore.diff import Diff, Row
+from lmcore.folds import PSEUDO
 from lmcore.shown import for_html, for_json, for_markdown, for_terminal
 from lmcore.statistics.comparison import TWO_MODELS, VERDICTS, Comparison
 from lmcore.statistics.model_pairs import as_json
 
 HEAD = ("model", "suite", "metric", "A", "B", "B − A", "interval", "p", "verdict")
-LABELS = {"surprisal_per_byte": "bits_per_byte", "surprisal_per_word": "bits_per_word"}
+OF_CAUSAL = {"surprisal_per_byte": "bits_per_byte", "surprisal_per_word": "bits_per_word"}
+LABELS = OF_CAUSAL | {PSEUDO + name: PSEUDO + label for name, label in OF_CAUSAL.items()}
 COLOURS = {"worse": 31, "better": 32}  # ANSI
 TEXT_LENGTH = 160  # characters of an example's text that are shown
 

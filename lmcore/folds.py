@@ -18,6 +18,9 @@ Pure functions of the two tables; no fold looks at a model. Only target tokens c
 - `text`: also `surprisal_per_word` (bits), a word being what `\\s+` separates; not where any text is not wholly said, for then its words
   are not either.
 
+What a masked LM says of a target is a pseudo-log-likelihood. It is no probability of the text, so every metric that is made of it alone
+has a name of its own: `pseudo_logprob`, `pseudo_surprisal_per_byte` and so on.
+
 A tie counts 1 / (options tied) under `half`, 0 under `loss`; under `win` the first of the tied options wins, which of a
 pair is the good one.
 """
@@ -32,7 +35,7 @@ import pyarrow as pa
 
 from lmcore.errors import InputError
 from lmcore.files import whole
-from lmcore.models.load import context_length, read_config
+from lmcore.models.load import context_length, is_masked, read_config
 from lmcore.ranges import Count
 from lmcore.statistics.agreement import agreement, expected_agreement
 from lmcore.statistics.stats import random_choice_accuracy
@@ -41,6 +44,8 @@ from lmcore.tasks.conventions import convention_of
 from lmcore.tasks.suite import classes_of, kind_of
 from lmcore.text_stats import COLUMNS, TextStats, text_stats
 
+PSEUDO = "pseudo_"
+LIKELIHOODS = ("logprob", "surprisal_per_byte", "surprisal_per_word", "target_logprob", "target_probability")
 Metrics = dict[str, tuple[np.ndarray, np.ndarray]]  # name: value and weight, each of shape (draws, items)
 
 
@@ -55,8 +60,10 @@ def fold(
     window: int,
     source: str | Path,
     classes: Sequence[str] = (),
+    masked: bool = False,
 ) -> pa.Table:
-    """The scores table of one suite and one model, sorted by SCORE_KEY; `window`: how many tokens the model saw at once.
+    """The scores table of one suite and one model, sorted by SCORE_KEY; `window`: how many tokens the model saw at once; `masked`:
+    whether it is a masked LM.
 
     Raises InputError, naming `source`, where the tokens do not cover the items exactly or a log-prob is not finite.
     """
@@ -72,6 +79,8 @@ def fold(
         metrics |= _completion_metrics(texts, ties, top_k)
     elif kind == "text":
         metrics |= _text_metrics(texts, scoring_of(items).get("lengths", {}))
+    if masked:
+        metrics = {f"{PSEUDO}{name}" if name in LIKELIHOODS else name: values for name, values in metrics.items()}
     return _scores_table(texts, metrics, source)
 
 
@@ -101,14 +110,18 @@ def fold_scores(
                     window=window_of(items_table, config),
                     source=source,
                     classes=classes_of(suite, entry, kind),
+                    masked=is_masked(config),
                 )
                 write(scores, SCORES, folder / model / f"{suite}.parquet")
 
 
 def window_of(items: pa.Table, config: dict) -> int:
-    """How many tokens a model of this config sees at once in this suite; word-beginning masses take one of them."""
+    """How many tokens of a text the model of this config sees at once in this suite.
+
+    Word-beginning masses take one of them, the specials of a masked LM two.
+    """
     scoring = scoring_of(items)
-    return scoring.get("window", context_length(config)) - bool(scoring.get("bow"))
+    return scoring.get("window", context_length(config)) - (2 if is_masked(config) else bool(scoring.get("bow")))
 
 
 def refuse_orphans(folder: Path, models: list[str], suites: dict[str, dict]) -> None:

@@ -9,6 +9,7 @@
 - `n_unknown` and `n_dropped_bytes`, where they are not 0: what the tokenizer does not say of the suite's texts (see lmcore.folds).
 - The draws of a random model are averaged within each item first. Items that begin alike share its random numbers, so its interval is
   no narrower than what the draws' group means say.
+- Of a masked LM `pseudo_perplexity`, `pseudo_bits_per_byte` and so on, which compare with those of other masked LMs alone.
 - `convention` names how the suite was scored, and what it overrides.
 """
 
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmcore.files import whole, write_json
-from lmcore.folds import refuse_orphans
+from lmcore.folds import PSEUDO, refuse_orphans
 from lmcore.ranges import Digits, OpenShare
 from lmcore.statistics.stats import Estimate, interval, macro, median_interval, ratio, wilson
 from lmcore.tables import SCORES, read
@@ -38,14 +39,15 @@ def _perplexity(logprob: float) -> float:
 
 
 # of the scores that are summed over the corpus: the names of the metrics and how they follow from the ratio
-CORPUS_RATIOS: dict[str, dict[str, Callable[[float], float]]] = {
+RATIOS: dict[str, dict[str, Callable[[float], float]]] = {
     "logprob": {"perplexity": _perplexity},
     "target_logprob": {"perplexity": _perplexity},
     "surprisal_per_byte": {"bits_per_byte": _same, "byte_perplexity": math.exp2},
     "surprisal_per_word": {"word_perplexity": math.exp2},
-    "entropy": {"entropy": _same},
-    "probability": {"probability": _same},
 }
+CORPUS_RATIOS = RATIOS | {"entropy": {"entropy": _same}, "probability": {"probability": _same}}
+for _name, _metrics in RATIOS.items():
+    CORPUS_RATIOS[PSEUDO + _name] = {PSEUDO + metric: change for metric, change in _metrics.items()}
 COUNTS = {"tie": "n_ties", "windowed": "n_windowed", "unknown": "n_unknown", "dropped_bytes": "n_dropped_bytes"}
 
 
@@ -97,10 +99,12 @@ def suite_metrics(scores: pa.Table, confidence: float, classes: Sequence[str] = 
             low, high = median_interval(part["values"], confidence)
             intervals["median_rank"] = {"low": low, "high": high, "n": len(part["values"])}
         elif name in CORPUS_RATIOS:
-            if name != "logprob" or "target_logprob" not in by_metric:
+            plain, pseudo = name.removeprefix(PSEUDO), PSEUDO if name.startswith(PSEUDO) else ""
+            if plain != "logprob" or f"{pseudo}target_logprob" not in by_metric:
                 estimate = ratio(part["values"], part["weights"])
                 for metric, change in CORPUS_RATIOS[name].items():
-                    if metric != "byte_perplexity" or "surprisal_per_word" in by_metric:  # it is published of running text alone
+                    is_of_text = f"{pseudo}surprisal_per_word" in by_metric
+                    if not metric.endswith("byte_perplexity") or is_of_text:  # it is published of running text alone
                         report(metric, estimate, change, interval(estimate, confidence))
         else:
             estimate = widened(macro(part["values"], part["weights"], part["groups"]), scores, name, n_draws)

@@ -72,6 +72,20 @@ OPTIONAL_TOKENS = pa.schema(
     }
 )
 LOSSES = ("unknown_bytes", "dropped_bytes")
+# what models write: a generated token with what was said of it, and a whole continuation (lmcore.generating.continuations)
+GENERATED = pa.schema([*TOKENS, pa.field("sample", pa.int16()), pa.field("sampling_entropy", pa.float32())])
+GENERATIONS = pa.schema(
+    {
+        "item": pa.string(),
+        "variant": pa.string(),
+        "sample": pa.int16(),
+        "seed": pa.int64(),
+        "prompt": pa.string(),
+        "text": pa.string(),
+        "n_tokens": pa.int32(),
+        "stop_reason": pa.string(),
+    }
+)
 SCORES = pa.schema(
     {
         "item": pa.string(),

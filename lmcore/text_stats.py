@@ -1,7 +1,7 @@
 """The token table regrouped by text: an items table and a tokens table go in, reductions over each text's target tokens come out.
 
 A text is one row of the items table; arrays of shape (draws, texts) follow its order, which is by item, option and variant. The two
-tables must cover each other exactly: every text in every draw, every token once.
+tables must cover each other exactly: every text in every draw, every token once. Of a masked LM the tokens of contexts have no rows.
 """
 
 from dataclasses import dataclass
@@ -77,9 +77,15 @@ class TextStats:
 
     @cached_property
     def n_inputs(self) -> np.ndarray:
-        """How many tokens the model must see at once to score the whole text in one window."""
+        """How many tokens the model must see at once to score the whole text in one window; of a masked LM without the specials."""
         position = self.tokens["position"]
-        return (position[self.ends - 1] + (position[self.starts] == 0)).reshape(self.shape)
+        counts_all = (position[self.starts] == 0) | self.is_without_contexts
+        return (position[self.ends - 1] + counts_all).reshape(self.shape)
+
+    @cached_property
+    def is_without_contexts(self) -> bool:
+        """Whether contexts have no rows, as those of masked LMs."""
+        return bool(self.tokens["is_target"].all()) and bool(pc.any(pc.greater(pc.utf8_length(self.table["context"]), 0)).as_py())
 
     @cached_property
     def logprob(self) -> np.ndarray:
@@ -150,7 +156,7 @@ class TextStats:
         for row in np.flatnonzero((self.tokens["start"][first] > 0) & (first == self.first_target[: self.shape[1]])):
             n_chars = int(self.tokens["start"][first[row]]) - len(contexts[row].as_py())
             before = targets[row].as_py()[: max(0, n_chars)]
-            if self.tokens["position"][first[row]] > 0:
+            if self.tokens["position"][first[row]] > 0 and (before.strip() or not contexts[row].as_py()):
                 sizes[row] -= len(before.encode())
             elif before.strip():  # a BOS; whitespace alone belongs to the first token of some tokenizers
                 sizes[row] -= max(0, len(before.encode()) - int(dropped[first[row]] if len(dropped) else 0))
@@ -169,6 +175,9 @@ class TextStats:
             for name in ("current_id", "next_id"):
                 differs |= self.tokens[name][one] != self.tokens[name][other]
             shared = np.minimum(shared, np.minimum.reduceat(np.where(differs, step, np.repeat(n, n)), np.cumsum(n) - n))
+        if self.is_without_contexts:
+            contexts = self.table["context"].to_numpy()[self.rows[""]]
+            shared[(contexts != contexts[:, :1]).any(1)] = 0
         n_target = (self.ends - self.first_target)[self.rows[""]]
         return np.minimum(n_target, lengths - shared[:, None])
 
@@ -250,7 +259,9 @@ def _text_of_token(items: pa.Table, tokens: pa.Table, option: np.ndarray, source
 def _check_tokens(stats: TextStats, source: str | Path) -> None:
     tokens, ends, n_texts = stats.tokens, stats.ends, stats.shape[1]
     position = tokens["position"]
-    gaps = (position[ends - 1] - position[stats.starts] != ends - 1 - stats.starts) | (position[stats.starts] > 1)
+    gaps = position[ends - 1] - position[stats.starts] != ends - 1 - stats.starts
+    if not stats.is_without_contexts:
+        gaps |= position[stats.starts] > 1
     same = np.concatenate([[False], np.diff(position) == 0])
     same[stats.starts] = False
     gaps |= np.add.reduceat(same, stats.starts) > 0

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmcore.corpus import read_documents
+from lmcore.folds import window_of
 from lmcore.leakage import items_in
-from lmcore.models.load import context_length, read_config
+from lmcore.models.load import is_masked, read_config
 from lmcore.scoring.engine import Engine
 from lmcore.scoring.texts import Text, TextEncoder
 from lmcore.shown import for_terminal
@@ -36,9 +37,10 @@ def validate(items: pa.Table, model: Path, corpus: Path | None, n_shown: int = 3
     scoring = scoring_of(items)
     is_model = (model / "config.json").exists()
     vocab_size = read_config(model)["vocab_size"] if is_model else load_fast(model).get_vocab_size()
-    encoder = TextEncoder(model, vocab_size, scoring.get("bos", "prefix"), model)
+    masked = is_model and is_masked(read_config(model))
+    encoder = TextEncoder(model, vocab_size, scoring.get("bos", "prefix"), model, masked)
     texts = encoder.encode(items)
-    window = scoring.get("window", context_length(read_config(model))) - bool(scoring.get("bow")) if is_model else None
+    window = window_of(items, read_config(model)) if is_model else None
     parts = [_counts(items, scoring), _tokens(texts, model.name, vocab_size), _windows(items, texts, window), *_surprises(items, texts)]
     if is_model:
         parts.append(f"scored by: {Engine(model, scoring, 'float32', 1).load().name}")

@@ -63,7 +63,7 @@ def small_params(data: Path) -> dict:
     """params.yaml of the repository with small numbers and the sources in `data`."""
     folder = {"provider": "folder", "members": ["*"]}
     params = read_yaml(ROOT / "params.yaml")
-    params["models"] = ["babyllama", "dummy", "unigram", "theirs"]
+    params["models"] = ["babyllama", "dummy", "unigram", "theirs", "bert"]
     params["suites"] = {
         "heldout": {"limit": 2, "seed": 0},
         "my_pairs": {"kind": "pairs", "path": "data/suites/mine.csv"},
@@ -82,7 +82,8 @@ def small_params(data: Path) -> dict:
         "threads": 1,
     }
     params["make_controls"]["dummy_seeds"] = [0, 1]
-    params["import_model"] = {"theirs": {**folder, "location": "theirs", "sha256": sha256(data / "theirs")}}
+    imported = {"theirs": "theirs", "bert": "masked_lm"}
+    params["import_model"] = {name: {**folder, "location": of, "sha256": sha256(data / of)} for name, of in imported.items()}
     for judge in ("masked_lm", "encoder"):
         params["fetch_judges"][judge] = {**folder, "location": judge, "sha256": sha256(data / judge)}
     params["finetune_judge"] |= {"steps": 2, "batch_size": 2, "seq_len": 16, "warmup_steps": 1, "accept_loss": 100.0, "threads": 1}

@@ -45,10 +45,19 @@ def first(both):
 
 def test_repro_gives_metrics_of_every_model_and_a_report(first):
     found = {path.stem: json.loads(path.read_text()) for path in (first / "metrics/models").iterdir()}
-    assert set(found) == {"babyllama", "dummy", "unigram", "theirs"}
+    assert set(found) == {"babyllama", "dummy", "unigram", "theirs", "bert"}
     assert all(set(suites) == {"heldout", "my_pairs", "my_words", "cloze"} for suites in found.values())
     assert found["babyllama"]["heldout"]["perplexity"] < found["theirs"]["heldout"]["perplexity"]
     assert "<html" in (first / "report/index.html").read_text()
+
+
+def test_repro_calls_what_a_masked_model_says_by_names_of_its_own(first):
+    suites = json.loads((first / "metrics/models/bert.json").read_text())
+    assert "pseudo_bits_per_byte" in suites["heldout"] and "accuracy" in suites["my_pairs"] and "accuracy" in suites["cloze"]
+    assert not [name for suite in suites.values() for name in suite if name in ("perplexity", "bits_per_byte", "target_logprob")]
+    compared = json.loads((first / "metrics/comparisons.json").read_text())["bert_vs_dummy"]
+    assert "my_pairs" in compared and "heldout" not in compared
+    assert "pseudo-bits per byte" in (first / "report/index.html").read_text()
 
 
 def test_repro_again_runs_nothing(first):

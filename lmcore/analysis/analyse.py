@@ -1,5 +1,6 @@
 """Everything the token tables say, of any number of models and suites: items, tokens and tokenizers go in, tables and plots come out.
 
+Masked LMs say something else of a token than causal ones, so they have no part in the comparisons on the same text.
 What models wrote themselves counts as one more suite, `generated`, in all but the comparisons on the same text.
 
 `out`: by_token/MODEL.parquet, entropy_bins/, bin_tokens/, calibration/ likewise, scatter.parquet, passage.parquet. For git and DVC: a
@@ -8,7 +9,7 @@ summary a model, the comparison on the same text, and one CSV a model and plot. 
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,6 +33,7 @@ from lmcore.analysis.same_text import SCATTER, compare_on_same_text
 from lmcore.analysis.summary import density, rounded, summary
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
+from lmcore.models.load import holds_masked
 from lmcore.ranges import Bins, Count, Digits, Name, Names, OpenShare
 from lmcore.tables import ITEMS, read, write
 from lmcore.token_text import token_texts
@@ -105,12 +107,13 @@ def analyse_tokens(
     tables = {suite: read(items / f"{suite}.parquet", ITEMS) for suite in suites}
     counted = {suite: {model: TokenRows(tokens / model / suite, tables[suite], rows) for model in models} for suite in suites}
     written = {model: TokenRows(generated / model / "tokens.parquet") for model in models if generated and model in writers}
-    found = analyse(counted | ({GENERATED: written} if written else {}), tokenizers, settings)
+    masked = {model for model in models if holds_masked(model_folder / model)}
+    found = analyse(counted | ({GENERATED: written} if written else {}), tokenizers, settings, masked)
     accuracies = {model: json.loads((metrics / f"{model}.json").read_text("utf-8")) for model in progression if metrics}
     progress = curves(progression, found.summaries, accuracies)
     compared, scatter = {}, []
     for suite in suites:
-        paths = {model: tokens / model / suite for model in models}
+        paths = {model: tokens / model / suite for model in models if model not in masked}
         compared[suite], squares = compare_on_same_text(tables[suite], paths, tokenizers, corrected=corrected, confidence=confidence)
         scatter += [{"suite": suite, **row} for row in squares]
         pa.default_memory_pool().release_unused()
@@ -126,8 +129,12 @@ def analyse_tokens(
     write_plots(found, shown, plot_suite, plots, settings, progress)
 
 
-def analyse(rows: dict[str, dict[str, TokenRows]], tokenizers: dict[str, Tokenizer], settings: Settings) -> Analysis:
-    """The tables and summaries of `rows` (by suite and model); bins with common edges are common to the models of a suite."""
+def analyse(
+    rows: dict[str, dict[str, TokenRows]], tokenizers: dict[str, Tokenizer], settings: Settings, masked: Collection[str] = ()
+) -> Analysis:
+    """The tables and summaries of `rows` (by suite and model); bins with common edges are common to the models of a suite; `masked`: the
+    models that are masked LMs.
+    """
     tables: dict[str, dict[str, list[pa.Table]]] = {name: {model: [] for model in tokenizers} for name in TABLES}
     summaries: dict[str, dict[str, dict]] = {model: {} for model in tokenizers}
     texts = {model: token_texts(tokenizer) for model, tokenizer in tokenizers.items()}
@@ -142,7 +149,7 @@ def analyse(rows: dict[str, dict[str, TokenRows]], tokenizers: dict[str, Tokeniz
             }
             found["entropy_bins"], found["bin_tokens"] = entropy_bins(part, texts[model], edges, **where, n_frequent=settings.n_frequent)
             error = expected_calibration_error(found["calibration"].to_pylist())
-            summaries[model][suite] = summary(part) | {"expected_calibration_error": error}
+            summaries[model][suite] = summary(part, model in masked) | {"expected_calibration_error": error}
             for name, table in found.items():
                 tables[name][model].append(table)
             pa.default_memory_pool().release_unused()

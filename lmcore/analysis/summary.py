@@ -17,8 +17,8 @@ TOP = 10
 N_DENSITY = 60  # bins of a density
 
 
-def summary(rows: TokenRows) -> dict:
-    """The summary of these rows, unrounded."""
+def summary(rows: TokenRows, masked: bool = False) -> dict:
+    """The summary of these rows, unrounded; `masked`: of a masked LM, whose perplexity is a pseudo-perplexity."""
     logprob = rows.column("logprob")
     logprob.sort()
     rank = rows.column("rank")
@@ -34,7 +34,7 @@ def summary(rows: TokenRows) -> dict:
         "surprisal": describe(logprob[::-1], lambda values: values / -math.log(2)),
         "rank": describe(rank, lambda values: values),
         "logprob_mean": mean,
-        "perplexity": math.exp(min(700.0, -mean)),
+        "pseudo_perplexity" if masked else "perplexity": math.exp(min(700.0, -mean)),
         "top_1_accuracy": float(rows.column("is_top").mean()),
         "top_10_accuracy": float(np.searchsorted(rank, TOP, "right") / len(rank)),
     }

@@ -18,7 +18,7 @@ import torch
 from lmcore.errors import InputError
 from lmcore.generating.generation import decode_after, encode_prompts
 from lmcore.generating.sampling import Decoding, check_decoding, draw, random_numbers, truncated
-from lmcore.models.load import context_length, load_model, read_config
+from lmcore.models.load import context_length, load_model, read_causal_config
 from lmcore.tokenizer import load_fast
 
 WAYS = ("embeddings", "mixture", "product")
@@ -42,7 +42,7 @@ class Blender:
         """Raises InputError without a prompt, or for one without a token."""
         if not prompts:
             raise InputError("there is no prompt; name at least one with --prompt")
-        config = read_config(model_path)
+        config = read_causal_config(model_path)
         self.window, self.tokenizer = context_length(config), load_fast(model_path)
         self.prompts = encode_prompts(self.tokenizer, model_path, prompts, bos, self.window - 1)
         self.model = load_model(model_path)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lmcore.corpus import read_documents
+from lmcore.errors import InputError
 from lmcore.explorations import domains, formats, memorisation, prompting
 from lmcore.explorations.findings import Findings, Said
 from lmcore.files import whole, write_json
 from lmcore.leakage import overlap
 from lmcore.metrics import rounded
+from lmcore.models.load import holds_masked
 from lmcore.ranges import Count, Digits, Names, OpenShare, Positive, Resamples, Seed
 from lmcore.tables import ITEMS, TOKENS, read
 from lmcore.tasks.suite import classes_of, kind_of, task_of
@@ -60,6 +62,8 @@ def explore_suites(
             folder.mkdir()
         for model in models:
             values: dict[str, dict] = {}
+            if holds_masked(model_folder / model):
+                raise InputError(f"explore_suites: models: '{model}' is a masked LM, which says nothing of contexts; expected causal LMs")
             pieces = token_texts(load_fast(model_folder / model))
             for suite, entry in chosen.items():
                 table = read(items / f"{suite}.parquet", ITEMS)

@@ -15,11 +15,12 @@ from pydantic import Field
 
 from lmcore.explorations.blending import Blender, weight_study
 from lmcore.files import write_json
-from lmcore.generating.continuations import GENERATIONS, NewTokens, generate, statistics
+from lmcore.generating.continuations import NewTokens, generate, statistics
 from lmcore.generating.sampling import Decoding
 from lmcore.metrics import rounded
 from lmcore.ranges import DIFFERENT, Align, Bins, Bos, Count, Digits, Name, Names, Processes, Prompt, Seed
 from lmcore.schema import mapping
+from lmcore.tables import GENERATIONS
 
 Strategies = Annotated[dict[Name, Annotated[dict, mapping(Decoding)] | None], Field(min_length=1)]
 Way = Literal["embeddings", "mixture", "product"]

@@ -58,8 +58,9 @@ def _cell(value: object) -> object:
 def _total(frame: pd.DataFrame, unit: str) -> str:
     """The sum; bits a byte are over the bytes that were scored, and what the tokenizer does not say is named."""
     total, n_bytes = frame["surprisal"].sum(), frame.attrs["n_bytes"]
-    parts = [f"{len(frame):,} {unit}s", f"{total:.1f} bits"]
-    parts += [f"{total / n_bytes:.3f} bits a byte"] if n_bytes else []
+    bits = "pseudo-bits" if frame.attrs["is_masked"] else "bits"  # of a masked LM no probability of the text
+    parts = [f"{len(frame):,} {unit}s", f"{total:.1f} {bits}"]
+    parts += [f"{total / n_bytes:.3f} {bits} a byte"] if n_bytes else []
     parts += [f"{n:,} unknown tokens"] if (n := frame.attrs["n_unknown"]) else []
     parts += [f"{n:,} bytes without a token"] if (n := frame.attrs["n_dropped_bytes"]) else []
     return ", ".join(parts)

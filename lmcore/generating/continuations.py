@@ -25,27 +25,14 @@ from lmcore.files import whole, write_json
 from lmcore.generating.generation import encode_prompts
 from lmcore.generating.repetition import distinct, repeated
 from lmcore.generating.sampling import Decoding, check_decoding, draw, entropy, random_numbers, truncated
-from lmcore.models.load import context_length, load_model, read_config
+from lmcore.models.load import context_length, load_model, read_causal_config
 from lmcore.ranges import RANGE, Bos, Count, Digits, Expected, Line, Name, Processes, Prompt, Seeds
 from lmcore.schema import mapping, together
-from lmcore.tables import TOKENS, check, write
+from lmcore.tables import GENERATED, GENERATIONS, check, write
 from lmcore.text_files import read_text, split_lines
 from lmcore.token_text import token_pieces
 from lmcore.tokenizer import load_fast
 
-GENERATED = pa.schema([*TOKENS, pa.field("sample", pa.int16()), pa.field("sampling_entropy", pa.float32())])
-GENERATIONS = pa.schema(
-    {
-        "item": pa.string(),
-        "variant": pa.string(),
-        "sample": pa.int16(),
-        "seed": pa.int64(),
-        "prompt": pa.string(),
-        "text": pa.string(),
-        "n_tokens": pa.int32(),
-        "stop_reason": pa.string(),
-    }
-)
 AT_WINDOW = ("stop", "slide")
 MAX_NEW_TOKENS = 4096
 NewTokens = Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS), RANGE]
@@ -134,7 +121,7 @@ def generate(
         raise InputError(f"max_new_tokens must be from 1 to {MAX_NEW_TOKENS}, not {max_new_tokens}")
     if at_window not in AT_WINDOW:
         raise InputError(f"at_window must be one of {', '.join(AT_WINDOW)}, not {at_window!r}")
-    tokenizer, config = load_fast(model_path), read_config(model_path)
+    tokenizer, config = load_fast(model_path), read_causal_config(model_path)
     window = context_length(config)
     ids = encode_prompts(tokenizer, model_path, prompts, bos, window - 1)
     tasks = [

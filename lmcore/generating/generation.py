@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 from lmcore.errors import InputError
-from lmcore.models.load import context_length, load_model, read_config
+from lmcore.models.load import context_length, load_model, read_causal_config
 from lmcore.scoring.texts import BOS_POLICIES, count_doubled, find_prefix_id, own_tokens
 from lmcore.tokenizer import encode_texts, load_fast
 from lmcore.words import first_word
@@ -28,7 +28,7 @@ def greedy_words(model_path: Path, contexts: list[str], *, bos: str, max_tokens:
     `bos` is the suite's policy, as in lmcore.scoring.texts. A context longer than the model's window loses its beginning. Raises
     InputError for an unknown policy, and for a context without a token where nothing stands before it.
     """
-    tokenizer, config = load_fast(model_path), read_config(model_path)
+    tokenizer, config = load_fast(model_path), read_causal_config(model_path)
     prompts = encode_prompts(tokenizer, model_path, contexts, bos, context_length(config) - max_tokens)
     model = load_model(model_path)
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}

@@ -15,7 +15,7 @@ from lmcore.files import temporary_path, whole
 from lmcore.models import gguf
 from lmcore.models.config import read_config_file
 from lmcore.models.llama import TOKENIZER_FILES, save_model
-from lmcore.models.load import check_causal, check_finite, load_model, one_line, refuse_gaps
+from lmcore.models.load import check_causal, check_finite, load_any, one_line, refuse_gaps
 from lmcore.ranges import Line, Lines, Revision, Sha256
 from lmcore.schema import together
 from lmcore.sources import check_pinned, fetch
@@ -66,7 +66,7 @@ def _from_folder(name: str, fetched: Path, tokenizer: Path) -> Any:
         if (fetched / file).exists():
             shutil.copyfile(fetched / file, tokenizer / file)
     _check_same_ids(name, fetched, tokenizer)
-    return load_model(fetched)
+    return load_any(fetched)
 
 
 def _convert_tokenizer(folder: Path) -> None:

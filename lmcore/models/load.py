@@ -18,9 +18,22 @@ from lmcore.errors import InputError
 from lmcore.models.config import context_length, read_config_file
 from lmcore.models.weights import place_of_weights, refuse_untied, tensors
 
-__all__ = ["check_causal", "context_length", "is_control", "load_model", "load_tokenizer", "read_config"]
+__all__ = [
+    "check_causal",
+    "context_length",
+    "holds_masked",
+    "is_control",
+    "is_masked",
+    "load_any",
+    "load_masked",
+    "load_model",
+    "load_tokenizer",
+    "read_causal_config",
+    "read_config",
+]
 
 CAUSAL = ("ForCausalLM", "LMHeadModel", "WithLMHead", "GenerationDecoder")  # how the classes' names end
+MASKED = "ForMaskedLM"
 PREFIXES = ("_orig_mod.", "module.")  # of torch.compile and of DistributedDataParallel
 SPARE_PARAMETERS = 1_000_000  # by which a config may describe more than twice what the files hold
 CAUSAL_TOLERANCE = 1e-4  # nats, for each nat of the largest log-prob
@@ -28,17 +41,29 @@ N_PROBE = 12  # tokens of the text that is read whole and cut in half
 
 
 def read_config(path: Path) -> dict:
-    """The checked config.json of the folder of a causal LM whose weights and tokenizer are there.
+    """The checked config.json of the folder of a language model, causal or masked, whose weights and tokenizer are there.
 
     Raises InputError where one of them is missing, the weights' files do not fit together, or the
-    architecture is no causal language model.
+    architecture is no language model.
     """
     config = read_any_config(path)
-    if is_control(config):
+    if is_control(config) or is_masked(config):
         return config
     named = config.get("architectures") or []
     if named and not any(name.endswith(CAUSAL) for name in named):
-        raise InputError(f"{path / 'config.json'}: '{named[0]}' is no causal language model; expected a class like LlamaForCausalLM")
+        expected = "expected a class like LlamaForCausalLM or BertForMaskedLM"
+        raise InputError(f"{path / 'config.json'}: '{named[0]}' is no causal or masked language model; {expected}")
+    return config
+
+
+def read_causal_config(path: Path) -> dict:
+    """As `read_config`, of what continues texts. Raises InputError for a masked LM, too."""
+    config = read_config(path)
+    if is_masked(config):
+        raise InputError(
+            f"{path}: '{config['architectures'][0]}' is a masked LM, which predicts a token from both sides: "
+            "it has no next token, cannot continue a text, and is no causal LM as is needed here; suites can be scored by it"
+        )
     return config
 
 
@@ -58,15 +83,47 @@ def is_control(config: dict) -> bool:
     return config["model_type"].startswith("lmcore_")
 
 
+def is_masked(config: dict) -> bool:
+    """Whether the model predicts masked tokens, from both sides; of a `model_type` that has both heads `architectures` decides."""
+    named = config.get("architectures") or []
+    return bool(named) and named[0].endswith(MASKED)
+
+
+def holds_masked(path: Path) -> bool:
+    """Whether the config.json of a folder, where there is one, is that of a masked LM."""
+    return (path / "config.json").exists() and is_masked(read_config_file(path))
+
+
+def load_any(path: Path) -> Any:
+    """The language model of a folder, causal or masked; raises InputError as load_model and load_masked."""
+    return load_masked(path) if is_masked(read_config(path)) else load_model(path)
+
+
+def load_masked(path: Path) -> Any:
+    """The masked LM of a model folder as a transformers model in float32 and evaluation mode.
+
+    Raises InputError as `read_config`, and for tensors that are missing, left over, of another shape or not finite.
+    """
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    config = read_config(path)
+    if not is_masked(config):
+        raise InputError(f"{path / 'config.json'}: 'architectures' names no masked LM; expected a class like BertForMaskedLM")
+    model = _loaded(AutoModelForMaskedLM, path, torch.float32)
+    check_finite(model, place_of_weights(path))
+    return model.eval()
+
+
 def load_model(path: Path, dtype: str = "float32") -> Any:
     """The causal LM of a model folder as a transformers model, in `dtype` and evaluation mode.
 
     Raises InputError as `read_config`, and for tensors that are missing, left over, of another shape or
-    not finite, and for a model whose log-probs depend on what follows.
+    not finite, for a model whose log-probs depend on what follows, and for a masked LM.
     """
     import torch
 
-    kind = read_config(path)["model_type"]
+    kind = read_causal_config(path)["model_type"]
     if kind == "lmcore_dummy":
         from lmcore.models.dummy import DummyForCausalLM
 

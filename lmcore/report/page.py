@@ -20,7 +20,7 @@ from lmcore.report.completions import completion_findings, context_validity
 from lmcore.report.figures import Mark, dot_plot, histogram, line_plot, series, strip
 from lmcore.report.seeds import seeds_section
 from lmcore.report.style import STYLE
-from lmcore.report.terms import KINDS, METRICS, label, unit_of, written
+from lmcore.report.terms import KINDS, METRICS, headline, label, unit_of, written
 from lmcore.report.tokens import progression_curves, token_sections
 from lmcore.report.writing import writing_section
 from lmcore.shown import for_html
@@ -82,7 +82,7 @@ def write_report(
     found, all_intervals = {model: _read_json(metrics / f"{model}.json") for model in models}, _read_json(intervals)
     for model in models:
         for suite, kind in kinds.items():
-            if KINDS[kind][0] not in found[model].get(suite, {}):
+            if headline(kind, found[model].get(suite, {})) not in found[model].get(suite, {}):
                 raise InputError(f"{metrics / f'{model}.json'}: suite '{suite}' has no '{KINDS[kind][0]}'; run the stage aggregate")
             if suite not in all_intervals.get(model, {}):
                 raise InputError(f"{intervals}: nothing of model '{model}' on suite '{suite}'; run the stage aggregate")
@@ -250,16 +250,19 @@ def definitions(results: Results) -> str:
 
 def _headline_cell(results: Results, number: int, suite: str) -> str:
     kind = results.kinds[suite]
-    name, model = KINDS[kind][0], results.models[number]
+    model = results.models[number]
+    names = {other: headline(kind, results.metrics[other][suite]) for other in results.models}
+    name = names[model]
     value, bounds, baseline = (
         results.metrics[model][suite][name],
         results.bounds(model, suite, name),
         results.metrics[model][suite].get("length_baseline"),
     )
-    highs = [(results.bounds(other, suite, name) or (0, 0))[1] for other in results.models]
-    scale = max(highs + [results.metrics[other][suite][name] for other in results.models]) if kind == "text" else 1.0
+    highs = [(results.bounds(other, suite, names[other]) or (0, 0))[1] for other in results.models]
+    scale = max(highs + [results.metrics[other][suite][names[other]] for other in results.models]) if kind == "text" else 1.0
     mark = Mark(value / scale, bounds and (bounds[0] / scale, bounds[1] / scale), baseline, "")
     below = "" if baseline is None else f"<small>length baseline {written(name, baseline)}</small>"
+    below += "" if name == KINDS[kind][0] else f"<small>{label(name)}</small>"
     return f"<td><b>{written(name, value)}{unit_of(name)}</b> {_range(name, bounds)}{strip(mark, number)}{below}</td>"
 
 

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from lmcore.folds import PSEUDO
+
 
 class Metric(NamedTuple):
     """`unit` is `share` (written in per cent), `count`, or the decimals of a plain number."""
@@ -66,12 +68,27 @@ METRICS = {
     "n_draws": Metric("draws", "count", "the draws of a random model, averaged within each item before anything else"),
 }
 
+OF_TEXTS = ("bits_per_byte", "byte_perplexity", "target_logprob", "word_perplexity", "perplexity", "target_probability")
+for _name in OF_TEXTS:
+    METRICS[PSEUDO + _name] = Metric(
+        f"pseudo-{METRICS[_name].label}",
+        METRICS[_name].unit,
+        f"the {METRICS[_name].label} of what a masked LM says of each token where it is masked: no probability of the text, and to be "
+        "compared between masked LMs alone",
+    )
+
 KINDS = {  # of a suite: its headline metric, and what it asks
     "pairs": ("accuracy", "Of two sentences, is the right one the more probable?"),
     "choices": ("accuracy", "Of several endings, is the right one the most probable?"),
     "completion": ("accuracy", "Is the missing end what the model would have said?"),
     "text": ("bits_per_byte", "How well does the model predict running text?"),
 }
+
+
+def headline(kind: str, metrics: dict) -> str:
+    """The headline metric of a suite of this kind, as it is called in the metrics of a model: of a masked LM it may be its pseudo_ one."""
+    name = KINDS[kind][0]
+    return PSEUDO + name if name not in metrics and PSEUDO + name in metrics else name
 
 
 def label(name: str) -> str:

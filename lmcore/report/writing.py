@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from lmcore.generating.continuations import GENERATIONS
 from lmcore.shown import for_html
-from lmcore.tables import read
+from lmcore.tables import GENERATIONS, read
 
 STATISTICS = {  # of metrics/generated: what the column is called, and its digits
     "logprob": ("log-prob of a token, nats", 2),

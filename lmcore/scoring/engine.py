@@ -3,7 +3,8 @@
 `scoring` (the metadata of the items file) says what the suite wants: `bos` (see texts.py; default prefix); `window` and `stride`, how many
 tokens the model sees at once (at most its context) and by how many it moves on in a text that is longer (default: as many as it sees);
 `top_k`, which adds `top_ids` and `top_logprobs`; `bow`, which adds `bow_logprob` and `next_bow_logprob`, the log mass of word-beginning
-tokens before and after each token.
+tokens before and after each token; `masked`, how masked LMs mask a token: `within_word_l2r` (the default; what follows in its word is
+masked with it) or `original` (it alone). What they say of a token where it is masked is its row, of the tokens of targets alone.
 """
 
 from collections.abc import Iterator
@@ -15,18 +16,19 @@ import pyarrow as pa
 import torch
 
 from lmcore.errors import InputError
-from lmcore.models.load import context_length, read_config
+from lmcore.models.load import context_length, is_masked, read_config
 from lmcore.scoring import kernels
 from lmcore.scoring.guard import Forward, open_model
 from lmcore.scoring.packed import Packed
 from lmcore.scoring.padded import Control, Padded
-from lmcore.scoring.plan import Window, passes, windows
+from lmcore.scoring.plan import Window, masked_passes, masked_windows, passes, windows
 from lmcore.scoring.stats import CHUNK_ROWS, reader, statistics
-from lmcore.scoring.texts import Text, TextEncoder, word_beginnings
+from lmcore.scoring.texts import Text, TextEncoder, find_mask_id, word_beginnings
 from lmcore.scoring.writer import token_table
 from lmcore.tables import ITEM_KEY, ITEMS, check, scoring_of
 
 DTYPES = ("float32", "bfloat16")
+WAYS = ("within_word_l2r", "original")  # to mask a token
 
 
 class Engine:
@@ -52,9 +54,15 @@ class Engine:
             raise InputError(f"token_budget must be at least 1, not {token_budget}")
         self.model, self.token_budget, self.share_prefixes, self.chunk_rows = model, token_budget, share_prefixes, chunk_rows
         self.top_k, self.bow = _whole(scoring, "top_k", 0, 0, config["vocab_size"]), bool(scoring.get("bow", False))
+        self.is_masked, self.way = is_masked(config), scoring.get("masked", WAYS[0])
+        if self.way not in WAYS:
+            raise InputError(f"scoring 'masked' must be one of {', '.join(WAYS)}, not {self.way!r}")
+        if self.is_masked and self.bow:
+            raise InputError(f"{model}: scoring 'bow' (--corrected) is of causal LMs; a masked LM does not say where a word ends")
         self.window = _whole(scoring, "window", context_length(config), 1 + self.bow, context_length(config))
         self.stride = _whole(scoring, "stride", self.window, 1, self.window)
-        self.encoder = TextEncoder(model, config["vocab_size"], scoring.get("bos", "prefix"), model)
+        self.encoder = TextEncoder(model, config["vocab_size"], scoring.get("bos", "prefix"), model, self.is_masked)
+        self.mask_id = find_mask_id(model) if self.is_masked else -1
         self.begins = torch.from_numpy(word_beginnings(self.encoder.tokenizer, config["vocab_size"])) if self.bow else None
         self.config, self.dtype, self.kernel = config, dtype, kernel or kernels.choose()
         self.name = engine_name(dtype, self.kernel)
@@ -69,14 +77,15 @@ class Engine:
         if self.forward is None:
             with torch.inference_mode():
                 self.forward, reason = open_model(self.model, self.config, self.dtype, self.kernel)
-            self.name = f"{self.forward.kind} {self.name}" + (f": {reason}" if reason else "")
+            kind = f"{self.forward.kind} masked" if self.is_masked else self.forward.kind
+            self.name = f"{kind} {self.name}" + (f": {reason}" if reason else "")
         return self
 
     def count_windows(self, items: pa.Table) -> int:
         """How many windows the one text of `items` has; its tokens are remembered for `score`."""
         (text,) = self.encoder.encode(items)
         self.long_texts[_key(items)] = text
-        return len(windows([text], self.window, self.stride, self.bow))
+        return len(self._windows([text]))
 
     def score(self, items: pa.Table, part: int = 0, n_parts: int = 1) -> pa.Table:
         """The TOKENS rows of an items table that is sorted by its key; or the rows of a part of its only text, by windows.
@@ -87,12 +96,17 @@ class Engine:
         assert self.forward is not None
         known = self.long_texts.get(_key(items)) if len(items) == 1 else None
         texts = [known] if known else self.encoder.encode(items)
-        every = windows(texts, self.window, self.stride, self.bow)
+        every = self._windows(texts)
         chosen = every[part * len(every) // n_parts : (part + 1) * len(every) // n_parts]
         first, last = chosen[0].row, chosen[-1].row + len(chosen[-1].targets)
         with torch.inference_mode(), self._enough_memory():
             draws = [self._draw(self.forward, chosen, first, last, draw) for draw in range(self.n_draws)]
         return token_table(items, texts, draws, self.model, first, last)
+
+    def _windows(self, texts: list[Text]) -> list[Window]:
+        if self.is_masked:
+            return masked_windows(texts, self.window, self.stride, self.mask_id, self.way)
+        return windows(texts, self.window, self.stride, self.bow)
 
     def _draw(self, forward: Forward, parts: list[Window], first: int, last: int, draw: int) -> dict[str, np.ndarray]:
         """The columns of statistics of output rows first..last."""
@@ -122,7 +136,8 @@ class Engine:
             raise InputError(f"{self.model}: out of memory; {advice}") from error
 
     def _passes(self, forward: Packed, parts: list[Window]):
-        for part in passes(parts, self.token_budget, self.share_prefixes):
+        masked = masked_passes(parts, self.token_budget)
+        for part in masked if self.is_masked else passes(parts, self.token_budget, self.share_prefixes):
             states = forward.hidden(part)
             values, masses = self._statistics(forward.head, states, part.pair_nodes, part.pair_next)
             nodes = part.pair_nodes[part.row_pairs]
@@ -131,7 +146,7 @@ class Engine:
     def _batches(self, forward: Padded | Control, parts: list[Window], draw: int):
         for batch in forward.batches(parts, self.token_budget):
             states = forward.hidden(batch, draw)
-            offsets = np.cumsum([0] + [len(window.inputs) - window.first for window in batch])
+            offsets = np.cumsum([0] + [window.n_states for window in batch])
             counts = [np.arange(len(window.targets)) for window in batch]
             nodes = np.concatenate([offset + count for offset, count in zip(offsets, counts)])
             rows = np.concatenate([window.row + count for window, count in zip(batch, counts)])

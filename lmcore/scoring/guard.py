@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from lmcore.models.load import is_control, load_model
-from lmcore.scoring.halves import Halves
+from lmcore.models.config import OFFSET_POSITIONS
+from lmcore.models.load import is_control, is_masked, load_any
+from lmcore.scoring.halves import Halves, without_cache
 from lmcore.scoring.kernels import device_of
 from lmcore.scoring.packed import ATTENTION, Packed, take_attention
 from lmcore.scoring.padded import Control, Padded
-from lmcore.scoring.plan import Window, passes
+from lmcore.scoring.plan import Window, masked_passes, passes
 
 TOLERANCE = 1e-4  # nats
 LENGTHS, SHARED = (24, 20), 13  # tokens of the two texts, and how many of them are the same
@@ -38,16 +39,18 @@ def open_model(path: Path, config: dict, dtype: str, kernel: str) -> tuple[Forwa
     device = device_of(kernel)
     if is_control(config):
         return Control(path, config, device), ""
-    return _Opened(path, getattr(torch, dtype), kernel).forward()
+    return _Opened(path, getattr(torch, dtype), kernel, is_masked(config)).forward()
 
 
 class _Opened:
     """A model on its way to a forward. What has been changed in vain is loaded anew."""
 
-    def __init__(self, path: Path, dtype: torch.dtype, kernel: str):
-        self.path, self.dtype, self.kernel = path, dtype, kernel
+    def __init__(self, path: Path, dtype: torch.dtype, kernel: str, masked: bool):
+        self.path, self.dtype, self.kernel, self.is_masked = path, dtype, kernel, masked
         model = self._load()
         self.config, self.texts = model.config, guard_texts(model.config)
+        if masked:
+            self.texts = [_with_mask(text, self.config.pad_token_id) for text in self.texts]
         self.depends_on_pass = bool(rope_kinds(self.config) & OF_THE_PASS)
         with short_windows(self.config):
             self.expected = own_logprobs(model, self.texts)
@@ -55,19 +58,23 @@ class _Opened:
 
     def forward(self) -> tuple[Forward, str]:
         reasons: list[str] = []
-        attempts: tuple[Callable[[], Forward], ...] = (
-            self._packed,
-            self._padded,
-            self._padded_without_kernels,
+        attempts: tuple[tuple[Callable[[], Forward], bool], ...] = (
+            (self._packed, True),
+            (self._padded, True),
+            (self._padded_without_kernels, False),
+            (self._padded_whole, False),
+            (self._padded_of_one_length, False),
         )
-        for attempt in attempts:
+        for attempt, takes_dtype in attempts:
             try:
-                return attempt(), "; ".join(reasons)
+                forward = attempt()
             except ValueError as error:
                 reasons.append(str(error))
-        if self.dtype != torch.float32:
-            reasons.append("all its products are in float32")
-        return Padded(self._load(), None, self.depends_on_pass), "; ".join(reasons)
+                continue
+            if self.dtype != torch.float32 and not takes_dtype:
+                reasons.append("all its products are in float32")
+            return forward, "; ".join(reasons)
+        raise AssertionError("the last attempt never fails")
 
     def _packed(self) -> Packed:
         """Raises ValueError where it does not say what the model says."""
@@ -76,7 +83,7 @@ class _Opened:
         halves = self._halves()
         take_attention(halves.model)
         self.unchanged = None
-        forward = Packed(halves)
+        forward = Packed(halves, self.is_masked, self._first_position())
         n_layers = self.config.get_text_config().num_hidden_layers
 
         def logprobs() -> torch.Tensor:
@@ -101,10 +108,23 @@ class _Opened:
         self._check(lambda: padded_logprobs(forward, self.texts))
         return forward
 
+    def _padded_whole(self) -> Padded:
+        forward = Padded(self._load(), None, self.depends_on_pass)
+        self._check(lambda: padded_logprobs(forward, self.texts))
+        return forward
+
+    def _padded_of_one_length(self) -> Padded:
+        return Padded(self._load(), None, of_one_length=True)
+
     def _use_kernels(self, halves: Halves, logprobs: Callable[[], torch.Tensor]) -> None:
         self.unchanged = None
         halves.use_kernels(self.kernel, self.dtype)
         self._check(logprobs, TOLERANCE if self.dtype == torch.float32 else torch.inf)
+
+    def _first_position(self) -> int:
+        """As what the model counts the first token's position: RoBERTa and its kin begin behind the padding's id."""
+        is_offset = self.is_masked and self.config.model_type in OFFSET_POSITIONS
+        return self.config.pad_token_id + 1 if is_offset else 0
 
     def _check(self, logprobs: Callable[[], torch.Tensor], tolerance: float = TOLERANCE) -> None:
         try:
@@ -122,7 +142,7 @@ class _Opened:
         return self.unchanged
 
     def _load(self) -> Any:
-        return load_model(self.path).to(device_of(self.kernel))
+        return load_any(self.path).to(device_of(self.kernel))
 
 
 def guard_texts(config: Any) -> list[Window]:
@@ -133,7 +153,16 @@ def guard_texts(config: Any) -> list[Window]:
     first, second = random.integers(0, config.vocab_size, (2, longest + 1), dtype=np.int32)
     second[:SHARED] = first[:SHARED]
     second = second[: LENGTHS[1] + 1]
-    return [Window(first[:-1], 0, first[1:], 0), Window(second[:-1], 0, second[1:], longest)]
+    return [Window(text[:-1], 0, text[1:], row, len(text) - 1) for text, row in ((first, 0), (second, longest))]
+
+
+def _with_mask(text: Window, pad_id: int | None) -> Window:
+    """Of a text for causal LMs one for masked LMs: what they say of the token in its middle. No token need be the mask for this, but
+    none may be the padding, of which some models count no positions.
+    """
+    middle = len(text.inputs) // 2
+    inputs = np.where(text.inputs == pad_id, text.inputs[text.inputs != pad_id][0], text.inputs)
+    return Window(inputs, middle, text.targets[middle - 1 : middle], int(text.row > 0), 1)
 
 
 @contextmanager
@@ -163,7 +192,7 @@ def own_logprobs(model: Any, texts: list[Window]) -> torch.Tensor:
 
 
 def packed_logprobs(forward: Packed, texts: list[Window]) -> torch.Tensor:
-    (part,) = passes(texts, 10**6)
+    (part,) = (masked_passes if forward.is_masked else passes)(texts, 10**6)
     logits = forward.head(forward.hidden(part)).float()
     nodes, next_ids, rows, order = (
         torch.from_numpy(x).to(logits.device) for x in (part.pair_nodes, part.pair_next, part.row_pairs, np.argsort(part.rows))
@@ -178,7 +207,8 @@ def padded_logprobs(forward: Padded, texts: list[Window]) -> torch.Tensor:
 
 def _own(model: Any, text: Window) -> torch.Tensor:
     ids = torch.from_numpy(text.inputs).long()[None].to(model.device)
-    return _chosen(model(input_ids=ids, use_cache=False).logits[0], text.targets)
+    logits = model(input_ids=ids, **without_cache(model)).logits[0]
+    return _chosen(logits[text.first : text.first + len(text.targets)], text.targets)
 
 
 def _chosen(logits: torch.Tensor, targets: np.ndarray) -> torch.Tensor:

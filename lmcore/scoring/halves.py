@@ -1,4 +1,4 @@
-"""A causal LM of transformers in two halves, with this machine's kernels in its linear layers.
+"""A language model of transformers in two halves, with this machine's kernels in its linear layers.
 
 The body turns token ids into hidden states, the tail (head, scales, soft-capping) hidden states
 into logits. Both are the model's own code: the body is the first module that the model calls, and
@@ -12,6 +12,7 @@ of ROWS.
 """
 
 import dataclasses
+import inspect
 from typing import Any
 
 import torch
@@ -51,7 +52,7 @@ class Halves:
 
     def states(self, **inputs: torch.Tensor) -> torch.Tensor:
         """The hidden states (B, T, H) of `inputs`, arguments of the model's own forward."""
-        self.model(**inputs, use_cache=False)
+        self.model(**inputs, **without_cache(self.model))
         return self.output.last_hidden_state
 
     def logits(self, rows: torch.Tensor) -> torch.Tensor:
@@ -60,7 +61,7 @@ class Halves:
         self.rows = filled(rows)[None]
         ids = torch.zeros(self.rows.shape[:2], dtype=torch.long, device=rows.device)
         try:
-            return self.model(input_ids=ids, use_cache=False).logits[0, :n]
+            return self.model(input_ids=ids, **without_cache(self.model)).logits[0, :n]
         finally:
             self.rows = None
 
@@ -73,13 +74,18 @@ class Halves:
         return dataclasses.replace(self.output, last_hidden_state=rows)
 
 
+def without_cache(model: Any) -> dict[str, bool]:
+    """The argument that keeps a causal LM from remembering keys and values; masked LMs do not know it."""
+    return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+
+
 def first_module(model: Any) -> torch.nn.Module:
     """The module that the model's forward calls first: its body."""
     called: list[torch.nn.Module] = []
     hooks = [module.register_forward_pre_hook(lambda module, _: called.append(module)) for module in model.modules() if module is not model]
     try:
         ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
-        model(input_ids=ids, use_cache=False)
+        model(input_ids=ids, **without_cache(model))
     finally:
         for hook in hooks:
             hook.remove()

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from lmcore.scoring.halves import ROWS, Halves
-from lmcore.scoring.plan import Pass, blocks
+from lmcore.scoring.plan import Pass, blocks, whole_blocks
 
 NAME = "lmcore_packed"
 ATTENTION_ROWS = 8192  # keys gathered at a time; bounds the memory, changes nothing
@@ -35,7 +35,7 @@ class Keys(NamedTuple):
 
     queries: torch.Tensor  # (B, L) nodes
     keys: torch.Tensor  # (B, S) nodes
-    mask: torch.Tensor  # (L, S) bool
+    mask: torch.Tensor | None  # (L, S) bool; None where every key is seen
 
 
 class Attention:
@@ -46,14 +46,15 @@ class Attention:
         self.sources = torch.empty(0)
         self.known: dict[int, tuple[Any, list[Keys]]] = {}
         self.n_calls = 0
+        self.is_masked = False
 
-    def prepare(self, part: Pass, device: torch.device) -> None:
-        """Take up a pass, whose rows are filled up to a multiple of ROWS."""
-        made, sources = blocks(part.paths, len(part.ids))
+    def prepare(self, part: Pass, device: torch.device, is_masked: bool) -> None:
+        """Take up a pass, whose rows are filled up to a multiple of ROWS; of a masked LM texts are seen whole."""
+        made, sources = (whole_blocks if is_masked else blocks)(part.paths, len(part.ids))
         self.made = [(block.start, torch.from_numpy(block.paths).to(device)) for block in made]
         more = -len(part.ids) % ROWS
         self.sources = F.pad(torch.from_numpy(sources), [0, more]).to(device)
-        self.known, self.n_calls = {}, 0
+        self.known, self.n_calls, self.is_masked = {}, 0, is_masked
 
     def __call__(
         self,
@@ -70,7 +71,7 @@ class Attention:
     ) -> tuple[torch.Tensor, None]:
         """(1, N, heads, d) of query (1, heads, N, d), key and value (1, kv_heads, N, d)."""
         self.n_calls += 1
-        visible = attention_mask or Visible(_window(sliding_window), sliding_window)
+        visible = attention_mask or self._without_mask(sliding_window)
         q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
         scaling = q.shape[-1] ** -0.5 if scaling is None else scaling
         attend: Callable[..., torch.Tensor]
@@ -83,6 +84,9 @@ class Attention:
                 out = attend(*parts, block.mask, scaling, setting)  # type: ignore[call-arg, arg-type]  # mypy narrows `attend`
                 results.append(out.transpose(1, 2).flatten(0, 1))
         return torch.cat(results)[self.sources][None], None
+
+    def _without_mask(self, sliding_window: int | None) -> Visible:
+        return Visible(_everything) if self.is_masked else Visible(_window(sliding_window), sliding_window)
 
     def _blocks(self, visible: Visible) -> list[Keys]:
         """The blocks under a mask, made once a pass."""
@@ -99,7 +103,7 @@ class Attention:
         key = torch.arange(first, stop, device=paths.device)[None]
         zero = torch.zeros_like(key[:, :1])
         mask = visible.sees(zero, zero, query, key).expand(stop - start, stop - first)
-        return Keys(paths[:, start:], paths[:, first:], mask)
+        return Keys(paths[:, start:], paths[:, first:], None if mask.all() else mask)
 
 
 def _window(size: int | None) -> Callable[..., torch.Tensor]:
@@ -113,11 +117,17 @@ def _causal(batch, head, query, key) -> torch.Tensor:
     return key <= query
 
 
+def _everything(batch, head, query, key) -> torch.Tensor:
+    return torch.ones_like(query * key, dtype=torch.bool)
+
+
 def _fused(q, k, v, mask, scaling: float, sinks: torch.Tensor | None) -> torch.Tensor:
     """Attention (B, heads, L, d). A sink is one more key, of a fixed score and without a value."""
     grouped = q.shape[1] != k.shape[1]
     if sinks is not None:
-        scores = torch.zeros(mask.shape, device=q.device).masked_fill(~mask, -torch.inf)
+        scores = torch.zeros(q.shape[2], k.shape[2], device=q.device)
+        if mask is not None:
+            scores.masked_fill_(~mask, -torch.inf)
         sink = sinks.float().view(-1, 1, 1).expand(-1, len(scores), 1)
         mask = torch.cat([scores.expand(len(sinks), -1, -1), sink], -1)[None]
         k, v = F.pad(k, [0, 0, 0, 1]), F.pad(v, [0, 0, 0, 1])
@@ -128,7 +138,9 @@ def _capped(q, k, v, mask, scaling: float, cap: float) -> torch.Tensor:
     """Attention (B, heads, L, d) with scores kept between -cap and cap. Source: Gemma 2."""
     k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
     scores = torch.tanh(q @ k.transpose(2, 3) * scaling / cap) * cap
-    return torch.softmax(scores.masked_fill(~mask, -torch.inf), -1) @ v
+    if mask is not None:
+        scores.masked_fill_(~mask, -torch.inf)
+    return torch.softmax(scores, -1) @ v
 
 
 ATTENTION = Attention()
@@ -154,15 +166,17 @@ class Packed:
 
     kind = "packed"
 
-    def __init__(self, halves: Halves):
+    def __init__(self, halves: Halves, is_masked: bool = False, first_position: int = 0):
+        """`first_position`: as what a masked LM counts the first token's position."""
         self.halves, self.head = halves, halves.logits
+        self.is_masked, self.first_position = is_masked, first_position
 
     def hidden(self, part: Pass) -> torch.Tensor:
         """The hidden states (N, H) float32 of a pass's nodes, from which `head` makes logits."""
         device = self.halves.model.device
-        ATTENTION.prepare(part, device)
+        ATTENTION.prepare(part, device, self.is_masked)
         more = [0, -len(part.ids) % ROWS]
-        ids, positions = (F.pad(torch.from_numpy(x), more)[None].to(device) for x in (part.ids, part.positions))
+        ids, positions = (F.pad(torch.from_numpy(x), more)[None].to(device) for x in (part.ids, part.positions + self.first_position))
         mask = torch.ones_like(ids)  # without one transformers reads texts out of the positions
         states = self.halves.states(input_ids=ids, position_ids=positions, attention_mask=mask)
         return states[0, : len(part.ids)]

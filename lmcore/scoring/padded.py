@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from lmcore.models.random_logits import random_logits
-from lmcore.scoring.halves import Halves
+from lmcore.scoring.halves import Halves, without_cache
 from lmcore.scoring.plan import Window, batches
 
 MAX_LOGITS = 2**26  # floats that whole logits may take, 256 MiB; a longer text is run alone
@@ -39,11 +39,11 @@ class Padded:
         return batches(windows, token_budget, self.of_one_length)
 
     def hidden(self, batch: list[Window], draw: int = 0) -> torch.Tensor:
-        """What `head` reads (n, H) of each window's inputs from `first` on, window by window."""
+        """What `head` reads (n, H) of the `n_states` inputs of each window from `first` on, window by window."""
         ids, mask, scored = (x.to(self.model.device) for x in pad(batch))
         if self.halves is not None:
             return self.halves.states(input_ids=ids, attention_mask=mask)[scored]
-        return self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[scored]
+        return self.model(input_ids=ids, attention_mask=mask, **without_cache(self.model)).logits[scored]
 
 
 class Control:
@@ -79,7 +79,8 @@ def pad(batch: list[Window]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     rows = [np.pad(window.inputs, (0, longest - len(window.inputs))) for window in batch]
     place = torch.arange(longest)
     mask = place < torch.tensor([[len(window.inputs)] for window in batch])
-    scored = mask & (place >= torch.tensor([[window.first] for window in batch]))
+    first, n_states = (torch.tensor([[getattr(window, name)] for window in batch]) for name in ("first", "n_states"))
+    scored = (place >= first) & (place < first + n_states)
     return torch.from_numpy(np.stack(rows).astype(np.int64)), mask.long(), scored
 
 

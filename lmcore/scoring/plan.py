@@ -23,12 +23,17 @@ FIRST_EDGES = (0, 16, 32, 64, 128)
 
 
 class Window(NamedTuple):
-    """One stretch of a text. Input `first + i` predicts `targets[i]`, whose statistics belong into output row `row + i`."""
+    """One stretch of a text. Input `first + i` predicts `targets[i]`, whose statistics belong into output row `row + i`.
+
+    `n_states`: of how many inputs from `first` on the model's states are needed, one more than there are targets where what it
+    expects after the last of them is wanted.
+    """
 
     inputs: np.ndarray  # (L,) int32
     first: int
     targets: np.ndarray  # (n,) int32
     row: int
+    n_states: int
 
 
 class Block(NamedTuple):
@@ -72,8 +77,32 @@ def windows(texts: list[Text], window: int, stride: int, after: bool) -> list[Wi
             scored = max(first, text.n_unscored - 1)
             targets = text.ids[scored + 1 : end + 1]
             if len(targets):
-                result.append(Window(text.ids[begin : end + after], scored - begin, targets, row))
+                result.append(Window(text.ids[begin : end + after], scored - begin, targets, row, len(targets) + after))
                 row += len(targets)
+    return result
+
+
+def masked_windows(texts: list[Text], window: int, stride: int, mask_id: int, way: str) -> list[Window]:
+    """For masked LMs: of each scored token a copy of its text in which it is masked, and with it, in the `way` within_word_l2r, what
+    follows in its word; `original` masks the token alone. The rows are numbered as by `windows`.
+
+    Source: Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240 (original); Kauf & Ivanova 2023,
+    https://aclanthology.org/2023.acl-short.80 (within_word_l2r).
+    """
+    result: list[Window] = []
+    for text in texts:
+        assert text.suffix is not None and text.words is not None
+        prefix, own = np.split(text.ids, [text.n_prefix])
+        n_specials = len(prefix) + len(text.suffix)
+        for begin, first, end in spans(len(own), window - n_specials, min(stride, window - n_specials)):
+            for place in range(max(first, text.n_unscored - text.n_prefix), end):
+                masked = own[begin:end].copy()
+                masked[place - begin] = mask_id
+                if way == "within_word_l2r" and text.words[place] >= 0:
+                    later = place + np.flatnonzero(text.words[place:end] == text.words[place])
+                    masked[later - begin] = mask_id
+                inputs = np.concatenate([prefix, masked, text.suffix])
+                result.append(Window(inputs, len(prefix) + place - begin, own[place : place + 1], len(result), 1))
     return result
 
 
@@ -95,6 +124,39 @@ def passes(texts: list[Window], token_budget: int, share: bool = True) -> Iterat
         n_nodes += len(inputs) - n_shared
     if chosen:
         yield _build(chosen, paths, n_nodes)
+
+
+def masked_passes(texts: list[Window], token_budget: int) -> Iterator[Pass]:
+    """For masked LMs: passes of texts that are seen whole, the shortest first; equal ones are computed once."""
+    order = sorted(range(len(texts)), key=lambda i: (len(texts[i].inputs), texts[i].inputs.tobytes()))
+    paths: list[np.ndarray] = []
+    chosen: list[Window] = []
+    n_nodes = 0
+    for i in order:
+        inputs = texts[i].inputs
+        is_known = bool(chosen) and np.array_equal(chosen[-1].inputs, inputs)
+        if chosen and not is_known and n_nodes + len(inputs) > token_budget:
+            yield _build(chosen, paths, n_nodes)
+            paths, chosen, n_nodes = [], [], 0
+        paths.append(paths[-1] if is_known else np.arange(n_nodes, n_nodes + len(inputs)))
+        chosen.append(texts[i])
+        n_nodes += 0 if is_known else len(inputs)
+    if chosen:
+        yield _build(chosen, paths, n_nodes)
+
+
+def whole_blocks(paths: list[np.ndarray], n_nodes: int) -> tuple[list[Block], np.ndarray]:
+    """As `blocks`, where every node sees its whole path: one block for the paths of each length."""
+    made, sources, offset = [], np.full(n_nodes, -1, np.int64), 0
+    by_length: dict[int, dict[int, np.ndarray]] = {}
+    for path in paths:
+        by_length.setdefault(len(path), {})[int(path[0])] = path
+    for of_length in by_length.values():
+        block = np.stack(list(of_length.values()))
+        sources[block] = offset + np.arange(block.size).reshape(block.shape)
+        made.append(Block(0, block))
+        offset += block.size
+    return made, sources
 
 
 def blocks(paths: list[np.ndarray], n_nodes: int) -> tuple[list[Block], np.ndarray]:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from lmcore.analysis.word_units import WordGrid, joined_words, word_grid, words_of_tokens
 from lmcore.errors import InputError
 from lmcore.models.find import find_model
+from lmcore.models.load import holds_masked
 from lmcore.scoring.engine import Engine
 from lmcore.tables import items_table
 from lmcore.text_stats import text_stats
@@ -70,6 +71,7 @@ def score(
     frame = frame[["text", "start", "end", by, "probability", "surprisal", "rank", "entropy"]]
     stats = text_stats(items, table, folder)
     frame.attrs = {
+        "is_masked": holds_masked(folder),
         "n_bytes": int(stats.n_bytes.sum()),
         "n_unknown": int(stats.n_lost("unknown_bytes").sum()),
         "n_dropped_bytes": int(stats.n_lost("dropped_bytes").sum()),

@@ -6,6 +6,8 @@ What goes in is a table of items and the tokenizer of a model folder; what comes
   so a normaliser that changes its length does no harm; where it dropped characters, they are put right (lmcore.token_losses).
   Tokenizers that trim whitespace give a token of whitespace alone an empty span behind it; it gets back the characters since the token
   before, so that it belongs to the side its characters stand on.
+- A masked LM reads every text between the specials that its tokenizer adds before and behind it, whatever `bos` says. Only the tokens of
+  targets are scored by it, since each costs a pass of its own.
 - `bos` says what stands before the first token: `prefix`, the BOS id, else the EOS id, once; `tokenizer`, the specials that the tokenizer
   itself adds in front; `none`. Neither they nor an EOS that the tokenizer appends is ever scored, and a text that begins with them does
   not double them. Where nothing stands before the first token, it has no row.
@@ -28,6 +30,7 @@ from lmcore.tokenizer import encode_texts, load_fast
 from lmcore.tokenizer_config import class_defaults, read_tokenizer_config
 
 SPACES = " Ġ▁"  # as themselves, in a byte-level piece, in a SentencePiece
+MASKS = ("[MASK]", "<mask>")  # of BERT's and of RoBERTa's tokenizers
 BOS_POLICIES = ("prefix", "tokenizer", "none")
 
 
@@ -43,23 +46,30 @@ class Text(NamedTuple):
     is_target: np.ndarray  # (T,) bool
     unknown_bytes: np.ndarray | None = None  # (T,) int32, bytes of the text that an unknown token stands for; None where there are none
     dropped_bytes: np.ndarray | None = None  # (T,) int32, bytes beside the token that no token stands for
+    suffix: np.ndarray | None = None  # int32, the specials behind the text, which only masked LMs read
+    words: np.ndarray | None = None  # (T,) int32, the number of each token's word as the tokenizer splits texts, -1 for none
 
     @property
     def n_unscored(self) -> int:
-        """How many of `ids` have no row: the specials, or the first token where nothing stands before it."""
+        """How many of `ids` have no row: the specials, or the first token where nothing stands before it; for masked LMs also contexts."""
+        if self.words is not None:
+            return self.n_prefix + int(np.argmax(self.is_target))
         return max(self.n_prefix, 1)
 
 
 class TextEncoder:
     """The tokenizer of a model folder, with what is needed to make `Text`s of items."""
 
-    def __init__(self, model: Path, vocab_size: int, bos: str, source: str | Path):
-        """Raises InputError for an unknown `bos` policy, naming `source`, and where `prefix` finds no BOS or EOS token."""
+    def __init__(self, model: Path, vocab_size: int, bos: str, source: str | Path, for_masked: bool = False):
+        """`for_masked`: as masked LMs read texts. Raises InputError for an unknown `bos` policy, naming `source`, and where `prefix`
+        finds no BOS or EOS token.
+        """
         if bos not in BOS_POLICIES:
             raise InputError(f"{source}: scoring 'bos' must be one of {', '.join(BOS_POLICIES)}, not {bos!r}")
         self.tokenizer = load_fast(model)
         self.losses = Losses(self.tokenizer)
-        self.vocab_size, self.bos, self.source = vocab_size, bos, source
+        self.vocab_size, self.source, self.for_masked = vocab_size, source, for_masked
+        self.bos = bos = "tokenizer" if for_masked else bos
         self.prefix_id = find_prefix_id(self.tokenizer, model) if bos == "prefix" else None
 
     def encode(self, items: pa.Table) -> list[Text]:
@@ -81,6 +91,11 @@ class TextEncoder:
         starts, ends = _widen(spans[:, 0].copy(), spans[:, 1])
         is_target = (ends > n_context) | (starts >= n_context)
         text = Text(np.concatenate([np.array(prefix, np.int32), ids]), len(prefix), starts, ends, is_target)
+        if self.for_masked:
+            if not prefix:
+                raise InputError(f"{self.source}: its tokenizer adds no special token in front; expected one, as [CLS], of a masked LM")
+            words = [-1 if word is None else word for word in encoding.word_ids[own]][n_doubled:]
+            text = text._replace(suffix=np.array(every[own.stop :], np.int32), words=np.array(words, np.int32))
         self._check(text, items, row)
         # of a token on both sides the part in the target alone counts: that is what is divided by
         unknown = self.losses.unknown_bytes(characters, ids, np.where(is_target, np.maximum(starts, n_context), starts), ends)
@@ -132,6 +147,21 @@ def find_prefix_id(tokenizer: Tokenizer, model: Path) -> int:
             )
         return number
     return _prefix_of_config(tokenizer, file, of_model, vocab_size)
+
+
+def find_mask_id(model: Path) -> int:
+    """The id of the mask token of a masked LM's folder: as the files of its tokenizer name it, else the one of MASKS that it has.
+
+    Raises InputError where there is none.
+    """
+    tokenizer, config = load_fast(model), read_tokenizer_config(model)
+    names = [config.content("mask_token")] if "mask_token" in config.named else MASKS
+    ids = [number for name in names if name and (number := tokenizer.token_to_id(name)) is not None]
+    if not ids:
+        raise InputError(
+            f"{model / 'tokenizer_config.json'}: names no 'mask_token' of the tokenizer; expected one, as [MASK], of a masked LM"
+        )
+    return ids[0]
 
 
 def _prefix_of_config(tokenizer: Tokenizer, file: Path, config: dict[str, Any], vocab_size: int | None) -> int:

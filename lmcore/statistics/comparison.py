@@ -14,13 +14,15 @@ import pyarrow.compute as pc
 from scipy import special
 
 from lmcore.errors import InputError
+from lmcore.folds import PSEUDO
 from lmcore.metrics import CORPUS_RATIOS
 from lmcore.statistics import paired, stats
 from lmcore.statistics.intervals import bootstrap_bounds, by_cluster, group_means, replicates, shares
 from lmcore.statistics.power import detectable_difference, items_needed
 from lmcore.statistics.seeds import seeds_and_items
 
-LOWER_IS_BETTER = ("rank", "surprisal_per_byte", "surprisal_per_word")
+OF_SURPRISAL = ("surprisal_per_byte", "surprisal_per_word")
+LOWER_IS_BETTER = ("rank", *OF_SURPRISAL, *(PSEUDO + name for name in OF_SURPRISAL))
 NEITHER_IS_BETTER = ("agreement", "entropy", "expected_agreement", "length_baseline", "tie", "windowed", "unknown", "dropped_bytes")
 TWO_MODELS = "these two models differ; seed noise unknown"
 VERDICTS = ("worse", "lower", "higher", "better", "equal", "no evidence")  # worst first
@@ -94,7 +96,7 @@ class Comparison(NamedTuple):
 
 
 def read_side(read: Callable[[list[str]], pa.Table], metrics: list[str], source: str, known: dict[bytes, Side]) -> tuple[str, Side]:
-    """The first of `metrics` that a scores table has, and its values; `read` gives the columns it is asked for.
+    """The first of `metrics` that a scores table has (of a masked LM as pseudo_METRIC), and its values; `read` gives the columns asked for.
 
     `known` is filled with sides by their content hashes: the same hashes in the same order are the same items, whose ids and groups
     need no second reading. Raises InputError where there is none of the metrics, or not one row an item and draw.
@@ -102,7 +104,8 @@ def read_side(read: Callable[[list[str]], pa.Table], metrics: list[str], source:
     table = read(["draw", "metric", "value", "weight", "content_hash"])
     names = table["metric"].combine_chunks().dictionary_encode()  # as it is where it came so
     there = names.dictionary.to_pylist()
-    if not (found := [metric for metric in metrics if metric in there]):
+    either = [name for metric in metrics for name in (metric, PSEUDO + metric)]
+    if not (found := [metric for metric in either if metric in there]):
         raise InputError(f"{source}: there is no metric {' or '.join(metrics)}; there are {', '.join(sorted(there))}")
     rows = np.flatnonzero(names.indices.to_numpy() == there.index(found[0]))
     draws, values, weights, hashes = (table[name].to_numpy()[rows] for name in ("draw", "value", "weight", "content_hash"))
@@ -164,7 +167,7 @@ def same_bytes(a: Side, b: Side, metric: str) -> tuple[Side, Side]:
 
     Raises InputError where there is no such item.
     """
-    if metric != "surprisal_per_byte" or np.array_equal(a.weights, b.weights):
+    if metric.removeprefix(PSEUDO) != "surprisal_per_byte" or np.array_equal(a.weights, b.weights):
         return a, b
     rows = np.flatnonzero(a.weights == b.weights)
     if not len(rows):

@@ -5,6 +5,7 @@ made at once, so their p values are corrected for all; those of groups for the g
 """
 
 import math
+import sys
 from collections.abc import Iterable
 from functools import partial
 from itertools import pairwise
@@ -17,10 +18,11 @@ from pydantic import Field
 
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
-from lmcore.folds import refuse_orphans
+from lmcore.folds import PSEUDO, refuse_orphans
 from lmcore.metrics import CORPUS_RATIOS, rounded
 from lmcore.ranges import Digits, Name, Names, NonNegative, OpenShare, Resamples, Seed, SomeNames
 from lmcore.schema import mapping
+from lmcore.shown import for_terminal
 from lmcore.statistics.comparison import Comparison, Side, align, as_one, by_group, clustered, compare, judge, read_side, same_bytes
 from lmcore.statistics.seeds import spread
 from lmcore.tables import SCORES, read, write
@@ -80,13 +82,19 @@ def compare_models(
     spreads: dict[str, dict] = {}
     groups: dict[tuple[str, str], dict[tuple[str, str], Comparison]] = {pair: {} for pair in chosen}
     for suite in suites:
-        metric, sides = suite_sides(suite, models, recipes, scores, metrics)
+        sides, metric_of = suite_sides(suite, models, recipes, scores, metrics)
         for name, side in sides.items():
+            metric = metric_of[name]
             if len(side.values) > 1:
                 over = np.zeros_like(side.groups) if metric in CORPUS_RATIOS else side.groups  # of running text one ratio over all
                 of_suite = {"metric": metric, "n_seeds": len(side.values), **spread(side.values, side.weights, over)}
                 spreads.setdefault(name, {})[suite] = rounded(of_suite, digits)
         for model, other in chosen:
+            metric = metric_of[model]
+            if metric_of[other] != metric:
+                names = for_terminal(f"{suite}: {model} has {metric}, {other} {metric_of[other]}")
+                print(f"{names}: a causal and a masked LM; they are not compared", file=sys.stderr)
+                continue
             a, b, _ = align(sides[other], sides[model], common=False, what=f"{scores}: {other} and {model} on {suite}")
             a, b = same_bytes(a, b, metric)
             for group, part in by_group(a, b, metric, **settings).items():
@@ -145,15 +153,23 @@ def chosen_pairs(
 
 def suite_sides(
     suite: str, models: list[str], recipes: dict[str, list[str]], scores: Path, metrics: list[str]
-) -> tuple[str, dict[str, Side]]:
-    """The first of `metrics` that this suite has, and what every model and recipe scored under it."""
+) -> tuple[dict[str, Side], dict[str, str]]:
+    """What every model and recipe scored under the first of `metrics` that this suite has, and which metric that is: of a masked LM
+    its pseudo_ one. Raises InputError for a recipe with models of both kinds.
+    """
     known: dict[bytes, Side] = {}
-    sides = {}
+    sides: dict[str, Side] = {}
+    metric_of: dict[str, str] = {}
     for model in models:
         path = scores / model / f"{suite}.parquet"
-        metric, sides[model] = read_side(partial(read, path, SCORES), metrics, str(path), known)
-        metrics = [metric]
-    return metrics[0], sides | {name: as_one([sides[model] for model in recipe], f"{name} on {suite}") for name, recipe in recipes.items()}
+        metric_of[model], sides[model] = read_side(partial(read, path, SCORES), metrics, str(path), known)
+        metrics = [metric_of[model].removeprefix(PSEUDO)]
+    for name, recipe in recipes.items():
+        if len({metric_of[model] for model in recipe}) > 1:
+            raise InputError(f"params.yaml: compare_models: recipes: {name}: has causal and masked LMs; on {suite} they have other metrics")
+        sides[name] = as_one([sides[model] for model in recipe], f"{name} on {suite}")
+        metric_of[name] = metric_of[recipe[0]]
+    return sides, metric_of
 
 
 def is_clustered(suite: str, metric: str, clusters: list[str], suites: Iterable[str]) -> bool:

@@ -32,6 +32,7 @@ class Scoring(TypedDict, total=False):
     stride: Count
     top_k: Whole
     bow: bool
+    masked: Literal["within_word_l2r", "original"]
 
 
 class Entry(TypedDict, total=False):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmcore.errors import InputError
-from lmcore.models.load import context_length, read_config
+from lmcore.models.load import context_length, read_causal_config
 from lmcore.scoring.texts import TextEncoder
 from lmcore.tables import ITEMS, read, scoring_of
 from lmcore.tasks.suite import build_suite, kind_of, subset
@@ -50,7 +50,7 @@ def examples(model: Path, items: pa.Table, dev_share: float, seed: int) -> tuple
 
     A text longer than the model's window loses its beginning. Shorter ones are padded behind, where nothing sees it.
     """
-    config = read_config(model)
+    config = read_causal_config(model)
     texts = TextEncoder(model, config["vocab_size"], scoring_of(items)["bos"], "finetune_model").encode(items)
     length = min(context_length(config), max(len(text.ids) for text in texts))
     ids, labels = np.zeros((len(texts), length), np.int32), np.full((len(texts), length), IGNORED, np.int32)

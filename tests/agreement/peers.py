@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import datasets
+import torch
 from lm_eval import tasks
 from lm_eval.api.group import Group
 from lm_eval.api.task import ConfigurableTask
@@ -16,10 +17,10 @@ from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks._yaml_loader import load_yaml
 from lm_eval.utils import make_table
-from minicons.scorer import IncrementalLMScorer
+from minicons.scorer import IncrementalLMScorer, MaskedLMScorer
 from transformers import AutoTokenizer
 
-from lmcore.models.load import load_model
+from lmcore.models.load import load_masked, load_model
 
 
 class Sample(NamedTuple):
@@ -60,6 +61,23 @@ def _sample(sample: dict) -> Sample:
 def minicons(path: Path) -> IncrementalLMScorer:
     """minicons' scorer over a model folder; it does not put a model that it is given into evaluation mode, load_model does."""
     return IncrementalLMScorer(load_model(path), "cpu", tokenizer=AutoTokenizer.from_pretrained(path))
+
+
+def masked_tokens(path: Path, texts: list[str], way: str) -> list[list[tuple[float, int]]]:
+    """What minicons' scorer of masked LMs says of the tokens of each text: log-prob and rank."""
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    scorer = MaskedLMScorer(load_masked(path), "cpu", tokenizer=tokenizer)
+    # transformers 5 has no batch_encode_plus, by which the scorer encodes texts: it is given the encodings
+    prepared = scorer.prepare_text(tokenizer(texts), PLL_metric=way)
+    found = []
+    for ids, mask, targets, places in prepared:
+        with torch.inference_mode():
+            logits = scorer.model(input_ids=ids, attention_mask=mask).logits[torch.arange(len(places)), places]
+        logprobs = logits.log_softmax(-1)
+        own = logprobs[torch.arange(len(targets)), targets]
+        ranks = 1 + (logprobs > own[:, None]).sum(-1)
+        found.append(list(zip(own.tolist(), ranks.tolist(), strict=True)))
+    return found
 
 
 def blimp_group(lm: HFLM, documents: dict[str, list[dict]]) -> tuple[dict[str, list[Sample]], str]:

@@ -19,7 +19,6 @@ from lmcore.completions import FINDINGS
 from lmcore.diff_text import as_data, as_markdown, as_text
 from lmcore.explorations.surprisal import FORMATS, as_lines
 from lmcore.explorations.svg import bars, scatter
-from lmcore.generating.continuations import GENERATIONS
 from lmcore.judging.context_validity import VALIDITY
 from lmcore.models.llama import new_llama, save_model
 from lmcore.report import figures, page
@@ -30,7 +29,7 @@ from lmcore.report.tokens import heat_passages, progression_curves, scatter_plot
 from lmcore.report.writing import STATISTICS, writing_section
 from lmcore.scoring.extract import extract_tokens
 from lmcore.shown import for_terminal
-from lmcore.tables import ITEMS, items_table, write
+from lmcore.tables import GENERATIONS, ITEMS, items_table, write
 from lmcore.token_text import token_texts
 from lmcore.tokenizer import load_fast
 from lmcore.verify import Output
@@ -116,7 +115,7 @@ def test_surprisal_shows_text_in_every_format(way: str, by: str) -> None:
         for start, end in pairwise(cuts)
     ]
     frame = pd.DataFrame(rows)
-    frame.attrs = {"n_bytes": len(text.encode()), "n_unknown": 0, "n_dropped_bytes": 0}
+    frame.attrs = {"is_masked": False, "n_bytes": len(text.encode()), "n_unknown": 0, "n_dropped_bytes": 0}
     lines = list(as_lines(frame, [text], way))
     if way == "csv":  # is data
         assert [row[by] for row in csv.DictReader(io.StringIO("\n".join(lines) + "\n", newline=""))] == [row[by] for row in rows]

@@ -92,8 +92,8 @@ def refusal(folder: Path) -> str:
         ({"is_encoder_decoder": True}, "an encoder"),
         ({"vocab_size": "absent", "text_config": {"vocab_size": 300}}, "lie in 'text_config'"),
         ({"attn_implementation": "somebody/kernel"}, "foreign code is never run"),
-        ({"architectures": ["LlamaModel"]}, "'LlamaModel' is no causal language model"),
-        ({"architectures": ["LlamaForSequenceClassification"]}, "is no causal language model"),
+        ({"architectures": ["LlamaModel"]}, "'LlamaModel' is no causal or masked language model"),
+        ({"architectures": ["LlamaForSequenceClassification"]}, "is no causal or masked language model"),
     ],
 )
 def test_config_out_of_range_is_refused_in_one_line(folder, changes, message):
@@ -205,7 +205,7 @@ def test_weights_pickled_or_of_an_adapter_are_refused(folder):
 )
 def test_models_that_see_what_follows_are_refused(tokenizer, tmp_path, config, model):
     save_as(tokenizer, tmp_path, config, model, **SMALL, max_position_embeddings=64)
-    with pytest.raises(InputError, match="no causal language model"):
+    with pytest.raises(InputError, match=r"no causal language model|is a masked LM, which predicts a token from both sides"):
         load_model(tmp_path)
 
 

@@ -17,14 +17,13 @@ from lmcore.completions import FINDINGS
 from lmcore.errors import InputError
 from lmcore.files import write_json
 from lmcore.folds import fold
-from lmcore.generating.continuations import GENERATIONS
 from lmcore.judging.context_validity import JUDGED, VALIDITY, WAYS
 from lmcore.metrics import aggregate, suite_metrics
 from lmcore.report.figures import Mark, dot_plot, histogram, line_plot, ticks, trend_plot
 from lmcore.report.page import BIN_WIDTH, _entropies, write_report
 from lmcore.report.terms import unit_of, written
 from lmcore.report.writing import STATISTICS
-from lmcore.tables import ITEMS, SCORE_KEY, SCORES, TOKENS, items_table, write
+from lmcore.tables import GENERATIONS, ITEMS, SCORE_KEY, SCORES, TOKENS, items_table, write
 from tests.lmcore.token_tables import items_of, tokens_of
 
 MODELS = ["llama", "noise"]
