@@ -25,10 +25,12 @@ from bench.measure import Process, say, side_by_side
 from bench.report import write_report
 from lmcore import yaml_text
 from lmcore.errors import InputError
+from lmcore.models.load import holds_masked
 from lmcore.scoring.engine import Engine
 
 PARTS = "compare,accuracy,growth,analysis,diff"
 METHODS = ["notebook", "minicons", "minicons_rank", "lm_eval", "ours"]
+OF_MASKED = [method for method in METHODS if method != "lm_eval"]  # which scores no masked LMs
 SIZES = {"blimp": 2_000, "swag": 500, "text": 100_000}  # pairs, items, tokens
 QUICK = {"blimp": 60, "swag": 15, "text": 6_000}
 GROWTH = [1_000, 10_000, 100_000, 1_000_000]
@@ -44,9 +46,10 @@ def main(
     cores: Annotated[int, typer.Option(help="threads of the peers, processes of ours; 0 for all")] = 0,
     only: Annotated[str, typer.Option(help="of the parts, by default all")] = PARTS,
     training: Annotated[bool, typer.Option("--training", help="training instead of scoring")] = False,
-    chosen: Annotated[str, typer.Option("--models")] = "smollm2,babyllama58m,gpt2_124m,pythia_160m,qwen3_like",
+    chosen: Annotated[str, typer.Option("--models")] = "smollm2,babyllama58m,gpt2_124m,pythia_160m,qwen3_like,bert_base",
     smollm2: Path = Path("data/models/smollm2"),
     tokenizer: Path = Path("data/tokenizer"),
+    judge: Annotated[Path, typer.Option(help="a masked LM's folder, for its tokenizer")] = Path("data/judges/masked_lm"),
     corpus: Path = Path("data/corpus"),
     items: Path = Path("data/items"),
     out: Path = Path("docs"),
@@ -66,10 +69,11 @@ def main(
     figures |= {"load_before": os.getloadavg()[0], "cores": cores}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        models = {"smollm2": smollm2, **suites.make_shapes(tokenizer, folder)}
+        models = {"smollm2": smollm2, **suites.make_shapes(tokenizer, judge, folder)}
         for model in chosen.split(",") if "compare" in only else ():
             for suite, size in sizes.items():
                 window = suites.WINDOWS[model]
+                size = max(1, size // suites.MASKED_SHARE) if model in suites.MASKED else size
                 table = suites.suite(suite, models[model], window, size, corpus, items)
                 figures |= compare(f"{model}.{suite}", models[model], window, table, params, rounds, cores, folder)
                 write_report({**figures, "load_after": os.getloadavg()[0]}, ceiling.machine(), out)  # lest a kill loses it
@@ -105,7 +109,8 @@ def compare(name: str, model: Path, window: int, table: pa.Table, params: dict, 
     def count_tokens(part: pa.Table) -> int:
         return ceiling.unique_rows(model, part, **params)[1]
 
-    results = side_by_side(METHODS, model, window, table, warm, count_tokens, params, rounds, cores, folder)
+    methods = OF_MASKED if holds_masked(model) else METHODS
+    results = side_by_side(methods, model, window, table, warm, count_tokens, params, rounds, cores, folder)
     pq.write_table(table, folder / "items.parquet")
     figures: dict[str, float] = {f"{name}.tokens": tokens, f"{name}.unique_rows": rows, f"{name}.rounds": rounds}
     for method, result in results.items():
@@ -114,10 +119,10 @@ def compare(name: str, model: Path, window: int, table: pa.Table, params: dict, 
         figures[f"{name}.{method}.ratio"] = statistics.median(ratios)
         figures[f"{name}.{method}.cpu_ratio"] = results["ours"].tokens_per_cpu_s / result.tokens_per_cpu_s
     figures[f"{name}.is_packed"] = float(Engine(model, {}, "float32", 1).load().name.startswith("packed"))
-    return figures | one_core(name, model, window, folder, params, warm, len(table), rows, rounds)
+    return figures | one_core(name, model, window, folder, params, warm, len(table), ceiling.flops(model, rows, tokens), rounds)
 
 
-def one_core(name: str, model: Path, window: int, folder: Path, params: dict, warm: int, stop: int, rows: int, rounds: int) -> dict:
+def one_core(name: str, model: Path, window: int, folder: Path, params: dict, warm: int, stop: int, flops: int, rounds: int) -> dict:
     """GFLOP/s of one process by CPU time, through the kernel of the machine and through oneDNN, in turn with oneDNN's own rate."""
     figures: dict[str, float] = {}
     start = warm if stop == warm + 1 else 0
@@ -129,7 +134,7 @@ def one_core(name: str, model: Path, window: int, folder: Path, params: dict, wa
         for _ in range(rounds):
             peaks.append(ceiling.gemm_rate(model, "onednn"))
             answer = process.order((start, stop - start))
-            rates.append(rows * ceiling.flops_per_row(model) / answer["cpu_s"] / 1e9)
+            rates.append(flops / answer["cpu_s"] / 1e9)
             shares.append(rates[-1] / peaks[-1])
         process.close()
         figures |= {

@@ -13,21 +13,23 @@ import pyarrow as pa
 import torch
 
 from lmcore.memory import keep_freed_memory
+from lmcore.models.load import holds_masked
 from lmcore.scoring import kernels
 from lmcore.scoring.engine import Engine
-from lmcore.scoring.extract import one_thread, shards
-from lmcore.scoring.plan import passes, windows
+from lmcore.scoring.extract import shards
 from lmcore.tables import scoring_of
+from lmcore.threads import one_thread
 
 ROWS = 512
 
 
 def shapes(model: Path) -> list[tuple[int, int, int]]:
     """(outputs, inputs, how many) of the linear layers of a model folder, the head last."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
+    kind = AutoModelForMaskedLM if holds_masked(model) else AutoModelForCausalLM
     with torch.device("meta"):
-        made = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
+        made = kind.from_config(AutoConfig.from_pretrained(model))
     head = made.get_output_embeddings()
     found: Counter[tuple[int, int]] = Counter()
     for module in made.modules():
@@ -38,8 +40,11 @@ def shapes(model: Path) -> list[tuple[int, int, int]]:
     return [*((*size, n) for size, n in found.items()), (*head.weight.shape, 1)]
 
 
-def flops_per_row(model: Path) -> int:
-    return sum(2 * n_out * n_in * count for n_out, n_in, count in shapes(model))
+def flops(model: Path, n_rows: int, n_tokens: int) -> int:
+    """Of a number of unique rows; of a masked LM, whose head is applied where a token is masked alone, of so many rows and tokens."""
+    *body, (n_out, n_in, _) = shapes(model)
+    n_logits = n_tokens if holds_masked(model) else n_rows
+    return 2 * n_rows * sum(out * into * count for out, into, count in body) + 2 * n_logits * n_out * n_in
 
 
 def gemm_rate(model: Path, kernel: str) -> float:
@@ -64,10 +69,10 @@ def unique_rows(model: Path, items: pa.Table, token_budget: int, shard_chars: in
     engine = Engine(model, scoring_of(items), "float32", token_budget)
     rows = tokens = 0
     for shard in shards(items, shard_chars, engine):
-        every = windows(engine.encoder.encode(items.slice(shard.start, shard.stop - shard.start)), engine.window, engine.stride, engine.bow)
+        every = engine.windows(engine.encoder.encode(items.slice(shard.start, shard.stop - shard.start)))
         chosen = every[shard.part * len(every) // shard.n_parts : (shard.part + 1) * len(every) // shard.n_parts]
         tokens += sum(len(window.targets) for window in chosen)
-        rows += sum(len(part.ids) for part in passes(chosen, token_budget))
+        rows += sum(len(part.ids) for part in engine.passes(chosen))
     return rows, tokens
 
 

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 
 from bench.suites import is_running_text
+from lmcore.models.load import holds_masked
 from lmcore.scoring.engine import Engine
 from lmcore.scoring.extract import score_shards, shards
 from lmcore.scoring.texts import TextEncoder
@@ -24,20 +25,22 @@ class Peer:
     """A transformers model with its tokenizer; texts longer than the window are cut into windows beforehand."""
 
     def __init__(self, model: Path, window: int):
-        from lmcore.models.load import load_model, load_tokenizer
+        from lmcore.models.load import holds_masked, load_any, load_tokenizer
 
-        self.path, self.window = model, window
-        self.model, self.tokenizer = load_model(model), load_tokenizer(model)
-        self.encoder = TextEncoder(model, 10**9, PREFIX, model)
+        self.path = model
+        self.model, self.tokenizer = load_any(model), load_tokenizer(model)
+        self.is_masked = holds_masked(model)
+        self.encoder = TextEncoder(model, 10**9, PREFIX, model, self.is_masked)
+        self.room = window - 1 - self.is_masked  # for tokens, beside the BOS, or the specials of a masked LM
 
     def cut(self, items: pa.Table) -> list[tuple[str, str]]:
         """(context, target) of each row, a long text in stretches of a window."""
         pairs = []
         for context, target, text in zip(items["context"].to_pylist(), items["target"].to_pylist(), self.encoder.encode(items)):
-            if len(text.ends) < self.window:
+            if len(text.ends) <= self.room:
                 pairs.append((context, target))
                 continue
-            edges = [0, *text.ends[self.window - 2 : -1 : self.window - 1].tolist(), len(target)]
+            edges = [0, *text.ends[self.room - 1 : -1 : self.room].tolist(), len(target)]
             pairs += [("", target[start:end]) for start, end in pairwise(edges)]
         return pairs
 
@@ -75,6 +78,51 @@ class Minicons(Peer):
         texts = [context + target for context, target in self.cut(items)]
         for start in range(0, len(texts), batch):
             self.scorer.token_score(texts[start : start + batch], rank=self.rank, bos_token=True)
+
+
+class MaskedNotebook(Peer):
+    """A masked LM in a loop: one forward pass for each token of a target, over the text in which it is masked."""
+
+    def score(self, items: pa.Table, batch: int) -> None:
+        import torch
+
+        writer = csv.writer(io.StringIO())
+        with torch.inference_mode():
+            for context, target in self.cut(items):
+                encoding = self.tokenizer(context + target, return_tensors="pt")
+                words = encoding.word_ids()
+                for place in range(1, len(words) - 1):
+                    if encoding.token_to_chars(place).end <= len(context):
+                        continue
+                    ids = encoding.input_ids.clone()
+                    ids[0, [later for later in range(place, len(words)) if words[later] == words[place]]] = self.tokenizer.mask_token_id
+                    row = torch.log_softmax(self.model(ids).logits[0, place], -1)
+                    token = int(encoding.input_ids[0, place])
+                    entropy = -(row.exp() * row).sum().item()
+                    rank = int((row > row[token]).sum()) + 1
+                    writer.writerow([token, row[token].item(), entropy, rank, row.argmax().item(), row.max().item()])
+
+
+class MaskedMinicons(Peer):
+    """Its token_score, with or without ranks; of texts with a context its conditional_score, which has no ranks."""
+
+    def __init__(self, model: Path, window: int, rank: bool):
+        super().__init__(model, window)
+        from minicons.scorer import MaskedLMScorer
+
+        self.scorer, self.rank = MaskedLMScorer(self.model, "cpu", tokenizer=self.tokenizer), rank
+        # by this name minicons 0.3.39 encodes texts, and transformers 5 has dropped it
+        self.tokenizer.batch_encode_plus = self.tokenizer.__call__
+
+    def score(self, items: pa.Table, batch: int) -> None:
+        pairs = self.cut(items)
+        for start in range(0, len(pairs), batch):
+            contexts, targets = zip(*pairs[start : start + batch], strict=True)
+            if all(contexts):
+                stripped = [target.removeprefix(" ") for target in targets]
+                self.scorer.conditional_score(list(contexts), stripped, PLL_metric="within_word_l2r")
+            else:
+                self.scorer.token_score(list(targets), rank=self.rank, PLL_metric="within_word_l2r")
 
 
 class LmEval(Peer):
@@ -121,6 +169,9 @@ def make(name: str, model: Path, window: int, scoring: dict, params: dict):
     """The method called `name`, its model loaded; `params`: token_budget and shard_chars of ours."""
     if name.startswith("ours"):
         return Ours(model, scoring, **params, kernel=name.partition("_")[2] or None)
+    if name == "lm_eval":
+        return LmEval(model, window)
+    masked = holds_masked(model)
     if name == "notebook":
-        return Notebook(model, window)
-    return LmEval(model, window) if name == "lm_eval" else Minicons(model, window, rank=name == "minicons_rank")
+        return (MaskedNotebook if masked else Notebook)(model, window)
+    return (MaskedMinicons if masked else Minicons)(model, window, rank=name == "minicons_rank")

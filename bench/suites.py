@@ -1,5 +1,6 @@
 """The texts and models of the benchmark: items tables and model folders, from LMCORE_DATA where it is set, else the pipeline's own."""
 
+import json
 import os
 import random
 from pathlib import Path
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lmcore.errors import InputError
+from lmcore.models.load import holds_masked
 from lmcore.scoring.texts import TextEncoder
 from lmcore.tables import ITEMS, items_table, read, scoring_of
 from lmcore.tasks.suite import build_suite
@@ -35,6 +37,7 @@ SHAPES: dict[str, dict] = {  # what AutoConfig.for_model takes, but for the toke
         "rotary_pct": 0.25,
         "vocab_size": 50_304,
     },
+    "bert_base": {"model_type": "bert", "vocab_size": 30_522},  # transformers' defaults
     "qwen3_like": {
         "model_type": "qwen3",
         "hidden_size": 640,
@@ -48,7 +51,10 @@ SHAPES: dict[str, dict] = {  # what AutoConfig.for_model takes, but for the toke
         "vocab_size": 50_304,
     },
 }
-WINDOWS = {"smollm2": 1024, "babyllama58m": 256} | dict.fromkeys(SHAPES.keys() - {"babyllama58m"}, 1024)
+GPT2_END = "<|endoftext|>"
+MASKED = {"bert_base"}  # of SHAPES; each token costs a pass over its text, so a part of the texts has to do
+MASKED_SHARE = 20
+WINDOWS = dict.fromkeys(SHAPES, 1024) | {"smollm2": 1024, "babyllama58m": 256, "bert_base": 128}
 
 
 def data() -> Path | None:
@@ -56,19 +62,23 @@ def data() -> Path | None:
     return Path(os.environ["LMCORE_DATA"]) if os.environ.get("LMCORE_DATA") else None
 
 
-def make_shapes(tokenizer: Path, out: Path) -> dict[str, Path]:
+def make_shapes(tokenizer: Path, judge: Path, out: Path) -> dict[str, Path]:
     """Folders of models with random weights and the vocabulary size of SHAPES: the pipeline's
-    tokenizer, or with LMCORE_DATA GPT-2's for those that are built for it.
+    tokenizer, or with LMCORE_DATA GPT-2's for those that are built for it; masked LMs have that of the pipeline's `judge`.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
     from lmcore.models.llama import save_model, token_ids
 
-    gpt2 = data() / "tokenizers" / "gpt2" if data() else None
+    gpt2 = _gpt2_tokenizer(data() / "tokenizers" / "gpt2", out / "gpt2") if data() else None
     for name, shape in SHAPES.items():
-        chosen = gpt2 if gpt2 and gpt2.exists() and name != "babyllama58m" else tokenizer
         torch.manual_seed(0)
+        if name in MASKED:
+            _need(judge)
+            save_model(AutoModelForMaskedLM.from_config(AutoConfig.for_model(**shape)).eval(), judge, out / name)
+            continue
+        chosen = gpt2 if gpt2 and name != "babyllama58m" else tokenizer
         config = AutoConfig.for_model(**{**token_ids(chosen), **shape})
         save_model(AutoModelForCausalLM.from_config(config).eval(), chosen, out / name)
     return {name: out / name for name in SHAPES}
@@ -118,10 +128,25 @@ def table_of(texts: list[str], scoring: dict) -> pa.Table:
     return items_table(rows, scoring)
 
 
+def _gpt2_tokenizer(source: Path, out: Path) -> Path | None:
+    """GPT-2's tokenizer as a folder with tokenizer.json, from its vocab.json and merges.txt; None where these are not there."""
+    from tokenizers import ByteLevelBPETokenizer
+
+    if not (source / "vocab.json").exists():
+        return None
+    out.mkdir(parents=True)
+    tokenizer = ByteLevelBPETokenizer.from_file(str(source / "vocab.json"), str(source / "merges.txt"))
+    tokenizer.add_special_tokens([GPT2_END])
+    tokenizer.save(str(out / "tokenizer.json"))
+    named = {"tokenizer_class": "GPT2Tokenizer", "bos_token": GPT2_END, "eos_token": GPT2_END}
+    (out / "tokenizer_config.json").write_text(json.dumps(named))
+    return out
+
+
 def _first_tokens(text: str, model: Path, window: int, size: int) -> pa.Table:
     """A table of two items: a few windows of the text, to warm up with, and its first `size` tokens."""
     whole = table_of([text], {})
-    (encoded,) = TextEncoder(model, 10**9, "prefix", model).encode(whole)
+    (encoded,) = TextEncoder(model, 10**9, "prefix", model, holds_masked(model)).encode(whole)
     if len(encoded.ends) < size:
         raise InputError(f"the running text has {len(encoded.ends)} tokens; the benchmark needs {size}")
     few = min(4 * window, size) - 1

@@ -21,7 +21,7 @@ from lmcore.scoring import kernels
 from lmcore.scoring.guard import Forward, open_model
 from lmcore.scoring.packed import Packed
 from lmcore.scoring.padded import Control, Padded
-from lmcore.scoring.plan import Window, masked_passes, masked_windows, passes, windows
+from lmcore.scoring.plan import Pass, Window, masked_passes, masked_windows, passes, windows
 from lmcore.scoring.stats import CHUNK_ROWS, reader, statistics
 from lmcore.scoring.texts import Text, TextEncoder, find_mask_id, word_beginnings
 from lmcore.scoring.writer import token_table
@@ -85,7 +85,7 @@ class Engine:
         """How many windows the one text of `items` has; its tokens are remembered for `score`."""
         (text,) = self.encoder.encode(items)
         self.long_texts[_key(items)] = text
-        return len(self._windows([text]))
+        return len(self.windows([text]))
 
     def score(self, items: pa.Table, part: int = 0, n_parts: int = 1) -> pa.Table:
         """The TOKENS rows of an items table that is sorted by its key; or the rows of a part of its only text, by windows.
@@ -96,17 +96,24 @@ class Engine:
         assert self.forward is not None
         known = self.long_texts.get(_key(items)) if len(items) == 1 else None
         texts = [known] if known else self.encoder.encode(items)
-        every = self._windows(texts)
+        every = self.windows(texts)
         chosen = every[part * len(every) // n_parts : (part + 1) * len(every) // n_parts]
         first, last = chosen[0].row, chosen[-1].row + len(chosen[-1].targets)
         with torch.inference_mode(), self._enough_memory():
             draws = [self._draw(self.forward, chosen, first, last, draw) for draw in range(self.n_draws)]
         return token_table(items, texts, draws, self.model, first, last)
 
-    def _windows(self, texts: list[Text]) -> list[Window]:
+    def windows(self, texts: list[Text]) -> list[Window]:
+        """What the model sees of these texts, and which rows it gives."""
         if self.is_masked:
             return masked_windows(texts, self.window, self.stride, self.mask_id, self.way)
         return windows(texts, self.window, self.stride, self.bow)
+
+    def passes(self, parts: list[Window]) -> Iterator[Pass]:
+        """The passes of the packed forward over these windows."""
+        if self.is_masked:
+            return masked_passes(parts, self.token_budget)
+        return passes(parts, self.token_budget, self.share_prefixes)
 
     def _draw(self, forward: Forward, parts: list[Window], first: int, last: int, draw: int) -> dict[str, np.ndarray]:
         """The columns of statistics of output rows first..last."""
@@ -136,8 +143,7 @@ class Engine:
             raise InputError(f"{self.model}: out of memory; {advice}") from error
 
     def _passes(self, forward: Packed, parts: list[Window]):
-        masked = masked_passes(parts, self.token_budget)
-        for part in masked if self.is_masked else passes(parts, self.token_budget, self.share_prefixes):
+        for part in self.passes(parts):
             states = forward.hidden(part)
             values, masses = self._statistics(forward.head, states, part.pair_nodes, part.pair_next)
             nodes = part.pair_nodes[part.row_pairs]
