@@ -24,7 +24,7 @@ def environment(folder: Path, **others: str) -> dict[str, str]:
 
 def dvc(folder: Path, *arguments: str, **others: str) -> subprocess.CompletedProcess:
     settings = environment(folder, **others)
-    return subprocess.run(["dvc", *arguments], cwd=folder, capture_output=True, text=True, env=settings, timeout=500)
+    return subprocess.run(["dvc", *arguments], cwd=folder, capture_output=True, text=True, env=settings, timeout=1800)
 
 
 def ran(result: subprocess.CompletedProcess) -> list[str]:

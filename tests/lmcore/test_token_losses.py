@@ -203,7 +203,7 @@ def test_words_without_a_token_have_a_row(tmp_path):
     frame = score(lossy_model(tmp_path), [text], by="word")
     assert frame["word"].tolist() == text.split()
     assert [text[start:end].strip() for start, end in zip(frame["start"], frame["end"], strict=True)] == text.split()
-    assert frame.attrs == {"n_bytes": 15, "n_unknown": 0, "n_dropped_bytes": 4}
+    assert frame.attrs == {"is_masked": False, "n_bytes": 15, "n_unknown": 0, "n_dropped_bytes": 4}
     splits = bpe(pre_tokenizers.WhitespaceSplit())
     frame = score(save(splits, tmp_path), [text, "ab Ω"], by="word")
     assert frame["word"].tolist() == [*text.split(), "ab", "Ω"] and frame["text"].tolist() == [0] * 6 + [1] * 2
