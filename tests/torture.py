@@ -37,12 +37,12 @@ UNTIL_GONE = 20.0  # seconds in which every process of a killed run must have en
 KEPT = re.compile(r".+\.[0-9a-f]{16}\.(parquet|safetensors)")
 PARTS = "kills,bits,together,disks"
 VICTIMS = ("stage", "dvc", "group", "dvc by SIGTERM", "group by SIGINT", "stopped stage, then dvc")
-# folder: sizes in KiB of a disk for it, each larger than the one before; the last one is enough
+# folder: sizes in KiB of a disk for it, each larger than the one before; the last one is enough.
+# None is itself an output: DVC replaces these, which cannot be done to a mounted disk.
 DISKS = {
     "data": (100, 400, 700, 1_000, 1_400, 2_000, 3_000, 200_000),
     "work": (8, 100, 300, 200_000),
     "metrics": (4, 40, 200_000),
-    "report": (4, 200_000),
     "tmp": (4, 200_000),
 }
 
