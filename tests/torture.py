@@ -85,10 +85,7 @@ class Torture:
 
     def finish(self, folder: Path, *arguments: str, **others: str) -> int:
         """The exit status of a `dvc repro` that nothing disturbs, after `lmcore unlock`, as `make repro` has it."""
-        unlocked = subprocess.run(["lmcore", "unlock"], cwd=folder, env=environment(folder), capture_output=True, text=True)
-        self.counts["locks of DVC mended"] += "rwlock" in unlocked.stdout
-        if unlocked.returncode:
-            self.fail(f"lmcore unlock: {unlocked.stdout}{unlocked.stderr}")
+        self._unlock(folder)
         return self.start(folder, *arguments, **others).wait(LONGEST)
 
     def log(self, folder: Path) -> str:
@@ -160,11 +157,14 @@ class Torture:
     def _unlock_and_check(self, folder: Path) -> None:
         """No process may go on, and DVC must be usable again."""
         self._no_orphans(folder)
+        self._unlock(folder)
+        self.counts["unfinished files, removed by the next run"] += len(unfinished(folder))
+
+    def _unlock(self, folder: Path) -> None:
         done = subprocess.run(["lmcore", "unlock"], cwd=folder, env=environment(folder), capture_output=True, text=True)
+        self.counts["locks of DVC mended"] += "rwlock" in done.stdout
         if done.returncode:
             self.fail(f"lmcore unlock: {done.stdout}{done.stderr}")
-        self.counts["locks of DVC mended"] += "rwlock" in done.stdout
-        self.counts["unfinished files, removed by the next run"] += len(unfinished(folder))
 
     def _no_orphans(self, folder: Path) -> None:
         deadline = time.monotonic() + UNTIL_GONE

@@ -3,10 +3,8 @@
 from lmcore.report.terms import unit_of, written
 from lmcore.shown import for_html
 
-NAMES = {
-    "surprisal_per_byte": "bits_per_byte",
-    "pseudo_surprisal_per_byte": "pseudo_bits_per_byte",
-}  # of a score folded over items: the metric that it becomes
+# of a score folded over items: the metric that it becomes
+NAMES = {"surprisal_per_byte": "bits_per_byte", "pseudo_surprisal_per_byte": "pseudo_bits_per_byte"}
 
 
 def seeds_section(spreads: dict[str, dict[str, dict]], suites: list[str]) -> str:
