@@ -11,6 +11,7 @@ from lmcore.models.llama import new_llama, save_model
 from tests.conftest import SENTENCES
 from tests.lmcore.tiny_bert import save_bert
 from tests.lmcore.training.test_loop import SHAPE
+from tests.miniature import commit
 from tests.yaml_files import read_yaml, write_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -30,11 +31,6 @@ def dvc(folder: Path, *arguments: str, **others: str) -> subprocess.CompletedPro
 def ran(result: subprocess.CompletedProcess) -> list[str]:
     """The stages that a `dvc repro` ran."""
     return [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage")]
-
-
-def commit(folder: Path, message: str) -> None:
-    for command in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", message]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
 
 
 def make_sources(root: Path, tokenizer: Path) -> None:

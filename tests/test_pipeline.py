@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lmcore.files import sha256
-from tests.small_pipeline import commit, dvc, make_clone, make_sources, ran, small_params
+from tests.miniature import commit
+from tests.small_pipeline import dvc, make_clone, make_sources, ran, small_params
 from tests.yaml_files import read_yaml, write_yaml
 
 
