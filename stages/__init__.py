@@ -10,21 +10,30 @@ import os
 import sys
 from pathlib import Path
 
-from lmcore.processes import end_with_parent
+from lmcore.processes import end_with, end_with_parent
 
 
-def _dvc_has_ended() -> bool:
-    """Whether no ancestor of this process is a DVC that works in this repository.
+def _end_with_dvc() -> None:
+    """Let this stage end when its DVC ends, and now where it has ended.
 
     A DVC that runs a stage has its process number in .dvc/tmp/rwlock. It starts stages in the
     folder of dvc.yaml; DVC_ROOT may be another one, for experiments in temporary folders.
     """
+    end_with_parent()
     try:
         lock = json.loads(Path(".dvc/tmp/rwlock").read_text("utf-8"))
         at_work = {int(entry["pid"]) for entry in lock["write"].values()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         at_work = set()  # a kill can leave the file empty
-    return not at_work & set(_ancestors()) if at_work else os.getppid() == 1
+    ancestors = _ancestors()
+    dvc = next((ancestor for ancestor in ancestors if ancestor in at_work), None)
+    try:
+        if dvc is None and (at_work or ancestors[0] == 1):
+            raise ProcessLookupError
+        if dvc is not None and dvc != ancestors[0]:
+            end_with(dvc)
+    except ProcessLookupError:
+        sys.exit("error: the DVC that started this stage has ended; nothing was written")
 
 
 def _ancestors() -> list[int]:
@@ -40,7 +49,5 @@ def _ancestors() -> list[int]:
 
 
 # of `python -m stages.NAME` alone: Python has not found the module yet
-if sys.argv[:1] == ["-m"] and sys.platform == "linux":
-    end_with_parent()
-    if "DVC_ROOT" in os.environ and _dvc_has_ended():
-        sys.exit("error: the DVC that started this stage has ended; nothing was written")
+if sys.argv[:1] == ["-m"] and sys.platform == "linux" and "DVC_ROOT" in os.environ:
+    _end_with_dvc()

@@ -36,6 +36,7 @@ LONGEST = 300.0  # seconds of one run
 UNTIL_GONE = 20.0  # seconds in which every process of a killed run must have ended
 KEPT = re.compile(r".+\.[0-9a-f]{16}\.(parquet|safetensors)")
 PARTS = "kills,bits,together,disks"
+SHELLS = ("/bin/bash", "/bin/sh")  # bash becomes the stage; Debian's sh stays between DVC and the stage
 VICTIMS = ("stage", "dvc", "group", "dvc by SIGTERM", "group by SIGINT", "stopped stage, then dvc")
 # folder: sizes in KiB of a disk for it, each larger than the one before; the last one is enough.
 # None is itself an output: DVC replaces these, which cannot be done to a mounted disk.
@@ -110,7 +111,7 @@ class Torture:
             runs = 0
             while runs < MOST_RUNS:
                 runs += 1
-                process = self.start(folder)
+                process = self.start(folder, SHELL=SHELLS[runs % len(SHELLS)])
                 kill(self.stopped, signal.SIGCONT)
                 self.stopped = []
                 seconds, victim = self.random.uniform(0.0, self.latest_kill), VICTIMS[done % len(VICTIMS)]
@@ -312,7 +313,15 @@ def stages_of(pid: int) -> list[psutil.Process]:
         children = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    return [child for child in children if stage_name(child)]
+    return [child for child in children if stage_name(child) and not is_watcher(child)]
+
+
+def is_watcher(process: psutil.Process) -> bool:
+    """Whether this process only waits for the end of a stage's DVC: it leads a session of its own."""
+    try:
+        return os.getsid(process.pid) == process.pid
+    except ProcessLookupError:
+        return True  # it has ended
 
 
 def stage_name(process: psutil.Process) -> str:

@@ -16,6 +16,7 @@ from tests.yaml_files import write_yaml
 
 ROOT = Path(__file__).parents[2]
 STAGE = "import time\nfrom pathlib import Path\ntime.sleep(3)\nPath('out').write_text('made')\n"
+SHELLS = ["/bin/bash", "/bin/sh"]  # bash becomes the stage; Debian's sh stays between DVC and the stage
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 
 
@@ -39,24 +40,26 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
 
 
-def start_stage(repository: Path) -> tuple[subprocess.Popen, psutil.Process]:
+def start_stage(repository: Path, shell: str) -> tuple[subprocess.Popen, psutil.Process]:
     """A running `dvc repro`, and the process of its stage, just started."""
     (repository / "out").unlink(missing_ok=True)
     (repository / ".dvc/tmp/rwlock").unlink(missing_ok=True)  # a kill can have hit DVC while it wrote it
+    settings = {**environment(), "SHELL": shell}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    dvc = subprocess.Popen(["dvc", "repro", "--force"], cwd=repository, env=environment(), **quiet)
+    dvc = subprocess.Popen(["dvc", "repro", "--force"], cwd=repository, env=settings, **quiet)
     while dvc.poll() is None:
         for child in psutil.Process(dvc.pid).children(recursive=True):
-            if "stages.slow" in " ".join(child.cmdline()):
+            if "stages.slow" in child.cmdline():  # the shell has it within one argument
                 return dvc, child
         time.sleep(0.001)
     raise AssertionError(f"dvc repro ended with {dvc.returncode} before its stage began")
 
 
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("delay", [0, 0.3, 1])
-def test_stage_ends_with_its_dvc(repository, delay, sent):
-    dvc, stage = start_stage(repository)
+def test_stage_ends_with_its_dvc(repository, delay, sent, shell):
+    dvc, stage = start_stage(repository, shell)
     time.sleep(delay)
     dvc.send_signal(sent)
     dvc.wait()
@@ -64,8 +67,9 @@ def test_stage_ends_with_its_dvc(repository, delay, sent):
     assert not (repository / "out").exists()
 
 
-def test_stopped_stage_ends_with_its_dvc(repository):
-    dvc, stage = start_stage(repository)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_stopped_stage_ends_with_its_dvc(repository, shell):
+    dvc, stage = start_stage(repository, shell)
     time.sleep(1)
     stage.send_signal(signal.SIGSTOP)
     dvc.kill()
