@@ -10,6 +10,7 @@ masked with it) or `original` (it alone). What they say of a token where it is m
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,15 @@ DTYPES = ("float32", "bfloat16")
 WAYS = ("within_word_l2r", "original")  # to mask a token
 
 
+class Planned(NamedTuple):
+    """What there is to compute for some items: `work` of passes, or of batches; the output rows first..last."""
+
+    texts: list[Text]
+    work: list
+    first: int
+    last: int
+
+
 class Engine:
     """A model made ready to score; `name` says with which forward, dtype and kernel."""
 
@@ -41,7 +51,7 @@ class Engine:
         dtype: str,
         token_budget: int,
         share_prefixes: bool = True,
-        chunk_rows: int = CHUNK_ROWS,
+        chunk_rows: int | None = None,
         kernel: str | None = None,
     ):
         """`kernel`: one of lmcore.scoring.kernels, by default the one it chooses. Raises InputError for a folder that is no model, or
@@ -52,7 +62,7 @@ class Engine:
             raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
         if token_budget < 1:
             raise InputError(f"token_budget must be at least 1, not {token_budget}")
-        self.model, self.token_budget, self.share_prefixes, self.chunk_rows = model, token_budget, share_prefixes, chunk_rows
+        self.model, self.token_budget, self.share_prefixes = model, token_budget, share_prefixes
         self.top_k, self.bow = _whole(scoring, "top_k", 0, 0, config["vocab_size"]), bool(scoring.get("bow", False))
         self.is_masked, self.way = is_masked(config), scoring.get("masked", WAYS[0])
         if self.way not in WAYS:
@@ -65,6 +75,7 @@ class Engine:
         self.mask_id = find_mask_id(model) if self.is_masked else -1
         self.begins = torch.from_numpy(word_beginnings(self.encoder.tokenizer, config["vocab_size"])) if self.bow else None
         self.config, self.dtype, self.kernel = config, dtype, kernel or kernels.choose()
+        self.chunk_rows = chunk_rows or CHUNK_ROWS[kernels.device_of(self.kernel)]
         self.name = engine_name(dtype, self.kernel)
         self.n_draws = len(config.get("seeds", [0]))  # the dummy's
         self.forward: Forward | None = None
@@ -92,16 +103,30 @@ class Engine:
 
         Raises InputError naming the item for a token that the model does not know or a result that is not finite.
         """
+        planned = self.plan(items, part, n_parts)
+        return self.table(items, planned, self.run(planned))
+
+    def plan(self, items: pa.Table, part: int = 0, n_parts: int = 1) -> Planned:
+        """What there is to compute, on the host alone; the arguments and errors are those of `score`."""
         self.load()
-        assert self.forward is not None
         known = self.long_texts.get(_key(items)) if len(items) == 1 else None
         texts = [known] if known else self.encoder.encode(items)
         every = self.windows(texts)
         chosen = every[part * len(every) // n_parts : (part + 1) * len(every) // n_parts]
         first, last = chosen[0].row, chosen[-1].row + len(chosen[-1].targets)
+        if isinstance(self.forward, Packed):
+            return Planned(texts, list(self.passes(chosen)), first, last)
+        assert self.forward is not None
+        return Planned(texts, list(self.forward.batches(chosen, self.token_budget)), first, last)
+
+    def run(self, planned: Planned) -> list[dict[str, np.ndarray]]:
+        """The columns of statistics of each draw."""
         with torch.inference_mode(), self._enough_memory():
-            draws = [self._draw(self.forward, chosen, first, last, draw) for draw in range(self.n_draws)]
-        return token_table(items, texts, draws, self.model, first, last)
+            return [self._draw(planned, draw) for draw in range(self.n_draws)]
+
+    def table(self, items: pa.Table, planned: Planned, draws: list[dict[str, np.ndarray]]) -> pa.Table:
+        """The TOKENS rows of what has been computed."""
+        return token_table(items, planned.texts, draws, self.model, planned.first, planned.last)
 
     def windows(self, texts: list[Text]) -> list[Window]:
         """What the model sees of these texts, and which rows it gives."""
@@ -115,21 +140,15 @@ class Engine:
             return masked_passes(parts, self.token_budget)
         return passes(parts, self.token_budget, self.share_prefixes)
 
-    def _draw(self, forward: Forward, parts: list[Window], first: int, last: int, draw: int) -> dict[str, np.ndarray]:
+    def _draw(self, planned: Planned, draw: int) -> dict[str, np.ndarray]:
         """The columns of statistics of output rows first..last."""
         columns: dict[str, np.ndarray] = {}
-        for rows, values in self._results(forward, parts, draw):
+        for work in planned.work:
+            rows, values = self._of_pass(work) if isinstance(work, Pass) else self._of_batch(work, draw)
             for name, column in values.items():
-                empty = np.empty((last - first, *column.shape[1:]), column.dtype)
-                columns.setdefault(name, empty)[rows - first] = column
+                empty = np.empty((planned.last - planned.first, *column.shape[1:]), column.dtype)
+                columns.setdefault(name, empty)[rows - planned.first] = column
         return columns
-
-    def _results(self, forward: Forward, parts: list[Window], draw: int) -> Iterator[tuple]:
-        """Row numbers, and their columns of statistics."""
-        if isinstance(forward, Packed):
-            yield from self._passes(forward, parts)
-        else:
-            yield from self._batches(forward, parts, draw)
 
     @contextmanager
     def _enough_memory(self) -> Iterator[None]:
@@ -139,27 +158,29 @@ class Engine:
             is_full = isinstance(error, MemoryError | torch.OutOfMemoryError)
             if not is_full and "allocate memory" not in str(error):
                 raise
-            advice = f"lower token_budget, which is {self.token_budget}, or LMCORE_WORKERS"
+            name, other = ("gpu_token_budget", "") if self.kernel == "cuda" else ("token_budget", ", or LMCORE_WORKERS")
+            advice = f"lower {name}, which is {self.token_budget}{other}"
             raise InputError(f"{self.model}: out of memory; {advice}") from error
 
-    def _passes(self, forward: Packed, parts: list[Window]):
-        for part in self.passes(parts):
-            states = forward.hidden(part)
-            values, masses = self._statistics(forward.head, states, part.pair_nodes, part.pair_next)
-            nodes = part.pair_nodes[part.row_pairs]
-            yield part.rows, self._columns(values, masses, part.row_pairs, nodes, part.row_after)
+    def _of_pass(self, part: Pass) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Row numbers, and their columns of statistics."""
+        assert isinstance(self.forward, Packed)
+        states = self.forward.hidden(part)
+        values, masses = self._statistics(self.forward.head, states, part.pair_nodes, part.pair_next)
+        nodes = part.pair_nodes[part.row_pairs]
+        return part.rows, self._columns(values, masses, part.row_pairs, nodes, part.row_after)
 
-    def _batches(self, forward: Padded | Control, parts: list[Window], draw: int):
-        for batch in forward.batches(parts, self.token_budget):
-            states = forward.hidden(batch, draw)
-            offsets = np.cumsum([0] + [window.n_states for window in batch])
-            counts = [np.arange(len(window.targets)) for window in batch]
-            nodes = np.concatenate([offset + count for offset, count in zip(offsets, counts)])
-            rows = np.concatenate([window.row + count for window, count in zip(batch, counts)])
-            next_ids = np.concatenate([window.targets for window in batch]).astype(np.int64)
-            values, masses = self._statistics(forward.head, states, nodes, next_ids)
-            pairs = np.arange(len(nodes))
-            yield rows, self._columns(values, masses, pairs, nodes, nodes + self.bow)
+    def _of_batch(self, batch: list[Window], draw: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        assert isinstance(self.forward, Padded | Control)
+        states = self.forward.hidden(batch, draw)
+        offsets = np.cumsum([0] + [window.n_states for window in batch])
+        counts = [np.arange(len(window.targets)) for window in batch]
+        nodes = np.concatenate([offset + count for offset, count in zip(offsets, counts)])
+        rows = np.concatenate([window.row + count for window, count in zip(batch, counts)])
+        next_ids = np.concatenate([window.targets for window in batch]).astype(np.int64)
+        values, masses = self._statistics(self.forward.head, states, nodes, next_ids)
+        pairs = np.arange(len(nodes))
+        return rows, self._columns(values, masses, pairs, nodes, nodes + self.bow)
 
     def _statistics(self, head, states, nodes, next_ids):
         read = reader(kernels.device_of(self.kernel))

@@ -5,6 +5,7 @@ A shard is a run of whole items, or of windows of a long text, scored alone and 
 all that decides its bytes: model folder, items file, params, code, engine. So shards are never another model's. When all are there, they
 become the folder `out`, whole.
 
+On GPUs one process a card scores shards; while the card computes one, the next is planned and the one before is written.
 On a CPU several processes of one thread score shards, forked from one that has loaded the model, so that they share its weights; how many
 (environment LMCORE_WORKERS, else the cores) changes no byte. They die with their parent; a second run of the same work waits for the first.
 """
@@ -22,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from itertools import pairwise
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -35,12 +37,15 @@ from lmcore.kept_files import find, keep, locked
 from lmcore.memory import keep_freed_memory
 from lmcore.processes import end_with_parent
 from lmcore.ranges import Count
-from lmcore.scoring.engine import Engine, engine_name
+from lmcore.scoring import kernels
+from lmcore.scoring.engine import Engine, Planned, engine_name
+from lmcore.scoring.overlap import overlapped
 from lmcore.scoring.writer import write_tokens
 from lmcore.shown import for_terminal
 from lmcore.tables import ITEM_KEY, ITEMS, read, scoring_of
 from lmcore.threads import one_thread
 
+SHARDS_AHEAD = 16  # that a GPU's process takes at a time
 LINE_SECONDS = 30  # between progress lines where there is no terminal
 
 
@@ -54,16 +59,18 @@ def extract_tokens(
     dtype: Literal["float32", "bfloat16"],
     token_budget: Count,
     shard_chars: Count,
+    gpu_token_budget: Count = 32_768,
 ) -> None:
     """Write the token table of the items file by the model folder to the folder `out` as part-00000.parquet ...
 
     `work` keeps finished shards between runs; `code` is the fingerprint of the code; dtype: of the model's body, float32 or bfloat16;
-    token_budget: rows a forward pass; shard_chars: about how many characters of text a shard holds at most. Raises InputError naming the
-    file or item that cannot be used.
+    token_budget and gpu_token_budget: rows a forward pass, on a CPU and on a GPU; shard_chars: about how many characters of text a
+    shard holds at most. Raises InputError naming the file or item that cannot be used.
     """
     table = read(items, ITEMS)
     _check_order(table, items)
-    params = {"dtype": dtype, "token_budget": token_budget, "shard_chars": shard_chars}
+    budget = gpu_token_budget if kernels.choose() == "cuda" else token_budget
+    params = {"dtype": dtype, "token_budget": budget, "shard_chars": shard_chars}
     decisive = {
         "model": sha256(model),
         "items": sha256(items),
@@ -75,13 +82,13 @@ def extract_tokens(
     }
     folder = work / "tokens" / hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
     with locked(folder):
-        engine = Engine(model, scoring_of(table), dtype, token_budget)
+        engine = Engine(model, scoring_of(table), dtype, budget)
         jobs = [(shard, folder / f"part-{number:05d}.parquet") for number, shard in enumerate(shards(table, shard_chars, engine))]
         kept = {part: find(part) for _, part in jobs}
         if missing := [job for job in jobs if not kept[job[1]]]:
             folder.mkdir(parents=True, exist_ok=True)
             with one_thread():  # forked processes must not inherit a pool of threads
-                score_shards(engine.load(), table, missing, for_terminal(f"{model.name} {items.stem}"))
+                score_shards(engine, table, missing, for_terminal(f"{model.name} {items.stem}"))
         with whole(out) as temporary:
             temporary.mkdir()
             for _, part in jobs:
@@ -98,6 +105,9 @@ class Shard(NamedTuple):
     stop: int
     part: int = 0
     n_parts: int = 1
+
+
+Job = tuple[Shard, Path]  # a shard, and as what it is kept
 
 
 def shards(items: pa.Table, shard_chars: int, engine: Engine) -> list[Shard]:
@@ -143,23 +153,26 @@ def count_workers() -> int:
     return int(value) if value else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def score_shards(engine: Engine, items: pa.Table, jobs: list[tuple[Shard, Path]], label: str) -> None:
-    """Score each shard and write it to its path, in as many processes as `count_workers` says, or one on a GPU; `engine` has its weights.
+def score_shards(engine: Engine, items: pa.Table, jobs: list[Job], label: str) -> None:
+    """Score each shard and keep it as its path: on a CPU in as many processes as `count_workers` says, else in one for each GPU.
 
     Raises OSError where a process was killed.
     """
-    n_workers = min(count_workers(), len(jobs)) if engine.kernel != "cuda" else 1  # a card is one process's
+    on_gpus = engine.kernel == "cuda"
+    n_workers = min(torch.cuda.device_count() if on_gpus else count_workers(), len(jobs))
+    if n_workers == 1 or not on_gpus:
+        engine.load()
     print(f"{label}: {engine.name}, {n_workers} process{'es' * (n_workers > 1)}", file=sys.stderr)
     if n_workers == 1:
         keep_freed_memory()
-        _watch((_score(engine, items, job) for job in jobs), len(jobs), label)
+        _watch(_in_turn(engine, items, jobs, on_gpus), len(jobs), label)
         return
-    context = multiprocessing.get_context("fork")  # the children find model and items in memory, and neither is copied
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    with ProcessPoolExecutor(n_workers, context, _start, (engine, items, os.getpid())) as pool:
-        futures = [pool.submit(_score_here, job) for job in jobs]
+    size = SHARDS_AHEAD if on_gpus else 1
+    with (_pool_on_cards if on_gpus else _pool_of_forks)(engine, items, n_workers) as pool:
+        futures = [pool.submit(_score_here, jobs[first : first + size]) for first in range(0, len(jobs), size)]
         try:
-            _watch((future.result() for future in as_completed(futures)), len(jobs), label)
+            _watch((count for future in as_completed(futures) for count in future.result()), len(jobs), label)
         except BrokenProcessPool as error:
             raise OSError(
                 f"{label}: a scoring process was killed (out of memory?); run again, with fewer LMCORE_WORKERS, to go on"
@@ -168,15 +181,44 @@ def score_shards(engine: Engine, items: pa.Table, jobs: list[tuple[Shard, Path]]
             pool.shutdown(cancel_futures=True)
 
 
-def _score(engine: Engine, items: pa.Table, job: tuple[Shard, Path]) -> int:
-    """Score and write one shard; how many rows it has."""
-    shard, path = job
-    table = engine.score(items.slice(shard.start, shard.stop - shard.start), shard.part, shard.n_parts)
-    keep(path, lambda temporary: write_tokens(table, temporary, engine.name))
-    return table.num_rows
+def _pool_of_forks(engine: Engine, items: pa.Table, n_workers: int) -> ProcessPoolExecutor:
+    """Processes that find model and items in memory, so that neither is copied."""
+    return ProcessPoolExecutor(n_workers, multiprocessing.get_context("fork"), _start, (engine, items, os.getpid()))
 
 
-_inherited: tuple[Engine, pa.Table]  # in a forked process only
+def _pool_on_cards(engine: Engine, items: pa.Table, n_workers: int) -> ProcessPoolExecutor:
+    """Processes of which each opens the model on a GPU of its own; forked ones could not use CUDA."""
+    context = multiprocessing.get_context("spawn")
+    cards = context.SimpleQueue()
+    for card in range(n_workers):
+        cards.put(card)
+    return ProcessPoolExecutor(n_workers, context, _start_on_card, (engine, items, os.getpid(), cards))
+
+
+def _in_turn(engine: Engine, items: pa.Table, jobs: list[Job], overlap: bool) -> Iterator[int]:
+    """Score and keep shards; of each how many rows it has. With `overlap` a GPU need not wait for the host before and after each."""
+
+    def plan(job: Job) -> tuple[pa.Table, Planned]:
+        shard, _ = job
+        part = items.slice(shard.start, shard.stop - shard.start)
+        return part, engine.plan(part, shard.part, shard.n_parts)
+
+    def run(planned: tuple[pa.Table, Planned]) -> pa.Table | tuple:
+        part, work = planned
+        return part, work, engine.run(work)
+
+    def write(job: Job, done: tuple) -> int:
+        table = engine.table(*done)
+        keep(job[1], lambda temporary: write_tokens(table, temporary, engine.name))
+        return table.num_rows
+
+    if overlap:
+        yield from overlapped(plan, run, write, jobs)
+    else:
+        yield from (write(job, run(plan(job))) for job in jobs)
+
+
+_inherited: tuple[Engine, pa.Table]  # in a scoring process only
 
 
 def _start(engine: Engine, items: pa.Table, parent: int) -> None:
@@ -187,8 +229,17 @@ def _start(engine: Engine, items: pa.Table, parent: int) -> None:
     end_with_parent(parent)
 
 
-def _score_here(job: tuple[Shard, Path]) -> int:
-    return _score(*_inherited, job)
+def _start_on_card(engine: Engine, items: pa.Table, parent: int, cards: SimpleQueue) -> None:
+    _start(engine, items, parent)
+    if engine.kernel == "cuda":
+        torch.cuda.set_device(cards.get())
+    torch.set_num_threads(1)
+    engine.load()
+
+
+def _score_here(jobs: list[Job]) -> list[int]:
+    engine, items = _inherited
+    return list(_in_turn(engine, items, jobs, engine.kernel == "cuda"))
 
 
 def _watch(counts: Iterator[int], n_shards: int, label: str) -> None:

@@ -18,7 +18,7 @@ from lmcore.scoring.halves import ROWS, Halves
 from lmcore.scoring.plan import Pass, blocks, whole_blocks
 
 NAME = "lmcore_packed"
-ATTENTION_ROWS = 8192  # keys gathered at a time; bounds the memory, changes nothing
+ATTENTION_ROWS = {"cpu": 2**13, "cuda": 2**17}  # keys gathered at a time; bounds the memory, changes nothing
 
 
 class Visible(NamedTuple):
@@ -78,7 +78,7 @@ class Attention:
         attend, setting = (_fused, s_aux) if softcap is None else (_capped, softcap)
         results = []
         for block in self._blocks(visible):
-            size = max(1, ATTENTION_ROWS // block.keys.shape[1])
+            size = max(1, ATTENTION_ROWS[q.device.type] // block.keys.shape[1])
             for rows, seen in zip(block.queries.split(size), block.keys.split(size), strict=True):
                 parts = [x[nodes].transpose(1, 2) for x, nodes in ((q, rows), (k, seen), (v, seen))]
                 out = attend(*parts, block.mask, scaling, setting)  # type: ignore[call-arg, arg-type]  # mypy narrows `attend`

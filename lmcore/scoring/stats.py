@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-CHUNK_ROWS = 256
+CHUNK_ROWS = {"cpu": 256, "cuda": 4096}  # of logits at a time: a cache's worth, or enough for a GPU
 Summary = tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]
 
 
@@ -75,7 +75,7 @@ def statistics(
     pair_next: np.ndarray,
     top_k: int = 0,
     begins: torch.Tensor | None = None,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int = CHUNK_ROWS["cpu"],
     read: Callable[..., Summary] = summarise,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Per pair (node, next token) the columns of TOKENS, by name; and per node (N,) the log mass of the tokens marked in `begins` (V,), 0
@@ -84,7 +84,7 @@ def statistics(
     hidden: (N, H), whose rows `head` turns into logits (n, V); pair_nodes: (P,) ascending; top_k adds `top_ids` and `top_logprobs` (P, k);
     read: `summarise` or one that gives the same.
     """
-    masses = np.zeros(len(hidden), np.float32)
+    masses = torch.zeros(len(hidden), device=hidden.device)
     wanted = np.unique(pair_nodes) if begins is None else np.arange(len(hidden))
     chunks: list[dict[str, torch.Tensor]] = []
     for start in range(0, len(wanted), chunk_rows):
@@ -100,7 +100,7 @@ def statistics(
             columns["top_ids"] = best.indices[rows].int()
             columns["top_logprobs"] = (best.values - top[:, None] - log_total[:, None])[rows]
         if mass is not None:
-            masses[nodes] = mass.cpu().numpy()
+            masses[torch.from_numpy(nodes).to(hidden.device)] = mass
         chunks.append(columns)
         del logits  # lest two chunks of them exist at a time
-    return {name: torch.cat([columns[name] for columns in chunks]).cpu().numpy() for name in chunks[0]}, masses
+    return {name: torch.cat([columns[name] for columns in chunks]).cpu().numpy() for name in chunks[0]}, masses.cpu().numpy()

@@ -9,6 +9,7 @@ import pytest
 
 from lmcore.errors import InputError
 from lmcore.kept_files import keep
+from lmcore.scoring import extract
 from lmcore.scoring.engine import Engine, score_items
 from lmcore.scoring.extract import extract_tokens, shards
 from lmcore.tables import ITEMS, TOKENS, read, write
@@ -111,6 +112,19 @@ def test_extract_tokens_failure_in_a_worker_is_told_in_one_line(gpt2, tmp_path, 
     monkeypatch.setenv("LMCORE_WORKERS", "two")
     with pytest.raises(InputError, match="LMCORE_WORKERS must be a whole number"):
         extract_tokens(gpt2, suite, tmp_path / "out", tmp_path / "work", "code", **PARAMS)
+
+
+def test_shards_of_overlapped_steps_and_of_processes_on_cards_are_the_same_bytes(llama, suite, tmp_path):
+    """The way on GPUs, taken by a CPU: only the choice of the card is left out."""
+    table = read(suite, ITEMS)
+    engine = Engine(llama, {"bos": "prefix"}, "float32", 64, kernel="torch")
+    cut = shards(table, 60, engine)
+    ways = {name: [(shard, tmp_path / name / f"part-{number:05d}.parquet") for number, shard in enumerate(cut)] for name in "abc"}
+    counts = list(extract._in_turn(engine, table, ways["a"], overlap=False))
+    assert list(extract._in_turn(engine, table, ways["b"], overlap=True)) == counts
+    with extract._pool_on_cards(Engine(llama, {"bos": "prefix"}, "float32", 64, kernel="torch"), table, 2) as pool:
+        assert pool.submit(extract._score_here, ways["c"]).result() == counts
+    assert contents(tmp_path / "a") == contents(tmp_path / "b") == contents(tmp_path / "c")
 
 
 def test_extract_tokens_with_a_killed_worker_says_what_to_do_and_keeps_what_was_done(llama, suite, tmp_path, monkeypatch):
