@@ -46,7 +46,7 @@ def main(
     cores: Annotated[int, typer.Option(help="threads of the peers, processes of ours; 0 for all")] = 0,
     only: Annotated[str, typer.Option(help="of the parts, by default all")] = PARTS,
     training: Annotated[bool, typer.Option("--training", help="training instead of scoring")] = False,
-    chosen: Annotated[str, typer.Option("--models")] = "smollm2,babyllama58m,gpt2_124m,pythia_160m,qwen3_like,bert_base",
+    chosen: Annotated[str, typer.Option("--models")] = "smollm2,babyllama58m,gpt2_124m,pythia_160m,qwen3_like,bloom_like,bert_base",
     smollm2: Path = Path("data/models/smollm2"),
     tokenizer: Path = Path("data/tokenizer"),
     judge: Annotated[Path, typer.Option(help="a masked LM's folder, for its tokenizer")] = Path("data/judges/masked_lm"),

@@ -37,6 +37,13 @@ SHAPES: dict[str, dict] = {  # what AutoConfig.for_model takes, but for the toke
         "rotary_pct": 0.25,
         "vocab_size": 50_304,
     },
+    "bloom_like": {  # attends by code of its own: the padded forward
+        "model_type": "bloom",
+        "hidden_size": 768,
+        "n_layer": 12,
+        "n_head": 12,
+        "vocab_size": 50_304,
+    },
     "bert_base": {"model_type": "bert", "vocab_size": 30_522},  # transformers' defaults
     "qwen3_like": {
         "model_type": "qwen3",

@@ -104,7 +104,7 @@ def _exact(module: Any, kernel: str, dtype: torch.dtype) -> torch.nn.Module | No
         return Linear(module.weight, module.bias, kernel, dtype)
     if type(module).__name__ == "Conv1D":  # GPT-2's linear layer, its weight transposed
         return Linear(module.weight.T, module.bias, kernel, dtype)
-    if type(module).__name__ == "NewGELUActivation":  # eight steps over memory for this one
+    if type(module).__name__ in ("NewGELUActivation", "BloomGelu"):  # eight steps over memory for this one
         return torch.nn.GELU(approximate="tanh")
     if hasattr(module, "down_proj") and hasattr(module, "is_transposed"):
         return Experts(module, kernel, dtype)
