@@ -23,9 +23,9 @@ from bench.analysis import bench_analysis
 from bench.diff import bench_diff
 from bench.measure import Process, say, side_by_side
 from bench.report import write_report
-from lmcore import yaml_text
 from lmcore.errors import InputError
-from lmcore.models.load import holds_masked
+from lmcore.models.folder import holds_masked
+from lmcore.params import yaml_text
 from lmcore.scoring.engine import Engine
 
 PARTS = "compare,accuracy,growth,analysis,diff"

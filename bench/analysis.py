@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lmcore.scoring.writer import write_tokens
 from lmcore.tables import ITEMS, TOKENS, items_table, write
-from lmcore.tokenizer import load_fast
+from lmcore.text.tokenizer import load_fast
 
 SHARD_TOKENS = 200_000
 TEXT_TOKENS = 1000

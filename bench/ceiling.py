@@ -12,13 +12,13 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from lmcore.memory import keep_freed_memory
-from lmcore.models.load import holds_masked
+from lmcore.machine.memory import keep_freed_memory
+from lmcore.machine.threads import one_thread
+from lmcore.models.folder import holds_masked
 from lmcore.scoring import kernels
 from lmcore.scoring.engine import Engine
 from lmcore.scoring.extract import shards
 from lmcore.tables import scoring_of
-from lmcore.threads import one_thread
 
 ROWS = 512
 

@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 
 from bench.suites import is_running_text
-from lmcore.models.load import holds_masked
+from lmcore.models.folder import holds_masked
 from lmcore.scoring.engine import Engine
 from lmcore.scoring.extract import score_shards, shards
-from lmcore.scoring.texts import TextEncoder
+from lmcore.text.encoder import TextEncoder
 
 PREFIX = "prefix"
 
@@ -25,7 +25,8 @@ class Peer:
     """A transformers model with its tokenizer; texts longer than the window are cut into windows beforehand."""
 
     def __init__(self, model: Path, window: int):
-        from lmcore.models.load import holds_masked, load_any, load_tokenizer
+        from lmcore.models.folder import holds_masked
+        from lmcore.models.load import load_any, load_tokenizer
 
         self.path = model
         self.model, self.tokenizer = load_any(model), load_tokenizer(model)

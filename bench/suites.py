@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lmcore.errors import InputError
-from lmcore.models.load import holds_masked
-from lmcore.scoring.texts import TextEncoder
+from lmcore.models.folder import holds_masked
+from lmcore.suites.build import build_suite
 from lmcore.tables import ITEMS, items_table, read, scoring_of
-from lmcore.tasks.suite import build_suite
+from lmcore.text.encoder import TextEncoder
 
 SHAPES: dict[str, dict] = {  # what AutoConfig.for_model takes, but for the tokenizer's ids
     "babyllama58m": {  # Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24

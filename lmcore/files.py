@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and their content hashes."""
 
+import csv
 import errno
 import glob
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcore.errors import InputError
-from lmcore.processes import is_alive
+from lmcore.machine.processes import is_alive
 
 MOST_BYTES = 2**28  # of one file that is read whole; the largest tokenizer.json in use have 40 MB
 TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)\.tmp")
@@ -115,6 +116,29 @@ def write_json(value: object, path: Path) -> None:
     """Write JSON that diffs well: sorted keys, two spaces, a final newline, and never NaN (a ValueError)."""
     with whole(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
+
+
+def rounded(value: Any, digits: int) -> Any:
+    """`value` with every float in it rounded to `digits` significant digits.
+
+    A whole number becomes an int, so that 1 and 1.0 are written alike.
+    """
+    if isinstance(value, dict):
+        return {key: rounded(part, digits) for key, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part, digits) for part in value]
+    if isinstance(value, float):
+        value = float(f"{value:.{digits}g}")
+        return int(value) if value.is_integer() else value
+    return value
+
+
+def write_csv(rows: list[dict], path: Path) -> None:
+    """Write rows as CSV under the keys of the longest row, whole or not at all; empty without rows."""
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, max(rows, key=len, default={}), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def sha256(path: Path) -> str:

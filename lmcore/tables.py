@@ -9,7 +9,7 @@ Arrow in memory, Parquet (zstd) on disk; sorted by key before writing; no nulls.
   running text one ratio over all).
 
 A part of a tokens table has the columns LOSSES where its texts hold bytes that an unknown token (`<unk>`) stands for, or bytes beside a
-token for which there is none; without them there are no such bytes (lmcore.token_losses).
+token for which there is none; without them there are no such bytes (lmcore.text.token_losses).
 
 `current_id` is the token before the scored one (the prefix token at position 0), `next_id` the scored token itself. `start` and `end` are
 character offsets in context + target. Log-probs and entropies are in nats, ranks count from 1. An item's `content_hash` covers all its

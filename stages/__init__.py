@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from lmcore.processes import end_with, end_with_parent
+from lmcore.machine.processes import end_with, end_with_parent
 
 
 def _end_with_dvc() -> None:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lmcore.metrics import aggregate
-from lmcore.ranges import SomeNames
-from lmcore.tasks.suite import Suites
+from lmcore.folds.metrics import aggregate
+from lmcore.params.ranges import SomeNames
+from lmcore.suites.declare import Suites
 from stages.stage import call, run, section
 
 

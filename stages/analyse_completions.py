@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lmcore.completions import analyse_completions
-from lmcore.ranges import OpenShare, SomeNames
-from lmcore.tasks.suite import Suites
+from lmcore.analysis.completions import analyse_completions
+from lmcore.params.ranges import OpenShare, SomeNames
+from lmcore.suites.declare import Suites
 from stages.stage import call, run, section
 
 

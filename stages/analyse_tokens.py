@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lmcore.analysis.analyse import analyse_tokens
-from lmcore.ranges import Digits, Names, OpenShare, SomeEntries, SomeNames
+from lmcore.params.ranges import Digits, Names, OpenShare, SomeEntries, SomeNames
 from stages.stage import call, clear_leftovers, run, section
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lmcore.chunks import chunk_corpus
 from lmcore.files import write_json
+from lmcore.text.chunks import chunk_corpus
 from stages.stage import call, run
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lmcore.ranges import SomeEntries, SomeNames
-from lmcore.statistics.model_pairs import compare_models
+from lmcore.comparing.model_pairs import compare_models
+from lmcore.params.ranges import SomeEntries, SomeNames
 from stages.stage import call, run, section
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lmcore.explorations.explore import count_overlap
-from lmcore.ranges import SomeEntries
+from lmcore.corpus.overlap import count_overlap
+from lmcore.params.ranges import SomeEntries
 from stages.stage import call, run, section
 
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TypedDict
 
+from lmcore.corpus.sources import Sources
 from lmcore.errors import InputError
 from lmcore.files import digest, sha256
 from lmcore.models.load import load_model
 from lmcore.models.shapes import Shape, new_model, resolve
-from lmcore.ranges import Entries, Name, Positive, Processes, Share
-from lmcore.sources import Sources
+from lmcore.params.ranges import Entries, Name, Positive, Processes, Share
 from lmcore.training import ranks
 from lmcore.training.loop import Reduction, Teachers, train
 from lmcore.training.outcome import chunk_examples, save_trained

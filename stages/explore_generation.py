@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lmcore.explorations.strategies import explore_generation
-from lmcore.ranges import Digits
+from lmcore.params.ranges import Digits
 from stages.stage import call, clear_leftovers, run, section
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lmcore.explorations.explore import explore_suites
-from lmcore.ranges import Digits, OpenShare
-from lmcore.tasks.suite import Suites
+from lmcore.params.ranges import Digits, OpenShare
+from lmcore.suites.declare import Suites
 from stages.stage import call, clear_leftovers, run, section
 
 

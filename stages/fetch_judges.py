@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TypedDict
 
+from lmcore.corpus.sources import Source, fetch
 from lmcore.files import whole
-from lmcore.sources import Source, fetch
 from stages.stage import call, run, section, work_folder
 
 

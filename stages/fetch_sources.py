@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from lmcore.corpus.sources import Sources, fetch
 from lmcore.files import whole
-from lmcore.sources import Sources, fetch
 from stages.stage import call, run, section, work_folder
 
 

@@ -5,9 +5,10 @@ from typing import Any, TypedDict
 
 from lmcore.files import digest, sha256
 from lmcore.models.load import load_model
-from lmcore.ranges import Name, OpenShare, Processes, SomeEntries
-from lmcore.schema import check
-from lmcore.tasks.suite import entry_of
+from lmcore.params.ranges import Name, OpenShare, Processes, SomeEntries
+from lmcore.params.schema import check
+from lmcore.suites.declare import entry_of
+from lmcore.tables import ITEMS, read
 from lmcore.training import ranks
 from lmcore.training.finetuning import examples, training_items
 from lmcore.training.loop import train
@@ -33,8 +34,10 @@ def main(name: str) -> None:
     check(entry["items"], entry_of(name), f"params.yaml: finetune_model.{name}.items")
     ranks.launch(values["world_size"], "stages.finetune_model", name)
     folder = Path("data/models") / entry["model"]
-    paths = {key: Path("data") / key for key in ("items", "sources", "corpus")}
-    items = training_items(name, entry["items"], list(section("suites", SomeEntries)), **paths)
+    table = read(Path("data/training_items") / f"{name}.parquet", ITEMS)
+    suites = section("suites", SomeEntries)
+    evaluated = {suite: read(Path("data/items") / f"{suite}.parquet", ITEMS) for suite in suites}
+    items = training_items(name, entry["items"], table, evaluated)
     key = digest(values, entry, sha256(folder), items["content_hash"].to_pylist(), fingerprint("finetune_model"), fingerprint("versions"))
     training, dev = examples(folder, items, entry["dev_share"], values["seed"])
     model = load_model(folder)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lmcore.files import write_json
-from lmcore.fingerprint import fingerprints
+from lmcore.history.fingerprint import fingerprints
 from stages.stage import params, run
 
 

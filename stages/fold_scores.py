@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from lmcore.folds import fold_scores
-from lmcore.positions import fold_positions
-from lmcore.ranges import SomeNames
-from lmcore.tasks.suite import Suites
+from lmcore.folds.fold import fold_scores
+from lmcore.folds.positions import fold_positions
+from lmcore.params.ranges import SomeNames
+from lmcore.suites.declare import Suites
 from stages.stage import call, clear_leftovers, run, section
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lmcore.generating.continuations import generate_tokens
-from lmcore.ranges import Digits, Names
+from lmcore.params.ranges import Digits, Names
 from stages.stage import call, run, section
 
 

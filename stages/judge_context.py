@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lmcore.judging.judges import judge_context
-from lmcore.ranges import Digits, Name
+from lmcore.params.ranges import Digits, Name
 from stages.stage import call, clear_leftovers, run, section
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from lmcore.corpus.sources import Sources
 from lmcore.models.controls import make_controls
 from lmcore.models.shapes import Shape, resolve
-from lmcore.sources import Sources
 from stages.stage import call, run, section, work_folder
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lmcore.corpus import prepare_corpus
+from lmcore.corpus.documents import prepare_corpus
 from lmcore.files import write_json
 from stages.stage import call, run
 

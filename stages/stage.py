@@ -12,11 +12,11 @@ from typing import Any
 
 import typer
 
-from lmcore import yaml_text
 from lmcore.errors import InputError, error_line
 from lmcore.files import leftovers, remove
-from lmcore.ranges import Entries, SomeEntries, SomeNames
-from lmcore.schema import check, check_mapping, kinds_of, shown
+from lmcore.params import yaml_text
+from lmcore.params.ranges import Entries, SomeEntries, SomeNames
+from lmcore.params.schema import check, check_mapping, kinds_of, shown
 from lmcore.text_files import read_text
 
 OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.ENOENT)
@@ -57,7 +57,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def section(name: str, kind: Any) -> Any:
-    """One section of params.yaml, which is of this kind (see lmcore.ranges); `a.b` is b in a.
+    """One section of params.yaml, which is of this kind (see lmcore.params.ranges); `a.b` is b in a.
 
     Raises InputError where there is none, or one of another kind.
     """
@@ -74,7 +74,7 @@ def section(name: str, kind: Any) -> Any:
 def recipe(shared: str, own: str, *schemas: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
     """The section `shared`, with what the section `own` says otherwise or besides.
 
-    Both together are checked as `schemas` say (see lmcore.schema); `without` names keys of `own` that are no part of the recipe.
+    Both together are checked as `schemas` say (see lmcore.params.schema); `without` names keys of `own` that are no part of the recipe.
     """
     given, changes = section(shared, dict), section(own, dict | None) or {}
     values = {**given, **changes}

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TypedDict
 
+from lmcore.corpus.sources import Sources
 from lmcore.files import digest, sha256
 from lmcore.models.shapes import Shape, new_model, resolve
-from lmcore.ranges import Processes
-from lmcore.sources import Sources
+from lmcore.params.ranges import Processes
 from lmcore.training import ranks
 from lmcore.training.kept import KeptSteps
 from lmcore.training.loop import train

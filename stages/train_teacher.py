@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TypedDict
 
+from lmcore.corpus.sources import Sources
 from lmcore.files import digest, sha256
 from lmcore.models.shapes import Shape, new_model, resolve
-from lmcore.ranges import Name, Processes
-from lmcore.sources import Sources
+from lmcore.params.ranges import Name, Processes
 from lmcore.training import ranks
 from lmcore.training.loop import train
 from lmcore.training.outcome import chunk_examples, save_trained

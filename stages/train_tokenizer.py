@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lmcore.files import write_json
-from lmcore.tokenizer import make_tokenizer
+from lmcore.text.tokenizer import make_tokenizer
 from stages.stage import call, run, work_folder
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lmcore.ranges import Entries, Name, Names, OpenShare, SomeNames
+from lmcore.params.ranges import Entries, Name, Names, OpenShare, SomeNames
 from lmcore.report.page import write_report
-from lmcore.tasks.suite import Suites
+from lmcore.suites.declare import Suites
 from stages.stage import clear_leftovers, run, section
 
 TRAINED = ("trained", "distill_model", "finetune_model")

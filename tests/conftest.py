@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
 
-from lmcore.corpus import DOCUMENTS
-from lmcore.tokenizer import make_tokenizer
+from lmcore.corpus.documents import DOCUMENTS
+from lmcore.text.tokenizer import make_tokenizer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 # The same examples in every run: a test fails for its code, never for its luck or its time.

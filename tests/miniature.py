@@ -39,7 +39,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmcore import yaml_text
+from lmcore.params import yaml_text
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def test_lmcore_knows_no_stage_no_dvc_and_no_params(path):
 
 
 def test_code_json_is_that_of_the_code():
-    from lmcore.fingerprint import fingerprints
+    from lmcore.history.fingerprint import fingerprints
 
     assert fingerprints(ROOT) == read_yaml(ROOT / "code.json"), "run `dvc repro` and commit code.json"
 
@@ -79,7 +79,7 @@ ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
 def test_experiments_apply_and_name_models_that_are_made(path, tmp_path):
-    from lmcore.experiments import apply
+    from lmcore.history.experiments import apply
 
     params = tmp_path / "params.yaml"
     params.write_bytes((ROOT / "params.yaml").read_bytes())

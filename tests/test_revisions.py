@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.diff import run_diff, write_repository
-from lmcore import yaml_text
-from lmcore.cli import app
+from lmcore.commands.main import app
+from lmcore.params import yaml_text
 from lmcore.shown import for_markdown
 from tests import miniature
 from tests.miniature import run

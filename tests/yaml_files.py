@@ -5,7 +5,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from lmcore import yaml_text
+from lmcore.params import yaml_text
 
 
 def read_yaml(path: Path) -> Any:

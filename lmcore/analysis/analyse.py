@@ -7,7 +7,6 @@ What models wrote themselves counts as one more suite, `generated`, in all but t
 summary a model, the comparison on the same text, and one CSV a model and plot. The same input gives the same bytes.
 """
 
-import csv
 import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -30,14 +29,14 @@ from lmcore.analysis.passage import PASSAGE, passage
 from lmcore.analysis.progression import progression as curves
 from lmcore.analysis.rows import TokenRows
 from lmcore.analysis.same_text import SCATTER, compare_on_same_text
-from lmcore.analysis.summary import density, rounded, summary
+from lmcore.analysis.summary import density, summary
 from lmcore.errors import InputError
-from lmcore.files import whole, write_json
-from lmcore.models.load import holds_masked
-from lmcore.ranges import Bins, Count, Digits, Name, Names, OpenShare
+from lmcore.files import rounded, whole, write_csv, write_json
+from lmcore.models.folder import holds_masked
+from lmcore.params.ranges import Bins, Count, Digits, Name, Names, OpenShare
 from lmcore.tables import ITEMS, read, write
-from lmcore.token_text import token_texts
-from lmcore.tokenizer import load_fast
+from lmcore.text.readable import token_texts
+from lmcore.text.tokenizer import load_fast
 
 TABLES = {"by_token": BY_TOKEN, "entropy_bins": ENTROPY_BINS, "bin_tokens": BIN_TOKENS, "calibration": CALIBRATION}
 GENERATED = "generated"  # the suite of what models wrote
@@ -201,12 +200,3 @@ def write_plots(
                 write_csv(rounded(lines[name], settings.digits), temporary / name / f"{model}.csv")
         for of_suite, rows_of_suite in progress.items():
             write_csv(rounded(rows_of_suite, settings.digits), temporary / "progression" / f"{of_suite}.csv")
-
-
-def write_csv(rows: list[dict], path: Path) -> None:
-    """A CSV file with the keys of the first row as its header; empty where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0] if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -1,6 +1,6 @@
 """The rows of one model's token table that an analysis counts, read column by column: a folder or file goes in, numpy arrays come out.
 
-`gold` are the target tokens of each item's right option, in no variant: what the metrics of the same name count (lmcore.folds), and the
+`gold` are the target tokens of each item's right option, in no variant: what the metrics of the same name count (lmcore.folds.fold), and the
 report's entropy panel; `target` those of every option; `all` every scored token, contexts and variants included. A table of 20M rows costs
 80 MB a column, and only while it is looked at; read by `values`, a byte a row.
 """

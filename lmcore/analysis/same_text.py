@@ -26,9 +26,9 @@ from lmcore.analysis.rows import parts_of
 from lmcore.analysis.totals import Totals
 from lmcore.analysis.word_units import correct_word_boundaries, joined_words, word_grid, words_of_tokens
 from lmcore.errors import InputError
+from lmcore.folds.by_text import COLUMNS, text_stats
 from lmcore.statistics.stats import interval, ratio
 from lmcore.tables import LOSSES, concat_parts
-from lmcore.text_stats import COLUMNS, text_stats
 
 CHUNK_ROWS = 200_000  # token rows of one model that are looked at together
 BITS = math.log(2)  # nats
@@ -214,7 +214,7 @@ def _share(items: pa.Table, tables: dict[str, pa.Table], groups: list[list[str]]
 
 
 def _unsaid_words(n_words: int, first: np.ndarray, last: np.ndarray, columns: dict) -> np.ndarray:
-    """(words,) bool: whether a model has no token for the word, or its tokens do not say all of it (lmcore.token_losses).
+    """(words,) bool: whether a model has no token for the word, or its tokens do not say all of it (lmcore.text.token_losses).
 
     `first`, `last`: the words of each token. What was dropped counts for the words of the token beside it.
     """

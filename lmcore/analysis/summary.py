@@ -54,12 +54,3 @@ def density(values: np.ndarray, low: float, high: float) -> list[tuple[float, fl
     counts, edges = np.histogram(values, bins=N_DENSITY, range=(low, max(high, low + 1e-6)))
     width = edges[1] - edges[0]
     return [(float(left + width / 2), float(count / len(values) / width)) for left, count in zip(edges, counts)]
-
-
-def rounded(value, digits: int):
-    """The value with every float in it rounded to so many significant digits."""
-    if isinstance(value, dict):
-        return {key: rounded(part, digits) for key, part in value.items()}
-    if isinstance(value, list):
-        return [rounded(part, digits) for part in value]
-    return float(f"{value:.{digits}g}") if isinstance(value, float) else value

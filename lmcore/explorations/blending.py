@@ -18,8 +18,10 @@ import torch
 from lmcore.errors import InputError
 from lmcore.generating.generation import decode_after, encode_prompts
 from lmcore.generating.sampling import Decoding, check_decoding, draw, random_numbers, truncated
-from lmcore.models.load import context_length, load_model, read_causal_config
-from lmcore.tokenizer import load_fast
+from lmcore.models.config import context_length
+from lmcore.models.folder import read_causal_config
+from lmcore.models.load import load_model
+from lmcore.text.tokenizer import load_fast
 
 WAYS = ("embeddings", "mixture", "product")
 ALIGNMENTS = ("left", "right")

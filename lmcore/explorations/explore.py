@@ -4,24 +4,20 @@ Which suites are explored follows from their tasks. A finding is more than a mea
 pairs a model knows by heart; means over items are in the suite's own metrics.
 """
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from lmcore.corpus import read_documents
 from lmcore.errors import InputError
 from lmcore.explorations import domains, formats, memorisation, prompting
 from lmcore.explorations.findings import Findings, Said
-from lmcore.files import whole, write_json
-from lmcore.leakage import overlap
-from lmcore.metrics import rounded
-from lmcore.models.load import holds_masked
-from lmcore.ranges import Count, Digits, Names, OpenShare, Positive, Resamples, Seed
+from lmcore.files import rounded, whole, write_csv, write_json
+from lmcore.folds.by_text import text_stats
+from lmcore.models.folder import holds_masked
+from lmcore.params.ranges import Digits, Names, OpenShare, Positive, Resamples, Seed
+from lmcore.suites.declare import classes_of, kind_of, task_of
 from lmcore.tables import ITEMS, TOKENS, read
-from lmcore.tasks.suite import classes_of, kind_of, task_of
-from lmcore.text_stats import text_stats
-from lmcore.token_text import token_texts
-from lmcore.tokenizer import load_fast
+from lmcore.text.readable import token_texts
+from lmcore.text.tokenizer import load_fast
 
 EXPLORATIONS: dict[str, Callable[[Said, dict], Findings]] = {
     "cloze": memorisation.cloze,
@@ -82,26 +78,13 @@ def explore_suites(
                 found = EXPLORATIONS[task_of(suite, entry)](said, entry)
                 values[suite] = found.metrics
                 all_details.setdefault(model, {})[suite] = found.details
-                _write_csv(found.table, tables / model / f"{suite}.csv", digits)
-                _write_csv(found.plot, drawn / suite / f"{model}.csv", digits)
+                for rows, path in (
+                    (found.table, tables / model / f"{suite}.csv"),
+                    (found.plot, drawn / suite / f"{model}.csv"),
+                ):
+                    if rows:
+                        write_csv(rounded(rows, digits), path)
                 for name, figure in found.figures.items():
                     (drawn / suite / f"{model}_{name}.svg").write_text(figure, "utf-8")
             write_json(rounded(values, digits), means / f"{model}.json")
     write_json(rounded(all_details, digits), details)
-
-
-def count_overlap(suites: list[str], items: Path, corpus: Path, out: Path, *, n: Count) -> None:
-    """Write {suite: lmcore.leakage.overlap} of the train split of `corpus` and every suite, in runs of `n` words."""
-    tables = {suite: read(items / f"{suite}.parquet", ITEMS) for suite in suites}
-    documents = (row["text"] for row in read_documents(corpus / "train.parquet"))
-    write_json(rounded(overlap(documents, tables, n), 6), out)
-
-
-def _write_csv(rows: list[dict], path: Path, digits: int) -> None:
-    if not rows:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: f"{value:.{digits}g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)

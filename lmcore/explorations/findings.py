@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lmcore.folds.by_text import TextStats
 from lmcore.statistics import paired
 from lmcore.statistics.stats import interval, ratio
-from lmcore.text_stats import TextStats
 
 
 @dataclass

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from lmcore.explorations.findings import Findings, Said, correct
 from lmcore.explorations.svg import bars, scatter
-from lmcore.tasks.formats import BASELINE, FORMAT, TRIGGER, read_templates
+from lmcore.suites.templates import BASELINE, FORMAT, TRIGGER, read_templates
 
 
 def find(said: Said, entry: dict) -> Findings:

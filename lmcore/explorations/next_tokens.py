@@ -8,10 +8,12 @@ import torch
 from lmcore.errors import InputError
 from lmcore.generating.generation import encode_prompts
 from lmcore.generating.sampling import entropy
-from lmcore.models.load import context_length, load_model, read_causal_config
+from lmcore.models.config import context_length
+from lmcore.models.folder import read_causal_config
+from lmcore.models.load import load_model
 from lmcore.shown import for_terminal
-from lmcore.token_text import token_texts
-from lmcore.tokenizer import load_fast
+from lmcore.text.readable import token_texts
+from lmcore.text.tokenizer import load_fast
 
 BAR = 40  # characters of the longest bar
 
@@ -26,7 +28,7 @@ class NextTokens(NamedTuple):
 
 
 def next_tokens(model_path: Path, prompt: str, k: int, bos: str) -> NextTokens:
-    """The `k` most probable tokens after `prompt`; `bos` as in lmcore.scoring.texts. Raises InputError for a k out of range."""
+    """The `k` most probable tokens after `prompt`; `bos` as in lmcore.text.encoder. Raises InputError for a k out of range."""
     tokenizer, config = load_fast(model_path), read_causal_config(model_path)
     if not 1 <= k <= config["vocab_size"]:
         raise InputError(f"k must be from 1 to {config['vocab_size']}, the model's vocabulary, not {k}")

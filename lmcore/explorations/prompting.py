@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lmcore.classification import classification_metrics
 from lmcore.explorations.findings import Findings, Said, correct
+from lmcore.folds.classification import classification_metrics
 from lmcore.statistics import paired
 from lmcore.statistics.stats import interval, wilson
-from lmcore.tasks.prompting import FREE, read_prompts
+from lmcore.suites.templates import FREE, read_prompts
 
 
 def find(said: Said, entry: dict) -> Findings:

@@ -14,12 +14,11 @@ import torch
 from pydantic import Field
 
 from lmcore.explorations.blending import Blender, weight_study
-from lmcore.files import write_json
+from lmcore.files import rounded, write_json
 from lmcore.generating.continuations import NewTokens, generate, statistics
 from lmcore.generating.sampling import Decoding
-from lmcore.metrics import rounded
-from lmcore.ranges import DIFFERENT, Align, Bins, Bos, Count, Digits, Name, Names, Processes, Prompt, Seed
-from lmcore.schema import mapping
+from lmcore.params.ranges import DIFFERENT, Align, Bins, Bos, Count, Digits, Name, Names, Processes, Prompt, Seed
+from lmcore.params.schema import mapping
 from lmcore.tables import GENERATIONS
 
 Strategies = Annotated[dict[Name, Annotated[dict, mapping(Decoding)] | None], Field(min_length=1)]

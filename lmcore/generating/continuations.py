@@ -25,13 +25,15 @@ from lmcore.files import whole, write_json
 from lmcore.generating.generation import encode_prompts
 from lmcore.generating.repetition import distinct, repeated
 from lmcore.generating.sampling import Decoding, check_decoding, draw, entropy, random_numbers, truncated
-from lmcore.models.load import context_length, load_model, read_causal_config
-from lmcore.ranges import RANGE, Bos, Count, Digits, Expected, Line, Name, Processes, Prompt, Seeds
-from lmcore.schema import mapping, together
+from lmcore.models.config import context_length
+from lmcore.models.folder import read_causal_config
+from lmcore.models.load import load_model
+from lmcore.params.ranges import RANGE, Bos, Count, Digits, Expected, Line, Name, Processes, Prompt, Seeds
+from lmcore.params.schema import mapping, together
 from lmcore.tables import GENERATED, GENERATIONS, check, write
+from lmcore.text.readable import token_pieces
+from lmcore.text.tokenizer import load_fast
 from lmcore.text_files import read_text, split_lines
-from lmcore.token_text import token_pieces
-from lmcore.tokenizer import load_fast
 
 AT_WINDOW = ("stop", "slide")
 MAX_NEW_TOKENS = 4096

@@ -11,11 +11,13 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from lmcore.corpus.words import first_word
 from lmcore.errors import InputError
-from lmcore.models.load import context_length, load_model, read_causal_config
-from lmcore.scoring.texts import BOS_POLICIES, count_doubled, find_prefix_id, own_tokens
-from lmcore.tokenizer import encode_texts, load_fast
-from lmcore.words import first_word
+from lmcore.models.config import context_length
+from lmcore.models.folder import read_causal_config
+from lmcore.models.load import load_model
+from lmcore.text.encoder import BOS_POLICIES, count_doubled, find_prefix_id, own_tokens
+from lmcore.text.tokenizer import encode_texts, load_fast
 
 BATCH_SIZE = 16  # contexts
 N_ANCHOR = 4  # tokens of the prompt decoded with what follows: some tokenizers drop a leading space where a text begins
@@ -24,8 +26,8 @@ N_ANCHOR = 4  # tokens of the prompt decoded with what follows: some tokenizers 
 def greedy_words(model_path: Path, contexts: list[str], *, bos: str, max_tokens: int = 8) -> list[str]:
     """The word that the model of the folder `model_path` writes after each context, with the whitespace before it.
 
-    It takes the most probable token (of equal ones the first) until the word is over (lmcore.words.first_word), at most `max_tokens`.
-    `bos` is the suite's policy, as in lmcore.scoring.texts. A context longer than the model's window loses its beginning. Raises
+    It takes the most probable token (of equal ones the first) until the word is over (lmcore.corpus.words.first_word), at most `max_tokens`.
+    `bos` is the suite's policy, as in lmcore.text.encoder. A context longer than the model's window loses its beginning. Raises
     InputError for an unknown policy, and for a context without a token where nothing stands before it.
     """
     tokenizer, config = load_fast(model_path), read_causal_config(model_path)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lmcore.errors import InputError
-from lmcore.ranges import NonNegative, Share, UpToOne, Whole
+from lmcore.params.ranges import NonNegative, Share, UpToOne, Whole
 
 
 class Decoding(NamedTuple):

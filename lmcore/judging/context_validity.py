@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from lmcore.words import WORD, first_word
+from lmcore.corpus.words import WORD, first_word
 
 JUDGED = ("target", "prediction", "swapped")  # swapped: the next item's target, which shows what a judge can tell at all
 WAYS = ("logprob", "gain", "cosine")

@@ -8,16 +8,15 @@ import pyarrow as pa
 import torch
 
 from lmcore.errors import InputError
-from lmcore.files import write_json
+from lmcore.files import rounded, write_json
 from lmcore.generating.generation import greedy_words
 from lmcore.judging.context_validity import JUDGED, VALIDITY, last_sentence, summary, with_verdicts
 from lmcore.judging.masked_lm import MaskedLM, pseudo_logprobs
 from lmcore.judging.sentence_encoder import SentenceEncoder, word_cosines
-from lmcore.memory import keep_freed_memory
-from lmcore.metrics import rounded
-from lmcore.ranges import Count, Digits, Names, Pieces, Processes, Seed, Share
+from lmcore.machine.memory import keep_freed_memory
+from lmcore.params.ranges import Count, Digits, Names, Pieces, Processes, Seed, Share
+from lmcore.suites.subset import subset
 from lmcore.tables import ITEMS, read, scoring_of, write
-from lmcore.tasks.suite import subset
 
 
 def judge_context(

@@ -19,14 +19,15 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from lmcore.corpus import read_documents
+from lmcore.corpus.documents import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole
-from lmcore.memory import keep_freed_memory
+from lmcore.machine.memory import keep_freed_memory
+from lmcore.models.folder import read_any_config
 from lmcore.models.llama import save_model
-from lmcore.models.load import load_tokenizer, read_any_config
-from lmcore.ranges import Count, NonNegative, OpenShare, Pieces, Positive, Processes, Seed, UpToOne, Whole
-from lmcore.schema import together
+from lmcore.models.load import load_tokenizer
+from lmcore.params.ranges import Count, NonNegative, OpenShare, Pieces, Positive, Processes, Seed, UpToOne, Whole
+from lmcore.params.schema import together
 from lmcore.training.schedule import schedule
 
 EVAL_CHUNKS = 64  # a forward pass

@@ -9,7 +9,8 @@ import torch
 
 from lmcore.errors import InputError
 from lmcore.judging.masked_lm import padded
-from lmcore.models.load import load_tokenizer, read_any_config
+from lmcore.models.folder import read_any_config
+from lmcore.models.load import load_tokenizer
 
 POOLINGS = ("mean", "first")
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lmcore.chunks import read_chunks
 from lmcore.files import whole
 from lmcore.models.dummy import DummyConfig, DummyForCausalLM
 from lmcore.models.llama import save_model, token_ids
 from lmcore.models.shapes import new_model
 from lmcore.models.shapes import window as window_of
 from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
-from lmcore.ranges import Seed, Seeds
+from lmcore.params.ranges import Seed, Seeds
+from lmcore.text.chunks import read_chunks
 
 
 def make_controls(shape: dict, tokenizer: Path, train_chunks: Path, out: Path, *, untrained_seed: Seed, dummy_seeds: Seeds) -> None:

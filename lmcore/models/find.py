@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lmcore.errors import InputError
-from lmcore.models.load import read_config
+from lmcore.models.folder import read_config
 
 HUB_FILES = ["*.json", "*.safetensors", "*.model"]
 

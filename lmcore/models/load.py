@@ -15,83 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from lmcore.errors import InputError
-from lmcore.models.config import context_length, read_config_file
+from lmcore.models.folder import is_masked, read_any_config, read_causal_config, read_config
 from lmcore.models.weights import place_of_weights, refuse_untied, tensors
 
-__all__ = [
-    "check_causal",
-    "context_length",
-    "holds_masked",
-    "is_control",
-    "is_masked",
-    "load_any",
-    "load_masked",
-    "load_model",
-    "load_tokenizer",
-    "read_causal_config",
-    "read_config",
-]
-
-CAUSAL = ("ForCausalLM", "LMHeadModel", "WithLMHead", "GenerationDecoder")  # how the classes' names end
-MASKED = "ForMaskedLM"
 PREFIXES = ("_orig_mod.", "module.")  # of torch.compile and of DistributedDataParallel
 SPARE_PARAMETERS = 1_000_000  # by which a config may describe more than twice what the files hold
 CAUSAL_TOLERANCE = 1e-4  # nats, for each nat of the largest log-prob
 N_PROBE = 12  # tokens of the text that is read whole and cut in half
-
-
-def read_config(path: Path) -> dict:
-    """The checked config.json of the folder of a language model, causal or masked, whose weights and tokenizer are there.
-
-    Raises InputError where one of them is missing, the weights' files do not fit together, or the
-    architecture is no language model.
-    """
-    config = read_any_config(path)
-    if is_control(config) or is_masked(config):
-        return config
-    named = config.get("architectures") or []
-    if named and not any(name.endswith(CAUSAL) for name in named):
-        expected = "expected a class like LlamaForCausalLM or BertForMaskedLM"
-        raise InputError(f"{path / 'config.json'}: '{named[0]}' is no causal or masked language model; {expected}")
-    return config
-
-
-def read_causal_config(path: Path) -> dict:
-    """As `read_config`, of what continues texts. Raises InputError for a masked LM, too."""
-    config = read_config(path)
-    if is_masked(config):
-        raise InputError(
-            f"{path}: '{config['architectures'][0]}' is a masked LM, which predicts a token from both sides: "
-            "it has no next token, cannot continue a text, and is no causal LM as is needed here; suites can be scored by it"
-        )
-    return config
-
-
-def read_any_config(path: Path) -> dict:
-    """As `read_config`, of a model of any architecture, such as a masked LM or a sentence encoder."""
-    for name in ("config.json", "tokenizer.json"):
-        if not (path / name).is_file():
-            raise InputError(f"{path}: no {name}; expected a model folder with config.json, model.safetensors and tokenizer.json")
-    config = read_config_file(path)
-    if config["model_type"] != "lmcore_dummy":  # its logits are a function of seed and prefix
-        tensors(path)
-    return config
-
-
-def is_control(config: dict) -> bool:
-    """Whether the model is one of this project's own, the dummy or the unigram."""
-    return config["model_type"].startswith("lmcore_")
-
-
-def is_masked(config: dict) -> bool:
-    """Whether the model predicts masked tokens, from both sides; of a `model_type` that has both heads `architectures` decides."""
-    named = config.get("architectures") or []
-    return bool(named) and named[0].endswith(MASKED)
-
-
-def holds_masked(path: Path) -> bool:
-    """Whether the config.json of a folder, where there is one, is that of a masked LM."""
-    return (path / "config.json").exists() and is_masked(read_config_file(path))
 
 
 def load_any(path: Path) -> Any:

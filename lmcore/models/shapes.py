@@ -11,12 +11,12 @@ import torch
 from pydantic import AfterValidator
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
+from lmcore.corpus.sources import fetch
 from lmcore.errors import InputError
 from lmcore.files import temporary_path
 from lmcore.models.llama import LlamaShape, Size, Window, check_heads, new_llama, token_ids
-from lmcore.ranges import Expected, Name, Share, UpToOne
-from lmcore.schema import check_mapping, fit, kinds_of, together
-from lmcore.sources import fetch
+from lmcore.params.ranges import Expected, Name, Share, UpToOne
+from lmcore.params.schema import check_mapping, fit, kinds_of, together
 
 
 def check_gpt2(*, n_embd: int, n_head: int, **others) -> None:
@@ -69,7 +69,7 @@ SHAPES = {
 
 
 def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dict:
-    """The mapping that `shape` stands for; `configs` names sources of a config.json, as lmcore.sources.fetch describes them.
+    """The mapping that `shape` stands for; `configs` names sources of a config.json, as lmcore.corpus.sources.fetch describes them.
 
     Raises InputError for an unknown name, and a config that is neither Llama's nor GPT-2's.
     """

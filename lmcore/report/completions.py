@@ -1,8 +1,8 @@
-"""The report's sections on missing words: the tables of lmcore.completions and lmcore.judging.context_validity go in, HTML comes out."""
+"""The report's sections on missing words: the tables of lmcore.analysis.completions and lmcore.judging.context_validity go in, HTML comes out."""
 
 from pathlib import Path
 
-from lmcore.completions import CONTEXT_LENGTH, FINDINGS, FREQUENCY, bin_label
+from lmcore.analysis.completions import CONTEXT_LENGTH, FINDINGS, FREQUENCY, bin_label
 from lmcore.judging.context_validity import VALIDITY, summary
 from lmcore.report.figures import Mark, series, trend_plot
 from lmcore.report.terms import label, unit_of, written

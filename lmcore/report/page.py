@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from lmcore.analysis.rows import TokenRows
 from lmcore.errors import InputError
 from lmcore.files import whole
-from lmcore.metrics import item_means, share_interval
+from lmcore.folds.metrics import item_means, share_interval
 from lmcore.report.completions import completion_findings, context_validity
 from lmcore.report.figures import Mark, dot_plot, histogram, line_plot, series, strip
 from lmcore.report.seeds import seeds_section
@@ -25,8 +25,8 @@ from lmcore.report.tokens import progression_curves, token_sections
 from lmcore.report.writing import writing_section
 from lmcore.shown import for_html
 from lmcore.statistics.stats import ratio
+from lmcore.suites.declare import kind_of
 from lmcore.tables import ITEMS, SCORES, read
-from lmcore.tasks.suite import kind_of
 
 TITLE = "Small language models, side by side"
 BIN_WIDTH = 0.25  # nats
@@ -71,7 +71,7 @@ def write_report(
     confidence: float,
 ) -> None:
     """Write `out`/index.html from `metrics`/MODEL.json, `intervals`, the spread of `seeds`, each trained model's loss curve,
-    `scores`/MODEL/SUITE.parquet, `items`/SUITE.parquet and `tokens`/MODEL/SUITE, the `findings` of lmcore.completions, the `analysis` of
+    `scores`/MODEL/SUITE.parquet, `items`/SUITE.parquet and `tokens`/MODEL/SUITE, the `findings` of lmcore.analysis.completions, the `analysis` of
     lmcore.analysis and the `validity` table of lmcore.judging.context_validity, which is of the suite `judged_suite`;
     `progression`/SUITE.csv holds curves over models, and the models `writers` wrote `generated`/MODEL, with statistics in
     `writing`/MODEL.json; the models `imported` learned from other text than the rest. `confidence` is that of the intervals.

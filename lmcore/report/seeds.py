@@ -8,7 +8,7 @@ NAMES = {"surprisal_per_byte": "bits_per_byte", "pseudo_surprisal_per_byte": "ps
 
 
 def seeds_section(spreads: dict[str, dict[str, dict]], suites: list[str]) -> str:
-    """`spreads`, {name: {suite: spread}} of lmcore.statistics.model_pairs, a row a name and a column a suite; empty where nothing has
+    """`spreads`, {name: {suite: spread}} of lmcore.comparing.model_pairs, a row a name and a column a suite; empty where nothing has
     seeds.
     """
     if not spreads:

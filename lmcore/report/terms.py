@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from lmcore.folds import PSEUDO
+from lmcore.folds.fold import PSEUDO
 
 
 class Metric(NamedTuple):

@@ -17,16 +17,17 @@ import pyarrow as pa
 import torch
 
 from lmcore.errors import InputError
-from lmcore.models.load import context_length, is_masked, read_config
+from lmcore.models.config import context_length
+from lmcore.models.folder import is_masked, read_config
 from lmcore.scoring import kernels
 from lmcore.scoring.guard import Forward, open_model
 from lmcore.scoring.packed import Packed
 from lmcore.scoring.padded import Control, Padded
 from lmcore.scoring.plan import Pass, Window, masked_passes, masked_windows, passes, windows
 from lmcore.scoring.stats import CHUNK_ROWS, reader, statistics
-from lmcore.scoring.texts import Text, TextEncoder, find_mask_id, word_beginnings
 from lmcore.scoring.writer import token_table
 from lmcore.tables import ITEM_KEY, ITEMS, check, scoring_of
+from lmcore.text.encoder import Text, TextEncoder, find_mask_id, word_beginnings
 
 DTYPES = ("float32", "bfloat16")
 WAYS = ("within_word_l2r", "original")  # to mask a token

@@ -34,16 +34,16 @@ from tqdm import tqdm
 from lmcore.errors import InputError
 from lmcore.files import sha256, whole
 from lmcore.kept_files import find, keep, locked
-from lmcore.memory import keep_freed_memory
-from lmcore.processes import end_with_parent
-from lmcore.ranges import Count
+from lmcore.machine.memory import keep_freed_memory
+from lmcore.machine.processes import end_with_parent
+from lmcore.machine.threads import one_thread
+from lmcore.params.ranges import Count
 from lmcore.scoring import kernels
 from lmcore.scoring.engine import Engine, Planned, engine_name
 from lmcore.scoring.overlap import overlapped
 from lmcore.scoring.writer import write_tokens
 from lmcore.shown import for_terminal
 from lmcore.tables import ITEM_KEY, ITEMS, read, scoring_of
-from lmcore.threads import one_thread
 
 SHARDS_AHEAD = 16  # that a GPU's process takes at a time
 LINE_SECONDS = 30  # between progress lines where there is no terminal

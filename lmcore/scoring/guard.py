@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from lmcore.models.config import OFFSET_POSITIONS
-from lmcore.models.load import is_control, is_masked, load_any
+from lmcore.models.folder import is_control, is_masked
+from lmcore.models.load import load_any
 from lmcore.scoring.halves import Halves, without_cache
 from lmcore.scoring.kernels import device_of
 from lmcore.scoring.packed import ATTENTION, Packed, take_attention

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmcore.scoring.texts import Text
+from lmcore.text.encoder import Text
 
 FIRST_EDGES = (0, 16, 32, 64, 128)
 

@@ -5,7 +5,7 @@ lmcore.analysis.word_units). `surprisal` is in bits, `entropy` in nats; `rank`, 
 word's first token. A word of which no token was scored (it has none, or only the first of a text,
 before which nothing stands) has a row all the same, without these figures (NaN). `attrs` of the
 frame say what its texts hold: `n_bytes` that were scored, `n_unknown` tokens and `n_dropped_bytes`
-(lmcore.token_losses). The module can itself be called, so that the line above works while the
+(lmcore.text.token_losses). The module can itself be called, so that the line above works while the
 package stays empty (what stands in a package's __init__ is code of every stage that imports it).
 """
 
@@ -20,13 +20,13 @@ import pyarrow.compute as pc
 
 from lmcore.analysis.word_units import WordGrid, joined_words, word_grid, words_of_tokens
 from lmcore.errors import InputError
+from lmcore.folds.by_text import text_stats
 from lmcore.models.find import find_model
-from lmcore.models.load import holds_masked
+from lmcore.models.folder import holds_masked
 from lmcore.scoring.engine import Engine
 from lmcore.tables import items_table
-from lmcore.text_stats import text_stats
-from lmcore.token_text import token_texts
-from lmcore.tokenizer import load_fast
+from lmcore.text.readable import token_texts
+from lmcore.text.tokenizer import load_fast
 
 BY = ("token", "word")
 TOKEN_BUDGET = 2048  # rows a forward pass
@@ -38,7 +38,7 @@ def score(
 ) -> pd.DataFrame:
     """text (its number), start, end (characters), token or word, probability, surprisal, rank, entropy of everything that is scored.
 
-    model: a name in `model_folder`, a folder, or a hub id; by: token or word; bos: as in lmcore.scoring.texts. A text longer than the
+    model: a name in `model_folder`, a folder, or a hub id; by: token or word; bos: as in lmcore.text.encoder. A text longer than the
     model's window is read in windows. Raises InputError naming what cannot be used.
     """
     if by not in BY:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lmcore.errors import InputError
-from lmcore.scoring.texts import Text, name_of
 from lmcore.tables import LOSSES, OPTIONAL_TOKENS, TOKENS, check
+from lmcore.text.encoder import Text, name_of
 
 FLOATS = ("logprob", "entropy", "top_logprob", "bow_logprob", "next_bow_logprob")
 ENCODINGS = {

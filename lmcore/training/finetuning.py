@@ -1,9 +1,10 @@
-"""Examples to fine-tune on, from a suite of kind choices: its items go in, token ids and labels come out, the right ending the only target.
+"""Examples to fine-tune on, from a suite of kind choices: its items go in, token ids come out.
 
-The items that the pipeline evaluates are never trained on: they are left out by their content, and what is left must not share a text with
-them either.
+The right ending is the only target. The items that the pipeline evaluates are never trained on:
+they are left out by their content, and what is left must not share a text with them either.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,38 +12,51 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmcore.errors import InputError
-from lmcore.models.load import context_length, read_causal_config
-from lmcore.scoring.texts import TextEncoder
-from lmcore.tables import ITEMS, read, scoring_of
-from lmcore.tasks.suite import build_suite, kind_of, subset
+from lmcore.models.config import context_length
+from lmcore.models.folder import read_causal_config
+from lmcore.suites.declare import kind_of
+from lmcore.suites.subset import subset
+from lmcore.tables import scoring_of
+from lmcore.text.encoder import TextEncoder
 from lmcore.training.loop import IGNORED, Examples
 
 
-def training_items(name: str, entry: dict, suites: list[str], items: Path, sources: Path, corpus: Path) -> pa.Table:
-    """The right options of a suite's `entry`, `limit` of them, without the items of the evaluated `suites` in the folder `items`.
+def training_items(name: str, entry: dict, table: pa.Table, evaluated: dict[str, pa.Table]) -> pa.Table:
+    """The right options of `table`, `limit` of them, without the items of the `evaluated` suites.
 
-    Raises InputError for a suite that is not of kind choices, for one with nothing left, and where an evaluated suite holds a text of it
-    under another convention.
+    `table`: all items of the suite that `entry` declares; `evaluated`: items tables by suite.
+    Raises InputError for a suite that is not of kind choices, for one with nothing left, and where
+    an evaluated suite holds a text of it under another convention.
     """
     if (kind := kind_of(name, entry)) != "choices":
         raise InputError(f"finetune_model.{name}: its items are of kind {kind}; the right ending is known of kind choices")
-    table = build_suite(name, {key: value for key, value in entry.items() if key not in ("limit", "seed")}, sources, corpus)
     table = table.filter(pc.and_(table["gold"], pc.equal(table["variant"], "")))
-    tables = {suite: read(items / f"{suite}.parquet", ITEMS) for suite in suites}
-    evaluated = {number for other in tables.values() for number in other["content_hash"].to_pylist()}
-    table = table.filter(pa.array([number not in evaluated for number in table["content_hash"].to_pylist()], pa.bool_()))
+    for other in evaluated.values():
+        is_evaluated = pc.is_in(table["content_hash"], other["content_hash"].combine_chunks())
+        table = table.filter(pc.invert(is_evaluated))
     if not len(table):
         raise InputError(f"finetune_model.{name}: every item is evaluated; give its suite a `limit`, so that some are left to train on")
-    texts = {context + target: item for item, context, target in zip(*(table[key].to_pylist() for key in ("item", "context", "target")))}
-    for suite, other in tables.items():
-        for item, context, target in zip(*(other[key].to_pylist() for key in ("item", "context", "target"))):
-            if context and context + target in texts:
-                raise InputError(f"finetune_model.{name}: its item '{texts[context + target]}' is evaluated as '{item}' of suite '{suite}'")
+    _check_texts(name, table, evaluated)
     if entry.get("limit") is not None:
-        rows = [{"item": item, "group": group} for item, group in zip(table["item"].to_pylist(), table["group"].to_pylist())]
+        rows = table.select(["item", "group"]).to_pylist()
         chosen = subset(rows, name, entry["limit"], entry.get("seed", 0))
-        table = table.filter(pa.array([item in chosen for item in table["item"].to_pylist()]))
+        table = table.filter(pc.is_in(table["item"], pa.array(sorted(chosen))))
     return table
+
+
+def _check_texts(name: str, table: pa.Table, evaluated: dict[str, pa.Table]) -> None:
+    """Raises InputError where an evaluated suite holds a text of `table`."""
+    items = {context + target: item for item, context, target in _texts(table)}
+    for suite, other in evaluated.items():
+        for item, context, target in _texts(other):
+            if context and context + target in items:
+                raise InputError(f"finetune_model.{name}: its item '{items[context + target]}' is evaluated as '{item}' of suite '{suite}'")
+
+
+def _texts(table: pa.Table) -> Iterator[tuple[str, str, str]]:
+    """Item, context and target of each row."""
+    columns = [table[key].to_pylist() for key in ("item", "context", "target")]
+    return zip(*columns, strict=True)
 
 
 def examples(model: Path, items: pa.Table, dev_share: float, seed: int) -> tuple[Examples, Examples]:

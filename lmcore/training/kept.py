@@ -2,8 +2,8 @@
 
 from typing import Annotated, TypedDict
 
-from lmcore.ranges import Count, Name
-from lmcore.schema import mapping
+from lmcore.params.ranges import Count, Name
+from lmcore.params.schema import mapping
 
 
 class Kept(TypedDict):

@@ -22,9 +22,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from lmcore.errors import InputError
-from lmcore.memory import keep_freed_memory
-from lmcore.ranges import RANGE, Count, NonNegative, Positive, Processes, Share, UpToOne, Whole
-from lmcore.schema import shown, together
+from lmcore.machine.memory import keep_freed_memory
+from lmcore.params.ranges import RANGE, Count, NonNegative, Positive, Processes, Share, UpToOne, Whole
+from lmcore.params.schema import shown, together
 from lmcore.training import ranks
 from lmcore.training.checkpoints import best_step, drop_steps, load_weights, resume, save_state, save_weights
 from lmcore.training.llama_pass import can_run, hidden_states

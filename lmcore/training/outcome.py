@@ -1,13 +1,12 @@
 """What every training begins with and leaves: chunks become examples; weights, curve and a small JSON of where it ended are written."""
 
-import csv
 from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from lmcore.chunks import read_chunks
-from lmcore.files import whole, write_json
+from lmcore.files import whole, write_csv, write_json
 from lmcore.models.llama import save_model
+from lmcore.text.chunks import read_chunks
 from lmcore.training import ranks
 from lmcore.training.checkpoints import best_step, load_weights
 from lmcore.training.loop import Examples
@@ -26,10 +25,8 @@ def save_trained(name: str, model: PreTrainedModel, tokenizer: Path, curve: list
         return
     with whole(out) as folder:
         save_model(model, tokenizer, folder)
-    with whole(plots / f"{name}.csv") as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, curve[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: round(value, 6) for key, value in row.items()} for row in curve)
+    lines = [{key: round(value, 6) for key, value in row.items()} for row in curve]
+    write_csv(lines, plots / f"{name}.csv")
     best = best_step(curve)
     dev_loss = next(row["dev_loss"] for row in curve if row["step"] == best)
     values = {"best_step": best, "dev_loss": round(dev_loss, 6), "parameters": model.num_parameters()}

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lmcore.folds import fold, window_of
-from lmcore.metrics import suite_metrics
-from lmcore.models.load import read_config
+from lmcore.folds.by_text import text_stats
+from lmcore.folds.fold import fold, window_of
+from lmcore.folds.metrics import suite_metrics
+from lmcore.models.folder import read_config
 from lmcore.scoring.engine import score_items
-from lmcore.tasks.conventions import convention_of
-from lmcore.tasks.registry import TASKS
-from lmcore.tasks.suite import build_suite, classes_of, kind_of
-from lmcore.text_stats import text_stats
+from lmcore.suites.build import build_suite
+from lmcore.suites.conventions import convention_of
+from lmcore.suites.declare import TASKS, classes_of, kind_of
 
 
 class Scored(NamedTuple):

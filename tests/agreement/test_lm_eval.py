@@ -57,8 +57,8 @@ def test_lm_eval_per_byte_and_mutual_information_decide_alike(model, lm, peers, 
 
 
 def test_lm_eval_few_shot_prompt_is_the_same_text(model, lm, peers, tmp_path, monkeypatch):
-    monkeypatch.setattr("lmcore.tasks.sst2.N_PUBLISHED", len(REVIEWS))
-    monkeypatch.setattr("lmcore.tasks.sst2.MAX_SHOTS", 2)
+    monkeypatch.setattr("lmcore.suites.tasks.sst2.N_PUBLISHED", len(REVIEWS))
+    monkeypatch.setattr("lmcore.suites.tasks.sst2.MAX_SHOTS", 2)
     items = build("sst2", {"shots": 2, "seed": 0, "convention": "lm_eval"}, write_source(tmp_path / "sst2", REVIEWS, "arrow").parent)
     ours = by_lmcore(model("adds_bos"), "sst2", {"convention": "lm_eval"}, items)
     left = [
@@ -121,7 +121,7 @@ def test_lm_eval_windows_of_a_long_text_are_the_same(lm, peers, tmp_path):
 
 
 def test_lm_eval_cuts_otherwise_where_a_window_ends_within_the_target(peers, tmp_path):
-    """As lmcore.tasks.conventions says: lm-eval has one window that ends with the target, ours scores the first target tokens in the
+    """As lmcore.suites.conventions says: lm-eval has one window that ends with the target, ours scores the first target tokens in the
     window before. Of 64 positions, so that a window ends at every 64th input.
     """
     from lm_eval.api.instance import Instance

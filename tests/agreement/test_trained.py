@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from lmcore.tasks.wikitext import _articles
+from lmcore.suites.tasks.wikitext import _articles
 from tests.agreement.ours import build, by_lmcore, write_source
 from tests.agreement.samples import SUITES
 from tests.agreement.test_lm_eval import assert_agree

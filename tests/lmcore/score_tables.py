@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 
-from lmcore.statistics.comparison import Side, read_side
+from lmcore.comparing.comparison import Side, read_side
 from lmcore.tables import SCORES
 
 

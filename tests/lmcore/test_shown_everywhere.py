@@ -13,12 +13,14 @@ import pytest
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
-from lmcore import token_rows
-from lmcore.cli import app
-from lmcore.completions import FINDINGS
-from lmcore.diff_text import as_data, as_markdown, as_text
+from lmcore.analysis.completions import FINDINGS
+from lmcore.commands import token_rows
+from lmcore.commands.main import app
+from lmcore.comparing.diff_text import as_data, as_markdown, as_text
 from lmcore.explorations.surprisal import FORMATS, as_lines
 from lmcore.explorations.svg import bars, scatter
+from lmcore.history.verify import Output
+from lmcore.history.verify import as_text as verified
 from lmcore.judging.context_validity import VALIDITY
 from lmcore.models.llama import new_llama, save_model
 from lmcore.report import figures, page
@@ -30,10 +32,8 @@ from lmcore.report.writing import STATISTICS, writing_section
 from lmcore.scoring.extract import extract_tokens
 from lmcore.shown import for_terminal
 from lmcore.tables import GENERATIONS, ITEMS, items_table, write
-from lmcore.token_text import token_texts
-from lmcore.tokenizer import load_fast
-from lmcore.verify import Output
-from lmcore.verify import as_text as verified
+from lmcore.text.readable import token_texts
+from lmcore.text.tokenizer import load_fast
 from tests.lmcore.generating.test_generation import SHAPE
 from tests.lmcore.nasty import NASTY, Parsed, assert_lines_are_clean, assert_page_is_clean
 from tests.lmcore.report.test_page import finding, judged

@@ -11,14 +11,14 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from lmcore.chunks import chunk_corpus, read_chunks
-from lmcore.folds import fold
-from lmcore.metrics import suite_metrics
+from lmcore.folds.fold import fold
+from lmcore.folds.metrics import suite_metrics
 from lmcore.models.dummy import DummyConfig, DummyForCausalLM
 from lmcore.scoring.engine import score_items
+from lmcore.suites.build import build_suite
 from lmcore.tables import items_table
-from lmcore.tasks.suite import build_suite
-from lmcore.tokenizer import load_fast
+from lmcore.text.chunks import chunk_corpus, read_chunks
+from lmcore.text.tokenizer import load_fast
 from lmcore.training.loop import Examples, evaluate
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama, save_tokenizer
 from tests.lmcore.test_folds import OPTIONS

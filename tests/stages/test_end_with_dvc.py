@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lmcore.processes import end_with_parent
+from lmcore.machine.processes import end_with_parent
 from tests.yaml_files import write_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -18,9 +18,9 @@ import pytest
 
 import lmcore.models.shapes
 import stages.stage
-from lmcore import yaml_text
 from lmcore.errors import InputError
-from lmcore.experiments import apply
+from lmcore.history.experiments import apply
+from lmcore.params import yaml_text
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))

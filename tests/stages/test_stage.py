@@ -8,7 +8,7 @@ from typing import TypedDict
 import pytest
 
 from lmcore.errors import InputError
-from lmcore.ranges import Name, Positive
+from lmcore.params.ranges import Name, Positive
 from stages.stage import call, params, recipe, section
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from lmcore.analysis.entropy_bins import ENTROPY_BINS
 from lmcore.analysis.passage import PASSAGE
 from lmcore.errors import InputError
 from lmcore.files import sha256
-from lmcore.folds import fold
+from lmcore.folds.fold import fold
 from lmcore.tables import ITEMS, TOKENS, read, write
 from tests.lmcore.analysis.random_tokens import save
 from tests.lmcore.scoring.conftest import save_tokenizer

@@ -11,7 +11,7 @@ from lmcore.analysis.same_text import compare_on_same_text, refuse_different_tok
 from lmcore.errors import InputError
 from lmcore.scoring.engine import score_items
 from lmcore.tables import TOKENS, items_table
-from lmcore.tokenizer import load_fast
+from lmcore.text.tokenizer import load_fast
 from tests.lmcore.analysis.random_tokens import save
 from tests.lmcore.scoring.conftest import items, save_llama, save_tokenizer
 from tests.lmcore.token_tables import items_of, tokens_of

@@ -6,7 +6,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from lmcore.cli import app
+from lmcore.commands.main import app
 from lmcore.errors import InputError
 from lmcore.explorations.blending import WAYS, Blender, blend_embeddings, normalised, weight_study
 from lmcore.explorations.strategies import compare_strategies, explore_generation

@@ -9,15 +9,16 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 
+from lmcore.corpus.overlap import count_overlap
 from lmcore.explorations import domains, formats, memorisation, prompting
-from lmcore.explorations.explore import count_overlap, explore_suites
+from lmcore.explorations.explore import explore_suites
 from lmcore.explorations.findings import Said
 from lmcore.files import sha256
+from lmcore.folds.by_text import text_stats
 from lmcore.models.llama import new_llama, save_model
 from lmcore.scoring.extract import extract_tokens
+from lmcore.suites.build import build_items
 from lmcore.tables import items_table
-from lmcore.tasks.suite import build_items
-from lmcore.text_stats import text_stats
 from tests.lmcore.generating.test_generation import SHAPE
 from tests.lmcore.token_tables import tokens_of
 

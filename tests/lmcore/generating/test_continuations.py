@@ -16,7 +16,7 @@ from lmcore.models.dummy import DummyConfig, DummyForCausalLM
 from lmcore.models.llama import new_llama, save_model, token_ids
 from lmcore.models.load import load_model
 from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
-from lmcore.tokenizer import load_fast
+from lmcore.text.tokenizer import load_fast
 from tests.lmcore.generating.test_generation import SHAPE
 
 PROMPTS = ["The old man", "She gave him a letter, and", "Nobody"]

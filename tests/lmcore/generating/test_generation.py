@@ -7,6 +7,7 @@ import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
 
+from lmcore.corpus.words import first_word
 from lmcore.errors import InputError
 from lmcore.generating.generation import BATCH_SIZE, encode_prompts, greedy_words
 from lmcore.models.controls import make_controls
@@ -14,8 +15,7 @@ from lmcore.models.dummy import DummyConfig, DummyForCausalLM
 from lmcore.models.llama import new_llama, save_model, token_ids
 from lmcore.models.load import load_model
 from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
-from lmcore.tokenizer import load_fast
-from lmcore.words import first_word
+from lmcore.text.tokenizer import load_fast
 
 SHAPE = {
     "hidden_size": 32,

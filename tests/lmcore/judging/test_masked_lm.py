@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import BertForMaskedLM
 
-from lmcore.corpus import DOCUMENTS
+from lmcore.corpus.documents import DOCUMENTS
 from lmcore.errors import InputError
 from lmcore.files import sha256
 from lmcore.judging.masked_lm import MaskedLM, _chunks, _mask, finetune_judge, pseudo_logprobs

@@ -3,11 +3,11 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from lmcore.chunks import chunk_corpus, read_chunks
 from lmcore.files import sha256
 from lmcore.models.controls import make_controls
 from lmcore.models.dummy import DummyConfig, DummyForCausalLM
 from lmcore.models.load import load_model, load_tokenizer
+from lmcore.text.chunks import chunk_corpus, read_chunks
 from tests.lmcore.training.test_loop import SHAPE
 
 

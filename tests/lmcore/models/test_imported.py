@@ -12,7 +12,7 @@ from lmcore.models.imported import import_model
 from lmcore.models.llama import new_llama, save_model
 from lmcore.models.load import load_model, load_tokenizer
 from lmcore.scoring.score import score
-from lmcore.tokenizer import load_fast
+from lmcore.text.tokenizer import load_fast
 from tests.lmcore.models.tiny_gguf import randomise, write_gguf
 from tests.lmcore.training.test_loop import SHAPE
 

@@ -10,10 +10,12 @@ import transformers
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from lmcore import cli
+from lmcore.commands import main as cli
 from lmcore.errors import InputError
+from lmcore.models.config import context_length
+from lmcore.models.folder import read_config
 from lmcore.models.llama import new_llama, save_model
-from lmcore.models.load import context_length, load_model, read_config
+from lmcore.models.load import load_model
 from lmcore.scoring.score import score
 from tests.lmcore.training.test_loop import SHAPE
 

@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from lmcore.analysis.completions import FINDINGS
 from lmcore.analysis.entropy_bins import CALIBRATION, ENTROPY_BINS
 from lmcore.analysis.passage import PASSAGE
 from lmcore.analysis.rows import TokenRows
 from lmcore.analysis.same_text import SCATTER
-from lmcore.completions import FINDINGS
 from lmcore.errors import InputError
 from lmcore.files import write_json
-from lmcore.folds import fold
+from lmcore.folds.fold import fold
+from lmcore.folds.metrics import aggregate, suite_metrics
 from lmcore.judging.context_validity import JUDGED, VALIDITY, WAYS
-from lmcore.metrics import aggregate, suite_metrics
 from lmcore.report.figures import Mark, dot_plot, histogram, line_plot, ticks, trend_plot
 from lmcore.report.page import BIN_WIDTH, _entropies, write_report
 from lmcore.report.terms import unit_of, written

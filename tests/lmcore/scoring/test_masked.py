@@ -13,9 +13,9 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 from lmcore.errors import InputError
 from lmcore.explorations.next_tokens import next_tokens
 from lmcore.generating.continuations import generate
+from lmcore.machine.threads import one_thread
 from lmcore.models.load import load_masked
 from lmcore.scoring.engine import Engine, score_items
-from lmcore.threads import one_thread
 from tests.lmcore.scoring.conftest import items
 
 WORDS = ["the", "old", "man", "sea", "ship", "walk", "look", "he", "she", "read", "letter", "twice", "a", "and", ".", ","]

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from lmcore.models.load import load_model, read_config
+from lmcore.models.folder import read_config
+from lmcore.models.load import load_model
 from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
 from lmcore.scoring.padded import Control
 from tests.lmcore.scoring.conftest import save_tokenizer

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lmcore.scoring.plan import batches, blocks, passes, spans, windows
-from lmcore.scoring.texts import Text
+from lmcore.text.encoder import Text
 
 
 def text_of(n: int, n_prefix: int = 1, seed: int = 0) -> Text:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmcore.scoring.plan import Pass, Window, batches, blocks, passes, windows
-from lmcore.scoring.texts import Text
+from lmcore.text.encoder import Text
 
 # few tokens and repeated stretches, so that texts begin alike and cross the edges of blocks
 IDS = st.builds(

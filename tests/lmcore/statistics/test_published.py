@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from lmcore.folds import settle
+from lmcore.folds.fold import settle
 from lmcore.statistics.stats import random_choice_accuracy
-from lmcore.tokenizer import load_fast
+from lmcore.text.tokenizer import load_fast
 
 PAGE = Path(__file__).parents[3] / "docs" / "statistics.md"
 VOCAB_SIZE = 16_000  # of BabyLlama's tokenizer

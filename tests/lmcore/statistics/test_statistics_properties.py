@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from lmcore.comparing.comparison import align, compare, judge, take
 from lmcore.statistics import paired
 from lmcore.statistics.agreement import agreement, expected_agreement
-from lmcore.statistics.comparison import align, compare, judge, take
 from lmcore.statistics.intervals import (
     bootstrap_bounds,
     by_cluster,

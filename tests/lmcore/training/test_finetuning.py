@@ -1,13 +1,13 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lmcore.errors import InputError
 from lmcore.models.llama import new_llama, save_model
-from lmcore.tables import ITEMS, write
-from lmcore.tasks.suite import build_suite
-from lmcore.tokenizer import load_fast
+from lmcore.suites.build import build_suite
+from lmcore.text.tokenizer import load_fast
 from lmcore.training.finetuning import examples, training_items
 from lmcore.training.loop import IGNORED, evaluate, train
 from tests.lmcore.training.test_loop import OPTIONS, SHAPE
@@ -19,45 +19,45 @@ RECORDS = [
 
 
 @pytest.fixture
-def paths(tmp_path):
-    """A file of eight choices; three of them are evaluated as the suite `some`."""
+def suite(tmp_path):
+    """The entry of a file of eight choices, its items, and three of them as the suite `some`."""
     path = tmp_path / "mine.jsonl"
     path.write_text("\n".join(map(json.dumps, RECORDS)))
-    folders = {name: tmp_path / name for name in ("items", "sources", "corpus")}
     entry = {"kind": "choices", "path": str(path)}
-    write(build_suite("some", {**entry, "limit": 3}, folders["sources"], folders["corpus"]), ITEMS, folders["items"] / "some.parquet")
-    return entry, folders
+    return entry, built("tuned", entry), {"some": built("some", {**entry, "limit": 3})}
 
 
-def test_training_items_are_the_right_options_of_what_is_not_evaluated(paths):
-    entry, folders = paths
-    table = training_items("tuned", entry, ["some"], **folders)
-    evaluated = build_suite("some", {**entry, "limit": 3}, folders["sources"], folders["corpus"])
-    assert len(table) == 5 and set(table["gold"].to_pylist()) == {True}
-    assert not set(table["content_hash"].to_pylist()) & set(evaluated["content_hash"].to_pylist())
-    assert len(training_items("tuned", {**entry, "limit": 2}, ["some"], **folders)) == 2
+def built(name, entry):
+    return build_suite(name, entry, Path("sources"), Path("corpus"))
 
 
-def test_training_items_all_evaluated_is_an_error(paths):
-    entry, folders = paths
-    write(build_suite("all", entry, folders["sources"], folders["corpus"]), ITEMS, folders["items"] / "all.parquet")
+def test_training_items_are_the_right_options_of_what_is_not_evaluated(suite):
+    entry, table, evaluated = suite
+    chosen = training_items("tuned", entry, table, evaluated)
+    hashes = set(evaluated["some"]["content_hash"].to_pylist())
+    assert len(chosen) == 5 and set(chosen["gold"].to_pylist()) == {True}
+    assert not set(chosen["content_hash"].to_pylist()) & hashes
+    assert len(training_items("tuned", {**entry, "limit": 2}, table, evaluated)) == 2
+
+
+def test_training_items_all_evaluated_is_an_error(suite):
+    entry, table, evaluated = suite
     with pytest.raises(InputError, match="every item is evaluated"):
-        training_items("tuned", entry, ["some", "all"], **folders)
+        training_items("tuned", entry, table, {**evaluated, "all": built("all", entry)})
 
 
-def test_training_items_evaluated_in_another_form_are_an_error(paths):
-    entry, folders = paths
-    other = build_suite("words", {**entry, "ending_alone": True}, folders["sources"], folders["corpus"])
-    write(other, ITEMS, folders["items"] / "words.parquet")
+def test_training_items_evaluated_in_another_form_are_an_error(suite):
+    entry, table, evaluated = suite
+    words = built("words", {**entry, "ending_alone": True})
     with pytest.raises(InputError, match="is evaluated as 'words/0000' of suite 'words'"):
-        training_items("tuned", entry, ["words"], **folders)
+        training_items("tuned", entry, table, {"words": words})
 
 
-def test_examples_have_the_ending_alone_as_target_and_training_lowers_its_loss(paths, tokenizer, tmp_path):
-    entry, folders = paths
+def test_examples_have_the_ending_alone_as_target_and_training_lowers_its_loss(suite, tokenizer, tmp_path):
+    entry, table, evaluated = suite
     shape = {**SHAPE, "max_position_embeddings": 32}
     save_model(new_llama(shape, tokenizer, 0), tokenizer, tmp_path / "model")
-    items = training_items("tuned", entry, ["some"], **folders)
+    items = training_items("tuned", entry, table, evaluated)
     training, dev = examples(tmp_path / "model", items, 0.2, seed=0)
     assert len(training.ids) == 4 and len(dev.ids) == 1
     known = load_fast(tmp_path / "model")
@@ -71,8 +71,8 @@ def test_examples_have_the_ending_alone_as_target_and_training_lowers_its_loss(p
     assert evaluate(model, training, 2, "fp32") < before - 0.5
 
 
-def test_examples_longer_than_the_window_lose_their_beginning(paths, tokenizer, tmp_path):
-    entry, folders = paths
+def test_examples_longer_than_the_window_lose_their_beginning(suite, tokenizer, tmp_path):
+    entry, table, evaluated = suite
     save_model(new_llama({**SHAPE, "max_position_embeddings": 8}, tokenizer, 0), tokenizer, tmp_path / "model")
-    training, _ = examples(tmp_path / "model", training_items("tuned", entry, ["some"], **folders), 0.2, seed=0)
+    training, _ = examples(tmp_path / "model", training_items("tuned", entry, table, evaluated), 0.2, seed=0)
     assert training.ids.shape[1] == 8 and (training.labels[:, -1] != IGNORED).all() and np.isin(training.labels, training.ids).sum()

@@ -3,8 +3,8 @@ import json
 
 import torch
 
-from lmcore.chunks import chunk_corpus
 from lmcore.models.load import load_model
+from lmcore.text.chunks import chunk_corpus
 from lmcore.training.outcome import chunk_examples, save_steps, save_trained
 from tests.lmcore.training.test_loop import chunks, run, same  # noqa: F401
 

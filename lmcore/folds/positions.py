@@ -1,0 +1,67 @@
+"""How a choice forms token by token: the tokens of suites of kind choices go in, one row a position in the ending comes out.
+
+After p tokens of every ending, the running choice is the ending with the greatest log-prob so far; an ending that is over keeps its sum.
+Endings that begin alike are tied so far, and the suite's tie policy holds.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from lmcore.files import rounded, whole, write_csv
+from lmcore.folds.by_text import COLUMNS, TextStats, text_stats
+from lmcore.folds.fold import refuse_orphans, settle
+from lmcore.statistics.stats import ratio
+from lmcore.suites.conventions import convention_of
+from lmcore.suites.declare import kind_of
+from lmcore.tables import ITEMS, TOKENS, read
+
+
+def fold_positions(models: list[str], suites: dict[str, dict], items: Path, tokens: Path, out: Path) -> None:
+    """Write `out`/MODEL/SUITE.csv for every model and suite of kind choices, all or none: position from 1, then as `by_position`.
+
+    Raises InputError where a table is missing, or where `tokens` holds a model or suite that is not asked for.
+    """
+    refuse_orphans(tokens, models, suites)
+    with whole(out) as folder:
+        folder.mkdir()
+        for suite, entry in suites.items():
+            kind = kind_of(suite, entry)
+            if kind != "choices":
+                continue
+            items_table = read(items / f"{suite}.parquet", ITEMS)
+            for model in models:
+                source = tokens / model / suite
+                texts = text_stats(items_table, read(source, TOKENS, COLUMNS), source)
+                columns = by_position(texts, convention_of(suite, entry or {})["ties"])
+                lines = [
+                    {"position": place, **dict(zip(columns, rounded(list(map(float, row)), 6)))}
+                    for place, row in enumerate(zip(*columns.values()), 1)
+                ]
+                write_csv(lines, folder / model / f"{suite}.csv")
+
+
+def by_position(texts: TextStats, ties: str) -> dict[str, np.ndarray]:
+    """One value a position, up to the end of the longest right ending; draws are averaged within items:
+
+    - `accuracy` and `accuracy_se`: of the running choice, over all items;
+    - `logprob`: the mean log-prob of the token there, over the `n` right endings that reach it.
+    """
+    n_tokens = texts.n_tokens[0].astype(int)
+    steps = np.arange(n_tokens[texts.gold_rows].max())
+    reached = steps < n_tokens[:, None]  # (texts, positions)
+    n = reached[texts.gold_rows].sum(0)
+    settled, logprobs = [], []
+    for first in texts.first_target.reshape(texts.shape):
+        token = np.minimum(first[:, None] + steps, len(texts.tokens["logprob"]) - 1)
+        logprob = np.where(reached, texts.tokens["logprob"][token], 0).astype(np.float64)
+        running = logprob.cumsum(1)[texts.rows[""]]  # (items, options, positions)
+        settled.append(settle(running.transpose(2, 0, 1), texts.gold, ties)[0])
+        logprobs.append(logprob[texts.gold_rows].sum(0) / n)
+    estimates = [ratio(values, np.ones(len(values))) for values in np.mean(settled, 0)]
+    return {
+        "accuracy": np.array([estimate.mean for estimate in estimates]),
+        "accuracy_se": np.array([estimate.se or 0.0 for estimate in estimates]),
+        "logprob": np.mean(logprobs, 0),
+        "n": n,
+    }

@@ -1,0 +1,243 @@
+"""The results of a git revision, or of the workspace: a revision's name goes in, its params, pipeline, dvc.lock and tables come out.
+
+The one module that knows DVC and where the pipeline puts things. Nothing is checked out: tables come from the DVC cache, else from the
+remote of the workspace, whatever that revision's own .dvc/config said.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lmcore.errors import InputError
+from lmcore.params import yaml_text
+
+SCORES, ITEMS, TOKENS = "data/scores", "data/items", "data/tokens"
+REPEATED = ["item", "group", "metric", "variant"]  # read as dictionaries: a value once, not once a row
+
+
+def repository() -> Path:
+    """The folder of the repository one stands in. Raises InputError outside of one."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / ".dvc").is_dir() and (folder / "dvc.yaml").is_file():
+            return folder
+    raise InputError(f"{Path.cwd()}: neither here nor above is a repository with .dvc and dvc.yaml; run this inside one")
+
+
+class Declared(NamedTuple):
+    """A stage of dvc.yaml, filled in with params.yaml; paths are those in the repository."""
+
+    command: str | list[str]
+    deps: list[str]
+    params: dict[str, list[str]]  # of each file the keys; none: all of them
+    outs: list[str]
+
+
+class Revision:
+    """A revision's files by their paths in the repository; `rev` is a branch, tag, commit or experiment, None the workspace.
+
+    Raises InputError for an unknown revision, and for an empty one: an unset variable must not stand for the workspace.
+    """
+
+    def __init__(self, root: Path, rev: str | None):
+        self.root, self.rev = root, rev
+        self._files: Any = None
+        self.name = "workspace"
+        if rev is not None:
+            if not rev.strip() or rev.startswith("-"):
+                raise InputError(f"'{rev}' is no revision (an unset variable?); expected a branch, tag, commit or experiment")
+            from dvc.api import DVCFileSystem
+            from dvc.config import Config
+            from dvc.exceptions import DvcException
+
+            config = Config(str(root / ".dvc"))
+            try:
+                self._files = DVCFileSystem(str(root), rev=rev, config={"core": config["core"], "remote": config["remote"]})
+                self.name = f"{rev} ({self._files.repo.get_rev()[:7]})"
+            except DvcException as error:
+                raise InputError(f"{rev}: {error}; in a shallow clone (CI) fetch the whole history, `git fetch --unshallow`") from error
+            except AttributeError as error:  # what DVC makes of the name of a file or folder, HEAD:lmcore
+                raise InputError(f"{rev}: names no commit; expected a branch, tag, commit or experiment") from error
+
+    def text(self, path: str) -> str | None:
+        """A file that git tracks, None where this revision has none."""
+        try:
+            return (self.root / path).read_text("utf-8") if self._files is None else self._files.read_text(path, encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """params.yaml."""
+        return self._yaml("params.yaml")
+
+    @cached_property
+    def stages(self) -> dict[str, dict]:
+        """The stages of dvc.lock: what they ran on and what came out."""
+        return self._yaml("dvc.lock").get("stages", {})
+
+    @cached_property
+    def pipeline(self) -> dict[str, Declared]:
+        """The stages of dvc.yaml by name, those of a matrix one by one; none where this is no DVC repository.
+
+        Raises InputError for a dvc.yaml that DVC cannot read.
+        """
+        from dvc.dependency.param import ParamsDependency
+        from dvc.exceptions import DvcException
+        from dvc.stage import PipelineStage
+
+        if self._repo is None:
+            return {}
+
+        def in_repository(one: Any) -> str:
+            return Path(os.path.relpath(one.fs_path, self._repo.root_dir)).as_posix()
+
+        try:
+            stages = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
+        except DvcException as error:
+            raise InputError(f"{self.name}: {' '.join(str(error).split())}") from error
+        declared = {}
+        for stage in stages:
+            of_params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
+            declared[stage.name] = Declared(
+                command=stage.cmd,
+                deps=[in_repository(dep) for dep in stage.deps if dep not in of_params],
+                params={in_repository(dep): list(dep.params) for dep in of_params},
+                outs=[in_repository(out) for out in stage.outs],
+            )
+        return declared
+
+    def values(self, path: str) -> dict:
+        """A file of parameters, YAML or JSON, that git tracks; empty where there is none."""
+        return self._yaml(path)
+
+    def _yaml(self, path: str) -> dict:
+        found = yaml_text.load(self.text(path) or "", f"{self.name}: {path}") or {}
+        if not isinstance(found, dict):
+            raise InputError(f"{self.name}: {path}: expected a YAML mapping")
+        return found
+
+    @cached_property
+    def _repo(self) -> Any:
+        """DVC's own view of this revision, None where there is no DVC."""
+        if self._files is not None:
+            return self._files.repo
+        from dvc.exceptions import NotDvcRepoError
+        from dvc.repo import Repo
+
+        try:
+            return Repo(str(self.root))
+        except NotDvcRepoError:
+            return None
+
+    def dvc_hash(self, path: str) -> str:
+        """The hash of a file or folder as dvc.lock has it: of what lies there, leftovers too; where
+        nothing lies there, as in a clone without data, and in a git revision, of what DVC tracks.
+
+        Raises InputError, as `table`.
+        """
+        from dvc.fs import DVCFileSystem, localfs
+        from dvc_data.hashfile.build import build
+
+        if self._files is None and (self.root / path).exists():
+            there, files, ignore = str(self.root / path), localfs, self._repo.dvcignore
+        elif made := self._made.get(path):
+            return made
+        else:
+            there, files, ignore = path, self._files or DVCFileSystem(repo=self._repo), None
+        with self._reading(path):
+            found = build(self._repo.cache.local, there, files, "md5", dry_run=True, ignore=ignore)
+        return str(found[2].hash_info.value)
+
+    @cached_property
+    def _made(self) -> dict[str, str]:
+        """The hashes in dvc.lock of the outputs that DVC keeps; those in git may have changed since."""
+        root = Path(self._repo.root_dir)
+        kept = {Path(out.fs_path).relative_to(root).as_posix() for out in self._repo.index.outs if out.use_cache}
+        outs = [out for stage in self.stages.values() for out in stage.get("outs", [])]
+        return {out["path"]: out.get("md5", "") for out in outs if out["path"] in kept}
+
+    def export(self, paths: list[str], folder: Path) -> None:
+        """Copy what git tracks at these paths of a git revision to `folder`; a path that is not there is left out."""
+        for name in [name for path in paths if self._files.exists(path) for name in self._files.find(path)]:
+            copy = folder / name.lstrip("/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(self.read(name))
+
+    def md5(self, path: str) -> str:
+        """The hash of a file that git or DVC tracks. Raises InputError, as `table`."""
+        if self._files is None:
+            if not (self.root / path).is_file():
+                raise self._missing(path)
+            with (self.root / path).open("rb") as file:
+                return hashlib.file_digest(file, "md5").hexdigest()
+        with self._reading(path):
+            info = self._files.info(path)
+            return info["md5"] if "md5" in info else hashlib.md5(self.read(path)).hexdigest()
+
+    def files(self, path: str) -> list[str]:
+        """The files in a folder, or the file itself, sorted. Raises InputError, as `table`."""
+        if self._files is None:
+            there = self.root / path
+            found = [file for file in sorted(there.rglob("*")) if file.is_file()] if there.is_dir() else [there] * there.is_file()
+            names = [file.relative_to(self.root).as_posix() for file in found]
+        else:
+            with self._reading(path):
+                names = sorted(self._files.find(path))
+        if not names:
+            raise self._missing(path)
+        return names
+
+    def read(self, path: str) -> bytes:
+        """The content of a file that git or DVC tracks. Raises InputError, as `table`."""
+        if self._files is None:
+            return (self.root / path).read_bytes()
+        with self._reading(path):
+            return self._files.read_bytes(path)
+
+    def table(self, path: str, columns: list[str]) -> pa.Table:
+        """Columns of a Parquet file, repeated texts as dictionaries.
+
+        Raises InputError where it is in neither workspace, cache nor remote, saying what brings it back.
+        """
+        options: dict[str, Any] = {"columns": columns, "read_dictionary": REPEATED}
+        try:
+            if self._files is None:
+                return pq.read_table(self.root / path, partitioning=None, memory_map=True, **options)
+            with self._reading(path), self._files.open(path) as file:
+                if (
+                    isinstance(name := getattr(file, "name", None), str) and Path(name).is_file()
+                ):  # in the cache or in a remote on this machine
+                    return pq.read_table(name, partitioning=None, memory_map=True, **options)
+                return pq.read_table(file, **options)
+        except FileNotFoundError:
+            raise self._missing(path) from None
+        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+            raise InputError(f"{self.name}: {path}: not a readable Parquet table: {error}") from error
+
+    @contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        from dvc.exceptions import DvcException
+        from dvc_data.index import DataIndexDirError
+
+        try:
+            yield
+        except (FileNotFoundError, DataIndexDirError, DvcException) as error:
+            raise self._missing(path) from error
+
+    def _missing(self, path: str) -> InputError:
+        if self._files is None:
+            return InputError(f"{self.name}: {path} is missing; `dvc repro` makes it")
+        known = [out["path"] for stage in self.stages.values() for out in stage.get("outs", [])]
+        if not any(f"{path}/".startswith(f"{out}/") or out.startswith(f"{path}/") for out in known):
+            return InputError(f"{self.name}: its dvc.lock has no {path}; run `dvc repro` there and commit dvc.lock")
+        return InputError(
+            f"{self.name}: {path} is in neither the DVC cache nor a remote; `dvc push` where it was made, "
+            f"or make it here: `git checkout {self.rev} && dvc repro`, commit, `git checkout - && dvc checkout`"
+        )

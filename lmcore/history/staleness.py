@@ -1,0 +1,157 @@
+"""Whether a revision's scores are those of its own code, params and data.
+
+A `Revision` goes in, a line for each thing that is not so comes out. `dvc.lock` says on what each
+stage ran. It is held against what the revision has now: the commands and params of its dvc.yaml and
+params.yaml, the fingerprint of its code, and the hashes of its data. Only the stages that the
+scores come from count.
+"""
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from lmcore.errors import InputError
+from lmcore.history.changes import GONE, changed_params, value_at
+from lmcore.history.fingerprint import closure_hash
+from lmcore.history.revisions import SCORES, Declared, Revision
+
+CODE = ("lmcore", "stages")  # not their bytes count but the fingerprints: comments are nothing
+FINGERPRINTS = "code.json"
+
+
+def stale(revision: Revision) -> list[str]:
+    """A line for each thing that changed since a stage ran, and for what cannot be said.
+
+    None where all is up to date.
+    Raises InputError where dvc.yaml or the code cannot be read.
+    """
+    stages = feeding(revision.pipeline)
+    if not stages:
+        unknown = "of which params and code they are cannot be said"
+        return [f"no stage of its dvc.yaml makes {SCORES}: {unknown}"]
+    remedy = "run `dvc repro`" + (", commit" if revision.rev is not None else "")
+    codes = _codes(revision, stages)
+    found = []
+    for name, stage in stages.items():
+        for reason in _reasons(revision, name, stage, codes):
+            found.append((name.partition("@")[0], name, reason))
+    counts = Counter((group, reason) for group, _, reason in found)
+    lines = []
+    for group, name, reason in found:
+        n = counts.pop((group, reason), 0)  # the stages of a matrix in one line
+        if n > 1:
+            lines.append(f"{group} ×{n} {_plural(reason)}; {remedy}")
+        elif n:
+            lines.append(f"{name} {reason}; {remedy}")
+    return lines
+
+
+def feeding(pipeline: dict[str, Declared]) -> dict[str, Declared]:
+    """The stages that the scores come from, however far, in the order of dvc.yaml."""
+    wanted, chosen = [SCORES], set()
+    while wanted:
+        path = wanted.pop()
+        for name, stage in pipeline.items():
+            if name not in chosen and any(_overlap(path, out) for out in stage.outs):
+                chosen.add(name)
+                wanted += [*stage.deps, *stage.params]
+    return {name: stage for name, stage in pipeline.items() if name in chosen}
+
+
+def _plural(reason: str) -> str:
+    verb, _, rest = reason.partition(" ")
+    return f"{ {'was': 'were', 'has': 'have'}.get(verb, verb) } {rest}"
+
+
+def _overlap(one: str, other: str) -> bool:
+    a, b = Path(one), Path(other)
+    return a == b or a in b.parents or b in a.parents
+
+
+def _reasons(revision: Revision, name: str, stage: Declared, codes: dict[str, Any]) -> list[str]:
+    """What is not as it was when this stage ran, as the rest of a sentence that its name begins."""
+    locked = revision.stages.get(name)
+    if locked is None:
+        return ["has never run, says dvc.lock"]
+    changed = ["its command"] if locked.get("cmd") != stage.command else []
+    for file, keys in stage.params.items():
+        now = codes if file == FINGERPRINTS else revision.values(file)
+        changed += _changed(file, (locked.get("params") or {}).get(file) or {}, keys, now)
+    hashes = {dep["path"]: dep.get("md5") for dep in locked.get("deps") or []}
+    unknown = []
+    for path in stage.deps:
+        if FINGERPRINTS in stage.outs and path in CODE:
+            continue
+        try:
+            changed += [path] if hashes.get(path) != revision.dvc_hash(path) else []
+        except InputError as error:
+            why = str(error).removeprefix(f"{revision.name}: ").partition(";")[0]
+            unknown.append(f"may have run on another {path}: {why}")
+    reasons = [f"was not rerun since {thing} changed" for thing in changed]
+    return reasons + unknown + _foreign(revision, locked)
+
+
+def _changed(file: str, then: dict, keys: list[str], now: dict) -> list[str]:
+    """The names of the values of a file of parameters that are not those with which a stage ran."""
+    if file == FINGERPRINTS:
+        other = [key for key in keys if then.get(key) != now.get(key)]
+        return ["the version of a library" if key == "versions" else "its code" for key in other]
+    found = []
+    for key in keys or sorted({*then, *now}):
+        value = value_at(now, key)
+        if value is GONE or key not in then:
+            found.append(key)
+        else:
+            found += changed_params(then[key], value, key)
+    return found
+
+
+def _foreign(revision: Revision, locked: dict) -> list[str]:
+    """Whether the scores that lie there are not those that this stage made."""
+    outs = {out["path"]: out.get("md5") for out in locked.get("outs") or []}
+    scores = [path for path in outs if _overlap(path, SCORES)]
+    try:
+        foreign = [path for path in scores if revision.dvc_hash(path) != outs[path]]
+    except InputError:
+        return []  # reading them says more
+    return [f"made another {path} than lies there" for path in foreign]
+
+
+def _codes(revision: Revision, stages: dict[str, Declared]) -> dict[str, Any]:
+    """The fingerprints of this revision's code, by the keys of its code.json.
+
+    Where code.json is that of the code they are its own, which rules of another time may have made.
+    """
+    codes = revision.values(FINGERPRINTS)
+    for name, stage in stages.items():
+        locked = revision.stages.get(name)
+        if FINGERPRINTS in stage.outs and locked and _is_as_locked(revision, stage, locked):
+            return codes
+    keys = {key for stage in stages.values() for key in stage.params.get(FINGERPRINTS, [])}
+    if revision.rev is None:
+        return codes | _fingerprints(revision.root, keys, revision.name)
+    with tempfile.TemporaryDirectory(prefix="lmcore-code-") as folder:
+        revision.export(list(CODE), Path(folder))
+        return codes | _fingerprints(Path(folder), keys, revision.name)
+
+
+def _is_as_locked(revision: Revision, stage: Declared, locked: dict) -> bool:
+    entries = [*(locked.get("deps") or []), *(locked.get("outs") or [])]
+    hashes = {entry["path"]: entry.get("md5") for entry in entries}
+    try:
+        paths = [*stage.deps, *stage.outs]
+        return all(hashes.get(path) == revision.dvc_hash(path) for path in paths)
+    except InputError:
+        return False
+
+
+def _fingerprints(root: Path, keys: set[str], name: str) -> dict[str, str]:
+    found = {}
+    try:
+        for key in sorted(keys - {"versions"}):
+            script = root / "stages" / f"{key}.py"
+            found[key] = closure_hash(script, root) if script.is_file() else ""
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise InputError(f"{name}: its code cannot be read: {error}") from error
+    return found

@@ -1,0 +1,154 @@
+"""From params' `suites` to items tables, the only module that runs tasks.
+
+An entry names a task, or a kind and a data file of the user's own; see lmcore.suites.declare.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lmcore.errors import InputError
+from lmcore.files import whole
+from lmcore.params.schema import check, kinds_of
+from lmcore.shown import for_terminal
+from lmcore.suites.builders import BUILDERS
+from lmcore.suites.conventions import LM_EVAL, bos_of, convention_of
+from lmcore.suites.declare import CORPUS, TASKS, classes_of, entry_of, kind_of, suites_of
+from lmcore.suites.kinds import identical_options, item_rows
+from lmcore.suites.records import SUFFIXES, MissingColumn, Record, find, read_records
+from lmcore.suites.subset import subset
+from lmcore.tables import ITEMS, items_table, write
+
+# what only a task says of its records; in one's own file a column like any other
+TASKS_ALONE = ("variants", "words", "bytes")
+
+
+def options_of(task: str) -> Any:
+    """The schema of a task's own options: the keywords of its builder."""
+    return BUILDERS[task]
+
+
+BuildableSuites = suites_of(options_of)
+
+
+def build_items(suites: dict[str, dict], sources: Path, corpus: Path, out: Path) -> None:
+    """Write `out`/SUITE.parquet for every entry of `suites`, all or none.
+
+    `sources` holds a folder per source.
+    """
+    tables = {}
+    for suite, entry in suites.items():
+        tables[suite] = build_suite(suite, entry, sources, corpus)
+    with whole(out) as folder:
+        folder.mkdir()
+        for suite, table in tables.items():
+            write(table, ITEMS, folder / f"{suite}.parquet")
+
+
+def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> pa.Table:
+    """The items table of one entry of params' suites, whose keys lmcore.suites.declare explains.
+
+    Its metadata say what the engine must know (`lmcore.tables.scoring_of`). Raises InputError for
+    an unknown key, task or kind, and for numbers of items or groups other than the published ones.
+    """
+    entry = entry or {}
+    check(entry, entry_of(suite, options_of), f"suite '{suite}'")
+    kind, records, source = _records(suite, entry, sources, corpus)
+    convention = convention_of(suite, entry)
+    rows = item_rows(
+        kind,
+        records,
+        suite=suite,
+        leading_space=convention["leading_space"],
+        ending_alone=entry.get("ending_alone", False),
+        source=source,
+        as_lm_eval=entry.get("convention") in LM_EVAL,
+    )
+    lengths = _lengths(rows, records) if kind == "text" else {}
+    _check_classes(suite, entry, kind, rows)
+    if entry.get("limit") is not None:
+        chosen = subset(rows, suite, entry["limit"], entry.get("seed", 0))
+        rows = [row for row in rows if row["item"] in chosen]
+    _say_identical(suite, rows)
+    scoring = {**(entry.get("scoring") or {}), "bos": bos_of(convention, rows, source)}
+    if lengths:
+        items = sorted({row["item"] for row in rows})
+        scoring["lengths"] = {item: lengths[item] for item in items}
+    return items_table(rows, scoring, f"suite '{suite}'")
+
+
+def _lengths(rows: list[dict], records: Sequence[dict]) -> dict[str, list[int]]:
+    """Words and bytes of texts that were counted before they were detokenised, by item."""
+    return {
+        row["item"]: [record["words"], record["bytes"]] for row, record in zip(rows, records) if "words" in record and "bytes" in record
+    }
+
+
+def _check_classes(suite: str, entry: dict, kind: str, rows: list[dict]) -> None:
+    classes = classes_of(suite, entry, kind)
+    if kind == "choices" and classes:
+        n_options = 1 + max(row["option"] for row in rows)
+        if len(classes) != n_options:
+            raise InputError(f"suite '{suite}': {len(classes)} classes for items of {n_options} options")
+
+
+def _say_identical(suite: str, rows: list[dict]) -> None:
+    if identical := identical_options(rows):
+        said = f"{suite}: {len(identical)} items have two identical options and are ties for every model: {', '.join(identical[:8])}"
+        print(for_terminal(said))
+
+
+def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str, Sequence[dict], str]:
+    """Kind, records and the name of the file or folder they come from."""
+    kind = kind_of(suite, entry)
+    if "kind" in entry:
+        own = _own_records(suite, Path(entry["path"]), entry.get("columns") or {})
+        return kind, own, str(entry["path"])
+    name = entry.get("task", suite)
+    task, build = TASKS[name], BUILDERS[name]
+    options = {key: entry[key] for key in kinds_of(build) if key in entry}
+    if "path" in entry:
+        folder = Path(entry["path"])
+        if not folder.exists():
+            raise InputError(f"suite '{suite}': {folder}: no such file or folder")
+    else:
+        folder = corpus if task.source == CORPUS else sources / str(entry.get("source", task.source))
+    try:
+        records = build(folder, **options)
+    except MissingColumn as error:
+        raise InputError(f"{error}; these are not the files of task {name}") from error
+    n_groups = len({record.get("group") for record in records})
+    _check_number(folder, name, "items", len(records), task.n_items)
+    _check_number(folder, name, "groups", n_groups, task.n_groups)
+    return kind, records, str(folder)
+
+
+def _check_number(folder: Path, task: str, what: str, n: int, published: int | None) -> None:
+    if published is not None and n != published:
+        raise InputError(
+            f"{folder}: task {task} found {n:,} {what}, published are {published:,}; these are not all of its data, or not its data"
+        )
+
+
+def _own_records(suite: str, path: Path, columns: dict[str, str]) -> list[Record]:
+    """The records of a data file, or of all in a folder, of which each is a group.
+
+    `columns` says how ours are called there.
+    """
+    records = []
+    for file in find(path, *SUFFIXES) if path.is_dir() else [path]:
+        group = {"group": _without_suffix(file)} if path.is_dir() else {}
+        for row in read_records(file):
+            if missing := [name for name in columns.values() if name not in row]:
+                raise InputError(f"suite '{suite}': {row.where} has no column '{missing[0]}'; columns are {', '.join(row)}")
+            own = {name: value for name, value in row.items() if name not in TASKS_ALONE}
+            renamed = {ours: row.value(theirs) for ours, theirs in columns.items()}
+            records.append(row.record(**{**group, **own, **renamed}))
+    return records
+
+
+def _without_suffix(file: Path) -> str:
+    suffix = next((suffix for suffix in SUFFIXES if file.name.endswith(suffix)), "")
+    return file.name.removesuffix(suffix)

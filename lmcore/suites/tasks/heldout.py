@@ -1,0 +1,10 @@
+"""The corpus' own test documents as running text: what a model trained on its train split has not seen of the same books."""
+
+from pathlib import Path
+
+from lmcore.corpus.documents import read_documents
+
+
+def build(source: Path) -> list[dict]:
+    """Records of kind text from the corpus folder; the group is the book or domain."""
+    return [{"id": row["document"], "group": row["group"], "text": row["text"]} for row in read_documents(source / "test.parquet")]

@@ -1,0 +1,130 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats as reference
+
+from lmcore.errors import InputError
+from lmcore.folds.metrics import aggregate, rounded, suite_metrics
+from lmcore.statistics.stats import wilson
+from lmcore.tables import SCORES, write
+
+# of babyllama-10m-2024, README of the BabyLM 2024 evaluation pipeline; sizes of the filtered supplement
+SUPPLEMENT = {
+    "hypernym": (49.6, 842),
+    "qa_congruence_easy": (54.7, 64),
+    "qa_congruence_tricky": (41.2, 165),
+    "subject_aux_inversion": (86.0, 3867),
+    "turn_taking": (66.1, 280),
+}
+
+
+def scores_of(values: dict[str, list[float]], metric: str = "accuracy", weight: float = 1.0, draw: int = 0) -> pa.Table:
+    """Scores of one metric from {group: values of its items}."""
+    rows = [
+        {
+            "item": f"s/{group}/{i:04d}",
+            "draw": draw,
+            "variant": "",
+            "group": group,
+            "metric": metric,
+            "value": value,
+            "weight": weight,
+            "content_hash": 1,
+        }
+        for group, items in values.items()
+        for i, value in enumerate(items)
+    ]
+    return pa.Table.from_pylist(rows, SCORES)
+
+
+def test_suite_metrics_supplement_macro_is_not_micro():
+    values = {group: [1.0] * round(n * share / 100) + [0.0] * (n - round(n * share / 100)) for group, (share, n) in SUPPLEMENT.items()}
+    metrics, intervals = suite_metrics(scores_of(values), 0.95)
+    assert metrics["accuracy"] == pytest.approx(0.5952, abs=5e-4)
+    assert metrics["accuracy_micro"] == pytest.approx(0.7726, abs=5e-4)
+    assert intervals["accuracy"]["se"] == pytest.approx(0.016, abs=5e-4)
+    sizes, shares = (np.array([SUPPLEMENT[group][place] for group in SUPPLEMENT]) for place in (1, 0))
+    # Source: pooled_sample_stderr of lm_eval/api/metrics.py
+    pooled = (sizes * shares / 100 * (1 - shares / 100)).sum() / (sizes.sum() - len(sizes)) / sizes.sum()
+    assert np.sqrt(pooled) == pytest.approx(0.0054, abs=5e-5)
+    assert intervals["accuracy"]["n"] == 5218
+
+
+def test_suite_metrics_interval_of_yes_and_no_in_one_group_is_wilsons():
+    _, intervals = suite_metrics(scores_of({"all": [0.0] * 500}), 0.95)
+    assert (intervals["accuracy"]["low"], intervals["accuracy"]["high"]) == wilson(0, 500, 0.95)
+
+
+def test_suite_metrics_draws_are_averaged_within_items():
+    draws = [[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]]
+    metrics, intervals = suite_metrics(pa.concat_tables([scores_of({"all": values}, draw=draw) for draw, values in enumerate(draws)]), 0.95)
+    assert (metrics["accuracy"], metrics["n_items"], metrics["n_draws"]) == (0.5, 4, 2)
+    assert intervals["accuracy"]["se"] == pytest.approx(reference.sem([1, 0.5, 0.5, 0]))
+
+
+def test_suite_metrics_items_that_share_a_draws_numbers_widen_its_interval():
+    draws = [scores_of({"a": [float(draw % 2)] * 50, "b": [1.0, 0.0] * 25}, draw=draw) for draw in range(4)]
+    _, intervals = suite_metrics(pa.concat_tables(draws), 0.95)
+    assert intervals["accuracy"]["se"] == pytest.approx(reference.sem([0, 1, 0, 1]) / 2)
+
+
+def test_suite_metrics_perplexity_interval_encloses_it_and_grows_from_the_log():
+    metrics, intervals = suite_metrics(scores_of({"a": [-2.0, -4.0], "b": [-3.0, -3.0]}, "logprob", weight=10), 0.95)
+    found = intervals["perplexity"]
+    assert set(found) == {"low", "high", "n"}, "the standard error is that of the log"
+    assert found["low"] < metrics["perplexity"] < found["high"] and metrics["perplexity"] == pytest.approx(np.exp(3))
+    assert found["low"] * found["high"] == pytest.approx(np.exp(6))
+
+
+def test_suite_metrics_micro_is_of_accuracy_alone():
+    accuracy = scores_of({"a": [1.0, 1.0, 1.0], "b": [0.0]})
+    baseline = scores_of({"a": [0.25, 0.25, 0.25], "b": [0.25]}, "length_baseline")
+    found, _ = suite_metrics(pa.concat_tables([accuracy, baseline]), 0.95)
+    assert (found["accuracy"], found["accuracy_micro"]) == (0.5, 0.75)
+    assert "length_baseline_micro" not in found
+
+
+def test_suite_metrics_of_one_item_have_no_standard_error():
+    found, intervals = suite_metrics(scores_of({"a": [1.0]}), 0.95)
+    assert found["accuracy"] == 1 and set(intervals["accuracy"]) == {"low", "high", "n"}
+    found, intervals = suite_metrics(scores_of({"a": [-2.0]}, "logprob"), 0.95)
+    assert found["perplexity"] == pytest.approx(np.exp(2)) and intervals == {}
+
+
+def test_suite_metrics_of_ranks_is_their_median_within_its_order_statistics():
+    metrics, intervals = suite_metrics(scores_of({"a": [1.0, 2, 3, 4, 1000.0]}, "rank"), 0.5)
+    assert metrics["median_rank"] == 3
+    assert intervals["median_rank"] == {"low": 2, "high": 4, "n": 5}
+
+
+def test_rounded_writes_whole_floats_as_ints():
+    found = rounded({"n": 12.0, "none": -0.0, "large": 123456789.0, "half": 0.5}, 6)
+    assert json.dumps(found) == '{"n": 12, "none": 0, "large": 123457000, "half": 0.5}'
+
+
+def test_rounded_keeps_significant_digits_and_whole_numbers():
+    assert rounded({"a": {"b": 0.000123456789, "n": 12.0, "c": 1234567.8, "name": "x"}}, 6) == {
+        "a": {"b": 0.000123457, "n": 12, "c": 1234570, "name": "x"}
+    }
+
+
+def test_aggregate_writes_sorted_reproducible_files_and_fails_on_a_missing_table(tmp_path: Path):
+    suites = {"mine": {"kind": "pairs", "path": "x.csv", "convention": "lm_eval", "ties": "half"}, "blimp": None}
+    for suite in suites:
+        write(scores_of({"b": [1.0, 0.0], "a": [0.5, 0.5]}), SCORES, tmp_path / "scores" / "one" / f"{suite}.parquet")
+    out, intervals = tmp_path / "metrics" / "models", tmp_path / "metrics" / "intervals.json"
+    aggregate(["one"], suites, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+    first = (out / "one.json").read_bytes(), intervals.read_bytes()
+    aggregate(["one"], dict(reversed(suites.items())), tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+    assert ((out / "one.json").read_bytes(), intervals.read_bytes()) == first
+    metrics = json.loads(first[0])
+    assert metrics["mine"]["convention"] == "lm_eval ties=half" and metrics["blimp"]["convention"] == "lmcore"
+    assert set(json.loads(first[1])["one"]["mine"]["accuracy"]) == {"low", "high", "n", "se"}
+    with pytest.raises(InputError, match=r"one/new\.parquet: no such table"):
+        aggregate(["one"], {**suites, "new": {"kind": "pairs"}}, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+    with pytest.raises(InputError, match=r"one/mine\.parquet: params\.yaml does not name it"):
+        aggregate(["one"], {"blimp": None}, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+    assert (out / "one.json").read_bytes() == first[0]

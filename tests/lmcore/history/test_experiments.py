@@ -1,0 +1,58 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lmcore.errors import InputError
+from lmcore.history.experiments import apply
+from tests.yaml_files import read_yaml
+
+ROOT = Path(__file__).parents[3]
+PARAMS = """models:   # what is scored
+  - a
+suites:
+  one: {}  # the first
+train_model:
+  lr: 0.002   # peak
+  betas:
+    - 0.9
+"""
+
+
+@pytest.fixture
+def params(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS)
+    return path
+
+
+def test_apply_merges_key_by_key_and_keeps_comments(params, tmp_path):
+    (tmp_path / "x.yaml").write_text("train_model: {lr: 0.001, betas: [0.8]}\nsuites: {two: {limit: 3}, one: null}\nmodels: [a]\n")
+    assert apply(tmp_path / "x.yaml", params) == ["train_model.lr", "train_model.betas", "suites.two", "suites.one"]
+    assert read_yaml(params) == {
+        "models": ["a"],
+        "suites": {"two": {"limit": 3}},
+        "train_model": {"lr": 0.001, "betas": [0.8]},
+    }
+    assert "# peak" in params.read_text() and "# what is scored" in params.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("trian_model: {}", "'trian_model' is no section"), ("- 1", "a YAML mapping"), ("a: [", "not a readable YAML")]
+)
+def test_apply_bad_file_is_named_and_params_stay(params, tmp_path, text, message):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(InputError, match=f"x.yaml: .*{message}"):
+        apply(tmp_path / "x.yaml", params)
+    assert params.read_text() == PARAMS
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_experiment_applies(path, tmp_path):
+    params = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", params)
+    before = params.read_text()
+    assert apply(path, params)
+    assert {line.split("#")[-1] for line in before.splitlines() if "#" in line} <= {
+        line.split("#")[-1] for line in params.read_text().splitlines()
+    }

@@ -1,0 +1,92 @@
+"""What each stage's code can reach. A stage reruns when code that it reaches changes, so these are bounds on what an edit costs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lmcore.history.fingerprint import closure
+
+ROOT = Path(__file__).parents[2]
+EVERY = {"errors", "files", "machine", "params", "shown", "stage", "text_files"}  # what stages/stage.py needs
+FOLDS = {"folds", "models", "statistics", "suites", "tables"}
+MODELS = {"corpus", "models", "text"}
+TRAINING = {*MODELS, "kept_files", "training"}
+# beside EVERY: the packages of lmcore, and its modules on the top floor
+ROOMS = {
+    "aggregate": FOLDS,
+    "analyse_completions": {*FOLDS, "analysis", "corpus"},
+    "analyse_tokens": {*MODELS, "analysis", "folds", "kept_files", "statistics", "tables"},
+    "build_items": {"corpus", "suites", "tables"},
+    "chunk_corpus": {"corpus", "kept_files", "text"},
+    "compare_models": {*FOLDS, "comparing"},
+    "count_overlap": {"corpus", "tables"},
+    "distill_model": TRAINING,
+    "explore_generation": {*MODELS, "explorations", "generating", "kept_files", "tables"},
+    "explore_suites": {*FOLDS, *MODELS, "explorations", "kept_files", "report"},
+    "extract_tokens": {*MODELS, "kept_files", "scoring", "tables"},
+    "fetch_judges": {"corpus", "kept_files"},
+    "fetch_sources": {"corpus", "kept_files"},
+    "finetune_judge": {*TRAINING, "judging"},
+    "finetune_model": {*TRAINING, "suites", "tables"},
+    "fingerprint_code": {"history"},
+    "fold_scores": FOLDS,
+    "generate_tokens": {*MODELS, "generating", "kept_files", "tables"},
+    "import_model": {*MODELS, "kept_files"},
+    "judge_context": {*TRAINING, "generating", "judging", "suites", "tables"},
+    "keep_checkpoint": {"training"},
+    "make_controls": {*MODELS, "kept_files"},
+    "prepare_corpus": {"corpus"},
+    "train_model": TRAINING,
+    "train_teacher": TRAINING,
+    "train_tokenizer": {"corpus", "kept_files", "text"},
+    "write_report": {*FOLDS, "analysis", "corpus", "judging", "report"},
+}
+# modules that would rerun much, and the stages that may reach them
+ALONE = {
+    "suites/tasks/": {"build_items"},
+    "suites/build": {"build_items"},
+    "suites/kinds": {"build_items"},
+    "scoring/": {"extract_tokens"},
+    "models/load": {
+        "distill_model",
+        "explore_generation",
+        "extract_tokens",
+        "finetune_judge",
+        "finetune_model",
+        "generate_tokens",
+        "import_model",
+        "judge_context",
+    },
+}
+
+
+def modules(stage: str) -> set[str]:
+    """The modules of lmcore that a stage reaches, as paths without a suffix."""
+    files = {path.relative_to(ROOT) for path in closure(ROOT / f"stages/{stage}.py", ROOT)}
+    paths = {file.with_suffix("").as_posix() for file in files if file.name != "__init__.py"}
+    return {path.removeprefix("lmcore/") for path in paths if path.startswith("lmcore/")}
+
+
+def test_every_stage_is_bounded():
+    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__", "stage"}
+    assert scripts == set(ROOMS)
+
+
+@pytest.mark.parametrize("stage", ROOMS)
+def test_stage_reaches_its_rooms_alone(stage):
+    rooms = {module.split("/")[0] for module in modules(stage)}
+    assert rooms - EVERY == ROOMS[stage] - EVERY
+
+
+@pytest.mark.parametrize("place", ALONE)
+def test_module_is_reached_by_these_stages_alone(place):
+    found = {stage for stage in ROOMS if any(module.startswith(place) for module in modules(stage))}
+    assert found == ALONE[place]
+
+
+@pytest.mark.parametrize("stage", ["aggregate", "compare_models", "fold_scores", "write_report"])
+def test_stage_imports_no_torch(stage):
+    code = f"import sys, stages.{stage}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
