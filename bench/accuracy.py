@@ -17,7 +17,12 @@ def errors(model: Path, items: pa.Table, kernels: list[str], token_budget: int) 
     logit is within 1e-4 of the token's own.
     """
     with one_thread():
-        tables = {kernel: Engine(model, scoring_of(items), "float32", token_budget, kernel=kernel).score(items) for kernel in kernels}
+        tables = {
+            kernel: Engine(model, scoring_of(items), "float32", token_budget, kernel=kernel).score(
+                items
+            )
+            for kernel in kernels
+        }
     rows = next(iter(tables.values())).to_pylist()
     texts: dict[tuple, list[int]] = {}
     for number, row in enumerate(rows):
@@ -34,12 +39,23 @@ def errors(model: Path, items: pa.Table, kernels: list[str], token_budget: int) 
             logprob[numbers] = (chosen[:, 0] - logits.logsumexp(-1)).numpy()
             rank[numbers] = 1 + (logits > chosen).sum(-1).numpy()
             clear[numbers] = ((logits - chosen).abs() < 1e-4).sum(-1).numpy() == 1
-            own[numbers] = torch.log_softmax(plain(input_ids=ids).logits[0], -1).gather(1, next_ids[:, None])[:, 0].numpy()
+            own[numbers] = (
+                torch.log_softmax(plain(input_ids=ids).logits[0], -1)
+                .gather(1, next_ids[:, None])[:, 0]
+                .numpy()
+            )
     figures: dict[str, float] = {"tokens": len(rows)}
-    found = {kernel: table["logprob"].to_numpy() for kernel, table in tables.items()} | {"transformers": own}
+    found = {kernel: table["logprob"].to_numpy() for kernel, table in tables.items()} | {
+        "transformers": own
+    }
     for name, values in found.items():
         error = np.abs(values - logprob)
-        figures |= {f"{name}.p99": float(np.quantile(error, 0.99)), f"{name}.max": float(error.max())}
+        figures |= {
+            f"{name}.p99": float(np.quantile(error, 0.99)),
+            f"{name}.max": float(error.max()),
+        }
     for kernel, table in tables.items():
-        figures[f"{kernel}.other_ranks"] = int((table["rank"].to_numpy()[clear] != rank[clear]).sum())
+        figures[f"{kernel}.other_ranks"] = int(
+            (table["rank"].to_numpy()[clear] != rank[clear]).sum()
+        )
     return figures

@@ -59,7 +59,9 @@ def write_tables(n_rows: int, n_models: int, tokenizer_path: Path, folder: Path)
     ends = np.cumsum(lengths + 1) - 1
     starts = np.concatenate([[0], ends[:-1]])
     row = {"option": 0, "variant": "", "group": "g", "context": "", "target": text, "gold": True}
-    items = items_table([{**row, "item": f"bench/{number:07d}"} for number in range(n_texts)], {"bos": "prefix"})
+    items = items_table(
+        [{**row, "item": f"bench/{number:07d}"} for number in range(n_texts)], {"bos": "prefix"}
+    )
     write(items, ITEMS, folder / "items" / "bench.parquet")
     for number in range(n_models):
         model = folder / "models" / f"m{number}"
@@ -70,17 +72,32 @@ def write_tables(n_rows: int, n_models: int, tokenizer_path: Path, folder: Path)
         for shard, first in enumerate(range(0, n_texts, per_shard)):
             names = items["item"].slice(first, min(per_shard, n_texts - first))
             # the same tokens for every model, other statistics
-            table = _tokens(names, starts, ends, vocab_size, np.random.default_rng(shard), np.random.default_rng([shard, number]))
-            write_tokens(table, folder / "tokens" / f"m{number}" / "bench" / f"part-{shard:05d}.parquet", "bench")
+            table = _tokens(
+                names,
+                starts,
+                ends,
+                vocab_size,
+                np.random.default_rng(shard),
+                np.random.default_rng([shard, number]),
+            )
+            write_tokens(
+                table,
+                folder / "tokens" / f"m{number}" / "bench" / f"part-{shard:05d}.parquet",
+                "bench",
+            )
 
 
-def _tokens(names: pa.ChunkedArray, starts: np.ndarray, ends: np.ndarray, vocab_size: int, ids, numbers) -> pa.Table:
+def _tokens(
+    names: pa.ChunkedArray, starts: np.ndarray, ends: np.ndarray, vocab_size: int, ids, numbers
+) -> pa.Table:
     n_texts, n = len(names), len(names) * TEXT_TOKENS
     next_id = np.minimum(ids.zipf(1.2, n), vocab_size) - 1
     logprob = -numbers.exponential(3, n).astype(np.float32)
     top = np.maximum(logprob, -numbers.exponential(1, n).astype(np.float32))
     columns = {
-        "item": pa.DictionaryArray.from_arrays(np.repeat(np.arange(n_texts, dtype=np.int32), TEXT_TOKENS), names.combine_chunks()),
+        "item": pa.DictionaryArray.from_arrays(
+            np.repeat(np.arange(n_texts, dtype=np.int32), TEXT_TOKENS), names.combine_chunks()
+        ),
         "draw": np.zeros(n, np.int16),
         "option": np.zeros(n, np.int16),
         "variant": pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), pa.array([""])),
@@ -108,9 +125,15 @@ def _run(folder: Path, n_models: int) -> None:
         "model_folder": folder / "models",
         "out": folder / "analysis",
     }
-    paths |= {"summaries": folder / "summaries", "comparison": folder / "comparison.json", "plots": folder / "plots"}
+    paths |= {
+        "summaries": folder / "summaries",
+        "comparison": folder / "comparison.json",
+        "plots": folder / "plots",
+    }
     analyse_tokens([f"m{number}" for number in range(n_models)], ["bench"], **paths, **SETTINGS)
-    status = Path("/proc/self/status").read_text()  # ru_maxrss would count what the parent held before this program took its place
+    status = Path(
+        "/proc/self/status"
+    ).read_text()  # ru_maxrss would count what the parent held before this program took its place
     print(int(status.split("VmHWM:")[1].split()[0]) / 2**20)
 
 

@@ -44,7 +44,10 @@ def flops(model: Path, n_rows: int, n_tokens: int) -> int:
     """Of a number of unique rows; of a masked LM, whose head is applied where a token is masked alone, of so many rows and tokens."""
     *body, (n_out, n_in, _) = shapes(model)
     n_logits = n_tokens if holds_masked(model) else n_rows
-    return 2 * n_rows * sum(out * into * count for out, into, count in body) + 2 * n_logits * n_out * n_in
+    return (
+        2 * n_rows * sum(out * into * count for out, into, count in body)
+        + 2 * n_logits * n_out * n_in
+    )
 
 
 def gemm_rate(model: Path, kernel: str) -> float:
@@ -64,13 +67,21 @@ def gemm_rate(model: Path, kernel: str) -> float:
     return flops / seconds / 1e9
 
 
-def unique_rows(model: Path, items: pa.Table, token_budget: int, shard_chars: int) -> tuple[int, int]:
+def unique_rows(
+    model: Path, items: pa.Table, token_budget: int, shard_chars: int
+) -> tuple[int, int]:
     """How many rows the plan computes for `items`, and how many tokens these are."""
     engine = Engine(model, scoring_of(items), "float32", token_budget)
     rows = tokens = 0
     for shard in shards(items, shard_chars, engine):
-        every = engine.windows(engine.encoder.encode(items.slice(shard.start, shard.stop - shard.start)))
-        chosen = every[shard.part * len(every) // shard.n_parts : (shard.part + 1) * len(every) // shard.n_parts]
+        every = engine.windows(
+            engine.encoder.encode(items.slice(shard.start, shard.stop - shard.start))
+        )
+        chosen = every[
+            shard.part * len(every) // shard.n_parts : (shard.part + 1)
+            * len(every)
+            // shard.n_parts
+        ]
         tokens += sum(len(window.targets) for window in chosen)
         rows += sum(len(part.ids) for part in engine.passes(chosen))
     return rows, tokens
@@ -84,9 +95,14 @@ def machine() -> dict[str, str]:
 
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    cpu = next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True
+    ).stdout.strip()
     names = ("torch", "transformers", "tokenizers", "minicons", "lm_eval", "numpy")
     return {
         "CPU": f"{cpu}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores, {memory:.0f} GiB",

@@ -16,11 +16,21 @@ import pyarrow.parquet as pq
 
 from lmcore.tables import SCORES
 
-METRICS = ["accuracy", "entropy", "length_baseline", "logprob", "probability", "surprisal_per_byte", "tie"]
+METRICS = [
+    "accuracy",
+    "entropy",
+    "length_baseline",
+    "logprob",
+    "probability",
+    "surprisal_per_byte",
+    "tie",
+]
 GROUPS = 67
 
 
-def bench_diff(n_items: int, n_models: int, n_suites: int, section: dict[str, Any], folder: Path) -> dict[str, float]:
+def bench_diff(
+    n_items: int, n_models: int, n_suites: int, section: dict[str, Any], folder: Path
+) -> dict[str, float]:
     """What `lmcore diff` of two commits takes in a process of its own; `section` is compare_models of params.yaml."""
     write_repository(n_items, n_models, n_suites, section, folder)
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -40,11 +50,17 @@ def run_diff(folder: Path) -> str:
     return _run(folder, "lmcore", "diff", "HEAD~1", "HEAD")
 
 
-def write_repository(n_items: int, n_models: int, n_suites: int, section: dict[str, Any], folder: Path) -> None:
+def write_repository(
+    n_items: int, n_models: int, n_suites: int, section: dict[str, Any], folder: Path
+) -> None:
     """A git and DVC repository with scores of `n_items` for every model and suite, in two commits with other random values."""
     folder.mkdir(parents=True, exist_ok=True)
     models, suites = [f"m{i}" for i in range(n_models)], [f"s{i}" for i in range(n_suites)]
-    params = {"models": models, "suites": {suite: {"kind": "pairs"} for suite in suites}, "compare_models": section}
+    params = {
+        "models": models,
+        "suites": {suite: {"kind": "pairs"} for suite in suites},
+        "compare_models": section,
+    }
     (folder / "params.yaml").write_text(json.dumps(params))  # JSON is YAML, too
     (folder / "dvc.yaml").write_text("stages: {}\n")
     _run(folder, "git", "init", "--quiet", "--initial-branch=main")
@@ -54,7 +70,10 @@ def write_repository(n_items: int, n_models: int, n_suites: int, section: dict[s
         for model in models:
             (folder / "data" / "scores" / model).mkdir(parents=True, exist_ok=True)
             for suite in suites:
-                shutil.copy(folder / "scores.parquet", folder / "data" / "scores" / model / f"{suite}.parquet")
+                shutil.copy(
+                    folder / "scores.parquet",
+                    folder / "data" / "scores" / model / f"{suite}.parquet",
+                )
         (folder / "scores.parquet").unlink()
         _run(folder, "dvc", "add", "--quiet", "data/scores")
         _run(folder, "git", "add", "-A")
@@ -81,7 +100,18 @@ def _scores(n_items: int, seed: int) -> pa.Table:
 
 
 def _run(folder: Path, *command: str) -> str:
-    user = {f"GIT_{role}_{what}": "bench@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    user = {
+        f"GIT_{role}_{what}": "bench@localhost"
+        for role in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, env={**os.environ, **user, "PATH": path})
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **user, "PATH": path},
+    )
     return done.stdout

@@ -18,7 +18,10 @@ from bench.methods import BATCHES, LONG_BATCHES
 from bench.suites import is_running_text
 
 SAMPLE_SECONDS = 0.3
-SLOW = {"notebook": 10, "minicons_rank": 10}  # methods that read every tenth item, or a tenth of a running text; rates are compared
+SLOW = {
+    "notebook": 10,
+    "minicons_rank": 10,
+}  # methods that read every tenth item, or a tenth of a running text; rates are compared
 
 
 class Result(NamedTuple):
@@ -35,12 +38,27 @@ class Result(NamedTuple):
 class Process:
     """A method's process."""
 
-    def __init__(self, method: str, model: Path, window: int, items: Path, params: dict, cores: int):
-        job = json.dumps({"method": method, "model": str(model), "window": window, "items": str(items), "params": params, "cores": cores})
+    def __init__(
+        self, method: str, model: Path, window: int, items: Path, params: dict, cores: int
+    ):
+        job = json.dumps(
+            {
+                "method": method,
+                "model": str(model),
+                "window": window,
+                "items": str(items),
+                "params": params,
+                "cores": cores,
+            }
+        )
         self.log = items.with_name(f"{method}.log")
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.worker", job], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+                [sys.executable, "-m", "bench.worker", job],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
         assert self.process.stdin and self.process.stdout
         self.orders, self.answers = self.process.stdin, self.process.stdout
@@ -143,7 +161,10 @@ def side_by_side(
     for process in processes:
         process.close()
     whole = max(n_tokens.values())
-    return {name: _result(process, rounds_of[name], n_tokens[name], whole, batch[name]) for name, process in zip(names, processes)}
+    return {
+        name: _result(process, rounds_of[name], n_tokens[name], whole, batch[name])
+        for name, process in zip(names, processes)
+    }
 
 
 def part_of(items: pa.Table, every: int) -> pa.Table:
@@ -153,17 +174,26 @@ def part_of(items: pa.Table, every: int) -> pa.Table:
     if is_running_text(items):
         targets = items["target"].to_pylist()
         cut = [targets[0], *(text[: len(text) // every] for text in targets[1:])]
-        return items.set_column(items.column_names.index("target"), items.field("target"), pa.array(cut))
+        return items.set_column(
+            items.column_names.index("target"), items.field("target"), pa.array(cut)
+        )
     names = items["item"].to_pylist()
     chosen = set(list(dict.fromkeys(names))[::every])
     return items.filter(pa.array([name in chosen for name in names]))
 
 
-def _result(process: Process, answers: list[dict], n_tokens: int, n_whole: int, batch: int) -> Result:
+def _result(
+    process: Process, answers: list[dict], n_tokens: int, n_whole: int, batch: int
+) -> Result:
     """`n_whole`: the tokens of all items, over which the time of loading is spread."""
     rates = [n_tokens / answer["wall_s"] for answer in answers]
-    rate, per_cpu_s = statistics.median(rates), statistics.median(n_tokens / answer["cpu_s"] for answer in answers)
-    return Result(rate, per_cpu_s, n_whole / (n_whole / rate + process.load_s), process.peak_mb, batch, rates)
+    rate, per_cpu_s = (
+        statistics.median(rates),
+        statistics.median(n_tokens / answer["cpu_s"] for answer in answers),
+    )
+    return Result(
+        rate, per_cpu_s, n_whole / (n_whole / rate + process.load_s), process.peak_mb, batch, rates
+    )
 
 
 def say(text: str) -> None:

@@ -32,12 +32,16 @@ class Peer:
         self.model, self.tokenizer = load_any(model), load_tokenizer(model)
         self.is_masked = holds_masked(model)
         self.encoder = TextEncoder(model, 10**9, PREFIX, model, self.is_masked)
-        self.room = window - 1 - self.is_masked  # for tokens, beside the BOS, or the specials of a masked LM
+        self.room = (
+            window - 1 - self.is_masked
+        )  # for tokens, beside the BOS, or the specials of a masked LM
 
     def cut(self, items: pa.Table) -> list[tuple[str, str]]:
         """(context, target) of each row, a long text in stretches of a window."""
         pairs = []
-        for context, target, text in zip(items["context"].to_pylist(), items["target"].to_pylist(), self.encoder.encode(items)):
+        for context, target, text in zip(
+            items["context"].to_pylist(), items["target"].to_pylist(), self.encoder.encode(items)
+        ):
             if len(text.ends) <= self.room:
                 pairs.append((context, target))
                 continue
@@ -62,7 +66,14 @@ class Notebook(Peer):
                     entropy = -(row.exp() * row).sum().item()
                     rank = int((row > row[token]).sum()) + 1
                     writer.writerow(
-                        [self.tokenizer.decode([token]), row[token].item(), entropy, rank, row.argmax().item(), row.max().item()]
+                        [
+                            self.tokenizer.decode([token]),
+                            row[token].item(),
+                            entropy,
+                            rank,
+                            row.argmax().item(),
+                            row.max().item(),
+                        ]
                     )
 
 
@@ -73,7 +84,10 @@ class Minicons(Peer):
         super().__init__(model, window)
         from minicons.scorer import IncrementalLMScorer
 
-        self.scorer, self.rank = IncrementalLMScorer(self.model, "cpu", tokenizer=self.tokenizer), rank
+        self.scorer, self.rank = (
+            IncrementalLMScorer(self.model, "cpu", tokenizer=self.tokenizer),
+            rank,
+        )
 
     def score(self, items: pa.Table, batch: int) -> None:
         texts = [context + target for context, target in self.cut(items)]
@@ -96,12 +110,28 @@ class MaskedNotebook(Peer):
                     if encoding.token_to_chars(place).end <= len(context):
                         continue
                     ids = encoding.input_ids.clone()
-                    ids[0, [later for later in range(place, len(words)) if words[later] == words[place]]] = self.tokenizer.mask_token_id
+                    ids[
+                        0,
+                        [
+                            later
+                            for later in range(place, len(words))
+                            if words[later] == words[place]
+                        ],
+                    ] = self.tokenizer.mask_token_id
                     row = torch.log_softmax(self.model(ids).logits[0, place], -1)
                     token = int(encoding.input_ids[0, place])
                     entropy = -(row.exp() * row).sum().item()
                     rank = int((row > row[token]).sum()) + 1
-                    writer.writerow([token, row[token].item(), entropy, rank, row.argmax().item(), row.max().item()])
+                    writer.writerow(
+                        [
+                            token,
+                            row[token].item(),
+                            entropy,
+                            rank,
+                            row.argmax().item(),
+                            row.max().item(),
+                        ]
+                    )
 
 
 class MaskedMinicons(Peer):
@@ -121,7 +151,9 @@ class MaskedMinicons(Peer):
             contexts, targets = zip(*pairs[start : start + batch], strict=True)
             if all(contexts):
                 stripped = [target.removeprefix(" ") for target in targets]
-                self.scorer.conditional_score(list(contexts), stripped, PLL_metric="within_word_l2r")
+                self.scorer.conditional_score(
+                    list(contexts), stripped, PLL_metric="within_word_l2r"
+                )
             else:
                 self.scorer.token_score(list(targets), rank=self.rank, PLL_metric="within_word_l2r")
 
@@ -133,7 +165,13 @@ class LmEval(Peer):
         super().__init__(model, window)
         from lm_eval.models.huggingface import HFLM
 
-        self.lm = HFLM(pretrained=self.model, tokenizer=self.tokenizer, device="cpu", batch_size=1, max_length=window)
+        self.lm = HFLM(
+            pretrained=self.model,
+            tokenizer=self.tokenizer,
+            device="cpu",
+            batch_size=1,
+            max_length=window,
+        )
 
     def score(self, items: pa.Table, batch: int) -> None:
         from lm_eval.api.instance import Instance
@@ -141,15 +179,28 @@ class LmEval(Peer):
         self.lm.batch_size_per_gpu = batch
         pairs = list(zip(items["context"].to_pylist(), items["target"].to_pylist()))
         if is_running_text(items):
-            self.lm.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, (target,), 0) for _, target in pairs], disable_tqdm=True)
+            self.lm.loglikelihood_rolling(
+                [Instance("loglikelihood_rolling", {}, (target,), 0) for _, target in pairs],
+                disable_tqdm=True,
+            )
         else:
-            self.lm.loglikelihood([Instance("loglikelihood", {}, pair, 0) for pair in pairs], disable_tqdm=True)
+            self.lm.loglikelihood(
+                [Instance("loglikelihood", {}, pair, 0) for pair in pairs], disable_tqdm=True
+            )
 
 
 class Ours:
     """All five statistics of every token, in Parquet files."""
 
-    def __init__(self, model: Path, scoring: dict, token_budget: int, shard_chars: int, kernel: str | None = None, dtype: str = "float32"):
+    def __init__(
+        self,
+        model: Path,
+        scoring: dict,
+        token_budget: int,
+        shard_chars: int,
+        kernel: str | None = None,
+        dtype: str = "float32",
+    ):
         self.engine = Engine(model, scoring, dtype, token_budget, kernel=kernel).load()
         self.shard_chars = shard_chars
 
@@ -157,12 +208,17 @@ class Ours:
         self.engine.long_texts.clear()
         with TemporaryDirectory() as folder:
             jobs = [
-                (shard, Path(folder) / f"{number}.parquet") for number, shard in enumerate(shards(items, self.shard_chars, self.engine))
+                (shard, Path(folder) / f"{number}.parquet")
+                for number, shard in enumerate(shards(items, self.shard_chars, self.engine))
             ]
             score_shards(self.engine, items, jobs, "ours")
 
 
-BATCHES = {"minicons": (16, 32), "minicons_rank": (16, 32), "lm_eval": (1, 8, 16, 32, 64)}  # each tries these and takes the fastest
+BATCHES = {
+    "minicons": (16, 32),
+    "minicons_rank": (16, 32),
+    "lm_eval": (1, 8, 16, 32, 64),
+}  # each tries these and takes the fastest
 LONG_BATCHES = {"minicons": (1, 4), "minicons_rank": (1, 4), "lm_eval": (1, 4)}  # of windows
 
 

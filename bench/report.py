@@ -24,7 +24,12 @@ TARGETS = [  # what, figure, at least, aim
     ("GPT-2 124M, BLiMP against lm-eval, best batch", "gpt2_124m.blimp.lm_eval.ratio", 1.5, 2),
     ("GPT-2 124M, SWAG-shaped against lm-eval, best batch", "gpt2_124m.swag.lm_eval.ratio", 2, 3),
     ("Pythia 160M, BLiMP against lm-eval, best batch", "pythia_160m.blimp.lm_eval.ratio", 1.5, 2),
-    ("Pythia 160M, SWAG-shaped against lm-eval, best batch", "pythia_160m.swag.lm_eval.ratio", 2, 3),
+    (
+        "Pythia 160M, SWAG-shaped against lm-eval, best batch",
+        "pythia_160m.swag.lm_eval.ratio",
+        2,
+        3,
+    ),
     ("BERT-base, BLiMP against minicons, log-prob only", "bert_base.blimp.minicons.ratio", 2, 2),
 ]
 
@@ -34,12 +39,20 @@ def write_report(figures: dict[str, float], machine: dict[str, str], out: Path) 
     suites = sorted({name.rsplit(".", 1)[0] for name in figures if name.endswith(".unique_rows")})
     for suite in suites:
         ratios = [figures.get(f"{suite}.{method}.ratio") for method in NAMES if method != "ours"]
-        figures[f"{suite}.best.ratio"] = min(ratio for ratio in ratios if ratio is not None)  # lm-eval scores no masked LMs
+        figures[f"{suite}.best.ratio"] = min(
+            ratio for ratio in ratios if ratio is not None
+        )  # lm-eval scores no masked LMs
     out.mkdir(parents=True, exist_ok=True)
-    write_json({name: float(f"{value:.4g}") for name, value in figures.items()}, out / "benchmarks.json")
+    write_json(
+        {name: float(f"{value:.4g}") for name, value in figures.items()}, out / "benchmarks.json"
+    )
     if suites:
         _plot(figures, suites, out / "benchmarks.svg")
-    parts = [_head(figures, machine), _targets(figures), *(_suite(figures, suite) for suite in suites)]
+    parts = [
+        _head(figures, machine),
+        _targets(figures),
+        *(_suite(figures, suite) for suite in suites),
+    ]
     parts += [
         _one_core(figures, suites),
         _limits(figures),
@@ -79,20 +92,54 @@ def _targets(figures: dict[str, float]) -> str:
     for what, name, least, aim in TARGETS:
         if name in figures:
             cpu = figures.get(name.replace(".ratio", ".cpu_ratio"))
-            rows.append([what, f"{figures[name]:.1f}x", f"{cpu:.1f}x" if cpu else "", f"{least}x", f"{aim}x"])
-    header = ["SmolLM2-135M where no other is named, float32", "by the clock", "by CPU time", "at least", "aim"]
+            rows.append(
+                [
+                    what,
+                    f"{figures[name]:.1f}x",
+                    f"{cpu:.1f}x" if cpu else "",
+                    f"{least}x",
+                    f"{aim}x",
+                ]
+            )
+    header = [
+        "SmolLM2-135M where no other is named, float32",
+        "by the clock",
+        "by CPU time",
+        "at least",
+        "aim",
+    ]
     return "## How many times as fast\n\n" + _table(header, rows) if rows else ""
 
 
 def _suite(figures: dict[str, float], suite: str) -> str:
     model, kind = suite.split(".")
-    keys = {"tokens_per_s": 0, "tokens_per_cpu_s": 0, "with_load_per_s": 0, "peak_mb": 0, "batch": 0, "ratio": 1, "cpu_ratio": 1}
+    keys = {
+        "tokens_per_s": 0,
+        "tokens_per_cpu_s": 0,
+        "with_load_per_s": 0,
+        "peak_mb": 0,
+        "batch": 0,
+        "ratio": 1,
+        "cpu_ratio": 1,
+    }
     rows = [
-        [title, *(f"{figures[f'{suite}.{method}.{key}']:,.{digits}f}" for key, digits in keys.items())]
+        [
+            title,
+            *(f"{figures[f'{suite}.{method}.{key}']:,.{digits}f}" for key, digits in keys.items()),
+        ]
         for method, title in NAMES.items()
         if f"{suite}.{method}.ratio" in figures  # lm-eval scores no masked LMs
     ]
-    header = ["", "tokens/s", "tokens/CPU-s", "with loading", "peak PSS, MB", "batch", "ours is faster", "by CPU time"]
+    header = [
+        "",
+        "tokens/s",
+        "tokens/CPU-s",
+        "with loading",
+        "peak PSS, MB",
+        "batch",
+        "ours is faster",
+        "by CPU time",
+    ]
     saved = f"{figures[f'{suite}.tokens']:,.0f} tokens, {figures[f'{suite}.unique_rows']:,.0f} unique rows computed."
     if f"{suite}.is_packed" in figures:
         saved += f" Forward: {'packed' if figures[f'{suite}.is_packed'] else 'padded'}."
@@ -106,29 +153,59 @@ def _one_core(figures: dict[str, float], suites: list[str]) -> str:
         for kernel in ("onednn", "torch"):
             name = f"{suite}.one_core.{kernel}"
             if f"{name}.gflops" in figures:
-                rates = [f"{figures[f'{name}.{key}']:.0f}" for key in ("gflops", "onednn_gemm_gflops")]
-                rows.append([suite, kernel, *rates, f"{figures[f'{name}.share_of_onednn_gemm']:.0%}", f"{figures[f'{name}.peak_mb']:.0f}"])
-    header = ["one core, whole engine", "kernel", "GFLOP/s", "oneDNN's float32 products", "share", "peak PSS, MB"]
+                rates = [
+                    f"{figures[f'{name}.{key}']:.0f}" for key in ("gflops", "onednn_gemm_gflops")
+                ]
+                rows.append(
+                    [
+                        suite,
+                        kernel,
+                        *rates,
+                        f"{figures[f'{name}.share_of_onednn_gemm']:.0%}",
+                        f"{figures[f'{name}.peak_mb']:.0f}",
+                    ]
+                )
+    header = [
+        "one core, whole engine",
+        "kernel",
+        "GFLOP/s",
+        "oneDNN's float32 products",
+        "share",
+        "peak PSS, MB",
+    ]
     text = (
         "Arithmetic of the linear layers and the head for each unique row, over all CPU time of the process: tokenising, attention,\n"
         "statistics and Parquet included."
     )
-    return f"## One core against its matrix products\n\n{text}\n\n" + _table(header, rows) if rows else ""
+    return (
+        f"## One core against its matrix products\n\n{text}\n\n" + _table(header, rows)
+        if rows
+        else ""
+    )
 
 
 def _limits(figures: dict[str, float]) -> str:
-    rates = {name.partition(".")[2]: value for name, value in figures.items() if name.startswith("gemm.")}
+    rates = {
+        name.partition(".")[2]: value for name, value in figures.items() if name.startswith("gemm.")
+    }
     if not rates:
         return ""
     text = [
         "## What bounds it",
-        _table(["float32 products of SmolLM2's layers, one core", "GFLOP/s"], [[kernel, f"{rate:.0f}"] for kernel, rate in rates.items()]),
+        _table(
+            ["float32 products of SmolLM2's layers, one core", "GFLOP/s"],
+            [[kernel, f"{rate:.0f}"] for kernel, rate in rates.items()],
+        ),
     ]
     return "\n\n".join(text)
 
 
 def _accuracy(figures: dict[str, float]) -> str:
-    names = [name for name in ("onednn", "torch", "cuda", "transformers") if f"accuracy.{name}.p99" in figures]
+    names = [
+        name
+        for name in ("onednn", "torch", "cuda", "transformers")
+        if f"accuracy.{name}.p99" in figures
+    ]
     if not names:
         return ""
     header = ["float32 through", "error of a log-prob, p99 (nats)", "largest", "other ranks"]
@@ -136,7 +213,11 @@ def _accuracy(figures: dict[str, float]) -> str:
     for name in names:
         ranks = figures.get(f"accuracy.{name}.other_ranks")
         rows.append(
-            [name, *(f"{figures[f'accuracy.{name}.{key}']:.1e}" for key in ("p99", "max")), "" if ranks is None else f"{ranks:.0f}"]
+            [
+                name,
+                *(f"{figures[f'accuracy.{name}.{key}']:.1e}" for key in ("p99", "max")),
+                "" if ranks is None else f"{ranks:.0f}",
+            ]
         )
     text = (
         f"SmolLM2-135M, {figures['accuracy.tokens']:,.0f} tokens of the minimal pairs. Ranks are compared where no logit is within\n"
@@ -148,10 +229,23 @@ def _accuracy(figures: dict[str, float]) -> str:
 def _growth(figures: dict[str, float]) -> str:
     parts = []
     for kind, title in (("tokens", "tokens (texts of 32 words)"), ("length", "words a text")):
-        names = [name for name in figures if name.startswith(f"growth.{kind}.") and name.endswith(".wall_s")]
+        names = [
+            name
+            for name in figures
+            if name.startswith(f"growth.{kind}.") and name.endswith(".wall_s")
+        ]
         sizes = sorted(int(name.split(".")[2]) for name in names)
         keys = {"tokens": 0, "wall_s": 1, "tokens_per_s": 0, "peak_mb": 0}
-        rows = [[f"{size:,}", *(f"{figures[f'growth.{kind}.{size}.{key}']:,.{digits}f}" for key, digits in keys.items())] for size in sizes]
+        rows = [
+            [
+                f"{size:,}",
+                *(
+                    f"{figures[f'growth.{kind}.{size}.{key}']:,.{digits}f}"
+                    for key, digits in keys.items()
+                ),
+            ]
+            for size in sizes
+        ]
         if rows:
             parts.append(_table([title, "tokens", "seconds", "tokens/s", "peak PSS, MB"], rows))
     return "## How the cost grows (58M shape)\n\n" + "\n\n".join(parts) if parts else ""
@@ -189,5 +283,7 @@ sampled from outside, of a method's processes together."""
 
 
 def _plot(figures: dict[str, float], suites: list[str], path: Path) -> None:
-    rows = [(suite.replace(".", ", "), figures[f"{suite}.best.ratio"], 0.0, "plain") for suite in suites]
+    rows = [
+        (suite.replace(".", ", "), figures[f"{suite}.best.ratio"], 0.0, "plain") for suite in suites
+    ]
     path.write_text(bars(rows, "times as fast as the best of the peers, by the clock"), "utf-8")

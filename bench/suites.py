@@ -59,7 +59,9 @@ SHAPES: dict[str, dict] = {  # what AutoConfig.for_model takes, but for the toke
     },
 }
 GPT2_END = "<|endoftext|>"
-MASKED = {"bert_base"}  # of SHAPES; each token costs a pass over its text, so a part of the texts has to do
+MASKED = {
+    "bert_base"
+}  # of SHAPES; each token costs a pass over its text, so a part of the texts has to do
 MASKED_SHARE = 20
 WINDOWS = dict.fromkeys(SHAPES, 1024) | {"smollm2": 1024, "babyllama58m": 256, "bert_base": 128}
 
@@ -83,7 +85,11 @@ def make_shapes(tokenizer: Path, judge: Path, out: Path) -> dict[str, Path]:
         torch.manual_seed(0)
         if name in MASKED:
             _need(judge)
-            save_model(AutoModelForMaskedLM.from_config(AutoConfig.for_model(**shape)).eval(), judge, out / name)
+            save_model(
+                AutoModelForMaskedLM.from_config(AutoConfig.for_model(**shape)).eval(),
+                judge,
+                out / name,
+            )
             continue
         chosen = gpt2 if gpt2 and name != "babyllama58m" else tokenizer
         config = AutoConfig.for_model(**{**token_ids(chosen), **shape})
@@ -99,25 +105,41 @@ def suite(name: str, model: Path, window: int, size: int, corpus: Path, items: P
     """
     folder = data()
     if name == "text":
-        documents = _build(name, {"task": "wikitext2"}, folder, corpus)["target"] if folder else _documents(corpus)
+        documents = (
+            _build(name, {"task": "wikitext2"}, folder, corpus)["target"]
+            if folder
+            else _documents(corpus)
+        )
         return _first_tokens("\n".join(documents.to_pylist()), model, window, size)
     if name == "blimp":
-        entry = {"task": "blimp", "limit": size} if folder else {"task": "minimal_pairs", "n": -(-size // 36), "seed": 0, "limit": size}
+        entry = (
+            {"task": "blimp", "limit": size}
+            if folder
+            else {"task": "minimal_pairs", "n": -(-size // 36), "seed": 0, "limit": size}
+        )
     elif folder:
         entry = {"task": "swag_partial", "source": "swag", "limit": size, "bos": "prefix"}
     else:
         table = read(items / "hellaswag_activitynet.parquet", ITEMS)
         chosen = dict.fromkeys(table["item"].to_pylist())
-        return table.filter(pa.array([item in set(list(chosen)[:size]) for item in table["item"].to_pylist()]))
+        return table.filter(
+            pa.array([item in set(list(chosen)[:size]) for item in table["item"].to_pylist()])
+        )
     return _build(name, entry, folder, corpus)
 
 
 def grown(model: Path, n_tokens: int, length: int) -> pa.Table:
     """Texts of `length` random words each, together about `n_tokens` tokens: no beginnings shared, the same on every machine."""
     tokenizer = TextEncoder(model, 10**9, "prefix", model).tokenizer
-    words = sorted(word[1:] for word in tokenizer.get_vocab() if word[:1] == "Ġ" and word[1:].isascii() and word[1:].isalpha())
+    words = sorted(
+        word[1:]
+        for word in tokenizer.get_vocab()
+        if word[:1] == "Ġ" and word[1:].isascii() and word[1:].isalpha()
+    )
     draw = random.Random(0)
-    texts = [" " + " ".join(draw.choices(words, k=length)) for _ in range(max(1, n_tokens // length))]
+    texts = [
+        " " + " ".join(draw.choices(words, k=length)) for _ in range(max(1, n_tokens // length))
+    ]
     return table_of(texts, {"bos": "prefix"})
 
 
@@ -129,7 +151,15 @@ def is_running_text(items: pa.Table) -> bool:
 def table_of(texts: list[str], scoring: dict) -> pa.Table:
     """The items table of plain texts."""
     rows = [
-        {"item": f"text/{number:07d}", "option": 0, "variant": "", "group": "text", "context": "", "target": text, "gold": True}
+        {
+            "item": f"text/{number:07d}",
+            "option": 0,
+            "variant": "",
+            "group": "text",
+            "context": "",
+            "target": text,
+            "gold": True,
+        }
         for number, text in enumerate(texts)
     ]
     return items_table(rows, scoring)
@@ -142,7 +172,9 @@ def _gpt2_tokenizer(source: Path, out: Path) -> Path | None:
     if not (source / "vocab.json").exists():
         return None
     out.mkdir(parents=True)
-    tokenizer = ByteLevelBPETokenizer.from_file(str(source / "vocab.json"), str(source / "merges.txt"))
+    tokenizer = ByteLevelBPETokenizer.from_file(
+        str(source / "vocab.json"), str(source / "merges.txt")
+    )
     tokenizer.add_special_tokens([GPT2_END])
     tokenizer.save(str(out / "tokenizer.json"))
     named = {"tokenizer_class": "GPT2Tokenizer", "bos_token": GPT2_END, "eos_token": GPT2_END}
@@ -155,9 +187,14 @@ def _first_tokens(text: str, model: Path, window: int, size: int) -> pa.Table:
     whole = table_of([text], {})
     (encoded,) = TextEncoder(model, 10**9, "prefix", model, holds_masked(model)).encode(whole)
     if len(encoded.ends) < size:
-        raise InputError(f"the running text has {len(encoded.ends)} tokens; the benchmark needs {size}")
+        raise InputError(
+            f"the running text has {len(encoded.ends)} tokens; the benchmark needs {size}"
+        )
     few = min(4 * window, size) - 1
-    return table_of([text[: encoded.ends[few]], text[: encoded.ends[size - 1]]], {"bos": "prefix", "window": window})
+    return table_of(
+        [text[: encoded.ends[few]], text[: encoded.ends[size - 1]]],
+        {"bos": "prefix", "window": window},
+    )
 
 
 def _documents(corpus: Path) -> pa.ChunkedArray:
@@ -167,7 +204,9 @@ def _documents(corpus: Path) -> pa.ChunkedArray:
 
 def _need(path: Path) -> None:
     if not path.exists():
-        raise InputError(f"{path}: not there; run the pipeline first, or set LMCORE_DATA to a folder of benchmarks")
+        raise InputError(
+            f"{path}: not there; run the pipeline first, or set LMCORE_DATA to a folder of benchmarks"
+        )
 
 
 def _build(name: str, entry: dict, folder: Path | None, corpus: Path) -> pa.Table:

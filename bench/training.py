@@ -32,7 +32,10 @@ METHODS = {
     "bf16": "lmcore, bf16",
     "compiled": "lmcore, bf16, compile",
 }
-SHAPES = {"tiny": (8192, 16, 8), "babyllama_58m": (16_000, 16, 8)}  # vocabulary, chunks a step, of them at once in ours
+SHAPES = {
+    "tiny": (8192, 16, 8),
+    "babyllama_58m": (16_000, 16, 8),
+}  # vocabulary, chunks a step, of them at once in ours
 SEQ_LEN, WARM = 256, 2
 PEERS = [method for method in METHODS if method.startswith("trainer")]
 
@@ -42,14 +45,34 @@ def main(quick: bool, out: Path) -> None:
     figures: dict[str, float] = {"load_before": os.getloadavg()[0]}
     for shape in SHAPES:
         for method in METHODS:
-            n_steps = 2 if quick or (shape != "tiny" and method in ("trainer", "trainer_compiled")) else 3 if shape != "tiny" else 6
-            command = [sys.executable, "-m", "bench.training", json.dumps({"method": method, "shape": shape, "steps": n_steps + WARM})]
-            answer = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
+            n_steps = (
+                2
+                if quick or (shape != "tiny" and method in ("trainer", "trainer_compiled"))
+                else 3
+                if shape != "tiny"
+                else 6
+            )
+            command = [
+                sys.executable,
+                "-m",
+                "bench.training",
+                json.dumps({"method": method, "shape": shape, "steps": n_steps + WARM}),
+            ]
+            answer = json.loads(
+                subprocess.run(
+                    command, stdout=subprocess.PIPE, text=True, check=True
+                ).stdout.splitlines()[-1]
+            )
             figures |= {f"{shape}.{method}.{name}": value for name, value in answer.items()}
-            say(f"{shape}, {METHODS[method]}: {answer['tokens_per_cpu_s']:,.0f} tokens/CPU-s, {answer['peak_mb']:,.0f} MB")
+            say(
+                f"{shape}, {METHODS[method]}: {answer['tokens_per_cpu_s']:,.0f} tokens/CPU-s, {answer['peak_mb']:,.0f} MB"
+            )
     figures["load_after"] = os.getloadavg()[0]
     out.mkdir(parents=True, exist_ok=True)
-    write_json({name: float(f"{value:.4g}") for name, value in figures.items()}, out / "benchmarks_training.json")
+    write_json(
+        {name: float(f"{value:.4g}") for name, value in figures.items()},
+        out / "benchmarks_training.json",
+    )
     with whole(out / "benchmarks_training.md") as path:
         path.write_text(_page(figures), "utf-8")
 
@@ -65,18 +88,40 @@ def _page(figures: dict[str, float]) -> str:
         " slows down CPU time too, for caches and memory are shared, but the clock more",
     ]
     for shape, (vocab_size, batch_size, micro) in SHAPES.items():
-        lines += ["", f"## {shape}, vocabulary {vocab_size:,}, {batch_size} chunks of {SEQ_LEN} a step, one thread", ""]
+        lines += [
+            "",
+            f"## {shape}, vocabulary {vocab_size:,}, {batch_size} chunks of {SEQ_LEN} a step, one thread",
+            "",
+        ]
         names = ("tokens_per_cpu_s", "tokens_per_s", "peak_mb")
-        cpu, clock, peak = ({method: figures[f"{shape}.{method}.{name}"] for method in METHODS} for name in names)
+        cpu, clock, peak = (
+            {method: figures[f"{shape}.{method}.{name}"] for method in METHODS} for name in names
+        )
         best = max(PEERS, key=lambda method: clock[method])
-        lines += ["| | tokens/CPU-s | against its best | tokens/s | against its best | peak MB | of its best's | first steps, s |"]
+        lines += [
+            "| | tokens/CPU-s | against its best | tokens/s | against its best | peak MB | of its best's | first steps, s |"
+        ]
         lines += ["|---|" + "---:|" * 7]
         for method, title in METHODS.items():
-            cells = [f"{cpu[method]:,.0f}", f"{cpu[method] / cpu[best]:.2f}x", f"{clock[method]:,.0f}"]
-            cells += [f"{clock[method] / clock[best]:.2f}x", f"{peak[method]:,.0f}", f"{peak[method] / peak[best]:.0%}"]
-            lines += [f"| {title} | " + " | ".join([*cells, f"{figures[f'{shape}.{method}.first_s']:.0f}"]) + " |"]
+            cells = [
+                f"{cpu[method]:,.0f}",
+                f"{cpu[method] / cpu[best]:.2f}x",
+                f"{clock[method]:,.0f}",
+            ]
+            cells += [
+                f"{clock[method] / clock[best]:.2f}x",
+                f"{peak[method]:,.0f}",
+                f"{peak[method] / peak[best]:.0%}",
+            ]
+            lines += [
+                f"| {title} | "
+                + " | ".join([*cells, f"{figures[f'{shape}.{method}.first_s']:.0f}"])
+                + " |"
+            ]
         lines += ["", f"`Its best` is the fastest of the Trainer's by the clock: {METHODS[best]}."]
-        step, forward = (figures[f"{shape}.compiled.{name}"] for name in ("gemm_gflops", "forward_gemm_gflops"))
+        step, forward = (
+            figures[f"{shape}.compiled.{name}"] for name in ("gemm_gflops", "forward_gemm_gflops")
+        )
         rate = figures[f"{shape}.compiled.gflops"]
         lines += [
             "",
@@ -85,7 +130,9 @@ def _page(figures: dict[str, float]) -> str:
             f"{step:.0f}), and {rate / forward:.0%} of its forward products alone ({forward:.0f}).",
         ]
         if micro:
-            lines += [f"Ours passes {micro} chunks at a time and sums their gradients: the same step in less memory."]
+            lines += [
+                f"Ours passes {micro} chunks at a time and sums their gradients: the same step in less memory."
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -104,15 +151,32 @@ def run(method: str, shape: str, steps: int) -> dict[str, float]:
 
     values = {name: value for name, value in PRESETS[shape].items() if name != "rope_theta"}
     model = LlamaForCausalLM(LlamaConfig(**values, vocab_size=vocab_size, use_cache=False))
-    ids = np.random.default_rng(0).integers(vocab_size, size=(steps * batch_size, SEQ_LEN)).astype(np.int32)
+    ids = (
+        np.random.default_rng(0)
+        .integers(vocab_size, size=(steps * batch_size, SEQ_LEN))
+        .astype(np.int32)
+    )
     gemm = [products(PRESETS[shape], vocab_size)] if method == "compiled" else []
     marks = [(time.process_time(), time.perf_counter())]
     train = _trainer if method.startswith("trainer") else _ours
-    train(method, model, ids, batch_size, micro, steps, lambda: marks.append((time.process_time(), time.perf_counter())))
+    train(
+        method,
+        model,
+        ids,
+        batch_size,
+        micro,
+        steps,
+        lambda: marks.append((time.process_time(), time.perf_counter())),
+    )
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     cpu, wall = (statistics.median(np.diff([mark[i] for mark in marks])[WARM:]) for i in (0, 1))
     tokens = batch_size * SEQ_LEN
-    answer = {"tokens_per_cpu_s": tokens / cpu, "tokens_per_s": tokens / wall, "peak_mb": peak_mb, "first_s": marks[WARM][1] - marks[0][1]}
+    answer = {
+        "tokens_per_cpu_s": tokens / cpu,
+        "tokens_per_s": tokens / wall,
+        "peak_mb": peak_mb,
+        "first_s": marks[WARM][1] - marks[0][1],
+    }
     if gemm:
         gemm.append(products(PRESETS[shape], vocab_size))
         step, forward = (statistics.mean(rates) for rates in zip(*gemm))
@@ -127,7 +191,13 @@ def run(method: str, shape: str, steps: int) -> dict[str, float]:
 def layers(shape: dict, vocab_size: int) -> list[tuple[int, int, int]]:
     """(outputs, inputs, how many) of a Llama's products."""
     hidden, ffn, n = shape["hidden_size"], shape["intermediate_size"], shape["num_hidden_layers"]
-    return [(3 * hidden, hidden, n), (hidden, hidden, n), (2 * ffn, hidden, n), (hidden, ffn, n), (vocab_size, hidden, 1)]
+    return [
+        (3 * hidden, hidden, n),
+        (hidden, hidden, n),
+        (2 * ffn, hidden, n),
+        (hidden, ffn, n),
+        (vocab_size, hidden, 1),
+    ]
 
 
 def weights(shape: dict, vocab_size: int) -> int:
@@ -140,9 +210,15 @@ def products(shape: dict, vocab_size: int, rows: int = 1024) -> tuple[float, flo
 
     spent, forward = 0.0, 0.0
     for n_out, n_in, n in layers(shape, vocab_size):
-        x, weight, gradient = (torch.randn(size).bfloat16() for size in ((rows, n_in), (n_out, n_in), (rows, n_out)))
+        x, weight, gradient = (
+            torch.randn(size).bfloat16() for size in ((rows, n_in), (n_out, n_in), (rows, n_out))
+        )
         times = []
-        for product in (lambda: x @ weight.t(), lambda: gradient @ weight, lambda: gradient.t() @ x):  # noqa: B023
+        for product in (
+            lambda: x @ weight.t(),
+            lambda: gradient @ weight,
+            lambda: gradient.t() @ x,
+        ):  # noqa: B023
             product()
             started = time.process_time()
             for _ in range(5):
@@ -162,7 +238,10 @@ def _trainer(method, model, ids, batch_size, micro, steps, mark) -> None:
             return len(ids)
 
         def __getitem__(self, row: int) -> dict:
-            return {"input_ids": torch.from_numpy(ids[row].astype(np.int64)), "labels": torch.from_numpy(ids[row].astype(np.int64))}
+            return {
+                "input_ids": torch.from_numpy(ids[row].astype(np.int64)),
+                "labels": torch.from_numpy(ids[row].astype(np.int64)),
+            }
 
     class Marks(TrainerCallback):
         def on_step_end(self, *arguments, **values) -> None:

@@ -32,18 +32,28 @@ def main() -> None:
     from bench import methods
 
     is_ours = job["method"].startswith("ours")
-    torch.set_num_threads(1 if is_ours else job["cores"])  # ours runs a process a core, of one thread each
+    torch.set_num_threads(
+        1 if is_ours else job["cores"]
+    )  # ours runs a process a core, of one thread each
     os.environ["LMCORE_WORKERS"] = str(job["cores"])
     imported = time.perf_counter()
     items = pq.read_table(job["items"])
-    method = methods.make(job["method"], Path(job["model"]), job["window"], scoring_of(items), job["params"])
-    print(json.dumps({"import_s": imported - started, "load_s": time.perf_counter() - imported}), file=answers)
+    method = methods.make(
+        job["method"], Path(job["model"]), job["window"], scoring_of(items), job["params"]
+    )
+    print(
+        json.dumps({"import_s": imported - started, "load_s": time.perf_counter() - imported}),
+        file=answers,
+    )
     for line in sys.stdin:
         order = json.loads(line)
         rows = items.slice(*order["rows"])
         wall, cpu = time.perf_counter(), cpu_seconds()
         method.score(rows, order["batch"])
-        print(json.dumps({"wall_s": time.perf_counter() - wall, "cpu_s": cpu_seconds() - cpu}), file=answers)
+        print(
+            json.dumps({"wall_s": time.perf_counter() - wall, "cpu_s": cpu_seconds() - cpu}),
+            file=answers,
+        )
 
 
 if __name__ == "__main__":

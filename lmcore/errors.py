@@ -9,7 +9,18 @@ import subprocess
 from lmcore.shown import for_terminal
 
 # Packages whose own errors tell of the files and settings they were given: none of ours is imported for this, and none need be installed
-READERS = ("dvc", "dvc_data", "huggingface_hub", "requests", "httpx", "ruamel", "safetensors", "safetensors_rust", "scmrepo", "yaml")
+READERS = (
+    "dvc",
+    "dvc_data",
+    "huggingface_hub",
+    "requests",
+    "httpx",
+    "ruamel",
+    "safetensors",
+    "safetensors_rust",
+    "scmrepo",
+    "yaml",
+)
 
 
 NO_MEMORY = (
@@ -35,13 +46,19 @@ class InputError(ValueError):
 def error_line(error: BaseException) -> str | None:
     """One line for a terminal that says what was wrong; None where the error is none that was to be expected, but a mistake of ours."""
     said = _said(error)
-    return None if said is None else for_terminal(" ".join(line.strip() for line in said.splitlines() if line.strip()))
+    return (
+        None
+        if said is None
+        else for_terminal(" ".join(line.strip() for line in said.splitlines() if line.strip()))
+    )
 
 
 def _said(error: BaseException) -> str | None:
     if isinstance(error, InputError):
         return str(error)
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):  # torch has its own
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    ):  # torch has its own
         return NO_MEMORY
     if isinstance(error, OSError):
         return _of_system(error)

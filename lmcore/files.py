@@ -75,7 +75,10 @@ def is_litter(path: Path) -> bool:
 def _naming(error: Exception, temporary: Path, path: Path) -> OSError | None:
     """The error of writing `temporary` as one of writing `path`; None for an error of another kind."""
     if isinstance(error, OSError):
-        number, name = error.errno, error.filename2 or error.filename  # of a copy, the second is written
+        number, name = (
+            error.errno,
+            error.filename2 or error.filename,
+        )  # of a copy, the second is written
         if name is None and number not in NO_ROOM:
             return None
     else:
@@ -115,7 +118,10 @@ def leftovers(folder: Path, named: set[Path]) -> list[Path]:
 def write_json(value: object, path: Path) -> None:
     """Write JSON that diffs well: sorted keys, two spaces, a final newline, and never NaN (a ValueError)."""
     with whole(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
+        temporary.write_text(
+            json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n",
+            "utf-8",
+        )
 
 
 def rounded(value: Any, digits: int) -> Any:
@@ -174,9 +180,13 @@ def read_json_object(path: Path, expected: str, most_bytes: int = MOST_BYTES) ->
     except InputError:
         raise
     except RecursionError as error:
-        raise InputError(f"{path}: expected a JSON object, {expected}; it is nested too deeply") from error
+        raise InputError(
+            f"{path}: expected a JSON object, {expected}; it is nested too deeply"
+        ) from error
     except ValueError as error:
-        raise InputError(f"{path}: expected a JSON object, {expected}; it cannot be read as JSON: {error}") from error
+        raise InputError(
+            f"{path}: expected a JSON object, {expected}; it cannot be read as JSON: {error}"
+        ) from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a JSON object, {expected}, not {type(value).__name__}")
     return value
@@ -190,7 +200,9 @@ def read_bounded(path: Path, expected: str, most_bytes: int = MOST_BYTES) -> byt
     refuse_lfs_pointer(path)
     try:
         if (size := path.stat().st_size) > most_bytes:
-            raise InputError(f"{path}: has {size:,} bytes; expected at most {most_bytes:,} for {expected}")
+            raise InputError(
+                f"{path}: has {size:,} bytes; expected at most {most_bytes:,} for {expected}"
+            )
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; expected {expected}") from error
@@ -201,7 +213,9 @@ def refuse_lfs_pointer(path: Path) -> None:
     if path.is_file():
         with path.open("rb") as file:
             if file.read(len(GIT_LFS)) == GIT_LFS:
-                raise InputError(f"{path}: is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`")
+                raise InputError(
+                    f"{path}: is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"
+                )
 
 
 def _refuse_constant(name: str) -> float:

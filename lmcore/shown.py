@@ -14,10 +14,14 @@ from typing import Any
 
 # Controls (C0, DEL, C1), line and paragraph separators, embeddings, overrides and isolates of bidirectional text (Unicode Annex 9; Boucher
 # and Anderson 2021, https://arxiv.org/abs/2111.00169), surrogates, which no encoding can write, and what XML does not allow.
-UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 LETTERS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # What Markdown, of GitHub or GitLab, reads as more than itself; an underscore within a word, as in most names, is none
-MARKDOWN = re.compile(r"[\\`*\[\]<>&|~#$]|(?<![^\W_])_|_(?![^\W_])|:(?=\S)|(?<=www)\.", re.IGNORECASE)
+MARKDOWN = re.compile(
+    r"[\\`*\[\]<>&|~#$]|(?<![^\W_])_|_(?![^\W_])|:(?=\S)|(?<=www)\.", re.IGNORECASE
+)
 LINE_START = re.compile(r"[-+=]|\d+(?=[.)])")
 MENTION = re.compile(r"@(?=\w)|#(?=\d)")
 
@@ -58,7 +62,9 @@ def for_json(value: Any, **options: Any) -> str:
     `options` are those of json.dumps.
     """
     text = json.dumps(value, ensure_ascii=False, **options)
-    return UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text)
+    return UNSEEN.sub(
+        lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text
+    )
 
 
 def _escape(character: str) -> str:

@@ -73,7 +73,9 @@ OPTIONAL_TOKENS = pa.schema(
 )
 LOSSES = ("unknown_bytes", "dropped_bytes")
 # what models write: a generated token with what was said of it, and a whole continuation (lmcore.generating.continuations)
-GENERATED = pa.schema([*TOKENS, pa.field("sample", pa.int16()), pa.field("sampling_entropy", pa.float32())])
+GENERATED = pa.schema(
+    [*TOKENS, pa.field("sample", pa.int16()), pa.field("sampling_entropy", pa.float32())]
+)
 GENERATIONS = pa.schema(
     {
         "item": pa.string(),
@@ -112,15 +114,28 @@ def check(table: pa.Table, schema: pa.Schema, source: str | Path = "table") -> p
     expected = list(schema) + [field for field in optional if field.name in table.column_names]
     for field in expected:
         if field.name not in table.column_names:
-            raise InputError(f"{source}: column '{field.name}' ({field.type}) is missing; columns are {', '.join(table.column_names)}")
+            raise InputError(
+                f"{source}: column '{field.name}' ({field.type}) is missing; columns are {', '.join(table.column_names)}"
+            )
         if table.schema.field(field.name).type != field.type:
-            raise InputError(f"{source}: column '{field.name}' must be {field.type}, not {table.schema.field(field.name).type}")
+            raise InputError(
+                f"{source}: column '{field.name}' must be {field.type}, not {table.schema.field(field.name).type}"
+            )
         if table.column(field.name).null_count:
-            raise InputError(f"{source}: column '{field.name}' holds {table.column(field.name).null_count} nulls; none are allowed")
+            raise InputError(
+                f"{source}: column '{field.name}' holds {table.column(field.name).null_count} nulls; none are allowed"
+            )
     if table.column_names != [field.name for field in expected]:
-        unknown = [name for name in table.column_names if name not in {field.name for field in expected}]
+        unknown = [
+            name for name in table.column_names if name not in {field.name for field in expected}
+        ]
         raise InputError(
-            f"{source}: " + (f"unknown column '{unknown[0]}'" if unknown else f"columns are out of order: {table.column_names}")
+            f"{source}: "
+            + (
+                f"unknown column '{unknown[0]}'"
+                if unknown
+                else f"columns are out of order: {table.column_names}"
+            )
         )
     return table
 
@@ -142,12 +157,20 @@ def items_table(rows: list[dict], scoring: dict, source: str | Path = "items") -
     hashes: dict[str, hashlib._Hash] = {}
     for row in rows:
         if not row["target"]:
-            raise InputError(f"{source}: item '{row['item']}' option {row['option']} has an empty target; there is nothing to score")
+            raise InputError(
+                f"{source}: item '{row['item']}' option {row['option']} has an empty target; there is nothing to score"
+            )
         content = [row[name] for name in ITEMS.names if name not in ("item", "content_hash")]
         hashes.setdefault(row["item"], hashlib.sha256()).update(json.dumps(content).encode())
     numbers = {item: int.from_bytes(digest.digest()[:8], "big") for item, digest in hashes.items()}
-    table = pa.Table.from_pylist([{**row, "content_hash": numbers[row["item"]]} for row in rows], ITEMS)
-    return check(table.replace_schema_metadata({"scoring": json.dumps(scoring, sort_keys=True)}), ITEMS, source)
+    table = pa.Table.from_pylist(
+        [{**row, "content_hash": numbers[row["item"]]} for row in rows], ITEMS
+    )
+    return check(
+        table.replace_schema_metadata({"scoring": json.dumps(scoring, sort_keys=True)}),
+        ITEMS,
+        source,
+    )
 
 
 def scoring_of(items: pa.Table) -> dict:
@@ -164,14 +187,23 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.
     path = Path(path)
     parts = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
     if not parts or not parts[0].exists():
-        raise InputError(f"{path}: no such table; expected a Parquet file or a folder of part-*.parquet")
+        raise InputError(
+            f"{path}: no such table; expected a Parquet file or a folder of part-*.parquet"
+        )
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     try:
         tables = [pq.read_table(part, columns=columns, partitioning=None) for part in parts]
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a readable Parquet table: {error}") from error
-    tables = [check(table, TOKENS if columns is None and schema is TOKENS else wanted, path) for table in tables]
-    return concat_parts(parts, tables) if schema is TOKENS else pa.concat_tables(tables).unify_dictionaries()
+    tables = [
+        check(table, TOKENS if columns is None and schema is TOKENS else wanted, path)
+        for table in tables
+    ]
+    return (
+        concat_parts(parts, tables)
+        if schema is TOKENS
+        else pa.concat_tables(tables).unify_dictionaries()
+    )
 
 
 def concat_parts(parts: list[Path], tables: list[pa.Table]) -> pa.Table:
@@ -181,7 +213,9 @@ def concat_parts(parts: list[Path], tables: list[pa.Table]) -> pa.Table:
     found = []
     for part, of_part, table in zip(parts, names, tables, strict=True):
         table = table.select([name for name in table.column_names if name not in LOSSES])
-        here = pq.read_table(part, columns=[name for name in lost if name in of_part], partitioning=None)
+        here = pq.read_table(
+            part, columns=[name for name in lost if name in of_part], partitioning=None
+        )
         for name in lost:
             column = here[name] if name in of_part else pa.array(np.zeros(len(table), np.int32))
             table = table.append_column(name, column)

@@ -35,7 +35,9 @@ def read_bytes(path: Path, expected: str) -> bytes:
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a folder; expected {expected}") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}; expected {expected}") from error
+        raise InputError(
+            f"{path}: cannot be read: {error.strerror or error}; expected {expected}"
+        ) from error
 
 
 def decoded(content: bytes, name: str | Path) -> str:
@@ -47,8 +49,14 @@ def decoded(content: bytes, name: str | Path) -> str:
         return content.decode("utf-8").lstrip(BOM)
     except UnicodeDecodeError as error:
         line = 1 + len(NEWLINE_BYTES.findall(content, 0, error.start))
-        found = "it is UTF-16" if content.startswith(UTF_16) else f"the byte 0x{content[error.start]:02x} is not"
-        raise InputError(f"{name}: line {line}: expected UTF-8, {found}; save the file as UTF-8") from error
+        found = (
+            "it is UTF-16"
+            if content.startswith(UTF_16)
+            else f"the byte 0x{content[error.start]:02x} is not"
+        )
+        raise InputError(
+            f"{name}: line {line}: expected UTF-8, {found}; save the file as UTF-8"
+        ) from error
 
 
 def split_lines(text: str) -> list[str]:
@@ -72,7 +80,9 @@ def checked_text(value: object, where: str) -> str:
         found = f"half a character at position {half.start() + 1} (U+{ord(half[0]):04X})"
         raise InputError(f"{where} holds {found}, a lone surrogate; expected text")
     if value.startswith(BOM):
-        raise InputError(f"{where} begins with a byte-order mark (U+FEFF), which is no text; remove it")
+        raise InputError(
+            f"{where} begins with a byte-order mark (U+FEFF), which is no text; remove it"
+        )
     return value
 
 

@@ -9,7 +9,13 @@ from stages.stage import call, run
 
 def main() -> None:
     tokenizer = Path("data/tokenizer")
-    counts = call(chunk_corpus, "chunk_corpus", corpus=Path("data/corpus"), tokenizer_path=tokenizer, out=Path("data/chunks"))
+    counts = call(
+        chunk_corpus,
+        "chunk_corpus",
+        corpus=Path("data/corpus"),
+        tokenizer_path=tokenizer,
+        out=Path("data/chunks"),
+    )
     write_json(counts, Path("metrics/chunks.json"))
 
 

@@ -19,7 +19,13 @@ def main() -> None:
     with whole(Path("data/judges/fetched")) as folder:
         folder.mkdir()
         for name in section("fetch_judges", Judges):
-            call(fetch, f"fetch_judges.{name}", name=name, out=folder / name, downloads=work_folder() / "downloads")
+            call(
+                fetch,
+                f"fetch_judges.{name}",
+                name=name,
+                out=folder / name,
+                downloads=work_folder() / "downloads",
+            )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,13 @@ def main() -> None:
     with whole(Path("data/sources")) as folder:
         folder.mkdir()
         for name in section("fetch_sources", Sources):
-            call(fetch, f"fetch_sources.{name}", name=name, out=folder / name, downloads=work_folder() / "downloads")
+            call(
+                fetch,
+                f"fetch_sources.{name}",
+                name=name,
+                out=folder / name,
+                downloads=work_folder() / "downloads",
+            )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ class Own(TypedDict):
 
 
 def main(name: str) -> None:
-    values = recipe("train_model", f"finetune_model.{name}", train, Own, without=OWN) | {"random_offset": False}  # items are no stream
+    values = recipe("train_model", f"finetune_model.{name}", train, Own, without=OWN) | {
+        "random_offset": False
+    }  # items are no stream
     entry = {key: section(f"finetune_model.{name}.{key}", Any) for key in OWN}
     check(entry["items"], entry_of(name), f"params.yaml: finetune_model.{name}.items")
     ranks.launch(values["world_size"], "stages.finetune_model", name)
@@ -38,14 +40,35 @@ def main(name: str) -> None:
     suites = section("suites", SomeEntries)
     evaluated = {suite: read(Path("data/items") / f"{suite}.parquet", ITEMS) for suite in suites}
     items = training_items(name, entry["items"], table, evaluated)
-    key = digest(values, entry, sha256(folder), items["content_hash"].to_pylist(), fingerprint("finetune_model"), fingerprint("versions"))
+    key = digest(
+        values,
+        entry,
+        sha256(folder),
+        items["content_hash"].to_pylist(),
+        fingerprint("finetune_model"),
+        fingerprint("versions"),
+    )
     training, dev = examples(folder, items, entry["dev_share"], values["seed"])
     model = load_model(folder)
     work = work_folder() / "training" / key
     arguments = {"model": model, "training": training, "dev": dev, "work": work}
     with ranks.alone(work):
-        curve = call(train, f"train_model, finetune_model.{name}", values, without=("shape", "world_size"), **arguments)
-        save_trained(name, model, folder, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
+        curve = call(
+            train,
+            f"train_model, finetune_model.{name}",
+            values,
+            without=("shape", "world_size"),
+            **arguments,
+        )
+        save_trained(
+            name,
+            model,
+            folder,
+            curve,
+            Path("data/models") / name,
+            Path("metrics/plots/train"),
+            Path("metrics/train"),
+        )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,13 @@ from stages.stage import call, run, work_folder
 
 
 def main(name: str) -> None:
-    call(import_model, f"import_model.{name}", name=name, out=Path("data/models") / name, downloads=work_folder() / "downloads")
+    call(
+        import_model,
+        f"import_model.{name}",
+        name=name,
+        out=Path("data/models") / name,
+        downloads=work_folder() / "downloads",
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from stages.stage import run, section
 def main(name: str) -> None:
     entry = section(f"keep_checkpoint.{name}", Kept)
     with whole(Path("data/models") / name) as folder:
-        shutil.copytree(Path("data/checkpoints") / entry["model"] / f"step_{entry['step']:06d}", folder)
+        shutil.copytree(
+            Path("data/checkpoints") / entry["model"] / f"step_{entry['step']:06d}", folder
+        )
 
 
 if __name__ == "__main__":

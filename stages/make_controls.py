@@ -12,7 +12,11 @@ def main() -> None:
     call(
         make_controls,
         "make_controls",
-        shape=resolve(section("train_model.shape", Shape), section("from_config", Sources), work_folder() / "downloads"),
+        shape=resolve(
+            section("train_model.shape", Shape),
+            section("from_config", Sources),
+            work_folder() / "downloads",
+        ),
         tokenizer=Path("data/tokenizer"),
         train_chunks=Path("data/chunks/train"),
         out=Path("data/models"),

@@ -8,7 +8,9 @@ from stages.stage import call, run
 
 
 def main() -> None:
-    counts = call(prepare_corpus, "prepare_corpus", root=Path("data/sources"), out=Path("data/corpus"))
+    counts = call(
+        prepare_corpus, "prepare_corpus", root=Path("data/sources"), out=Path("data/corpus")
+    )
     write_json(counts, Path("metrics/corpus.json"))
 
 

@@ -131,8 +131,14 @@ def clear_leftovers(*folders: str) -> None:
     except NotDvcRepoError:  # run by hand elsewhere: nobody hashes these folders
         return
     with opened as repo:
-        entries = [entry.fs_path for stage in repo.index.stages for entry in (*stage.outs, *stage.deps)]
-        named = {Path(entry).relative_to(repo.root_dir) for entry in entries if Path(entry).is_relative_to(repo.root_dir)}
+        entries = [
+            entry.fs_path for stage in repo.index.stages for entry in (*stage.outs, *stage.deps)
+        ]
+        named = {
+            Path(entry).relative_to(repo.root_dir)
+            for entry in entries
+            if Path(entry).is_relative_to(repo.root_dir)
+        }
     for folder in map(Path, folders):
         for leftover in leftovers(folder, {path for path in named if folder in path.parents}):
             kept = work_folder() / "leftovers" / leftover

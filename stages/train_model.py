@@ -26,15 +26,35 @@ class Own(TypedDict):
 def main(name: str) -> None:
     values = recipe("train_model", f"trained.{name}", train, Own)
     ranks.launch(values["world_size"], "stages.train_model", name)
-    key = digest(values, sha256(CHUNKS), sha256(TOKENIZER), fingerprint("train_model"), fingerprint("versions"))
+    key = digest(
+        values,
+        sha256(CHUNKS),
+        sha256(TOKENIZER),
+        fingerprint("train_model"),
+        fingerprint("versions"),
+    )
     checkpoints = section("keep_checkpoint", KeptSteps).values()
     kept = sorted({entry["step"] for entry in checkpoints if entry["model"] == name})
-    model = new_model(resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads"), TOKENIZER, values["seed"])
+    model = new_model(
+        resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads"),
+        TOKENIZER,
+        values["seed"],
+    )
     work = work_folder() / "training" / key
     given = {"model": model, "work": work, "keep_steps": kept, **chunk_examples(CHUNKS)}
     with ranks.alone(work):
-        curve = call(train, f"train_model, trained.{name}", values, without=("shape", "world_size"), **given)
-        save_trained(name, model, TOKENIZER, curve, Path("data/models") / name, Path("metrics/plots/train"), Path("metrics/train"))
+        curve = call(
+            train, f"train_model, trained.{name}", values, without=("shape", "world_size"), **given
+        )
+        save_trained(
+            name,
+            model,
+            TOKENIZER,
+            curve,
+            Path("data/models") / name,
+            Path("metrics/plots/train"),
+            Path("metrics/train"),
+        )
         save_steps(model, TOKENIZER, work, kept, Path("data/checkpoints") / name)
 
 

@@ -27,14 +27,32 @@ def main(name: str) -> None:
     values = recipe("train_model", f"train_teacher.{name}", train, Own, without=("student",))
     student = section(f"train_teacher.{name}.student", Name)
     ranks.launch(values["world_size"], "stages.train_teacher", name)
-    key = digest(values, sha256(CHUNKS), sha256(TOKENIZER), fingerprint("train_teacher"), fingerprint("versions"))
-    model = new_model(resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads"), TOKENIZER, values["seed"])
+    key = digest(
+        values,
+        sha256(CHUNKS),
+        sha256(TOKENIZER),
+        fingerprint("train_teacher"),
+        fingerprint("versions"),
+    )
+    model = new_model(
+        resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads"),
+        TOKENIZER,
+        values["seed"],
+    )
     work = work_folder() / "training" / key
     given = {"model": model, "work": work, **chunk_examples(CHUNKS)}
     with ranks.alone(work):
-        curve = call(train, f"train_model, train_teacher.{name}", values, without=("shape", "world_size"), **given)
+        curve = call(
+            train,
+            f"train_model, train_teacher.{name}",
+            values,
+            without=("shape", "world_size"),
+            **given,
+        )
         out = Path("data/teachers") / student / name
-        save_trained(name, model, TOKENIZER, curve, out, Path("metrics/plots/train"), Path("metrics/train"))
+        save_trained(
+            name, model, TOKENIZER, curve, out, Path("metrics/plots/train"), Path("metrics/train")
+        )
 
 
 if __name__ == "__main__":

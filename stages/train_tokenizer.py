@@ -9,7 +9,13 @@ from stages.stage import call, run, work_folder
 
 def main() -> None:
     downloads = work_folder() / "downloads"
-    gaps = call(make_tokenizer, "train_tokenizer", corpus=Path("data/corpus"), out=Path("data/tokenizer"), downloads=downloads)
+    gaps = call(
+        make_tokenizer,
+        "train_tokenizer",
+        corpus=Path("data/corpus"),
+        out=Path("data/tokenizer"),
+        downloads=downloads,
+    )
     write_json(gaps, Path("metrics/tokenizer.json"))
 
 

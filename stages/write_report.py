@@ -18,7 +18,11 @@ def main() -> None:
         metrics=Path("metrics/models"),
         intervals=Path("metrics/intervals.json"),
         seeds=Path("metrics/seeds.json"),
-        curves={name: Path(f"metrics/plots/train/{name}.csv") for key in TRAINED for name in section(key, Entries)},
+        curves={
+            name: Path(f"metrics/plots/train/{name}.csv")
+            for key in TRAINED
+            for name in section(key, Entries)
+        },
         scores=Path("data/scores"),
         items=Path("data/items"),
         tokens=Path("data/tokens"),

@@ -56,12 +56,27 @@ def tokenizer(corpus, tmp_path_factory) -> Path:
 
 
 def write_corpus(folder: Path) -> None:
-    texts = [" ".join(SENTENCES[(i + j) % 3] for j in range(i % 5 + 3)) + f" Chapter {i}." for i in range(44)]
+    texts = [
+        " ".join(SENTENCES[(i + j) % 3] for j in range(i % 5 + 3)) + f" Chapter {i}."
+        for i in range(44)
+    ]
     for name, part in {"train": texts[:40], "dev": texts[40:42], "test": texts[42:]}.items():
-        rows = [{"document": f"book/txt/{i:05d}", "group": "book", "text": text} for i, text in enumerate(part)]
+        rows = [
+            {"document": f"book/txt/{i:05d}", "group": "book", "text": text}
+            for i, text in enumerate(part)
+        ]
         pq.write_table(pa.Table.from_pylist(rows, DOCUMENTS), folder / f"{name}.parquet")
 
 
 def train_tokenizer(corpus: Path, out: Path) -> Path:
-    make_tokenizer(corpus, out, out, vocab_size=300, min_frequency=2, normalizer=None, add_prefix_space=False, imported=None)
+    make_tokenizer(
+        corpus,
+        out,
+        out,
+        vocab_size=300,
+        min_frequency=2,
+        normalizer=None,
+        add_prefix_space=False,
+        imported=None,
+    )
     return out

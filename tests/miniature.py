@@ -73,12 +73,27 @@ if __name__ == "__main__":
 '''
 
 
-def run(folder: Path, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
+def run(
+    folder: Path, *command: str, check: bool = True, **environment: str
+) -> subprocess.CompletedProcess:
     """Run a command there, with this Python's commands first and a git user of its own."""
-    user = {f"GIT_{role}_{what}": "t@t" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    settings = {**os.environ, **user, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **environment}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=settings, timeout=300)
-    assert not check or done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    user = {
+        f"GIT_{role}_{what}": "t@t"
+        for role in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
+    settings = {
+        **os.environ,
+        **user,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        **environment,
+    }
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env=settings, timeout=300
+    )
+    assert not check or done.returncode == 0, (
+        f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    )
     return done
 
 
@@ -142,7 +157,16 @@ def make(root: Path) -> Path:
 def clone(first: Path, name: str, branch: str) -> Path:
     """A clone of the origin, without a cache, and with this Python as its .venv, already set up."""
     target = first.parent / name
-    run(first.parent, "git", "clone", "--quiet", "--branch", branch, str(first.parent / "origin"), name)
+    run(
+        first.parent,
+        "git",
+        "clone",
+        "--quiet",
+        "--branch",
+        branch,
+        str(first.parent / "origin"),
+        name,
+    )
     environment = Path(sys.executable).parent.parent
     (target / ".venv").mkdir()
     for part in environment.iterdir():

@@ -25,12 +25,18 @@ def environment(folder: Path, **others: str) -> dict[str, str]:
 
 def dvc(folder: Path, *arguments: str, **others: str) -> subprocess.CompletedProcess:
     settings = environment(folder, **others)
-    return subprocess.run(["dvc", *arguments], cwd=folder, capture_output=True, text=True, env=settings, timeout=1800)
+    return subprocess.run(
+        ["dvc", *arguments], cwd=folder, capture_output=True, text=True, env=settings, timeout=1800
+    )
 
 
 def ran(result: subprocess.CompletedProcess) -> list[str]:
     """The stages that a `dvc repro` ran."""
-    return [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage")]
+    return [
+        line.split("'")[1]
+        for line in result.stdout.splitlines()
+        if line.startswith("Running stage")
+    ]
 
 
 def make_sources(root: Path, tokenizer: Path) -> None:
@@ -43,13 +49,25 @@ def make_sources(root: Path, tokenizer: Path) -> None:
             sentences = [SENTENCES[(i * step + j) % 3] for j in range(i % 4 + 2)]
             paragraphs.append(f"{' '.join(sentences)} It was day {i}.")
         (books / f"{name}.txt").write_text("\n\n".join(paragraphs))
-    save_model(new_llama({**SHAPE, "max_position_embeddings": 32}, tokenizer, 7), tokenizer, root / "data" / "theirs")
+    save_model(
+        new_llama({**SHAPE, "max_position_embeddings": 32}, tokenizer, 7),
+        tokenizer,
+        root / "data" / "theirs",
+    )
     for judge in ("masked_lm", "encoder"):
         (root / "data" / judge).mkdir()
         save_bert(root / "data" / judge)
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     for file in listed.stdout.splitlines():
-        if (ROOT / file).is_file() and not file.startswith(("tests/", "metrics/", "dvc.lock", "docs/")):
+        if (ROOT / file).is_file() and not file.startswith(
+            ("tests/", "metrics/", "dvc.lock", "docs/")
+        ):
             target = root / "start" / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / file, target)
@@ -66,8 +84,15 @@ def small_params(data: Path) -> dict:
         "my_words": {"kind": "completion", "path": "data/suites/words.csv"},
         "cloze": {"path": "data/suites/cloze.csv", "limit": 3, "seed": 0},
     }
-    params["fetch_sources"] = {"books": {**folder, "location": "books", "sha256": sha256(data / "books")}}
-    params["prepare_corpus"] |= {"sources": ["books"], "document_words": 60, "dev_share": 0.1, "test_share": 0.1}
+    params["fetch_sources"] = {
+        "books": {**folder, "location": "books", "sha256": sha256(data / "books")}
+    }
+    params["prepare_corpus"] |= {
+        "sources": ["books"],
+        "document_words": 60,
+        "dev_share": 0.1,
+        "test_share": 0.1,
+    }
     params["train_tokenizer"]["vocab_size"] = 300
     params["chunk_corpus"]["seq_len"] = 32
     params["train_model"] |= {
@@ -79,11 +104,31 @@ def small_params(data: Path) -> dict:
     }
     params["make_controls"]["dummy_seeds"] = [0, 1]
     imported = {"theirs": "theirs", "bert": "masked_lm"}
-    params["import_model"] = {name: {**folder, "location": of, "sha256": sha256(data / of)} for name, of in imported.items()}
+    params["import_model"] = {
+        name: {**folder, "location": of, "sha256": sha256(data / of)}
+        for name, of in imported.items()
+    }
     for judge in ("masked_lm", "encoder"):
-        params["fetch_judges"][judge] = {**folder, "location": judge, "sha256": sha256(data / judge)}
-    params["finetune_judge"] |= {"steps": 2, "batch_size": 2, "seq_len": 16, "warmup_steps": 1, "accept_loss": 100.0, "threads": 1}
-    params["judge_context"] |= {"models": ["babyllama"], "suite": "my_words", "limit": 2, "window": 32, "threads": 1}
+        params["fetch_judges"][judge] = {
+            **folder,
+            "location": judge,
+            "sha256": sha256(data / judge),
+        }
+    params["finetune_judge"] |= {
+        "steps": 2,
+        "batch_size": 2,
+        "seq_len": 16,
+        "warmup_steps": 1,
+        "accept_loss": 100.0,
+        "threads": 1,
+    }
+    params["judge_context"] |= {
+        "models": ["babyllama"],
+        "suite": "my_words",
+        "limit": 2,
+        "window": 32,
+        "threads": 1,
+    }
     params["compare_models"]["against"] = "dummy"
     params["generate_tokens"]["models"] = ["babyllama"]
     params["analyse_tokens"]["progression"] = ["babyllama"]
@@ -100,7 +145,9 @@ def make_clone(root: Path, name: str, params: dict) -> Path:
     for group in "ab":
         rows += [f"He read it.,He reads it it.,{group}", f"She gave him.,She gave he.,{group}"]
     (target / "data/suites/mine.csv").write_text("\n".join(rows) + "\n")
-    (target / "data/suites/words.csv").write_text("context,target\nThe old man walked to the,sea\nShe gave him a,letter\n")
+    (target / "data/suites/words.csv").write_text(
+        "context,target\nThe old man walked to the,sea\nShe gave him a,letter\n"
+    )
     subprocess.run(["git", "init", "-q"], cwd=target, check=True)
     commit(target, "start")
     return target

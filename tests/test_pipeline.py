@@ -29,12 +29,20 @@ def both(clone):
     folders = [clone("first"), clone("second")]
 
     def repro(number: int) -> subprocess.CompletedProcess:
-        names = ("LMCORE_WORKERS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+        names = (
+            "LMCORE_WORKERS",
+            "OMP_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+            "RAYON_NUM_THREADS",
+        )
         return dvc(folders[number - 1], "repro", **dict.fromkeys(names, str(number)))
 
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(repro, (1, 2)))
-    assert all(result.returncode == 0 for result in results), results[0].stderr[-2000:] + results[1].stderr[-2000:]
+    assert all(result.returncode == 0 for result in results), (
+        results[0].stderr[-2000:] + results[1].stderr[-2000:]
+    )
     commit(folders[0], "results")
     return folders
 
@@ -45,17 +53,30 @@ def first(both):
 
 
 def test_repro_gives_metrics_of_every_model_and_a_report(first):
-    found = {path.stem: json.loads(path.read_text()) for path in (first / "metrics/models").iterdir()}
+    found = {
+        path.stem: json.loads(path.read_text()) for path in (first / "metrics/models").iterdir()
+    }
     assert set(found) == {"babyllama", "dummy", "unigram", "theirs", "bert"}
-    assert all(set(suites) == {"heldout", "my_pairs", "my_words", "cloze"} for suites in found.values())
+    assert all(
+        set(suites) == {"heldout", "my_pairs", "my_words", "cloze"} for suites in found.values()
+    )
     assert found["babyllama"]["heldout"]["perplexity"] < found["theirs"]["heldout"]["perplexity"]
     assert "<html" in (first / "report/index.html").read_text()
 
 
 def test_repro_calls_what_a_masked_model_says_by_names_of_its_own(first):
     suites = json.loads((first / "metrics/models/bert.json").read_text())
-    assert "pseudo_bits_per_byte" in suites["heldout"] and "accuracy" in suites["my_pairs"] and "accuracy" in suites["cloze"]
-    assert not [name for suite in suites.values() for name in suite if name in ("perplexity", "bits_per_byte", "target_logprob")]
+    assert (
+        "pseudo_bits_per_byte" in suites["heldout"]
+        and "accuracy" in suites["my_pairs"]
+        and "accuracy" in suites["cloze"]
+    )
+    assert not [
+        name
+        for suite in suites.values()
+        for name in suite
+        if name in ("perplexity", "bits_per_byte", "target_logprob")
+    ]
     compared = json.loads((first / "metrics/comparisons.json").read_text())["bert_vs_dummy"]
     assert "my_pairs" in compared and "heldout" not in compared
     assert "pseudo-bits per byte" in (first / "report/index.html").read_text()
@@ -104,7 +125,12 @@ def test_repro_after_a_training_parameter_runs_what_depends_on_it(own):
         "write_report",
     }
     shown = dvc(own, "metrics", "diff", "--md").stdout
-    assert "babyllama.json" in shown and "heldout.perplexity" in shown and "unigram" not in shown and "theirs" not in shown
+    assert (
+        "babyllama.json" in shown
+        and "heldout.perplexity" in shown
+        and "unigram" not in shown
+        and "theirs" not in shown
+    )
 
 
 def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(own):
@@ -113,7 +139,10 @@ def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(own):
     (own / "params.yaml").write_text(params.replace("document_words", "document_wrds"))
     result = dvc(own, "repro")
     (own / "params.yaml").write_text(params)
-    assert result.returncode != 0 and "error: params.yaml: prepare_corpus: unknown key 'document_wrds'" in result.stderr
+    assert (
+        result.returncode != 0
+        and "error: params.yaml: prepare_corpus: unknown key 'document_wrds'" in result.stderr
+    )
     assert dvc(own, "checkout").returncode == 0 and sha256(own / "data/corpus") == before
 
 
@@ -134,8 +163,15 @@ def test_repro_after_a_model_and_a_suite_left_params_is_that_of_a_fresh_clone(ow
         result = dvc(folder, "repro")
         assert result.returncode == 0, result.stderr[-2000:]
     assert (own / "dvc.lock").read_bytes() == (fresh / "dvc.lock").read_bytes()
-    assert not (own / "metrics/models/unigram.json").exists() and not (own / "data/tokens/unigram").exists()
-    assert set(json.loads((own / "metrics/models/dummy.json").read_text())) == {"heldout", "my_words", "cloze"}
+    assert (
+        not (own / "metrics/models/unigram.json").exists()
+        and not (own / "data/tokens/unigram").exists()
+    )
+    assert set(json.loads((own / "metrics/models/dummy.json").read_text())) == {
+        "heldout",
+        "my_words",
+        "cloze",
+    }
     assert (own / "work/leftovers/data/tokens/dummy/my_pairs").exists()
     subprocess.run(["git", "checkout", "-q", "params.yaml"], cwd=own, check=True)
     assert dvc(own, "repro").returncode == 0

@@ -11,7 +11,9 @@ from tests.yaml_files import read_yaml
 
 COMMAND_LINE = ("revisions.py",)  # what `lmcore diff` and `lmcore verify` know of repositories
 ROOT = Path(__file__).parents[1]
-STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "stage"))
+STAGES = sorted(
+    path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "stage")
+)
 PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
 PARAMS = read_yaml(ROOT / "params.yaml")
 
@@ -25,7 +27,15 @@ def test_stage_names_agree(name):
     stage = PIPELINE[name].get("do", PIPELINE[name])
     assert stage["desc"] and stage["cmd"].startswith(f"python -m stages.{name}")
     if name != "fingerprint_code":
-        assert next(keys for param in stage["params"] if isinstance(param, dict) for keys in param.values())[0] == name
+        assert (
+            next(
+                keys
+                for param in stage["params"]
+                if isinstance(param, dict)
+                for keys in param.values()
+            )[0]
+            == name
+        )
     sections = [param.split(".")[0] for param in stage.get("params", []) if isinstance(param, str)]
     assert set(sections) <= set(PARAMS), "a params section that is not there"
 
@@ -50,34 +60,59 @@ def test_stages_clear_the_folders_of_other_stages_outputs_before_they_read_them(
 
 def test_every_params_section_is_used():
     used = {
-        param.split(".")[0] for stage in PIPELINE.values() for param in stage.get("do", stage).get("params", []) if isinstance(param, str)
+        param.split(".")[0]
+        for stage in PIPELINE.values()
+        for param in stage.get("do", stage).get("params", [])
+        if isinstance(param, str)
     }
     assert set(PARAMS) == used
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "lmcore").rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "lmcore").rglob("*.py")), ids=lambda path: path.name
+)
 def test_lmcore_knows_no_stage_no_dvc_and_no_params(path):
     if path.name in COMMAND_LINE:
         return
     tree = ast.parse(path.read_text())
-    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
     modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert not [name for name in modules if name.split(".")[0] in ("stages", "dvc", "yaml", "importlib") and name != "importlib.metadata"]
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "__import__"]
+    assert not [
+        name
+        for name in modules
+        if name.split(".")[0] in ("stages", "dvc", "yaml", "importlib")
+        and name != "importlib.metadata"
+    ]
+    assert not [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "__import__"
+    ]
     if path.name == "__init__.py":
-        assert not path.read_text(), "packages' inits stay empty, or every stage depends on everything"
+        assert not path.read_text(), (
+            "packages' inits stay empty, or every stage depends on everything"
+        )
 
 
 def test_code_json_is_that_of_the_code():
     from lmcore.history.fingerprint import fingerprints
 
-    assert fingerprints(ROOT) == read_yaml(ROOT / "code.json"), "run `dvc repro` and commit code.json"
+    assert fingerprints(ROOT) == read_yaml(ROOT / "code.json"), (
+        "run `dvc repro` and commit code.json"
+    )
 
 
 ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": "real"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_experiments_apply_and_name_models_that_are_made(path, tmp_path):
     from lmcore.history.experiments import apply
 
@@ -88,16 +123,36 @@ def test_experiments_apply_and_name_models_that_are_made(path, tmp_path):
     assert apply(path, params)
     values = read_yaml(params)
     made = {"untrained", "dummy", "unigram"}
-    for section in ("trained", "keep_checkpoint", "distill_model", "finetune_model", "import_model"):
+    for section in (
+        "trained",
+        "keep_checkpoint",
+        "distill_model",
+        "finetune_model",
+        "import_model",
+    ):
         assert not made & set(values[section])
         made |= set(values[section])
     assert set(values["models"]) <= made
-    assert {name for model in values["compare_models"]["recipes"].values() for name in model} <= set(values["models"])
-    reading = [values[name]["models"] for name in ("judge_context", "generate_tokens", "explore_suites", "explore_generation")]
-    assert {name for names in [*reading, values["analyse_tokens"]["progression"]] for name in names} <= set(values["models"])
-    assert {entry["student"] for entry in values["train_teacher"].values()} == set(values["distill_model"])
-    assert {entry.get("model") for entry in values["finetune_model"].values()} <= set(values["models"])
-    assert set(values["train_model"]) | {"seed"} == {*read_yaml(ROOT / "params.yaml")["train_model"], "seed"}
+    assert {
+        name for model in values["compare_models"]["recipes"].values() for name in model
+    } <= set(values["models"])
+    reading = [
+        values[name]["models"]
+        for name in ("judge_context", "generate_tokens", "explore_suites", "explore_generation")
+    ]
+    assert {
+        name for names in [*reading, values["analyse_tokens"]["progression"]] for name in names
+    } <= set(values["models"])
+    assert {entry["student"] for entry in values["train_teacher"].values()} == set(
+        values["distill_model"]
+    )
+    assert {entry.get("model") for entry in values["finetune_model"].values()} <= set(
+        values["models"]
+    )
+    assert set(values["train_model"]) | {"seed"} == {
+        *read_yaml(ROOT / "params.yaml")["train_model"],
+        "seed",
+    }
 
 
 def test_readme_tree_and_commands_exist():
@@ -111,9 +166,23 @@ def test_readme_tree_and_commands_exist():
 
 
 def test_tracked_files_hold_no_data_and_no_path_of_a_machine():
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
     for name in files:
         path = ROOT / name
-        if path.is_file() and path.suffix in (".py", ".md", ".yaml", ".json", ".toml", ".lock", ".cff", ".csv", ".txt"):
+        if path.is_file() and path.suffix in (
+            ".py",
+            ".md",
+            ".yaml",
+            ".json",
+            ".toml",
+            ".lock",
+            ".cff",
+            ".csv",
+            ".txt",
+        ):
             assert path.stat().st_size < 1_000_000, name
-            assert not re.search(r"(?<![\w.])/(home|Users|root|work)/\w", path.read_text("utf-8")), name
+            assert not re.search(
+                r"(?<![\w.])/(home|Users|root|work)/\w", path.read_text("utf-8")
+            ), name

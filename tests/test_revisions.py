@@ -51,20 +51,32 @@ def test_diff_of_two_revisions_says_what_got_worse_and_fails_on_it(lmcore, first
     assert done.exit_code == 1 and done.stderr == ""
     (row,) = [line for line in done.stdout.splitlines() if line.startswith("good")]
     assert row.split()[:3] == ["good", "pairs", "accuracy"] and row.endswith("worse")
-    assert "param  levels.good.accuracy: 0.7 → 0.55" in done.stdout and "stage  fold_scores: levels.good.accuracy" in done.stdout
-    assert "unchanged (no item differs): untrained on pairs, heldout; good on heldout" in done.stdout
+    assert (
+        "param  levels.good.accuracy: 0.7 → 0.55" in done.stdout
+        and "stage  fold_scores: levels.good.accuracy" in done.stdout
+    )
+    assert (
+        "unchanged (no item differs): untrained on pairs, heldout; good on heldout" in done.stdout
+    )
     assert re.search(r"^A  main \([0-9a-f]{7}\)$", done.stdout, re.M)
 
 
 def test_diff_the_other_way_is_better_and_passes(lmcore, first):
     done = lmcore(first, "diff", "worse", "v1", "--fail-on", "worse", "--json")
     (row,) = json.loads(done.stdout)["rows"]
-    assert done.exit_code == 0 and (row["verdict"], row["claim"]) == ("better", "these two models differ; seed noise unknown")
+    assert done.exit_code == 0 and (row["verdict"], row["claim"]) == (
+        "better",
+        "these two models differ; seed noise unknown",
+    )
 
 
 def test_diff_of_head_with_an_unchanged_workspace_has_no_verdict(lmcore, first):
     done = lmcore(first, "diff")
-    assert done.exit_code == 0 and "no param and no stage changed" in done.stdout and "unchanged (no item differs): good" in done.stdout
+    assert (
+        done.exit_code == 0
+        and "no param and no stage changed" in done.stdout
+        and "unchanged (no item differs): good" in done.stdout
+    )
     assert not re.search("better|worse|no evidence", done.stdout)
 
 
@@ -99,7 +111,10 @@ def edit_lock(folder: Path) -> None:
 
 
 STALE = {
-    "params": (lambda folder: miniature.set_levels(folder, bits=2.5), "fold_scores was not rerun since levels.good.bits changed"),
+    "params": (
+        lambda folder: miniature.set_levels(folder, bits=2.5),
+        "fold_scores was not rerun since levels.good.bits changed",
+    ),
     "code": (edit_code, "fold_scores was not rerun since its code changed"),
     "lock": (edit_lock, "fold_scores has never run, says dvc.lock"),
 }
@@ -107,7 +122,10 @@ STALE = {
 
 @pytest.mark.parametrize("edit", [*STALE, "data"])
 def test_diff_with_a_stale_workspace_says_what_changed_and_fails(lmcore, own, edit):
-    change, message = {**STALE, "data": (edit_data, "fold_scores made another data/scores than lies there")}[edit]
+    change, message = {
+        **STALE,
+        "data": (edit_data, "fold_scores made another data/scores than lies there"),
+    }[edit]
     assert lmcore(own, "diff", "HEAD", "--fail-on", "worse").exit_code == 0
     change(own)
     assert lmcore(own, "diff", "HEAD").exit_code == 0
@@ -115,7 +133,10 @@ def test_diff_with_a_stale_workspace_says_what_changed_and_fails(lmcore, own, ed
     assert done.exit_code == 1 and f"note   B: {message}; run `dvc repro`\n" in done.stdout
     line = for_markdown(f"B: {message}; run `dvc repro`")
     assert f"- {line}\n" in lmcore(own, "diff", "HEAD", "--md").stdout
-    assert f"B: {message}; run `dvc repro`" in json.loads(lmcore(own, "diff", "HEAD", "--json").stdout)["stale"]
+    assert (
+        f"B: {message}; run `dvc repro`"
+        in json.loads(lmcore(own, "diff", "HEAD", "--json").stdout)["stale"]
+    )
 
 
 @pytest.mark.parametrize("edit", ["params", "code"])
@@ -125,7 +146,9 @@ def test_diff_with_a_stale_commit_says_on_which_side(lmcore, own, edit):
     miniature.commit(own, "not reproduced")
     for arguments, side in ((("HEAD", "HEAD~1"), "A"), (("HEAD~1", "HEAD"), "B")):
         done = lmcore(own, "diff", *arguments, "--fail-on", "worse")
-        assert done.exit_code == 1 and re.findall("^note .*", done.stdout, re.M) == [f"note   {side}: {message}; run `dvc repro`, commit"]
+        assert done.exit_code == 1 and re.findall("^note .*", done.stdout, re.M) == [
+            f"note   {side}: {message}; run `dvc repro`, commit"
+        ]
 
 
 def test_diff_after_a_comment_is_not_stale(lmcore, own):
@@ -139,7 +162,10 @@ def test_diff_after_a_comment_is_not_stale(lmcore, own):
 def test_diff_of_scores_that_no_stage_makes_says_so(lmcore, own):
     (own / "dvc.yaml").write_text("stages: {}\n")
     done = lmcore(own, "diff", "HEAD", "--fail-on", "worse")
-    assert done.exit_code == 1 and "note   B: no stage of its dvc.yaml makes data/scores" in done.stdout
+    assert (
+        done.exit_code == 1
+        and "note   B: no stage of its dvc.yaml makes data/scores" in done.stdout
+    )
 
 
 def test_diff_with_a_model_or_suite_renamed_fails_though_the_rest_is_unchanged(lmcore, own):
@@ -149,19 +175,38 @@ def test_diff_with_a_model_or_suite_renamed_fails_though_the_rest_is_unchanged(l
     write_yaml(params, own / "params.yaml")
     run(own, "dvc", "repro", "--quiet")
     done = lmcore(own, "diff", "HEAD", "--fail-on", "worse")
-    assert done.exit_code == 1 and "note   the model untrained is not in B (renamed, or dropped?): not compared" in done.stdout
+    assert (
+        done.exit_code == 1
+        and "note   the model untrained is not in B (renamed, or dropped?): not compared"
+        in done.stdout
+    )
     assert lmcore(own, "diff", "HEAD", "--model", "good", "--fail-on", "worse").exit_code == 0
     done = lmcore(own, "diff", "HEAD", "--model", "blank", "--fail-on", "worse")
     assert (
-        done.exit_code == 1 and "note   nothing was compared: A and B have no model on a suite that was asked for in common" in done.stdout
+        done.exit_code == 1
+        and "note   nothing was compared: A and B have no model on a suite that was asked for in common"
+        in done.stdout
     )
     done = lmcore(own, "diff", "HEAD", "--model", "blank", "--model", "good", "--fail-on", "worse")
     assert done.exit_code == 1 and "note   the model blank is not in A: not compared" in done.stdout
 
 
 def test_diff_in_a_shallow_clone_names_the_remedy(first, tmp_path):
-    run(tmp_path, "git", "clone", "--quiet", "--depth", "1", "--branch", "worse", f"file://{first.parent / 'origin'}", "shallow")
-    done = run(tmp_path / "shallow", "lmcore", "diff", "origin/main", "--fail-on", "worse", check=False)
+    run(
+        tmp_path,
+        "git",
+        "clone",
+        "--quiet",
+        "--depth",
+        "1",
+        "--branch",
+        "worse",
+        f"file://{first.parent / 'origin'}",
+        "shallow",
+    )
+    done = run(
+        tmp_path / "shallow", "lmcore", "diff", "origin/main", "--fail-on", "worse", check=False
+    )
     assert done.returncode == 1 and done.stdout == "" and "`git fetch --unshallow`" in done.stderr
 
 
@@ -186,13 +231,19 @@ def test_diff_reads_an_experiment(lmcore, first, tmp_path):
     run(own, "git", "checkout", "--quiet", "dvc.lock", "metrics")
     run(own, "dvc", "checkout", "--quiet")
     done = lmcore(own, "diff", "bits22", "--fail-on", "worse")
-    assert done.exit_code == 0 and re.search(r"^good +heldout +bits_per_byte +2\.\d+ +\d\.\d+ +-0\.2000 .* better$", done.stdout, re.M)
+    assert done.exit_code == 0 and re.search(
+        r"^good +heldout +bits_per_byte +2\.\d+ +\d\.\d+ +-0\.2000 .* better$", done.stdout, re.M
+    )
 
 
 def test_diff_reads_the_remote_where_the_cache_has_nothing(lmcore, first):
     target = miniature.clone(first, "bare", "main")
     done = lmcore(target, "diff", "main", "v1")
-    assert done.exit_code == 0 and "unchanged" in done.stdout and not (target / ".dvc" / "cache").exists()
+    assert (
+        done.exit_code == 0
+        and "unchanged" in done.stdout
+        and not (target / ".dvc" / "cache").exists()
+    )
 
 
 def test_diff_of_what_is_in_no_cache_and_no_remote_names_the_commands(lmcore, first):
@@ -200,30 +251,55 @@ def test_diff_of_what_is_in_no_cache_and_no_remote_names_the_commands(lmcore, fi
     done = lmcore(target, "diff", "origin/main", "origin/worse")
     assert done.exit_code == 1 and done.stdout == "" and done.stderr.count("\n") == 1
     assert (
-        "is in neither the DVC cache nor a remote; `dvc push` where it was made, or make it here: `git checkout origin/worse" in done.stderr
+        "is in neither the DVC cache nor a remote; `dvc push` where it was made, or make it here: `git checkout origin/worse"
+        in done.stderr
     )
     done = lmcore(target, "diff", "origin/main")
-    assert done.stderr == "error: workspace: data/scores/good/pairs.parquet is missing; `dvc repro` makes it\n"
+    assert (
+        done.stderr
+        == "error: workspace: data/scores/good/pairs.parquet is missing; `dvc repro` makes it\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("gone",), "error: gone: unknown Git revision 'gone'; in a shallow clone (CI) fetch the whole history"),
-        (("",), "error: '' is no revision (an unset variable?); expected a branch, tag, commit or experiment"),
+        (
+            ("gone",),
+            "error: gone: unknown Git revision 'gone'; in a shallow clone (CI) fetch the whole history",
+        ),
+        (
+            ("",),
+            "error: '' is no revision (an unset variable?); expected a branch, tag, commit or experiment",
+        ),
         (("main", ""), "error: '' is no revision (an unset variable?)"),
         (("  ",), "error: '  ' is no revision (an unset variable?)"),
         (("--", "-main"), "error: '-main' is no revision (an unset variable?)"),
-        (("HEAD:stages",), "error: HEAD:stages: names no commit; expected a branch, tag, commit or experiment"),
-        (("main", "--fail-on", ""), "error: --fail-on: there is no verdict '' to fail on; expected worse"),
-        (("main", "--fail-on", "worse", "--metric", "entropy"), "error: --fail-on: entropy is good neither high nor low"),
+        (
+            ("HEAD:stages",),
+            "error: HEAD:stages: names no commit; expected a branch, tag, commit or experiment",
+        ),
+        (
+            ("main", "--fail-on", ""),
+            "error: --fail-on: there is no verdict '' to fail on; expected worse",
+        ),
+        (
+            ("main", "--fail-on", "worse", "--metric", "entropy"),
+            "error: --fail-on: entropy is good neither high nor low",
+        ),
         (("main", "main", "--metric", "gone"), "error: main ("),
         (("main", "--metric", ""), "error: main ("),
         (("main", "--suite", ""), "error: there is no suite '' in either revision"),
         (("main", "--margin", "inf"), "error: --margin: "),
         (("main", "--margin", "nan"), "error: --margin: "),
-        (("main", "--fail-on", "better"), "error: --fail-on: there is no verdict 'better' to fail on; expected worse"),
-        (("main", "worse", "--suite", "gone"), "error: there is no suite 'gone' in either revision"),
+        (
+            ("main", "--fail-on", "better"),
+            "error: --fail-on: there is no verdict 'better' to fail on; expected worse",
+        ),
+        (
+            ("main", "worse", "--suite", "gone"),
+            "error: there is no suite 'gone' in either revision",
+        ),
     ],
 )
 def test_diff_bad_arguments_end_in_one_line(lmcore, first, arguments, message):
@@ -232,7 +308,10 @@ def test_diff_bad_arguments_end_in_one_line(lmcore, first, arguments, message):
 
 
 def test_diff_outside_of_a_repository_says_so(lmcore, tmp_path):
-    assert "neither here nor above is a repository with .dvc and dvc.yaml" in lmcore(tmp_path, "diff").stderr
+    assert (
+        "neither here nor above is a repository with .dvc and dvc.yaml"
+        in lmcore(tmp_path, "diff").stderr
+    )
 
 
 def test_diff_of_three_models_on_two_suites_has_a_row_for_each(tmp_path):
@@ -254,24 +333,49 @@ def test_verify_says_which_table_differs_by_how_much(lmcore, first, tmp_path, mo
     monkeypatch.setenv("HIDDEN_NOISE", "1e-6")
     done = lmcore(first, "verify", "fold_scores", "--keep", str(tmp_path / "kept"))
     assert done.exit_code == 1 and (tmp_path / "kept" / "dvc.lock").exists()
-    assert "data/scores/good/heldout.parquet: of 40 rows value differs in 40 rows by up to 1e-06" in done.stdout
+    assert (
+        "data/scores/good/heldout.parquet: of 40 rows value differs in 40 rows by up to 1e-06"
+        in done.stdout
+    )
     assert done.stdout.endswith("1 of 2 outputs are byte-identical to dvc.lock\n")
 
 
 def test_verify_unknown_stage_is_named(lmcore, first):
-    assert "error: dvc.lock has no stage 'gone'; it has fingerprint_code, fold_scores" in lmcore(first, "verify", "gone").stderr
+    assert (
+        "error: dvc.lock has no stage 'gone'; it has fingerprint_code, fold_scores"
+        in lmcore(first, "verify", "gone").stderr
+    )
 
 
 def steps(job: str) -> list[dict]:
     """The commands of a job of the GitHub workflow, with their names."""
-    return [step for step in read_yaml(ROOT / ".github/workflows/ci.yaml")["jobs"][job]["steps"] if "run" in step]
+    return [
+        step
+        for step in read_yaml(ROOT / ".github/workflows/ci.yaml")["jobs"][job]["steps"]
+        if "run" in step
+    ]
 
 
 def shell(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess:
     """As GitHub runs a step, with what `make setup` made on the path."""
-    folders = {"GITHUB_PATH": str(folder / ".git" / "path"), "GITHUB_STEP_SUMMARY": str(folder / ".git" / "summary")}
+    folders = {
+        "GITHUB_PATH": str(folder / ".git" / "path"),
+        "GITHUB_STEP_SUMMARY": str(folder / ".git" / "summary"),
+    }
     script = f'PATH="$PWD/.venv/bin:$PATH"\n{command}'
-    return run(folder, "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script, **folders, BASE="origin/main", **environment)
+    return run(
+        folder,
+        "bash",
+        "--noprofile",
+        "--norc",
+        "-eo",
+        "pipefail",
+        "-c",
+        script,
+        **folders,
+        BASE="origin/main",
+        **environment,
+    )
 
 
 def test_github_tests_job_runs(ci):
@@ -308,15 +412,28 @@ def test_github_results_job_rebuilds_and_comments_once(ci, tmp_path, monkeypatch
     (tmp_path / "gh").write_text(GH)
     (tmp_path / "gh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    settings = {"GITHUB_REPOSITORY": "o/r", "PR": "7", "GH_TOKEN": "t", "COMMENTS": str(tmp_path / "comments.json")}
+    settings = {
+        "GITHUB_REPOSITORY": "o/r",
+        "PR": "7",
+        "GH_TOKEN": "t",
+        "COMMENTS": str(tmp_path / "comments.json"),
+    }
     for step in steps("results"):
         shell(ci, step["run"], **settings)
         if "gh api" in step["run"]:
             shell(ci, step["run"], **settings)
     _, comment = json.loads((tmp_path / "comments.json").read_text())
-    assert comment["body"] == (ci / "comment.md").read_text() == (ci / ".git" / "summary").read_text()
-    assert "2 better, 2 unchanged" in comment["body"] and "| good | pairs | accuracy |" in comment["body"]
-    assert "levels.good.accuracy" in comment["body"] and "| metrics/models/good.json | pairs.value" in comment["body"]
+    assert (
+        comment["body"] == (ci / "comment.md").read_text() == (ci / ".git" / "summary").read_text()
+    )
+    assert (
+        "2 better, 2 unchanged" in comment["body"]
+        and "| good | pairs | accuracy |" in comment["body"]
+    )
+    assert (
+        "levels.good.accuracy" in comment["body"]
+        and "| metrics/models/good.json | pairs.value" in comment["body"]
+    )
     assert "dvc.lock and metrics are not those that this code gives here" in comment["body"]
     assert "**better**" in comment["body"]
 
@@ -327,7 +444,10 @@ class Notes(BaseHTTPRequestHandler):
     notes: list[dict] = []
 
     def do_GET(self):
-        assert self.path == "/projects/3/merge_requests/7/notes?per_page=100" and self.headers["PRIVATE-TOKEN"] == "t"
+        assert (
+            self.path == "/projects/3/merge_requests/7/notes?per_page=100"
+            and self.headers["PRIVATE-TOKEN"] == "t"
+        )
         self.answer(self.notes)
 
     def do_POST(self):
@@ -355,12 +475,21 @@ class Notes(BaseHTTPRequestHandler):
 def test_gitlab_jobs_run_what_github_does_not_and_note_once(ci):
     pipeline = read_yaml(ROOT / "docs/gitlab-ci.yaml")
     tried = "\n".join(step["run"] for job in ("tests", "results") for step in steps(job))
-    script = [*pipeline["default"]["before_script"], *pipeline["tests"]["script"], *pipeline["results"]["script"]]
+    script = [
+        *pipeline["default"]["before_script"],
+        *pipeline["tests"]["script"],
+        *pipeline["results"]["script"],
+    ]
     others = [command for command in script if command not in tried]
     assert len(others) == 5 and others[-1].count("curl") == 2
     server = HTTPServer(("127.0.0.1", 0), Notes)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    settings = {"GITLAB_TOKEN": "t", "CI_PROJECT_ID": "3", "CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}
+    settings = {
+        "GITLAB_TOKEN": "t",
+        "CI_PROJECT_ID": "3",
+        "CI_MERGE_REQUEST_IID": "7",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+    }
     settings |= {"CI_API_V4_URL": f"http://127.0.0.1:{server.server_port}", "no_proxy": "*"}
     (ci / "comment.md").write_text("<!-- lmcore -->\nfirst & only\n")
     try:
@@ -373,6 +502,8 @@ def test_gitlab_jobs_run_what_github_does_not_and_note_once(ci):
 
 def test_gitlab_and_github_write_the_same_comment():
     pipeline = read_yaml(ROOT / "docs/gitlab-ci.yaml")
-    (theirs,) = [command for command in pipeline["results"]["script"] if "<!-- lmcore -->'\n" in command]
+    (theirs,) = [
+        command for command in pipeline["results"]["script"] if "<!-- lmcore -->'\n" in command
+    ]
     (ours,) = [step["run"] for step in steps("results") if "> comment.md" in step["run"]]
     assert ours.startswith(theirs)

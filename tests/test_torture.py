@@ -18,7 +18,11 @@ def few_stages(data: Path) -> dict[str, Any]:
     return params
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a process that its parent has ended"
+)
 def test_killed_pipeline_run_again_ends_in_the_undisturbed_lock(tmp_path):
     found = torture(tmp_path, few_stages, ["fold_scores"], n_kills=5, seed=1, parts="kills")
-    assert found.failures == [] and sum(found.counts[f"kills of {victim}"] for victim in VICTIMS) == 5
+    assert (
+        found.failures == [] and sum(found.counts[f"kills of {victim}"] for victim in VICTIMS) == 5
+    )

@@ -36,7 +36,10 @@ LONGEST = 300.0  # seconds of one run
 UNTIL_GONE = 20.0  # seconds in which every process of a killed run must have ended
 KEPT = re.compile(r".+\.[0-9a-f]{16}\.(parquet|safetensors)")
 PARTS = "kills,bits,together,disks"
-SHELLS = ("/bin/bash", "/bin/sh")  # bash becomes the stage; Debian's sh stays between DVC and the stage
+SHELLS = (
+    "/bin/bash",
+    "/bin/sh",
+)  # bash becomes the stage; Debian's sh stays between DVC and the stage
 VICTIMS = ("stage", "dvc", "group", "dvc by SIGTERM", "group by SIGINT", "stopped stage, then dvc")
 # folder: sizes in KiB of a disk for it, each larger than the one before; the last one is enough.
 # None is itself an output: DVC replaces these, which cannot be done to a mounted disk.
@@ -60,7 +63,9 @@ class Torture:
         self.counts: Counter[str] = Counter()
         self.expected: dict[str, Any] = {}
         self.latest_kill = 0.0  # seconds after the start of a run
-        self.stopped: list[psutil.Process] = []  # stages that go on when the next run has begun, and must end then
+        self.stopped: list[
+            psutil.Process
+        ] = []  # stages that go on when the next run has begun, and must end then
 
     def clone(self, name: str) -> Path:
         """A fresh clone with a work and a temporary folder of its own."""
@@ -71,7 +76,9 @@ class Torture:
 
     def start(self, folder: Path, *arguments: str, **others: str) -> subprocess.Popen:
         """A running `dvc repro`, in a process group of its own; its output goes to `folder`.log."""
-        settings = environment(folder, TMPDIR=str(folder / "tmp"), OMP_WAIT_POLICY="passive", **others)
+        settings = environment(
+            folder, TMPDIR=str(folder / "tmp"), OMP_WAIT_POLICY="passive", **others
+        )
         command = ["dvc", "repro", *(arguments or self.target)]
         with folder.with_suffix(".log").open("w") as log:
             return subprocess.Popen(
@@ -81,7 +88,9 @@ class Torture:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+                preexec_fn=partial(
+                    signal.signal, signal.SIGINT, signal.SIG_DFL
+                ),  # a shell's background jobs ignore it
             )
 
     def finish(self, folder: Path, *arguments: str, **others: str) -> int:
@@ -114,7 +123,10 @@ class Torture:
                 process = self.start(folder, SHELL=SHELLS[runs % len(SHELLS)])
                 kill(self.stopped, signal.SIGCONT)
                 self.stopped = []
-                seconds, victim = self.random.uniform(0.0, self.latest_kill), VICTIMS[done % len(VICTIMS)]
+                seconds, victim = (
+                    self.random.uniform(0.0, self.latest_kill),
+                    VICTIMS[done % len(VICTIMS)],
+                )
                 if done < n_kills and self._kill_after(folder, process, seconds, victim):
                     done += 1
                 elif process.wait(LONGEST) == 0:
@@ -124,7 +136,9 @@ class Torture:
                 self._unlock_and_check(folder)
             self.compare(folder, f"lap {lap} of kills, {runs} runs")
 
-    def _kill_after(self, folder: Path, process: subprocess.Popen, seconds: float, victim: str) -> bool:
+    def _kill_after(
+        self, folder: Path, process: subprocess.Popen, seconds: float, victim: str
+    ) -> bool:
         """Kill the run after so many seconds; False where it had ended before."""
         try:
             process.wait(seconds)
@@ -162,14 +176,22 @@ class Torture:
         self.counts["unfinished files, removed by the next run"] += len(unfinished(folder))
 
     def _unlock(self, folder: Path) -> None:
-        done = subprocess.run(["lmcore", "unlock"], cwd=folder, env=environment(folder), capture_output=True, text=True)
+        done = subprocess.run(
+            ["lmcore", "unlock"],
+            cwd=folder,
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+        )
         self.counts["locks of DVC mended"] += "rwlock" in done.stdout
         if done.returncode:
             self.fail(f"lmcore unlock: {done.stdout}{done.stderr}")
 
     def _no_orphans(self, folder: Path) -> None:
         deadline = time.monotonic() + UNTIL_GONE
-        while (orphans := set(processes_in(folder)) - set(self.stopped)) and time.monotonic() < deadline:
+        while (
+            orphans := set(processes_in(folder)) - set(self.stopped)
+        ) and time.monotonic() < deadline:
             time.sleep(0.05)
         for orphan in orphans:
             self.counts["orphans"] += 1
@@ -187,7 +209,9 @@ class Torture:
         for name, sizes in DISKS.items():
             folder = self.clone(f"full_{name}")
             place = folder / name
-            tracked = shutil.copytree(place, self.root / f"tracked_{name}") if place.exists() else None
+            tracked = (
+                shutil.copytree(place, self.root / f"tracked_{name}") if place.exists() else None
+            )
             place.mkdir(exist_ok=True)
             mount(place, sizes[0])
             try:
@@ -209,10 +233,20 @@ class Torture:
             return
         lines = [line for line in text.splitlines() if "No space left" in line]
         self.counts[f"full disk at {name}"] += 1
-        named = [line for line in lines if line.startswith("error: ") and re.match(rf"error: \S*{name}", line)]
-        by_dvc = [line for line in text.splitlines() if line.startswith("ERROR: ") and (line in lines or str(folder / name) in line)]
+        named = [
+            line
+            for line in lines
+            if line.startswith("error: ") and re.match(rf"error: \S*{name}", line)
+        ]
+        by_dvc = [
+            line
+            for line in text.splitlines()
+            if line.startswith("ERROR: ") and (line in lines or str(folder / name) in line)
+        ]
         if "Traceback" in text or not (named or by_dvc):
-            self.fail(f"a full disk at {name} ({size} KiB) is not told in one line that names it:\n{text[-1500:]}")
+            self.fail(
+                f"a full disk at {name} ({size} KiB) is not told in one line that names it:\n{text[-1500:]}"
+            )
         say(f"a disk of {size} KiB at {name}: {(named or by_dvc or lines or ['?'])[-1]}")
 
     def flipped_bits(self, times: int) -> None:
@@ -225,7 +259,9 @@ class Torture:
             shutil.rmtree(folder / "work")  # what earlier runs kept is not needed again
             process = self.start(folder, *forced)
             awaited = "state" if "train" in stage else "part"  # what a later run needs
-            while process.poll() is None and not any(file.name.startswith(awaited) for file in kept_files(folder)):
+            while process.poll() is None and not any(
+                file.name.startswith(awaited) for file in kept_files(folder)
+            ):
                 time.sleep(0.001)
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -260,7 +296,9 @@ class Torture:
             if process.wait(LONGEST):
                 self.fail(f"two runs with one work folder: {self.log(folder)[-1500:]}")
             self.compare(folder, "two clones with one work folder")
-            self.counts["waits for another run"] += self.log(folder).count("another run works on the same")
+            self.counts["waits for another run"] += self.log(folder).count(
+                "another run works on the same"
+            )
         forced = ("--force", "--no-run-cache", *self.target)
         first = self.start(folders[0], *forced)
         time.sleep(self.random.uniform(1, 5))
@@ -273,7 +311,9 @@ class Torture:
 
     def compare(self, folder: Path, what: str) -> None:
         """Fail where the clone is not as the undisturbed run left its own."""
-        lock = folder / "dvc.lock"  # its stages stand in the order in which they ran, which DVC leaves to chance
+        lock = (
+            folder / "dvc.lock"
+        )  # its stages stand in the order in which they ran, which DVC leaves to chance
         same = lock.exists() and read_yaml(lock) == self.expected
         if not same:
             self.fail(f"{what}: dvc.lock differs from that of the undisturbed run ({folder})")
@@ -300,7 +340,9 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(folder):
+            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(
+                folder
+            ):
                 found.append(process)
         except psutil.Error:
             continue
@@ -342,7 +384,12 @@ def kill(processes: Iterable[psutil.Process], sent: signal.Signals) -> None:
 
 def unfinished(folder: Path) -> list[Path]:
     """What a killed process left half-made."""
-    return [path for part in ("data", "metrics", "report", "work") for path in (folder / part).rglob(".*") if is_temporary(path)]
+    return [
+        path
+        for part in ("data", "metrics", "report", "work")
+        for path in (folder / part).rglob(".*")
+        if is_temporary(path)
+    ]
 
 
 def kept_files(folder: Path) -> list[Path]:
@@ -351,7 +398,10 @@ def kept_files(folder: Path) -> list[Path]:
 
 def mount(place: Path, size: int, *options: str) -> None:
     """A disk of `size` KiB in memory at a folder."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={size}k"]), "tmpfs", place], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={size}k"]), "tmpfs", place],
+        check=True,
+    )
 
 
 def can_mount(root: Path) -> bool:
@@ -365,7 +415,14 @@ def can_mount(root: Path) -> bool:
     return True
 
 
-def torture(root: Path, params_of: Callable[[Path], dict[str, Any]], target: list[str], n_kills: int, seed: int, parts: str) -> Torture:
+def torture(
+    root: Path,
+    params_of: Callable[[Path], dict[str, Any]],
+    target: list[str],
+    n_kills: int,
+    seed: int,
+    parts: str,
+) -> Torture:
     """Disturb the pipeline in `root`, up to the stages `target` (none: all), by the PARTS that are named."""
     (root / "corpus").mkdir()
     write_corpus(root / "corpus")

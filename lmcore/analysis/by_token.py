@@ -23,24 +23,36 @@ BY_TOKEN = pa.schema(
         "token_id": pa.int32(),
         "token": pa.string(),
         "n": pa.int64(),
-        **{f"{measure}_{name}": pa.float64() for measure in MEASURES for name in ("mean", "std", *QUANTILES)},
+        **{
+            f"{measure}_{name}": pa.float64()
+            for measure in MEASURES
+            for name in ("mean", "std", *QUANTILES)
+        },
         "probability_mean": pa.float64(),
         "rank_mean": pa.float64(),
     }
 )
 
 
-def by_token(rows: TokenRows, texts: list[str], *, model: str, suite: str, minimum_count: int) -> pa.Table:
+def by_token(
+    rows: TokenRows, texts: list[str], *, model: str, suite: str, minimum_count: int
+) -> pa.Table:
     """The BY_TOKEN table, by side and then from the most frequent token down (ids break ties); `texts` are those of the ids.
 
     Raises InputError for a `minimum_count` below 2: one value has no standard deviation.
     """
     if minimum_count < 2:
-        raise InputError(f"minimum_count must be at least 2, not {minimum_count}: one value has no standard deviation")
-    return pa.concat_tables([_of_side(rows, texts, side, model, suite, minimum_count) for side in SIDES])
+        raise InputError(
+            f"minimum_count must be at least 2, not {minimum_count}: one value has no standard deviation"
+        )
+    return pa.concat_tables(
+        [_of_side(rows, texts, side, model, suite, minimum_count) for side in SIDES]
+    )
 
 
-def _of_side(rows: TokenRows, texts: list[str], side: str, model: str, suite: str, minimum_count: int) -> pa.Table:
+def _of_side(
+    rows: TokenRows, texts: list[str], side: str, model: str, suite: str, minimum_count: int
+) -> pa.Table:
     ids = rows.column(SIDES[side])
     counts = np.bincount(ids)
     kept = np.flatnonzero(counts >= minimum_count)
@@ -60,7 +72,9 @@ def _of_side(rows: TokenRows, texts: list[str], side: str, model: str, suite: st
         columns[f"{measure}_mean"] = means
         all_means = np.zeros(len(counts))
         all_means[kept] = means
-        columns[f"{measure}_std"] = np.sqrt(_sums(ids, (values - all_means[ids]) ** 2)[kept] / (n - 1))
+        columns[f"{measure}_std"] = np.sqrt(
+            _sums(ids, (values - all_means[ids]) ** 2)[kept] / (n - 1)
+        )
         if measure == "logprob":
             columns["probability_mean"] = _sums(ids, np.exp(values.astype(np.float64)))[kept] / n
         ordered, _ = sort_by_group(ids, values)
@@ -68,10 +82,15 @@ def _of_side(rows: TokenRows, texts: list[str], side: str, model: str, suite: st
         there = np.flatnonzero(counts)
         found = np.empty((len(counts), len(QUANTILES)))
         found[there] = quantiles_of_groups(ordered, counts[there], list(QUANTILES.values()))
-        columns |= {f"{measure}_{name}": found[kept, number] for number, name in enumerate(QUANTILES)}
+        columns |= {
+            f"{measure}_{name}": found[kept, number] for number, name in enumerate(QUANTILES)
+        }
         del ordered
     columns["rank_mean"] = _sums(ids, rows.column("rank"))[kept] / n
-    return check(pa.table([pa.array(columns[field.name], field.type) for field in BY_TOKEN], BY_TOKEN), BY_TOKEN)
+    return check(
+        pa.table([pa.array(columns[field.name], field.type) for field in BY_TOKEN], BY_TOKEN),
+        BY_TOKEN,
+    )
 
 
 def text_of(texts: list[str], number: int) -> str:
@@ -82,14 +101,24 @@ def text_of(texts: list[str], number: int) -> str:
 def extremes(table: pa.Table, n: int) -> list[dict]:
     """Of each suite and side the `n` tokens of highest and of lowest mean entropy (current) or mean log-prob (next), as small rows."""
     found = []
-    rows = table.select(["suite", "side", "token", "token_id", "n", "entropy_mean", "logprob_mean"]).to_pylist()
+    rows = table.select(
+        ["suite", "side", "token", "token_id", "n", "entropy_mean", "logprob_mean"]
+    ).to_pylist()
     for suite in dict.fromkeys(row["suite"] for row in rows):
         for side, measure in (("current", "entropy_mean"), ("next", "logprob_mean")):
             group = [row for row in rows if row["suite"] == suite and row["side"] == side]
             group.sort(key=lambda row: (-row[measure], row["token_id"]))
             chosen = {"highest": group[:n], "lowest": group[max(n, len(group) - n) :]}
             found += [
-                {"suite": suite, "side": side, "end": end, "measure": measure, "token": row["token"], "n": row["n"], "value": row[measure]}
+                {
+                    "suite": suite,
+                    "side": side,
+                    "end": end,
+                    "measure": measure,
+                    "token": row["token"],
+                    "n": row["n"],
+                    "value": row[measure],
+                }
                 for end, part in chosen.items()
                 for row in part
             ]

@@ -65,15 +65,25 @@ def analyse_completions(
     InputError where scores are missing or are those of other items.
     """
     if per_decade < 1 or context_bins < 1:
-        raise InputError(f"analyse_completions: per_decade and context_bins must be at least 1, not {per_decade} and {context_bins}")
+        raise InputError(
+            f"analyse_completions: per_decade and context_bins must be at least 1, not {per_decade} and {context_bins}"
+        )
     names = [suite for suite, entry in suites.items() if kind_of(suite, entry) == "completion"]
-    counts = word_counts([row["text"] for row in read_documents(corpus / "train.parquet")]) if names else Counter()
+    counts = (
+        word_counts([row["text"] for row in read_documents(corpus / "train.parquet")])
+        if names
+        else Counter()
+    )
     rows: list[dict] = []
     for suite in names:
         table = read(items / f"{suite}.parquet", ITEMS)
         measures = {
-            FREQUENCY: np.array([frequency(target, counts) for target in table["target"].to_pylist()]),
-            CONTEXT_LENGTH: np.array([len(context.split()) for context in table["context"].to_pylist()]),
+            FREQUENCY: np.array(
+                [frequency(target, counts) for target in table["target"].to_pylist()]
+            ),
+            CONTEXT_LENGTH: np.array(
+                [len(context.split()) for context in table["context"].to_pylist()]
+            ),
         }
         bins = {
             FREQUENCY: frequency_bins(int(measures[FREQUENCY].max()), per_decade),
@@ -91,7 +101,9 @@ def analyse_completions(
     write(pa.Table.from_pylist(rows, FINDINGS), FINDINGS, out)
 
 
-def by_bin(values: dict[str, np.ndarray], sizes: np.ndarray, bins: Edges, confidence: float) -> list[dict]:
+def by_bin(
+    values: dict[str, np.ndarray], sizes: np.ndarray, bins: Edges, confidence: float
+) -> list[dict]:
     """For each bin that holds items, and each metric, the mean with its interval.
 
     values: {metric: (items,)}; sizes: (items,), what the bins are made of. Log-probs are means, all other metrics shares or probabilities.
@@ -107,7 +119,11 @@ def by_bin(values: dict[str, np.ndarray], sizes: np.ndarray, bins: Edges, confid
             elif (found := interval(ratio(part, np.ones(n)), confidence)) is None:
                 continue
             else:
-                bounds = (max(0.0, found[0]), min(1.0, found[1])) if metric.endswith("target_probability") else found
+                bounds = (
+                    (max(0.0, found[0]), min(1.0, found[1]))
+                    if metric.endswith("target_probability")
+                    else found
+                )
             row = {"bin_low": low, "bin_high": high, "metric": metric, "n": n}
             rows.append({**row, "value": float(part.mean()), "low": bounds[0], "high": bounds[1]})
     return rows
@@ -142,15 +158,26 @@ def _item_values(scores: pa.Table, items: pa.Table, source: Path) -> dict[str, n
     """{metric: (items,)} in the order of `items`, means over draws; a masked LM has its pseudo_ metrics."""
     there = set(pc.unique(scores["metric"]).to_pylist())
     metrics = [PSEUDO + metric if PSEUDO + metric in there else metric for metric in METRICS]
-    wanted = pc.or_(pc.is_in(scores["metric"], pa.array(metrics)), pc.starts_with(scores["metric"], "success_at_"))
-    means = scores.filter(wanted).group_by(["metric", "item", "content_hash"], use_threads=False).aggregate([("value", "mean")])
+    wanted = pc.or_(
+        pc.is_in(scores["metric"], pa.array(metrics)),
+        pc.starts_with(scores["metric"], "success_at_"),
+    )
+    means = (
+        scores.filter(wanted)
+        .group_by(["metric", "item", "content_hash"], use_threads=False)
+        .aggregate([("value", "mean")])
+    )
     by_metric: dict[str, dict] = {metric: {} for metric in metrics}
     for row in means.to_pylist():
-        by_metric.setdefault(row["metric"], {})[row["item"], row["content_hash"]] = row["value_mean"]
+        by_metric.setdefault(row["metric"], {})[row["item"], row["content_hash"]] = row[
+            "value_mean"
+        ]
     keys = list(zip(items["item"].to_pylist(), items["content_hash"].to_pylist(), strict=True))
     for metric, values in by_metric.items():
         if values.keys() != set(keys):
-            raise InputError(f"{source}: its '{metric}' is not that of the suite's items as they are now; run the stage fold_scores")
+            raise InputError(
+                f"{source}: its '{metric}' is not that of the suite's items as they are now; run the stage fold_scores"
+            )
     return {metric: np.array([values[key] for key in keys]) for metric, values in by_metric.items()}
 
 
@@ -160,7 +187,10 @@ def _write_plots(rows: list[dict], folder: Path) -> None:
     for row in rows:
         lines = files.setdefault(folder / row["by"] / row["suite"] / f"{row['model']}.csv", {})
         line = lines.setdefault((row["bin_low"], row["bin_high"]), {"bin": "", "n": row["n"]})
-        line |= {f"{row['metric']}{end}": f"{row[of]:.6g}" for end, of in (("", "value"), ("_low", "low"), ("_high", "high"))}
+        line |= {
+            f"{row['metric']}{end}": f"{row[of]:.6g}"
+            for end, of in (("", "value"), ("_low", "low"), ("_high", "high"))
+        }
     for path, lines in files.items():
         n_digits = len(str(max(lines)[1])) if path.parts[-3] == CONTEXT_LENGTH else 0
         for (low, high), line in lines.items():

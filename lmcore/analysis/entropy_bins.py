@@ -57,7 +57,13 @@ CALIBRATION = pa.schema(
 
 
 def entropy_bins(
-    rows: TokenRows, texts: list[str], edges: dict[str, np.ndarray], *, model: str, suite: str, n_frequent: int
+    rows: TokenRows,
+    texts: list[str],
+    edges: dict[str, np.ndarray],
+    *,
+    model: str,
+    suite: str,
+    n_frequent: int,
 ) -> tuple[pa.Table, pa.Table]:
     """ENTROPY_BINS and BIN_TOKENS for each named set of `edges`, with the `n_frequent` most frequent current and next tokens of a bin.
 
@@ -65,7 +71,10 @@ def entropy_bins(
     """
     entropy = rows.column("entropy")
     bins = {name: bin_of(entropy, values).astype(np.int32) for name, values in edges.items()}
-    sums = {name: {"entropy_mean": np.bincount(number, weights=entropy)} for name, number in bins.items()}
+    sums = {
+        name: {"entropy_mean": np.bincount(number, weights=entropy)}
+        for name, number in bins.items()
+    }
     del entropy
     for column, derive in (
         ("probability_mean", lambda: np.exp(rows.column("logprob"))),
@@ -81,17 +90,40 @@ def entropy_bins(
     for name, number in bins.items():
         n = np.bincount(number)
         for at in np.flatnonzero(n):
-            row = {"model": model, "suite": suite, "edges": name, "bin": at, "low": edges[name][at], "high": edges[name][at + 1]}
-            found.append(row | {"n": n[at]} | {column: total[at] / n[at] for column, total in sums[name].items()})
+            row = {
+                "model": model,
+                "suite": suite,
+                "edges": name,
+                "bin": at,
+                "low": edges[name][at],
+                "high": edges[name][at + 1],
+            }
+            found.append(
+                row
+                | {"n": n[at]}
+                | {column: total[at] / n[at] for column, total in sums[name].items()}
+            )
     for side, column in SIDES.items():
         ids = rows.column(column).astype(np.int64)
         n_ids = int(ids.max()) + 1
         for name, number in bins.items():
-            counts = np.bincount(number * n_ids + ids, minlength=(int(number.max()) + 1) * n_ids).reshape(-1, n_ids)
+            counts = np.bincount(
+                number * n_ids + ids, minlength=(int(number.max()) + 1) * n_ids
+            ).reshape(-1, n_ids)
             for which, of_bin in enumerate(counts):
                 for place, token in enumerate(_most(of_bin, n_frequent).tolist()):
-                    where = {"model": model, "suite": suite, "edges": name, "bin": which, "side": side, "place": place + 1}
-                    frequent.append(where | {"token_id": token, "token": text_of(texts, token), "n": of_bin[token]})
+                    where = {
+                        "model": model,
+                        "suite": suite,
+                        "edges": name,
+                        "bin": which,
+                        "side": side,
+                        "place": place + 1,
+                    }
+                    frequent.append(
+                        where
+                        | {"token_id": token, "token": text_of(texts, token), "n": of_bin[token]}
+                    )
     order = {name: number for number, name in enumerate(edges)}
     frequent.sort(key=lambda row: (order[row["edges"]], row["bin"], row["side"], row["place"]))
     return _table(found, ENTROPY_BINS), _table(frequent, BIN_TOKENS)
@@ -102,7 +134,10 @@ def calibration(rows: TokenRows, *, model: str, suite: str, n_bins: int) -> pa.T
     confidence = np.exp(rows.column("top_logprob").astype(np.float64))
     number = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
     n = np.bincount(number, minlength=n_bins)
-    total, right = (np.bincount(number, weights=values, minlength=n_bins) for values in (confidence, rows.column("is_top")))
+    total, right = (
+        np.bincount(number, weights=values, minlength=n_bins)
+        for values in (confidence, rows.column("is_top"))
+    )
     found = [
         {
             "model": model,
@@ -121,7 +156,9 @@ def calibration(rows: TokenRows, *, model: str, suite: str, n_bins: int) -> pa.T
 def expected_calibration_error(bins: list[dict]) -> float:
     """The mean of |accuracy - probability of the first choice| over bins, weighted by their tokens."""
     total = sum(row["n"] for row in bins)
-    return float(sum(row["n"] * abs(row["accuracy"] - row["top_probability_mean"]) for row in bins) / total)
+    return float(
+        sum(row["n"] * abs(row["accuracy"] - row["top_probability_mean"]) for row in bins) / total
+    )
 
 
 def common_edges(tables: list[TokenRows], n_bins: int) -> np.ndarray:

@@ -19,7 +19,9 @@ def sort_by_group(ids: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.n
     return _values_of(bits), np.bincount(ids)
 
 
-def quantiles_of_groups(ordered: np.ndarray, counts: np.ndarray, probabilities: list[float]) -> np.ndarray:
+def quantiles_of_groups(
+    ordered: np.ndarray, counts: np.ndarray, probabilities: list[float]
+) -> np.ndarray:
     """(groups, probabilities) float64: quantiles with linear interpolation of groups that lie one behind another in `ordered`, each sorted.
 
     `counts`: (groups,) rows of each, none of them 0. Source: definition 7 of Hyndman & Fan 1996, as numpy and pandas have it.
@@ -38,7 +40,9 @@ def qcut_edges(ordered: np.ndarray, n_bins: int) -> np.ndarray:
 
     As pandas.qcut(duplicates="drop"): bins are closed on the right, the first on the left too. Values that are all alike have one bin.
     """
-    edges = quantiles_of_groups(ordered, np.array([len(ordered)]), list(np.linspace(0, 1, n_bins + 1)))[0]
+    edges = quantiles_of_groups(
+        ordered, np.array([len(ordered)]), list(np.linspace(0, 1, n_bins + 1))
+    )[0]
     edges = np.unique(edges)
     return edges if len(edges) > 1 else np.repeat(edges, 2)
 
@@ -50,7 +54,9 @@ def bin_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 def _ordered_bits(values: np.ndarray) -> np.ndarray:
     """uint32 that are ordered as the float32 values are."""
-    bits = (values.astype(np.float32) + np.float32(0)).view(np.uint32)  # of two zeros only the positive one stays
+    bits = (values.astype(np.float32) + np.float32(0)).view(
+        np.uint32
+    )  # of two zeros only the positive one stays
     negative = bits >= SIGN
     bits ^= SIGN
     np.invert(bits, out=bits, where=negative)

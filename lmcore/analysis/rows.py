@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 from lmcore.errors import InputError
 
 CHOICES = ("gold", "target", "all")
-DERIVED = {"is_top": ["top_id", "next_id"]}  # whether the token is the one that greedy decoding gives
+DERIVED = {
+    "is_top": ["top_id", "next_id"]
+}  # whether the token is the one that greedy decoding gives
 
 
 class TokenRows:
@@ -31,10 +33,14 @@ class TokenRows:
         self.parts = parts_of(self.path)
         self.gold = gold_options(items) if rows == "gold" and items is not None else None
         counts = [pq.read_metadata(part).num_rows for part in self.parts]
-        self.mask = None if rows == "all" else np.concatenate([self._mask_of(part) for part in self.parts])
+        self.mask = (
+            None if rows == "all" else np.concatenate([self._mask_of(part) for part in self.parts])
+        )
         self.n = sum(counts) if self.mask is None else int(self.mask.sum())
         if not self.n:
-            raise InputError(f"{path}: no scored token counts (rows: {rows}); expected the table of the stage extract_tokens")
+            raise InputError(
+                f"{path}: no scored token counts (rows: {rows}); expected the table of the stage extract_tokens"
+            )
 
     def __len__(self) -> int:
         return self.n
@@ -63,20 +69,26 @@ class TokenRows:
             values = values[keep]
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 odd = values[~np.isfinite(values)][0]
-                raise InputError(f"{self.path}: column '{name}' holds {odd}; a model must give finite numbers")
+                raise InputError(
+                    f"{self.path}: column '{name}' holds {odd}; a model must give finite numbers"
+                )
             yield values
 
     @cached_property
     def n_draws(self) -> int:
         """How many draws of a random model the table holds."""
-        return 1 + max(int(pc.max(batch.column(0)).as_py() or 0) for batch in self._batches(["draw"]))
+        return 1 + max(
+            int(pc.max(batch.column(0)).as_py() or 0) for batch in self._batches(["draw"])
+        )
 
     def _batches(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         for part in self.parts:
             with pq.ParquetFile(part) as file:
                 missing = [name for name in names if name not in file.schema_arrow.names]
                 if missing:
-                    raise InputError(f"{part}: column '{missing[0]}' is missing; it comes with the suite's `scoring` in params.yaml")
+                    raise InputError(
+                        f"{part}: column '{missing[0]}' is missing; it comes with the suite's `scoring` in params.yaml"
+                    )
                 yield from file.iter_batches(batch_size=2**20, columns=names)
 
     def _mask_of(self, part: Path) -> np.ndarray:
@@ -91,7 +103,9 @@ class TokenRows:
                     names = item.dictionary.to_pylist()
                     unknown = next((name for name in names if name not in self.gold), None)
                     if unknown is not None:
-                        raise InputError(f"{part}: item '{unknown}' is not in the items table; run extract_tokens again")
+                        raise InputError(
+                            f"{part}: item '{unknown}' is not in the items table; run extract_tokens again"
+                        )
                     gold = np.array([self.gold[name] for name in names], np.int16)
                     mask &= batch.column("option").to_numpy() == gold[item.indices.to_numpy()]
                 masks.append(mask)
@@ -102,7 +116,9 @@ def parts_of(path: Path) -> list[Path]:
     """The Parquet files of the table at `path`, a file or a folder of parts. Raises InputError where there is none."""
     parts = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
     if not parts or not parts[0].exists():
-        raise InputError(f"{path}: no such table; expected a Parquet file or a folder of part-*.parquet")
+        raise InputError(
+            f"{path}: no such table; expected a Parquet file or a folder of part-*.parquet"
+        )
     return parts
 
 

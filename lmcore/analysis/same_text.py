@@ -24,7 +24,12 @@ from tokenizers import Tokenizer
 
 from lmcore.analysis.rows import parts_of
 from lmcore.analysis.totals import Totals
-from lmcore.analysis.word_units import correct_word_boundaries, joined_words, word_grid, words_of_tokens
+from lmcore.analysis.word_units import (
+    correct_word_boundaries,
+    joined_words,
+    word_grid,
+    words_of_tokens,
+)
 from lmcore.errors import InputError
 from lmcore.folds.by_text import COLUMNS, text_stats
 from lmcore.statistics.stats import interval, ratio
@@ -67,7 +72,12 @@ class Shared(NamedTuple):
 
 
 def compare_on_same_text(
-    items: pa.Table, tokens: dict[str, Path], tokenizers: dict[str, Tokenizer], *, corrected: bool, confidence: float
+    items: pa.Table,
+    tokens: dict[str, Path],
+    tokenizers: dict[str, Tokenizer],
+    *,
+    corrected: bool,
+    confidence: float,
 ) -> tuple[dict, list[dict]]:
     """The comparison of models (`tokens`: the folder of each) on one suite's right options: a dictionary for JSON, and scatter rows.
 
@@ -76,7 +86,9 @@ def compare_on_same_text(
     """
     groups, models = same_tokenizers(tokenizers), list(tokens)
     words, n_bytes, entropy = Totals(), [], np.zeros(len(models))
-    of_tokens = {group[0]: {name: Totals() for name in OF_TOKENS} for group in groups if len(group) > 1}
+    of_tokens = {
+        group[0]: {name: Totals() for name in OF_TOKENS} for group in groups if len(group) > 1
+    }
     counts: Counter[str] = Counter()
     scatter = np.zeros((len(models), MAX_BITS**2), np.int64)
     for part in shared_chunks(items, tokens, groups, corrected=corrected):
@@ -93,9 +105,13 @@ def compare_on_same_text(
                 _add_tokens(of_tokens[group[0]], part, group)
     n_words = words.n_of_items()
     if not n_words.sum():
-        raise InputError("no word has a probability under every model; a text needs more than one word where its first has none")
+        raise InputError(
+            "no word has a probability under every model; a text needs more than one word where its first has none"
+        )
     sizes = np.concatenate(n_bytes)
-    found: dict = {"words": _words(words, sizes, n_words, entropy / n_words.sum(), models, confidence)}
+    found: dict = {
+        "words": _words(words, sizes, n_words, entropy / n_words.sum(), models, confidence)
+    }
     found["words"] |= {name: counts[name] for name in ("n_words_joined", "n_words_dropped")}
     for group in groups:
         for a, b in combinations(range(len(group)), 2):
@@ -109,7 +125,9 @@ def same_tokenizers(tokenizers: dict[str, Tokenizer]) -> list[list[str]]:
     groups: list[list[str]] = []
     for name, tokenizer in tokenizers.items():
         vocabulary = tokenizer.get_vocab()
-        group = next((group for group in groups if tokenizers[group[0]].get_vocab() == vocabulary), None)
+        group = next(
+            (group for group in groups if tokenizers[group[0]].get_vocab() == vocabulary), None
+        )
         if group is None:
             groups.append([name])
         else:
@@ -129,7 +147,9 @@ def refuse_different_tokenizers(tokenizers: dict[str, Tokenizer]) -> None:
         )
 
 
-def shared_chunks(items: pa.Table, tokens: dict[str, Path], groups: list[list[str]], *, corrected: bool) -> Iterator[Shared]:
+def shared_chunks(
+    items: pa.Table, tokens: dict[str, Path], groups: list[list[str]], *, corrected: bool
+) -> Iterator[Shared]:
     """The suite in chunks of whole items, each under all models; `groups` are those of one tokenizer."""
     names = [*COLUMNS, "end", *(BOW if corrected else ())]
     for parts in _aligned_parts(tokens):
@@ -160,10 +180,18 @@ def _read(files: list[Path], names: list[str]) -> pa.Table:
         raise InputError(
             f"{files[0]}: column '{missing[0]}' is missing; set `scoring: {{bow: true}}` for the suite and extract its tokens again"
         )
-    return concat_parts(files, [pq.read_table(file, columns=names, partitioning=None) for file in files])
+    return concat_parts(
+        files, [pq.read_table(file, columns=names, partitioning=None) for file in files]
+    )
 
 
-def _share(items: pa.Table, tables: dict[str, pa.Table], groups: list[list[str]], paths: dict[str, Path], corrected: bool) -> Shared:
+def _share(
+    items: pa.Table,
+    tables: dict[str, pa.Table],
+    groups: list[list[str]],
+    paths: dict[str, Path],
+    corrected: bool,
+) -> Shared:
     contexts, targets = items["context"].to_pylist(), items["target"].to_pylist()
     grid = word_grid([context + target for context, target in zip(contexts, targets)])
     n_words = len(grid.starts)
@@ -177,17 +205,27 @@ def _share(items: pa.Table, tables: dict[str, pa.Table], groups: list[list[str]]
             is_gold = np.zeros(stats.shape[1], bool)
             is_gold[stats.gold_rows] = True
         order = np.argsort(table["draw"].to_numpy(), kind="stable")  # the order of text_stats
-        columns = stats.tokens | {name: table[name].to_numpy()[order] for name in table.column_names if name in ("end", *BOW)}
+        columns = stats.tokens | {
+            name: table[name].to_numpy()[order]
+            for name in table.column_names
+            if name in ("end", *BOW)
+        }
         text = np.repeat(np.arange(len(stats.starts)) % stats.shape[1], stats.ends - stats.starts)
         first, last = words_of_tokens(grid, text, columns["start"], columns["end"])
         joined |= joined_words(n_words, first, last)
         begins = stats.starts[: stats.shape[1]]
-        for row in np.flatnonzero(columns["position"][begins] > 0):  # a first token without a probability takes its words with it
+        for row in np.flatnonzero(
+            columns["position"][begins] > 0
+        ):  # a first token without a probability takes its words with it
             offset = grid.offsets[row]
-            lost[grid.word_at[offset] : grid.word_before[offset + columns["start"][begins[row]]] + 1] = True
+            lost[
+                grid.word_at[offset] : grid.word_before[offset + columns["start"][begins[row]]] + 1
+            ] = True
         lost |= _unsaid_words(n_words, first, last, columns)
         parts[model] = (columns, text, first, stats.shape[0])
-        by_token[model] = _target_tokens(columns, text, is_gold, stats.shape[0], _item_numbers(items))
+        by_token[model] = _target_tokens(
+            columns, text, is_gold, stats.shape[0], _item_numbers(items)
+        )
     unit = np.cumsum(~joined) - 1
     n_units = int(unit[-1]) + 1
     heads = np.flatnonzero(~joined)  # the first word of each unit
@@ -203,13 +241,22 @@ def _share(items: pa.Table, tables: dict[str, pa.Table], groups: list[list[str]]
         logprob = columns["logprob"]
         if corrected:
             logprob = correct_word_boundaries(logprob, at, text, columns[BOW[0]], columns[BOW[1]])
-        sums = [np.bincount(at, weights=values, minlength=n_units)[keep] / n_draws for values in (logprob, columns["entropy"])]
+        sums = [
+            np.bincount(at, weights=values, minlength=n_units)[keep] / n_draws
+            for values in (logprob, columns["entropy"])
+        ]
         words[model] = Words(-sums[0] / BITS, sums[1])
     tokens = {model: by_token[model] for group in groups if len(group) > 1 for model in group}
     numbers = _item_numbers(items)
     n_joined = int(joined[np.isin(unit, np.flatnonzero(keep))].sum())
     return Shared(
-        words, numbers[text_of_unit[keep]], bytes_of_unit[keep], tokens, int(numbers[-1]) + 1, n_joined, int((counts & dropped).sum())
+        words,
+        numbers[text_of_unit[keep]],
+        bytes_of_unit[keep],
+        tokens,
+        int(numbers[-1]) + 1,
+        n_joined,
+        int((counts & dropped).sum()),
     )
 
 
@@ -222,7 +269,10 @@ def _unsaid_words(n_words: int, first: np.ndarray, last: np.ndarray, columns: di
     for name in LOSSES:
         is_unsaid |= columns.get(name, np.zeros(len(first), np.int32)) > 0
     n_tokens, n_unsaid = (
-        np.cumsum(np.bincount(first[of], minlength=n_words + 1) - np.bincount(last[of] + 1, minlength=n_words + 1))[:-1]
+        np.cumsum(
+            np.bincount(first[of], minlength=n_words + 1)
+            - np.bincount(last[of] + 1, minlength=n_words + 1)
+        )[:-1]
         for of in (np.ones(len(first), bool), is_unsaid)
     )
     return (n_tokens == 0) | (n_unsaid > 0)
@@ -234,7 +284,9 @@ def _item_numbers(items: pa.Table) -> np.ndarray:
     return codes.astype(np.int64)
 
 
-def _target_tokens(columns: dict, text: np.ndarray, is_gold: np.ndarray, n_draws: int, item: np.ndarray) -> dict[str, np.ndarray]:
+def _target_tokens(
+    columns: dict, text: np.ndarray, is_gold: np.ndarray, n_draws: int, item: np.ndarray
+) -> dict[str, np.ndarray]:
     """The target tokens of the right options, averaged over draws."""
     keep = is_gold[text] & columns["is_target"]
     n = int(keep.sum()) // n_draws
@@ -252,7 +304,14 @@ def _target_tokens(columns: dict, text: np.ndarray, is_gold: np.ndarray, n_draws
     }
 
 
-def _words(totals: Totals, n_bytes: np.ndarray, n_words: np.ndarray, entropy: np.ndarray, models: list[str], confidence: float) -> dict:
+def _words(
+    totals: Totals,
+    n_bytes: np.ndarray,
+    n_words: np.ndarray,
+    entropy: np.ndarray,
+    models: list[str],
+    confidence: float,
+) -> dict:
     sums = totals.of_items()
     found: dict = {
         "n_items": int((n_words > 0).sum()),
@@ -286,7 +345,9 @@ def _add_tokens(totals: dict[str, Totals], part: Shared, group: list[str]) -> No
                 f"{group[0]} and {model} have one vocabulary but cut the text into different tokens; compare them per word or per byte"
             )
     for name in OF_TOKENS:
-        totals[name].add(np.stack([part.tokens[model][name] for model in group]), first["item"], part.n_items)
+        totals[name].add(
+            np.stack([part.tokens[model][name] for model in group]), first["item"], part.n_items
+        )
 
 
 def _tokens(totals: dict[str, Totals], a: int, b: int, confidence: float) -> dict:
@@ -296,7 +357,10 @@ def _tokens(totals: dict[str, Totals], a: int, b: int, confidence: float) -> dic
         sums = totals[name].of_items()
         found[name] = _difference(sums[b] - sums[a], n, confidence)
     less = totals["logprob"].share_less(a, b)
-    return found | {"correlation": totals["logprob"].correlation(a, b), "second_more_probable": 1 - less}
+    return found | {
+        "correlation": totals["logprob"].correlation(a, b),
+        "second_more_probable": 1 - less,
+    }
 
 
 def _difference(sums: np.ndarray, weights: np.ndarray, confidence: float) -> dict:
@@ -304,13 +368,21 @@ def _difference(sums: np.ndarray, weights: np.ndarray, confidence: float) -> dic
     there = weights > 0
     estimate = ratio(sums[there] / weights[there], weights[there])
     bounds = interval(estimate, confidence)
-    return {"difference": estimate.mean} | ({} if bounds is None else {"low": bounds[0], "high": bounds[1]})
+    return {"difference": estimate.mean} | (
+        {} if bounds is None else {"low": bounds[0], "high": bounds[1]}
+    )
 
 
 def _squares(counts: np.ndarray, models: list[str]) -> list[dict]:
     """How many words have so many bits under the first model and so many under each other one, in squares of one bit."""
     return [
-        {"x_model": models[0], "y_model": model, "x": int(at) // MAX_BITS, "y": int(at) % MAX_BITS, "n": int(counts[number, at])}
+        {
+            "x_model": models[0],
+            "y_model": model,
+            "x": int(at) // MAX_BITS,
+            "y": int(at) % MAX_BITS,
+            "n": int(counts[number, at]),
+        }
         for number, model in enumerate(models)
         for at in np.flatnonzero(counts[number])
     ]

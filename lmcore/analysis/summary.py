@@ -43,7 +43,9 @@ def summary(rows: TokenRows, masked: bool = False) -> dict:
 def describe(ordered: np.ndarray, unit: Callable[[np.ndarray], np.ndarray]) -> dict:
     """Mean, std and percentiles of `unit(values)`, which must be sorted upwards; std is 0 where there is one value."""
     values = unit(ordered.astype(np.float64))
-    percentiles = quantiles_of_groups(values, np.array([len(values)]), [q / 100 for q in PERCENTILES])[0]
+    percentiles = quantiles_of_groups(
+        values, np.array([len(values)]), [q / 100 for q in PERCENTILES]
+    )[0]
     spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
     found = {"mean": float(values.mean()), "std": spread}
     return found | {f"p{q:02d}": float(value) for q, value in zip(PERCENTILES, percentiles)}
@@ -53,4 +55,7 @@ def density(values: np.ndarray, low: float, high: float) -> list[tuple[float, fl
     """The histogram of `values` in N_DENSITY bins from `low` to `high`, as (middle, density); densities times widths add up to 1."""
     counts, edges = np.histogram(values, bins=N_DENSITY, range=(low, max(high, low + 1e-6)))
     width = edges[1] - edges[0]
-    return [(float(left + width / 2), float(count / len(values) / width)) for left, count in zip(edges, counts)]
+    return [
+        (float(left + width / 2), float(count / len(values) / width))
+        for left, count in zip(edges, counts)
+    ]

@@ -17,7 +17,9 @@ class Totals:
 
     def add(self, values: np.ndarray, item: np.ndarray, n_items: int) -> None:
         """values: (models, N) of N words or tokens of the items numbered `item`."""
-        self.sums.append(np.stack([np.bincount(item, weights=row, minlength=n_items) for row in values]))
+        self.sums.append(
+            np.stack([np.bincount(item, weights=row, minlength=n_items) for row in values])
+        )
         self.counts.append(np.bincount(item, minlength=n_items))
         extended = np.concatenate([values, np.ones((1, values.shape[1]))])
         self.moments = self.moments + extended @ extended.T
@@ -38,7 +40,11 @@ class Totals:
         m = np.asarray(self.moments)
         n, x, y = m[-1, -1], m[a, -1], m[b, -1]
         spread = (m[a, a] - x * x / n) * (m[b, b] - y * y / n)
-        return float((m[a, b] - x * y / n) / math.sqrt(spread)) if spread > 1e-12 * m[a, a] * m[b, b] else 0.0
+        return (
+            float((m[a, b] - x * y / n) / math.sqrt(spread))
+            if spread > 1e-12 * m[a, a] * m[b, b]
+            else 0.0
+        )
 
     def share_less(self, a: int, b: int) -> float:
         """How often b is less than a."""

@@ -23,7 +23,9 @@ class WordGrid(NamedTuple):
 
     offsets: np.ndarray  # (texts,) where each text begins among the characters
     word_at: np.ndarray  # (characters,) the word of the first character from here on that is no whitespace; at the end the last word
-    word_before: np.ndarray  # (characters,) the word of the last such character before here, -1 where there is none
+    word_before: (
+        np.ndarray
+    )  # (characters,) the word of the last such character before here, -1 where there is none
     text_of_word: np.ndarray  # (words,)
     starts: np.ndarray  # (words,) first character of the word itself, in its text
     n_bytes: np.ndarray  # (words,) with the whitespace that belongs to it
@@ -32,7 +34,9 @@ class WordGrid(NamedTuple):
 def word_grid(texts: list[str]) -> WordGrid:
     """The words of `texts`; a text of whitespace alone is one word."""
     lengths = np.array([len(text) for text in texts], np.int64)
-    codes = np.frombuffer("\0".join([*texts, ""]).encode("utf-32-le", "surrogatepass"), np.uint32)  # a sentinel behind each text
+    codes = np.frombuffer(
+        "\0".join([*texts, ""]).encode("utf-32-le", "surrogatepass"), np.uint32
+    )  # a sentinel behind each text
     offsets = np.concatenate([[0], np.cumsum(lengths + 1)])[:-1]
     ends = offsets + lengths
     is_space = (codes < 0x3001) & np.isin(codes, WHITESPACE)
@@ -42,7 +46,9 @@ def word_grid(texts: list[str]) -> WordGrid:
     n_words = np.add.reduceat(begins, offsets) if len(texts) else np.zeros(0, np.int64)
     begins[offsets[n_words == 0]] = True  # whitespace alone, or nothing
     seen = np.cumsum(begins)  # words begun up to and with each character
-    word_at: np.ndarray = seen - begins  # the next word, where the character is before its beginning ...
+    word_at: np.ndarray = (
+        seen - begins
+    )  # the next word, where the character is before its beginning ...
     inside = ~is_space | begins
     word_at[inside] = seen[inside] - 1  # ... or the word that it stands in
     last = np.append(seen[offsets[1:] - 1], seen[-1]) - 1 if len(texts) else np.zeros(0, np.int64)
@@ -55,10 +61,14 @@ def word_grid(texts: list[str]) -> WordGrid:
     at = np.flatnonzero(begins)
     text_of_word = np.searchsorted(offsets, at, "right") - 1
     n_bytes = np.bincount(word_at, weights=sizes, minlength=len(at)).astype(np.int64)
-    return WordGrid(offsets, word_at, word_before, text_of_word, at - offsets[text_of_word], n_bytes)
+    return WordGrid(
+        offsets, word_at, word_before, text_of_word, at - offsets[text_of_word], n_bytes
+    )
 
 
-def words_of_tokens(grid: WordGrid, text: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def words_of_tokens(
+    grid: WordGrid, text: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The first and the last word that each token (of text number `text`, characters `starts` to `ends`) has a part in."""
     offset = grid.offsets[text]
     first = grid.word_at[offset + starts]
@@ -74,7 +84,9 @@ def joined_words(n_words: int, first: np.ndarray, last: np.ndarray) -> np.ndarra
     return np.cumsum(steps)[:-1] > 0
 
 
-def correct_word_boundaries(logprob: np.ndarray, unit: np.ndarray, text: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def correct_word_boundaries(
+    logprob: np.ndarray, unit: np.ndarray, text: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> np.ndarray:
     """The tokens' log-probs with the correction in each unit's first and last token, so that sums over units are corrected.
 
     Tokens are in order, text by text. before, after: (T,) the log mass of word-beginning tokens before and after each token.

@@ -9,7 +9,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lmcore.analysis.analyse import Analysis, Settings, analyse, analyse_tokens, write_plots, write_summaries, write_tables
+from lmcore.analysis.analyse import (
+    Analysis,
+    Settings,
+    analyse,
+    analyse_tokens,
+    write_plots,
+    write_summaries,
+    write_tables,
+)
 from lmcore.analysis.progression import progression
 from lmcore.analysis.rows import TokenRows
 from lmcore.analysis.same_text import refuse_different_tokenizers
@@ -28,7 +36,15 @@ from lmcore.text_files import read_text, split_lines
 
 SUITE = "texts"
 BY = ("word", "token")
-SETTINGS = Settings(rows="all", minimum_count=5, n_extremes=15, n_bins=10, n_frequent=10, calibration_bins=15, digits=6)
+SETTINGS = Settings(
+    rows="all",
+    minimum_count=5,
+    n_extremes=15,
+    n_bins=10,
+    n_frequent=10,
+    calibration_bins=15,
+    digits=6,
+)
 ALTERNATIVES = 5  # of each token, for the page
 EXTRACTION: dict[str, Any] = {"dtype": "float32", "token_budget": 2048, "shard_chars": 50000}
 
@@ -59,13 +75,18 @@ def compare_texts(
     if by == "token":
         refuse_different_tokenizers({name: load_fast(folder) for name, folder in folders.items()})
     row = {"option": 0, "variant": "", "group": "all", "context": "", "gold": True}
-    rows = [{**row, "item": f"text/{number:05d}", "target": text} for number, text in enumerate(read_texts(source))]
+    rows = [
+        {**row, "item": f"text/{number:05d}", "target": text}
+        for number, text in enumerate(read_texts(source))
+    ]
     scoring = {"bos": bos, "top_k": ALTERNATIVES, **({"bow": True} if corrected else {})}
     with whole(out) as target, temporary_path(out, "work") as work:
         write(items_table(rows, scoring, source), ITEMS, target / "items" / f"{SUITE}.parquet")
         for name, folder in folders.items():
             tokens = target / "tokens" / name / SUITE
-            extract_tokens(folder, target / "items" / f"{SUITE}.parquet", tokens, work, "", **EXTRACTION)
+            extract_tokens(
+                folder, target / "items" / f"{SUITE}.parquet", tokens, work, "", **EXTRACTION
+            )
         links = _linked(folders, work / "models")
         analyse_tokens(
             list(folders),
@@ -84,10 +105,20 @@ def compare_texts(
             confidence=confidence,
             **settings._asdict(),
         )
-        summaries = {name: json.loads((target / "summaries" / f"{name}.json").read_text("utf-8")) for name in folders}
+        summaries = {
+            name: json.loads((target / "summaries" / f"{name}.json").read_text("utf-8"))
+            for name in folders
+        }
         sections = token_sections(target / "analysis", list(folders))
-        sections["models"] = ("From model to model", progression_curves(progression(list(folders), summaries)))
-        _write_page(target, sections, f"{len(folders)} models on {len(rows)} texts of {source.name}, teacher-forced.")
+        sections["models"] = (
+            "From model to model",
+            progression_curves(progression(list(folders), summaries)),
+        )
+        _write_page(
+            target,
+            sections,
+            f"{len(folders)} models on {len(rows)} texts of {source.name}, teacher-forced.",
+        )
 
 
 def compare_generated(
@@ -112,13 +143,17 @@ def compare_generated(
         of_texts = {}
         for name, folder in folders.items():
             with one_thread():
-                tokens, texts = generate(folder, prompts, bos, max_new_tokens, at_window, batch_size, decodings)
+                tokens, texts = generate(
+                    folder, prompts, bos, max_new_tokens, at_window, batch_size, decodings
+                )
             write(tokens, GENERATED, target / "generated" / name / "tokens.parquet")
             write(texts, GENERATIONS, target / "generated" / name / "generations.parquet")
             of_texts[name] = statistics(tokens, texts, settings.digits)
             rows[name] = TokenRows(target / "generated" / name / "tokens.parquet")
         write_json(of_texts, target / "generated.json")
-        found: Analysis = analyse({SUITE: rows}, {name: load_fast(folder) for name, folder in folders.items()}, settings)
+        found: Analysis = analyse(
+            {SUITE: rows}, {name: load_fast(folder) for name, folder in folders.items()}, settings
+        )
         write_tables(found, target / "analysis")
         write_summaries(found, target / "summaries", settings.digits)
         curves = progression(list(folders), found.summaries)
@@ -132,7 +167,10 @@ def named_models(models: list[str], names: list[str], model_folder: Path) -> dic
     if names and len(names) != len(models):
         raise InputError(f"{len(names)} names for {len(models)} models; expected one each")
     folders = [find_model(model, model_folder) for model in models]
-    chosen = names or [folder.name if Path(model).is_dir() else model.split("/")[-1] for model, folder in zip(models, folders)]
+    chosen = names or [
+        folder.name if Path(model).is_dir() else model.split("/")[-1]
+        for model, folder in zip(models, folders)
+    ]
     for name in chosen:
         if chosen.count(name) > 1:
             raise InputError(f"two models are called '{name}'; give them different --names")
@@ -151,7 +189,9 @@ def read_texts(path: Path) -> list[str]:
     else:
         rows = read_records(path)
         if lacking := [row for row in rows if "text" not in row]:
-            raise InputError(f"{lacking[0].where}: no column 'text'; columns are {', '.join(lacking[0])}")
+            raise InputError(
+                f"{lacking[0].where}: no column 'text'; columns are {', '.join(lacking[0])}"
+            )
         texts = [row["text"] for row in rows]
     texts = [text for text in texts if text.strip()]
     if not texts:
@@ -180,7 +220,10 @@ def _linked(folders: dict[str, Path], target: Path) -> Path:
 
 
 def _write_page(target: Path, sections: dict[str, tuple[str, str]], lead: str) -> None:
-    body = "\n".join(f'<section id="{anchor}">\n<h2>{title}</h2>\n{html}\n</section>' for anchor, (title, html) in sections.items())
+    body = "\n".join(
+        f'<section id="{anchor}">\n<h2>{title}</h2>\n{html}\n</section>'
+        for anchor, (title, html) in sections.items()
+    )
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

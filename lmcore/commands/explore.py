@@ -14,14 +14,18 @@ from lmcore.text_files import BOM, NEWLINE, checked_text, decoded, read_text, sp
 app = typer.Typer()
 Model = Annotated[str, typer.Argument(help="a name in data/models, a model folder, or a hub id")]
 Data = Annotated[Path, typer.Option(help="the folder that the pipeline fills: models")]
-Bos = Annotated[str, typer.Option(help="what stands before a text: prefix (BOS, else EOS), tokenizer or none")]
+Bos = Annotated[
+    str, typer.Option(help="what stands before a text: prefix (BOS, else EOS), tokenizer or none")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON, unrounded")]
 
 
 @app.command("next")
 def next_(
     model: Model,
-    prompt: Annotated[str, typer.Argument(help="the text before; - or nothing reads the standard input")] = "-",
+    prompt: Annotated[
+        str, typer.Argument(help="the text before; - or nothing reads the standard input")
+    ] = "-",
     k: Annotated[int, typer.Option("-k", help="how many tokens to show")] = 10,
     bos: Bos = "prefix",
     as_json: Json = False,
@@ -47,7 +51,9 @@ def next_(
 @app.command()
 def surprisal(
     model: Model,
-    file: Annotated[str, typer.Argument(help="a text file; - or nothing reads the standard input")] = "-",
+    file: Annotated[
+        str, typer.Argument(help="a text file; - or nothing reads the standard input")
+    ] = "-",
     by: Annotated[str, typer.Option(help="token or word")] = "token",
     form: Annotated[str, typer.Option("--format", help="table, csv, jsonl or colour")] = "table",
     lines: Annotated[bool, typer.Option("--lines", help="every line is a text of its own")] = False,
@@ -65,7 +71,9 @@ def surprisal(
     texts = [line for line in split_lines(text) if line.strip()] if lines else [text]
     if not text.strip():
         raise InputError(f"{'the standard input' if file == '-' else file}: holds no text")
-    write_lines(as_lines(score(model, texts, by=by, bos=bos, model_folder=data / "models"), texts, form))
+    write_lines(
+        as_lines(score(model, texts, by=by, bos=bos, model_folder=data / "models"), texts, form)
+    )
 
 
 @app.command()
@@ -86,33 +94,59 @@ def sample(
     from lmcore.machine.threads import one_thread
     from lmcore.models.find import find_model
 
-    settings: dict[str, Any] = {"bos": bos, "max_new_tokens": max_new_tokens, "batch_size": 16, "seed": seed, "digits": 4}
+    settings: dict[str, Any] = {
+        "bos": bos,
+        "max_new_tokens": max_new_tokens,
+        "batch_size": 16,
+        "seed": seed,
+        "digits": 4,
+    }
     prompts = [typed_prompt(prompt) for prompt in prompts]
     with one_thread():
-        found, texts = compare_strategies(find_model(model, data / "models"), prompts, SHOWN, **settings)
+        found, texts = compare_strategies(
+            find_model(model, data / "models"), prompts, SHOWN, **settings
+        )
     written = texts.select(["variant", "prompt", "text"]).to_pylist()
     if as_json:
         write_lines([for_json({"statistics": found, "texts": written}, indent=2)])
         return
     names = ("logprob", "distinct_2", "repeated_2", "same_again", "same_alone", "same_other_seed")
     lines = [f"{'strategy':<12}" + "".join(f"{name:>16}" for name in names)]
-    lines += [f"{name:<12}" + "".join(f"{values[key]:>16.3f}" for key in names) for name, values in found.items()]
-    write_lines([*lines, *(for_terminal(f"\n{row['variant']}: {row['prompt']}|{row['text']}", lines=True) for row in written)])
+    lines += [
+        f"{name:<12}" + "".join(f"{values[key]:>16.3f}" for key in names)
+        for name, values in found.items()
+    ]
+    write_lines(
+        [
+            *lines,
+            *(
+                for_terminal(f"\n{row['variant']}: {row['prompt']}|{row['text']}", lines=True)
+                for row in written
+            ),
+        ]
+    )
 
 
 @app.command()
 def blend(
     model: Model,
     prompt: Annotated[list[str], typer.Option(help="a prompt; repeat it for several")],
-    weight: Annotated[list[float] | None, typer.Option(help="of the prompts in their order; by default equal")] = None,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="of the prompts in their order; by default equal")
+    ] = None,
     way: Annotated[str, typer.Option(help="embeddings, mixture or product")] = "embeddings",
-    align: Annotated[str, typer.Option(help="of embeddings: which ends of the prompts lie together, left or right")] = "right",
+    align: Annotated[
+        str,
+        typer.Option(help="of embeddings: which ends of the prompts lie together, left or right"),
+    ] = "right",
     max_new_tokens: Annotated[int, typer.Option(help="of the text")] = 32,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token")] = 0.0,
     top_k: Annotated[int, typer.Option(help="tokens to draw from; 0 for all")] = 0,
     top_p: Annotated[float, typer.Option(help="the probability mass to draw from")] = 1.0,
     seed: Annotated[int, typer.Option(help="of the draws")] = 0,
-    interactive: Annotated[bool, typer.Option("--interactive", help="read weights from the standard input; q ends")] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="read weights from the standard input; q ends")
+    ] = False,
     bos: Bos = "prefix",
     as_json: Json = False,
     data: Data = Path("data"),
@@ -132,9 +166,17 @@ def blend(
 
     def lines(weights: list[float]) -> list[str]:
         with one_thread():
-            found = blender.blend(weights, way=way, align=align, max_new_tokens=max_new_tokens, decoding=decoding, seed=seed)
+            found = blender.blend(
+                weights,
+                way=way,
+                align=align,
+                max_new_tokens=max_new_tokens,
+                decoding=decoding,
+                seed=seed,
+            )
         under: list[dict[str, Any]] = [
-            {"prompt": text, "weight": value, "logprob": logprob} for text, value, logprob in zip(prompt, weights, found.logprobs)
+            {"prompt": text, "weight": value, "logprob": logprob}
+            for text, value, logprob in zip(prompt, weights, found.logprobs)
         ]
         if as_json:
             return [for_json({"text": found.text, "prompts": under})]

@@ -20,7 +20,11 @@ from lmcore.folds.by_text import COLUMNS, text_stats
 from lmcore.suites.declare import TASKS
 from lmcore.tables import ITEMS, TOKENS, read
 
-NAMES = {"blimp_filtered": "blimp", "blimp_supplement": "blimp_supplement", "ewok": "ewok"}  # of the suite here and of the task there
+NAMES = {
+    "blimp_filtered": "blimp",
+    "blimp_supplement": "blimp_supplement",
+    "ewok": "ewok",
+}  # of the suite here and of the task there
 
 
 def export_babylm(items: Path, tokens: Path, out: Path, *, draw: int = 0) -> dict[str, int]:
@@ -37,7 +41,9 @@ def export_babylm(items: Path, tokens: Path, out: Path, *, draw: int = 0) -> dic
             chosen = _chosen(table, tokens / suite, draw)
             predictions[task], counts[suite] = _task(table, chosen, suite), len(chosen)
     if not predictions:
-        raise InputError(f"{items}: none of the suites {', '.join(NAMES)}; name one in params.yaml and run the pipeline")
+        raise InputError(
+            f"{items}: none of the suites {', '.join(NAMES)}; name one in params.yaml and run the pipeline"
+        )
     content = json.dumps(predictions, ensure_ascii=False, sort_keys=True).encode()
     with whole(out) as path:
         path.write_bytes(gzip.compress(content, mtime=0) if out.suffix == ".gz" else content)
@@ -62,7 +68,10 @@ def _task(items: pa.Table, chosen: list[dict], suite: str) -> dict:
     subtasks: dict[str, list[dict]] = {}
     for row in chosen:
         subtasks.setdefault(row["group"], []).append(row)
-    return {group: {"predictions": [_prediction(group, n, row, suite) for n, row in enumerate(rows)]} for group, rows in subtasks.items()}
+    return {
+        group: {"predictions": [_prediction(group, n, row, suite) for n, row in enumerate(rows)]}
+        for group, rows in subtasks.items()
+    }
 
 
 def _prediction(group: str, number: int, row: dict, suite: str) -> dict:

@@ -25,7 +25,17 @@ SUBTASKS = {
 }
 # Sources: README of babylm/evaluation-pipeline-2024 (the first row) and -2025 (the last two)
 PUBLISHED = [
-    ["babyllama-10m-2024, baseline of the BabyLM challenge, distilled", "58.3M", "69.8", "59.5", "49.6", "54.7", "41.2", "86.0", "66.1"],
+    [
+        "babyllama-10m-2024, baseline of the BabyLM challenge, distilled",
+        "58.3M",
+        "69.8",
+        "59.5",
+        "49.6",
+        "54.7",
+        "41.2",
+        "86.0",
+        "66.1",
+    ],
     ["a reproduction of it without teachers, chunks of 256", "58.3M", "66.56", "55.52"],
     ["the same reproduction's dummy, random logits", "–", "51.04", "51.35"],
     ["GPT-BERT, causal focus, 2025 baseline", "–", "71.66", "63.21"],
@@ -34,13 +44,24 @@ PUBLISHED = [
 HEADER = ["model", "parameters", "BLiMP filtered", "supplement", *SUBTASKS.values()]
 
 
-def write_results(metrics: Path, intervals: Path, scores: Path, model_folder: Path, out: Path, *, date: str, commit: str) -> list[str]:
+def write_results(
+    metrics: Path,
+    intervals: Path,
+    scores: Path,
+    model_folder: Path,
+    out: Path,
+    *,
+    date: str,
+    commit: str,
+) -> list[str]:
     """Write the page to `out` and return the models on it: those of the folder `metrics` of MODEL.json that have both SUITES.
 
     `intervals` is the file of intervals, `scores` holds MODEL/SUITE.parquet, `model_folder` the models. Raises InputError where no model
     has both suites, or their conventions differ.
     """
-    values = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(metrics.glob("*.json"))}
+    values = {
+        path.stem: json.loads(path.read_text("utf-8")) for path in sorted(metrics.glob("*.json"))
+    }
     values = {model: suites for model, suites in values.items() if set(SUITES) <= set(suites)}
     conventions = {suites[suite]["convention"] for suites in values.values() for suite in SUITES}
     if len(conventions) != 1:
@@ -54,8 +75,17 @@ def write_results(metrics: Path, intervals: Path, scores: Path, model_folder: Pa
     rows = []
     for model, suites in values.items():
         groups = _group_means(scores / model / f"{SUITES[1]}.parquet")
-        means = [_mean(suites[suite]["accuracy"], widths[model][suite]["accuracy"]) for suite in SUITES]
-        rows.append([for_markdown(model), _parameters(model_folder / model), *means, *(f"{100 * groups[group]:.1f}" for group in SUBTASKS)])
+        means = [
+            _mean(suites[suite]["accuracy"], widths[model][suite]["accuracy"]) for suite in SUITES
+        ]
+        rows.append(
+            [
+                for_markdown(model),
+                _parameters(model_folder / model),
+                *means,
+                *(f"{100 * groups[group]:.1f}" for group in SUBTASKS),
+            ]
+        )
     baselines = []
     for model, suites in values.items():
         of_length = [f"{100 * suites[suite]['length_baseline']:.2f}" for suite in SUITES]
@@ -83,7 +113,10 @@ def _group_means(path: Path) -> dict[str, float]:
     accuracy, names = item_means(table)["accuracy"], sorted(set(table["group"].to_pylist()))
     if names != sorted(SUBTASKS):
         raise InputError(f"{path}: groups are {', '.join(names)}; expected {', '.join(SUBTASKS)}")
-    return {name: float(np.mean(accuracy["values"][accuracy["groups"] == number])) for number, name in enumerate(names)}
+    return {
+        name: float(np.mean(accuracy["values"][accuracy["groups"] == number]))
+        for number, name in enumerate(names)
+    }
 
 
 def _parameters(folder: Path) -> str:

@@ -38,7 +38,19 @@ READABLE = pa.schema(
     }
 )
 BATCH_ROWS = 2**17
-COLUMNS = ["item", "draw", "option", "variant", "position", "current_id", "next_id", "is_target", "logprob", "entropy", "rank"]
+COLUMNS = [
+    "item",
+    "draw",
+    "option",
+    "variant",
+    "position",
+    "current_id",
+    "next_id",
+    "is_target",
+    "logprob",
+    "entropy",
+    "rank",
+]
 
 
 def readable_rows(
@@ -55,30 +67,46 @@ def readable_rows(
     items: only these, by id; or of each of `groups` (name: ids) any; above_quantile: only tokens whose entropy is above this quantile of
     the rows that the other filters keep. Raises InputError for a quantile outside [0, 1), and an item that is not there.
     """
-    wanted = None if items is None and groups is None else set(items or []) | {item for ids in (groups or {}).values() for item in ids}
-    threshold = None if above_quantile is None else _threshold(tokens, wanted, target_only, above_quantile)
+    wanted = (
+        None
+        if items is None and groups is None
+        else set(items or []) | {item for ids in (groups or {}).values() for item in ids}
+    )
+    threshold = (
+        None if above_quantile is None else _threshold(tokens, wanted, target_only, above_quantile)
+    )
     dictionary = pa.array(texts, pa.string())
     n = 0
     for batch in _kept(tokens, COLUMNS, wanted, target_only):
         if threshold is not None:
-            batch = batch.filter(pc.greater(batch.column("entropy"), pa.scalar(threshold, pa.float32())))
+            batch = batch.filter(
+                pc.greater(batch.column("entropy"), pa.scalar(threshold, pa.float32()))
+            )
         if batch.num_rows:
             n += batch.num_rows
             yield _readable(batch, dictionary)
     if not n and wanted is not None:
-        raise InputError(f"{tokens}: no token of {', '.join(sorted(wanted)[:3])}; name an item or a group of the suite")
+        raise InputError(
+            f"{tokens}: no token of {', '.join(sorted(wanted)[:3])}; name an item or a group of the suite"
+        )
 
 
 def write_csv(batches: Iterator[pa.RecordBatch], out: Path | BinaryIO) -> None:
     """CSV with a header, to a file that appears whole, or to a stream."""
-    with whole(out) if isinstance(out, Path) else nullcontext(out) as target, pyarrow.csv.CSVWriter(target, READABLE) as writer:
+    with (
+        whole(out) if isinstance(out, Path) else nullcontext(out) as target,
+        pyarrow.csv.CSVWriter(target, READABLE) as writer,
+    ):
         for batch in batches:
             writer.write_batch(batch)
 
 
 def write_parquet(batches: Iterator[pa.RecordBatch], out: Path) -> None:
     """A Parquet file of READABLE that appears whole."""
-    with whole(out) as temporary, pq.ParquetWriter(temporary, READABLE, compression="zstd") as writer:
+    with (
+        whole(out) as temporary,
+        pq.ParquetWriter(temporary, READABLE, compression="zstd") as writer,
+    ):
         for batch in batches:
             writer.write_batch(batch)
 
@@ -90,8 +118,14 @@ def as_lines(batches: Iterator[pa.RecordBatch]) -> Iterator[str]:
         for row in batch.to_pylist():
             here = (row["item"], row["draw"], row["option"], row["variant"])
             if here != text:
-                marks = [f"option {row['option']}"] * (row["option"] > 0) + [f"draw {row['draw']}"] * (row["draw"] > 0) + [row["variant"]]
-                yield ("" if text is None else "\n") + for_terminal(" ".join([row["item"], *filter(None, marks)]))
+                marks = (
+                    [f"option {row['option']}"] * (row["option"] > 0)
+                    + [f"draw {row['draw']}"] * (row["draw"] > 0)
+                    + [row["variant"]]
+                )
+                yield ("" if text is None else "\n") + for_terminal(
+                    " ".join([row["item"], *filter(None, marks)])
+                )
                 yield f"{'current_token':>18} {'next_token':<18} {'entropy':>8} {'probability':>11} {'surprisal':>9} {'rank':>6}"
                 text = here
             mark = "" if row["is_target"] else "  context"
@@ -107,7 +141,9 @@ def shown(batch: pa.RecordBatch) -> pa.RecordBatch:
     for column in batch.columns:
         if pa.types.is_string(column.type):
             texts = column.dictionary_encode()
-            safe = pa.array([for_terminal(text) for text in texts.dictionary.to_pylist()], pa.string())
+            safe = pa.array(
+                [for_terminal(text) for text in texts.dictionary.to_pylist()], pa.string()
+            )
             column = safe.take(texts.indices)
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
@@ -117,8 +153,18 @@ def _quoted(token: str) -> str:
     return f"'{for_terminal(token)}'"
 
 
-def _kept(tokens: Path, columns: list[str], wanted: set[str] | None, target_only: bool) -> Iterator[pa.RecordBatch]:
-    needed = list(dict.fromkeys([*columns, *(["item"] if wanted is not None else []), *(["is_target"] if target_only else [])]))
+def _kept(
+    tokens: Path, columns: list[str], wanted: set[str] | None, target_only: bool
+) -> Iterator[pa.RecordBatch]:
+    needed = list(
+        dict.fromkeys(
+            [
+                *columns,
+                *(["item"] if wanted is not None else []),
+                *(["is_target"] if target_only else []),
+            ]
+        )
+    )
     for part in parts_of(tokens):
         with pq.ParquetFile(part) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=needed):
@@ -127,7 +173,9 @@ def _kept(tokens: Path, columns: list[str], wanted: set[str] | None, target_only
                     mask &= batch.column("is_target").to_numpy(zero_copy_only=False)
                 if wanted is not None:
                     item = batch.column("item")
-                    mask &= np.array([name in wanted for name in item.dictionary.to_pylist()], bool)[item.indices.to_numpy()]
+                    mask &= np.array(
+                        [name in wanted for name in item.dictionary.to_pylist()], bool
+                    )[item.indices.to_numpy()]
                 yield batch if mask.all() else batch.filter(pa.array(mask))
 
 
@@ -135,7 +183,11 @@ def _threshold(tokens: Path, wanted: set[str] | None, target_only: bool, quantil
     """The exact quantile of the entropies that the filters keep, linearly interpolated; 4 bytes a row."""
     if not 0 <= quantile < 1:
         raise InputError(f"the quantile must be at least 0 and below 1, not {quantile}")
-    parts = [batch.column("entropy").to_numpy() for batch in _kept(tokens, ["entropy"], wanted, target_only) if batch.num_rows]
+    parts = [
+        batch.column("entropy").to_numpy()
+        for batch in _kept(tokens, ["entropy"], wanted, target_only)
+        if batch.num_rows
+    ]
     return float(np.quantile(np.concatenate(parts), quantile)) if parts else 0.0
 
 
@@ -159,5 +211,12 @@ def _readable(batch: pa.RecordBatch, texts: pa.Array) -> pa.RecordBatch:
 def _texts_of(ids: pa.Array, texts: pa.Array) -> pa.Array:
     numbers = ids.to_numpy()
     if len(numbers) and numbers.max() >= len(texts):
-        texts = pa.concat_arrays([texts, pa.array([f"<id {number}>" for number in range(len(texts), int(numbers.max()) + 1)])])
+        texts = pa.concat_arrays(
+            [
+                texts,
+                pa.array(
+                    [f"<id {number}>" for number in range(len(texts), int(numbers.max()) + 1)]
+                ),
+            ]
+        )
     return texts.take(ids)

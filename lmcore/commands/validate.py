@@ -41,23 +41,45 @@ def validate(items: pa.Table, model: Path, corpus: Path | None, n_shown: int = 3
     encoder = TextEncoder(model, vocab_size, scoring.get("bos", "prefix"), model, masked)
     texts = encoder.encode(items)
     window = window_of(items, read_config(model)) if is_model else None
-    parts = [_counts(items, scoring), _tokens(texts, model.name, vocab_size), _windows(items, texts, window), *_surprises(items, texts)]
+    parts = [
+        _counts(items, scoring),
+        _tokens(texts, model.name, vocab_size),
+        _windows(items, texts, window),
+        *_surprises(items, texts),
+    ]
     if is_model:
         parts.append(f"scored by: {Engine(model, scoring, 'float32', 1).load().name}")
     if corpus is not None:
         documents = (row["text"] for row in read_documents(corpus / "train.parquet"))
-        parts.append(_line("items whose right text stands in the training text", items_in(documents, items)))
+        parts.append(
+            _line("items whose right text stands in the training text", items_in(documents, items))
+        )
     names = pc.unique(items["item"]).to_pylist()
-    chosen = [names[i] for i in sorted({round(i * (len(names) - 1) / max(1, n_shown - 1)) for i in range(n_shown)})]
-    return "\n".join(parts) + "\n\n" + "\n\n".join(_rendered(items, texts, encoder, name) for name in chosen)
+    chosen = [
+        names[i]
+        for i in sorted({round(i * (len(names) - 1) / max(1, n_shown - 1)) for i in range(n_shown)})
+    ]
+    return (
+        "\n".join(parts)
+        + "\n\n"
+        + "\n\n".join(_rendered(items, texts, encoder, name) for name in chosen)
+    )
 
 
 def _counts(items: pa.Table, scoring: dict) -> str:
-    first = [row for row in items.select(["item", "group", "option", "variant"]).to_pylist() if row["option"] == 0 and not row["variant"]]
+    first = [
+        row
+        for row in items.select(["item", "group", "option", "variant"]).to_pylist()
+        if row["option"] == 0 and not row["variant"]
+    ]
     groups = Counter(row["group"] for row in first)
     n_options = int(pc.max(items["option"]).as_py()) + 1
     variants = sorted(set(pc.unique(items["variant"]).to_pylist()) - {""})
-    counted = [_number(len(first), "item"), _number(len(groups), "group"), _number(n_options, "option") + " each"]
+    counted = [
+        _number(len(first), "item"),
+        _number(len(groups), "group"),
+        _number(n_options, "option") + " each",
+    ]
     line = ", ".join([*counted, _number(items.num_rows, "text")])
     line += f" (variants {', '.join(variants)})" if variants else ""
     lines = [for_terminal(line)]
@@ -74,7 +96,10 @@ def _number(n: int, what: str) -> str:
 
 
 def _tokens(texts: list[Text], name: str, vocab_size: int) -> str:
-    lengths, targets = (np.array([len(t.starts) for t in texts]), np.array([int(t.is_target.sum()) for t in texts]))
+    lengths, targets = (
+        np.array([len(t.starts) for t in texts]),
+        np.array([int(t.is_target.sum()) for t in texts]),
+    )
     return (
         f"tokens of {for_terminal(name)} (vocabulary of {vocab_size:,}): {lengths.sum():,}, {lengths.min()} to {lengths.max()} a text; "
         f"in targets {targets.sum():,}, {targets.min()} to {targets.max()}"
@@ -87,7 +112,10 @@ def _windows(items: pa.Table, texts: list[Text], window: int | None) -> str:
     longer = [row for row, text in enumerate(texts) if len(text.ids) - 1 > window]
     cut = [row for row in longer if int(texts[row].is_target.sum()) > window]
     return (
-        _line(f"texts longer than the {window:,} tokens that the model sees at once, scored in windows", _names(items, longer))
+        _line(
+            f"texts longer than the {window:,} tokens that the model sees at once, scored in windows",
+            _names(items, longer),
+        )
         + "\n"
         + _line("of these, targets that are longer themselves", _names(items, cut))
     )
@@ -95,12 +123,26 @@ def _windows(items: pa.Table, texts: list[Text], window: int | None) -> str:
 
 def _surprises(items: pa.Table, texts: list[Text]) -> list[str]:
     contexts = [len(context) for context in items["context"].to_pylist()]
-    spanning = [row for row, text in enumerate(texts) if ((text.starts < contexts[row]) & (text.ends > contexts[row])).any()]
-    unscored = [row for row, text in enumerate(texts) if text.n_prefix == 0 and text.is_target[:1].any()]
+    spanning = [
+        row
+        for row, text in enumerate(texts)
+        if ((text.starts < contexts[row]) & (text.ends > contexts[row])).any()
+    ]
+    unscored = [
+        row for row, text in enumerate(texts) if text.n_prefix == 0 and text.is_target[:1].any()
+    ]
     return [
         _line("texts with a token that spans the end of the context", _names(items, spanning)),
-        _line("texts whose target begins with a token that has no probability, for nothing precedes it", _names(items, unscored)),
-        _unsaid(items, texts, "unknown_bytes", "unknown tokens, which stand for characters without saying which"),
+        _line(
+            "texts whose target begins with a token that has no probability, for nothing precedes it",
+            _names(items, unscored),
+        ),
+        _unsaid(
+            items,
+            texts,
+            "unknown_bytes",
+            "unknown tokens, which stand for characters without saying which",
+        ),
         _unsaid(items, texts, "dropped_bytes", "bytes without a token"),
         _line("items with two identical options", identical_options(items.to_pylist())),
     ]
@@ -111,7 +153,11 @@ def _unsaid(items: pa.Table, texts: list[Text], name: str, what: str) -> str:
     counts = []
     for text in texts:
         values = getattr(text, name)
-        counts.append(0 if values is None else int((values > 0).sum() if name == "unknown_bytes" else values.sum()))
+        counts.append(
+            0
+            if values is None
+            else int((values > 0).sum() if name == "unknown_bytes" else values.sum())
+        )
     rows = [row for row, count in enumerate(counts) if count]
     return _line(f"texts with {what} ({sum(counts):,} in all)", _names(items, rows))
 
@@ -121,7 +167,9 @@ def _names(items: pa.Table, rows: list[int]) -> list[str]:
 
 
 def _line(what: str, names: list[str]) -> str:
-    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
+    shown = ", ".join(names[:SHOWN]) + (
+        f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    )
     return f"{what}: {len(names):,}" + (f": {for_terminal(shown)}" if names else "")
 
 
@@ -129,13 +177,21 @@ def _rendered(items: pa.Table, texts: list[Text], encoder: TextEncoder, name: st
     rows = np.flatnonzero(pc.equal(items["item"], name).to_numpy(zero_copy_only=False)).tolist()
     labels = []
     for item in items.take(rows).to_pylist():
-        label = " ".join([str(item["option"]), *(["gold"] if item["gold"] else []), *([item["variant"]] if item["variant"] else [])])
+        label = " ".join(
+            [
+                str(item["option"]),
+                *(["gold"] if item["gold"] else []),
+                *([item["variant"]] if item["variant"] else []),
+            ]
+        )
         labels.append(for_terminal(label))
     indent = max(map(len, labels)) + 4
     lines = [for_terminal(name)]
     for row, label in zip(rows, labels, strict=True):
         text = items["context"][row].as_py() + items["target"][row].as_py()
-        lines += _wrapped(_pieces(texts[row], text, encoder), f"  {label}".ljust(indent), " " * indent)
+        lines += _wrapped(
+            _pieces(texts[row], text, encoder), f"  {label}".ljust(indent), " " * indent
+        )
     return "\n".join(lines)
 
 
@@ -143,10 +199,19 @@ def _pieces(text: Text, characters: str, encoder: TextEncoder) -> list[str]:
     """The tokens of a text, each with the mark that stands before it; long contexts lose their beginning, long targets their end."""
     first = int(np.argmax(text.is_target))
     begin, end = max(0, first - CONTEXT_TOKENS), min(len(text.starts), first + TARGET_TOKENS)
-    pieces = ["".join(f"⟨{encoder.tokenizer.id_to_token(int(i))}⟩" for i in text.ids[: text.n_prefix]) + ("…" if begin else "")]
+    pieces = [
+        "".join(f"⟨{encoder.tokenizer.id_to_token(int(i))}⟩" for i in text.ids[: text.n_prefix])
+        + ("…" if begin else "")
+    ]
     for token in range(begin, end):
-        before = int(text.ends[token - 1]) if token else 0  # some tokenizers leave the space before a word out of its token's span
-        piece = "+" if text.starts[token] < before else characters[before : text.ends[token]].replace(" ", "·").replace("\n", "⏎")
+        before = (
+            int(text.ends[token - 1]) if token else 0
+        )  # some tokenizers leave the space before a word out of its token's span
+        piece = (
+            "+"
+            if text.starts[token] < before
+            else characters[before : text.ends[token]].replace(" ", "·").replace("\n", "⏎")
+        )
         pieces.append(("‖" if token == first else "|" if token > begin or begin else "") + piece)
     return [for_terminal(piece) for piece in [*pieces, *(["|…"] if end < len(text.starts) else [])]]
 

@@ -17,13 +17,28 @@ from lmcore.errors import InputError
 from lmcore.folds.fold import PSEUDO
 from lmcore.folds.metrics import CORPUS_RATIOS
 from lmcore.statistics import paired, stats
-from lmcore.statistics.intervals import bootstrap_bounds, by_cluster, group_means, replicates, shares
+from lmcore.statistics.intervals import (
+    bootstrap_bounds,
+    by_cluster,
+    group_means,
+    replicates,
+    shares,
+)
 from lmcore.statistics.power import detectable_difference, items_needed
 from lmcore.statistics.seeds import seeds_and_items
 
 OF_SURPRISAL = ("surprisal_per_byte", "surprisal_per_word")
 LOWER_IS_BETTER = ("rank", *OF_SURPRISAL, *(PSEUDO + name for name in OF_SURPRISAL))
-NEITHER_IS_BETTER = ("agreement", "entropy", "expected_agreement", "length_baseline", "tie", "windowed", "unknown", "dropped_bytes")
+NEITHER_IS_BETTER = (
+    "agreement",
+    "entropy",
+    "expected_agreement",
+    "length_baseline",
+    "tie",
+    "windowed",
+    "unknown",
+    "dropped_bytes",
+)
 TWO_MODELS = "these two models differ; seed noise unknown"
 VERDICTS = ("worse", "lower", "higher", "better", "equal", "no evidence")  # worst first
 
@@ -78,7 +93,9 @@ class Comparison(NamedTuple):
     p_bootstrap: float | None = None
     p_corrected: float = 1.0
     verdict: str = ""
-    detectable: float | None = None  # the difference that would show among these comparisons, with the power asked for
+    detectable: float | None = (
+        None  # the difference that would show among these comparisons, with the power asked for
+    )
     items_needed: int | None = None  # for a difference as large as the margin to show
 
     @property
@@ -95,7 +112,9 @@ class Comparison(NamedTuple):
         return f"this recipe is {self.verdict}" if several else TWO_MODELS
 
 
-def read_side(read: Callable[[list[str]], pa.Table], metrics: list[str], source: str, known: dict[bytes, Side]) -> tuple[str, Side]:
+def read_side(
+    read: Callable[[list[str]], pa.Table], metrics: list[str], source: str, known: dict[bytes, Side]
+) -> tuple[str, Side]:
     """The first of `metrics` that a scores table has (of a masked LM as pseudo_METRIC), and its values; `read` gives the columns asked for.
 
     `known` is filled with sides by their content hashes: the same hashes in the same order are the same items, whose ids and groups
@@ -106,11 +125,17 @@ def read_side(read: Callable[[list[str]], pa.Table], metrics: list[str], source:
     there = names.dictionary.to_pylist()
     either = [name for metric in metrics for name in (metric, PSEUDO + metric)]
     if not (found := [metric for metric in either if metric in there]):
-        raise InputError(f"{source}: there is no metric {' or '.join(metrics)}; there are {', '.join(sorted(there))}")
+        raise InputError(
+            f"{source}: there is no metric {' or '.join(metrics)}; there are {', '.join(sorted(there))}"
+        )
     rows = np.flatnonzero(names.indices.to_numpy() == there.index(found[0]))
-    draws, values, weights, hashes = (table[name].to_numpy()[rows] for name in ("draw", "value", "weight", "content_hash"))
+    draws, values, weights, hashes = (
+        table[name].to_numpy()[rows] for name in ("draw", "value", "weight", "content_hash")
+    )
     if not (np.isfinite(values).all() and np.isfinite(weights).all() and weights.any()):
-        raise InputError(f"{source}: {found[0]} has a value or weight that is not finite; rebuild it with `dvc repro fold_scores`")
+        raise InputError(
+            f"{source}: {found[0]} has a value or weight that is not finite; rebuild it with `dvc repro fold_scores`"
+        )
     n_draws = int(draws.max()) + 1
     if len(rows) % n_draws or (draws.reshape(-1, n_draws) != np.arange(n_draws)).any():
         raise InputError(
@@ -122,14 +147,24 @@ def read_side(read: Callable[[list[str]], pa.Table], metrics: list[str], source:
         table = read(["item", "group"])
         items = table["item"].combine_chunks().take(pa.array(rows)).cast(pa.string())
         groups = table["group"].combine_chunks().dictionary_encode()
-        known[key] = Side(items, hashes, groups.indices.to_numpy()[rows], groups.dictionary.to_pylist(), values, weights)
+        known[key] = Side(
+            items,
+            hashes,
+            groups.indices.to_numpy()[rows],
+            groups.dictionary.to_pylist(),
+            values,
+            weights,
+        )
     return found[0], known[key]._replace(values=values, weights=weights)
 
 
 def as_one(sides: list[Side], source: str) -> Side:
     """The models of one recipe as its seeds. Raises InputError where they were not scored on the same items."""
     for side in sides[1:]:
-        if not (np.array_equal(side.hashes, sides[0].hashes) and np.array_equal(side.weights, sides[0].weights)):
+        if not (
+            np.array_equal(side.hashes, sides[0].hashes)
+            and np.array_equal(side.weights, sides[0].weights)
+        ):
             raise InputError(
                 f"{source}: the models of a recipe must have been scored on the same items; rebuild them with `dvc repro fold_scores`"
             )
@@ -156,9 +191,14 @@ def align(a: Side, b: Side, *, common: bool, what: str) -> tuple[Side, Side, int
             ids_a.take(pa.array(rows_a[~same])),
         ]
         found = [
-            f"{len(ids):,} {said} (e.g. {ids[0]})" for ids, said in zip(only, ("only in A", "only in B", "with other content")) if len(ids)
+            f"{len(ids):,} {said} (e.g. {ids[0]})"
+            for ids, said in zip(only, ("only in A", "only in B", "with other content"))
+            if len(ids)
         ]
-        raise DifferentItems(f"{what}: not the same items: {', '.join(found)}" + ("" if same.any() else "; they have none in common"))
+        raise DifferentItems(
+            f"{what}: not the same items: {', '.join(found)}"
+            + ("" if same.any() else "; they have none in common")
+        )
     return take(a, rows_a[same]), take(b, rows_b[same]), n_lost
 
 
@@ -172,13 +212,19 @@ def same_bytes(a: Side, b: Side, metric: str) -> tuple[Side, Side]:
     rows = np.flatnonzero(a.weights == b.weights)
     if not len(rows):
         counts = "n_unknown and n_dropped_bytes in metrics/models"
-        raise InputError(f"metric '{metric}': a tokenizer does not say all of any text ({counts}); there is nothing to compare")
+        raise InputError(
+            f"metric '{metric}': a tokenizer does not say all of any text ({counts}); there is nothing to compare"
+        )
     return take(a, rows), take(b, rows)
 
 
 def take(side: Side, rows: np.ndarray) -> Side:
     """These items of a side."""
-    kept = {"items": side.items.take(pa.array(rows)), "hashes": side.hashes[rows], "groups": side.groups[rows]}
+    kept = {
+        "items": side.items.take(pa.array(rows)),
+        "hashes": side.hashes[rows],
+        "groups": side.groups[rows],
+    }
     return side._replace(**kept, values=side.values[:, rows], weights=side.weights[rows])
 
 
@@ -189,22 +235,41 @@ def clustered(side: Side) -> Side:
     hashes = np.zeros(len(names), np.uint64)
     np.add.at(hashes, groups, side.hashes)
     labels = [side.names[name] for name in names]
-    return Side(pa.array(labels, pa.string()), hashes, np.zeros(len(names), np.int64), ["all"], values, weights)
+    return Side(
+        pa.array(labels, pa.string()),
+        hashes,
+        np.zeros(len(names), np.int64),
+        ["all"],
+        values,
+        weights,
+    )
 
 
-def compare(a: Side, b: Side, metric: str, *, confidence: float, interval: str, resamples: int, seed: int) -> Comparison:
+def compare(
+    a: Side, b: Side, metric: str, *, confidence: float, interval: str, resamples: int, seed: int
+) -> Comparison:
     """b against a on aligned items; `interval` is student, or percentile or bca (bootstrap).
 
     Raises InputError where the items do not weigh the same on both sides, as in tokens of two tokenizers.
     """
     if not np.array_equal(a.weights, b.weights):
-        raise InputError(f"metric '{metric}' counts tokens, and the two tokenizers cut them differently; compare surprisal_per_byte")
-    groups = np.zeros(len(a.weights), np.int64) if metric in CORPUS_RATIOS else np.unique(a.groups, return_inverse=True)[1]
+        raise InputError(
+            f"metric '{metric}' counts tokens, and the two tokenizers cut them differently; compare surprisal_per_byte"
+        )
+    groups = (
+        np.zeros(len(a.weights), np.int64)
+        if metric in CORPUS_RATIOS
+        else np.unique(a.groups, return_inverse=True)[1]
+    )
     estimate = seeds_and_items(a.values, b.values, a.weights, groups)
     means = Means(a.values.mean(0), b.values.mean(0), a.weights, groups)
     if max(len(a.values), len(b.values)) > 1 and estimate.se:
         low, high = stats.interval(estimate, confidence) or (None, None)
-        found: dict[str, Any] = {"p": float(2 * special.stdtr(estimate.df, -abs(estimate.mean) / estimate.se)), "low": low, "high": high}
+        found: dict[str, Any] = {
+            "p": float(2 * special.stdtr(estimate.df, -abs(estimate.mean) / estimate.se)),
+            "low": low,
+            "high": high,
+        }
     else:
         found = _of_one_seed(means, estimate, confidence, interval, resamples, seed)
     differences = means.b - means.a
@@ -227,21 +292,39 @@ def compare(a: Side, b: Side, metric: str, *, confidence: float, interval: str, 
     )
 
 
-def _of_one_seed(means: Means, estimate: stats.Estimate, confidence: float, interval: str, resamples: int, seed: int) -> dict[str, Any]:
+def _of_one_seed(
+    means: Means,
+    estimate: stats.Estimate,
+    confidence: float,
+    interval: str,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
     """The p value by sign flips and the interval; of decisions, in one group the interval of paired proportions, and McNemar's test."""
     a, b, weights, groups = means
     differences = b - a
     bounds, found = stats.interval(estimate, confidence), {}
     if interval != "student":
         drawn = replicates(differences, weights, groups, resamples=resamples, seed=seed)
-        bounds = bootstrap_bounds(drawn, differences, weights, groups, method=interval, confidence=confidence)
+        bounds = bootstrap_bounds(
+            drawn, differences, weights, groups, method=interval, confidence=confidence
+        )
         found["p_bootstrap"] = paired.bootstrap_p(drawn)
     if np.isin(a, (0, 0.5, 1)).all() and np.isin(b, (0, 0.5, 1)).all():
         found |= _of_decisions(a, b)
         if interval == "student" and not groups.any():
-            bounds = paired.flips_interval(differences.clip(0).sum(), (-differences).clip(0).sum(), len(differences), confidence)
+            bounds = paired.flips_interval(
+                differences.clip(0).sum(),
+                (-differences).clip(0).sum(),
+                len(differences),
+                confidence,
+            )
     low, high = bounds or (None, None)
-    return found | {"low": low, "high": high, "p": paired.sign_flip(differences, shares(weights, groups), resamples=resamples, seed=seed)}
+    return found | {
+        "low": low,
+        "high": high,
+        "p": paired.sign_flip(differences, shares(weights, groups), resamples=resamples, seed=seed),
+    }
 
 
 def _of_decisions(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
@@ -257,22 +340,36 @@ def _of_decisions(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
 def by_group(a: Side, b: Side, metric: str, **settings) -> dict[str, Comparison]:
     """`compare` of each group alone, by its name; `settings` are those of `compare`."""
     rows = {a.names[group]: np.flatnonzero(a.groups == group) for group in np.unique(a.groups)}
-    return {name: compare(take(a, rows[name]), take(b, rows[name]), metric, **settings) for name in sorted(rows)}
+    return {
+        name: compare(take(a, rows[name]), take(b, rows[name]), metric, **settings)
+        for name in sorted(rows)
+    }
 
 
-def judge(comparisons: list[Comparison], *, correction: str, confidence: float, power: float, margin: dict[str, float]) -> list[Comparison]:
+def judge(
+    comparisons: list[Comparison],
+    *,
+    correction: str,
+    confidence: float,
+    power: float,
+    margin: dict[str, float],
+) -> list[Comparison]:
     """The comparisons with p values corrected for all that are made at once, verdicts at the level 1 - confidence, and what would show.
 
     Where no item differs no p value could be small: such comparisons count for nothing in the correction (Tarone 1990). What would show
     does so whatever the others find (Bonferroni).
     """
     changed = [comparison for comparison in comparisons if comparison.changed]
-    p_values = iter(paired.corrected(np.array([comparison.p for comparison in changed]), correction))
+    p_values = iter(
+        paired.corrected(np.array([comparison.p for comparison in changed]), correction)
+    )
     settings = {"confidence": 1 - (1 - confidence) / max(len(changed), 1), "power": power}
     judged = []
     for comparison in comparisons:
         within = margin.get(comparison.metric)
-        estimate = stats.Estimate(comparison.difference, comparison.se, comparison.df, comparison.n_items)
+        estimate = stats.Estimate(
+            comparison.difference, comparison.se, comparison.df, comparison.n_items
+        )
         comparison = comparison._replace(
             p_corrected=float(next(p_values)) if comparison.changed else 1.0,
             detectable=detectable_difference(estimate, **settings),

@@ -65,8 +65,13 @@ class Scores(NamedTuple):
     def side(self, metrics: list[str], known: dict[bytes, Side]) -> tuple[str, Side]:
         """The first of `metrics` that is there, and its values; `known` as in `read_side`."""
         name = self.revision.name
-        found = [read_side(partial(self.revision.table, path), metrics, f"{name}: {path}", known) for path in self.paths()]
-        return found[0][0], as_one([side for _, side in found], f"{name}: {', '.join(self.models)} on {self.suite}")
+        found = [
+            read_side(partial(self.revision.table, path), metrics, f"{name}: {path}", known)
+            for path in self.paths()
+        ]
+        return found[0][0], as_one(
+            [side for _, side in found], f"{name}: {', '.join(self.models)} on {self.suite}"
+        )
 
 
 class Row(NamedTuple):
@@ -133,14 +138,21 @@ def diff(
     suites_a, suites_b = (list(revision.params.get("suites") or {}) for revision in (a, b))
     _check_names("suite", suites, {*suites_a, *suites_b})
     _check_names("model", models, {*models_a, *models_b})
-    pairs = [(name, suite) for suite in suites_b for name in models_b if (not suites or suite in suites) and (not models or name in models)]
+    pairs = [
+        (name, suite)
+        for suite in suites_b
+        for name in models_b
+        if (not suites or suite in suites) and (not models or name in models)
+    ]
     pairs = [(name, suite) for name, suite in pairs if name in models_a and suite in suites_a]
     rows, unchanged, refused, lost = [], [], {}, []
     known: dict[bytes, Side] = {}
     for name, suite in pairs:
         scores = [Scores(a, models_a[name], suite), Scores(b, models_b[name], suite)]
         if scores[0].hashes() == scores[1].hashes():
-            if len(metrics) == 1:  # the one asked for must be there, even where nothing else needs to be read
+            if (
+                len(metrics) == 1
+            ):  # the one asked for must be there, even where nothing else needs to be read
                 scores[1].side(metrics, known)
             unchanged.append((name, suite))
             continue
@@ -153,7 +165,9 @@ def diff(
             continue
         side_a, side_b = same_bytes(side_a, side_b, metric)
         whole = (
-            [clustered(side) for side in (side_a, side_b)] if is_clustered(suite, metric, clusters or [], suites_b) else [side_a, side_b]
+            [clustered(side) for side in (side_a, side_b)]
+            if is_clustered(suite, metric, clusters or [], suites_b)
+            else [side_a, side_b]
         )
         comparison = compare(whole[0], whole[1], metric, confidence=confidence, **settings)
         if not comparison.changed:
@@ -162,8 +176,19 @@ def diff(
                 lost.append(f"{name} on {suite}: {n_lost:,} items fell out, no other differs")
             continue
         several = groups and len(set(side_a.groups)) > 1
-        parts = by_group(side_a, side_b, metric, confidence=confidence, **settings) if several else {}
-        rows.append(Row(name, suite, comparison, n_lost, parts, examples(scores, side_a, side_b, metric, n_items)))
+        parts = (
+            by_group(side_a, side_b, metric, confidence=confidence, **settings) if several else {}
+        )
+        rows.append(
+            Row(
+                name,
+                suite,
+                comparison,
+                n_lost,
+                parts,
+                examples(scores, side_a, side_b, metric, n_items),
+            )
+        )
     if refused and not rows and not unchanged:
         raise InputError(f"{'; '.join(dict.fromkeys(refused.values()))}; nothing else to compare")
     return Diff(
@@ -171,13 +196,17 @@ def diff(
         b=b.name,
         params=changed_params(a.params, b.params),
         stages=changed_stages(a.stages, b.stages),
-        stale=[f"{side}: {line}" for side, revision in (("A", a), ("B", b)) for line in stale(revision)],
+        stale=[
+            f"{side}: {line}" for side, revision in (("A", a), ("B", b)) for line in stale(revision)
+        ],
         not_compared=[
             *_nothing_in_common(pairs, suites, models),
             *_left_out("model", list(models_a), list(models_b), models),
             *_left_out("suite", suites_a, suites_b, suites),
         ],
-        rows=_judged(rows, correction, group_correction, {"confidence": confidence, "power": power}, margin),
+        rows=_judged(
+            rows, correction, group_correction, {"confidence": confidence, "power": power}, margin
+        ),
         unchanged=unchanged,
         refused=refused,
         only_a=[name for name in (*models_a, *suites_a) if name not in (*models_b, *suites_b)],
@@ -201,24 +230,34 @@ def settings_of(params: dict, metric: str | None, margin: float | None) -> dict[
             raise InputError(f"params.yaml: compare_models: the key '{key}' is missing")
         check(section[key], kinds_of(compare_models)[key][0], f"params.yaml: compare_models.{key}")
     check(margin, NonNegative | None, "--margin")
-    settings = {key: section[key] for key in SETTINGS} | ({"metrics": [metric]} if metric is not None else {})
-    return settings | ({"margin": dict.fromkeys(settings["metrics"], margin)} if margin is not None else {})
+    settings = {key: section[key] for key in SETTINGS} | (
+        {"metrics": [metric]} if metric is not None else {}
+    )
+    return settings | (
+        {"margin": dict.fromkeys(settings["metrics"], margin)} if margin is not None else {}
+    )
 
 
 def _subjects(revision: Revision, recipes: dict[str, list[str]]) -> dict[str, list[str]]:
     """{name: its models} of a revision; of a recipe the models that this revision has."""
     models = list(revision.params.get("models") or [])
-    there = {name: [model for model in recipe if model in models] for name, recipe in recipes.items()}
+    there = {
+        name: [model for model in recipe if model in models] for name, recipe in recipes.items()
+    }
     return subjects(models, {name: recipe for name, recipe in there.items() if recipe})
 
 
 def _check_names(kind: str, asked: list[str], known: set[str]) -> None:
     for name in asked:
         if name not in known:
-            raise InputError(f"there is no {kind} '{name}' in either revision; there are {', '.join(sorted(known))}")
+            raise InputError(
+                f"there is no {kind} '{name}' in either revision; there are {', '.join(sorted(known))}"
+            )
 
 
-def _nothing_in_common(pairs: list[tuple[str, str]], suites: list[str], models: list[str]) -> list[str]:
+def _nothing_in_common(
+    pairs: list[tuple[str, str]], suites: list[str], models: list[str]
+) -> list[str]:
     if pairs:
         return []
     asked = " that was asked for" if suites or models else ""
@@ -228,20 +267,49 @@ def _nothing_in_common(pairs: list[tuple[str, str]], suites: list[str], models: 
 def _left_out(kind: str, of_a: list[str], of_b: list[str], asked: list[str]) -> list[str]:
     """What A has and B has not, and what was asked for and one of them has not; what is new in B has nothing to stand against."""
     here = [name for name in of_a if not asked or name in asked]
-    lines = [f"the {kind} {name} is not in B (renamed, or dropped?): not compared" for name in here if name not in of_b]
-    return lines + [f"the {kind} {name} is not in A: not compared" for name in asked if name not in of_a]
+    lines = [
+        f"the {kind} {name} is not in B (renamed, or dropped?): not compared"
+        for name in here
+        if name not in of_b
+    ]
+    return lines + [
+        f"the {kind} {name} is not in A: not compared" for name in asked if name not in of_a
+    ]
 
 
-def _judged(rows: list[Row], correction: str, group_correction: str, settings: dict[str, float], margin: dict[str, float]) -> list[Row]:
+def _judged(
+    rows: list[Row],
+    correction: str,
+    group_correction: str,
+    settings: dict[str, float],
+    margin: dict[str, float],
+) -> list[Row]:
     """The rows with their verdicts, worst first and by suite; the groups of one model are judged together, over all suites."""
-    judged = judge([row.comparison for row in rows], correction=correction, margin=margin, **settings)
+    judged = judge(
+        [row.comparison for row in rows], correction=correction, margin=margin, **settings
+    )
     rows = [row._replace(comparison=comparison) for row, comparison in zip(rows, judged)]
     for model in {row.model for row in rows}:
-        parts = {(number, name): part for number, row in enumerate(rows) if row.model == model for name, part in row.groups.items()}
-        for (number, name), part in zip(parts, judge(list(parts.values()), correction=group_correction, margin={}, **settings)):
+        parts = {
+            (number, name): part
+            for number, row in enumerate(rows)
+            if row.model == model
+            for name, part in row.groups.items()
+        }
+        for (number, name), part in zip(
+            parts, judge(list(parts.values()), correction=group_correction, margin={}, **settings)
+        ):
             rows[number].groups[name] = part
     suites = list(dict.fromkeys(row.suite for row in rows))
-    return sorted(rows, key=lambda row: (VERDICTS.index(row.comparison.verdict), suites.index(row.suite), row.comparison.p, row.model))
+    return sorted(
+        rows,
+        key=lambda row: (
+            VERDICTS.index(row.comparison.verdict),
+            suites.index(row.suite),
+            row.comparison.p,
+            row.model,
+        ),
+    )
 
 
 def examples(scores: list[Scores], a: Side, b: Side, metric: str, n: int) -> list[dict]:
@@ -253,26 +321,49 @@ def examples(scores: list[Scores], a: Side, b: Side, metric: str, n: int) -> lis
     gains = (values_a - values_b) if metric in LOWER_IS_BETTER else (values_b - values_a)
     found = []
     for turned, sign in (("worse", 1), ("better", -1)):
-        order = np.lexsort((a.hashes, sign * gains))[:n]  # of items that changed alike any, not those of the first group
+        order = np.lexsort((a.hashes, sign * gains))[
+            :n
+        ]  # of items that changed alike any, not those of the first group
         rows = [row for row in order if sign * gains[row] < 0]
-        found += [{"item": a.items[row].as_py(), "turned": turned, "a": float(values_a[row]), "b": float(values_b[row])} for row in rows]
+        found += [
+            {
+                "item": a.items[row].as_py(),
+                "turned": turned,
+                "a": float(values_a[row]),
+                "b": float(values_b[row]),
+            }
+            for row in rows
+        ]
     if not found:
         return found
     ids = pa.array([example["item"] for example in found])
     logprobs = [_logprobs(one, ids) for one in scores]
-    table = scores[1].revision.table(f"{ITEMS}/{scores[1].suite}.parquet", ["item", "option", "variant", "context", "target", "gold"])
+    table = scores[1].revision.table(
+        f"{ITEMS}/{scores[1].suite}.parquet",
+        ["item", "option", "variant", "context", "target", "gold"],
+    )
     options: dict[str, list[dict]] = {}
     for row in _of_items(table, ids).to_pylist():
-        values = {name: logprob.get((row["item"], row["option"])) for name, logprob in zip("ab", logprobs)}
-        options.setdefault(row["item"], []).append({name: row[name] for name in ("context", "target", "gold")} | values)
+        values = {
+            name: logprob.get((row["item"], row["option"])) for name, logprob in zip("ab", logprobs)
+        }
+        options.setdefault(row["item"], []).append(
+            {name: row[name] for name in ("context", "target", "gold")} | values
+        )
     return [example | {"options": options.get(example["item"], [])} for example in found]
 
 
 def _logprobs(scores: Scores, ids: pa.Array) -> dict[tuple[str, int], float]:
     """The log-prob of the target of each option of these items."""
-    paths = [path for model in scores.models for path in scores.revision.files(f"{TOKENS}/{model}/{scores.suite}")]
+    paths = [
+        path
+        for model in scores.models
+        for path in scores.revision.files(f"{TOKENS}/{model}/{scores.suite}")
+    ]
     columns = ["item", "draw", "option", "variant", "is_target", "logprob"]
-    rows = pa.concat_tables([_of_items(scores.revision.table(path, columns), ids) for path in paths])
+    rows = pa.concat_tables(
+        [_of_items(scores.revision.table(path, columns), ids) for path in paths]
+    )
     rows = rows.filter(rows["is_target"])
     n_draws = len(scores.models) * (1 + (pc.max(rows["draw"]).as_py() or 0))
     sums = rows.group_by(["item", "option"]).aggregate([("logprob", "sum")])
@@ -283,4 +374,6 @@ def _of_items(table: pa.Table, ids: pa.Array) -> pa.Table:
     """The rows of these items that are no variant, with their ids as plain strings."""
     items = table["item"].cast(pa.string())
     table = table.set_column(0, "item", items)
-    return table.filter(pc.and_(pc.is_in(items, ids), pc.equal(table["variant"].cast(pa.string()), "")))
+    return table.filter(
+        pc.and_(pc.is_in(items, ids), pc.equal(table["variant"].cast(pa.string()), ""))
+    )

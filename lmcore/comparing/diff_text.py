@@ -22,15 +22,31 @@ def as_text(diff: Diff, *, colour: bool) -> str:
     """For a terminal: what changed, one line a comparison, then groups and examples where there are any."""
     diff = _shown(diff, for_terminal)
     paint: Callable[[str], str] = _painted if colour else str
-    lines = [f"A  {diff.a}", f"B  {diff.b}", "", *_causes(diff), *(f"note   {line}" for line in doubts(diff))]
+    lines = [
+        f"A  {diff.a}",
+        f"B  {diff.b}",
+        "",
+        *_causes(diff),
+        *(f"note   {line}" for line in doubts(diff)),
+    ]
     if diff.rows:
-        lines += ["", *_aligned([HEAD, *(_cells(row.model, row.suite, row.comparison, diff) for row in diff.rows)], paint)]
+        lines += [
+            "",
+            *_aligned(
+                [HEAD, *(_cells(row.model, row.suite, row.comparison, diff) for row in diff.rows)],
+                paint,
+            ),
+        ]
         lines += ["", *_notes(diff)]
     lines += ["", *_rest(diff)]
     for row in diff.rows:
         if row.groups:
             cells = [_cells("", name, part, diff) for name, part in worst_first(row.groups)]
-            lines += ["", f"{row.model} on {row.suite}, by group", *_aligned([("", "group", *HEAD[2:]), *cells], paint)]
+            lines += [
+                "",
+                f"{row.model} on {row.suite}, by group",
+                *_aligned([("", "group", *HEAD[2:]), *cells], paint),
+            ]
         if row.items:
             lines += ["", f"{row.model} on {row.suite}, items", *_examples(row)]
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
@@ -38,17 +54,32 @@ def as_text(diff: Diff, *, colour: bool) -> str:
 
 def as_markdown(diff: Diff) -> str:
     """For a pull request: a summary line, the table, and the rest folded away."""
-    titles = [f"<code>{for_html(row.model)}</code> on <code>{for_html(row.suite)}</code>" for row in diff.rows]
+    titles = [
+        f"<code>{for_html(row.model)}</code> on <code>{for_html(row.suite)}</code>"
+        for row in diff.rows
+    ]
     diff = _shown(diff, for_markdown)
     counts = Counter(row.comparison.verdict for row in diff.rows)
     found = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
     found += [f"{len(diff.refused)} not comparable"] if diff.refused else []
-    lines = [f"**{diff.a} → {diff.b}**: {', '.join([*found, f'{len(diff.unchanged)} unchanged'])}", ""]
+    lines = [
+        f"**{diff.a} → {diff.b}**: {', '.join([*found, f'{len(diff.unchanged)} unchanged'])}",
+        "",
+    ]
     lines += [*(f"- {line}" for line in doubts(diff)), ""] if doubts(diff) else []
     if diff.rows:
         cells = [_cells(row.model, row.suite, row.comparison, diff) for row in diff.rows]
-        lines += [*_piped([HEAD, *((*cell[:-1], _bold(cell[-1])) for cell in cells)]), "", *_notes(diff), ""]
-    lines += [*_rest(diff), ""] if not diff.rows or diff.refused or diff.lost or diff.only_a or diff.only_b else []
+        lines += [
+            *_piped([HEAD, *((*cell[:-1], _bold(cell[-1])) for cell in cells)]),
+            "",
+            *_notes(diff),
+            "",
+        ]
+    lines += (
+        [*_rest(diff), ""]
+        if not diff.rows or diff.refused or diff.lost or diff.only_a or diff.only_b
+        else []
+    )
     folded = {"What changed": [f"- {line}" for line in _causes(diff)]}
     for title, row in zip(titles, diff.rows, strict=True):
         if row.groups:
@@ -65,7 +96,11 @@ def as_data(diff: Diff) -> str:
     """As JSON: everything that text and Markdown show, unrounded."""
     rows = [
         {"model": row.model, "suite": row.suite, **as_json(row.comparison), "n_lost": row.n_lost}
-        | ({"groups": {name: as_json(part) for name, part in row.groups.items()}} if row.groups else {})
+        | (
+            {"groups": {name: as_json(part) for name, part in row.groups.items()}}
+            if row.groups
+            else {}
+        )
         | ({"items": row.items} if row.items else {})
         for row in diff.rows
     ]
@@ -73,7 +108,10 @@ def as_data(diff: Diff) -> str:
         "rows": rows,
         "params": {name: {"a": a, "b": b} for name, (a, b) in diff.params.items()},
         "unchanged": [{"model": model, "suite": suite} for model, suite in diff.unchanged],
-        "refused": [{"model": model, "suite": suite, "reason": reason} for (model, suite), reason in diff.refused.items()],
+        "refused": [
+            {"model": model, "suite": suite, "reason": reason}
+            for (model, suite), reason in diff.refused.items()
+        ],
     }
     return for_json(values, indent=2, allow_nan=False) + "\n"
 
@@ -98,19 +136,29 @@ def _shown(diff: Diff, show: Callable[[str], str]) -> Diff:
     rows = []
     for row in diff.rows:
         comparison = row.comparison._replace(metric=show(row.comparison.metric))
-        groups = {show(name): part._replace(metric=show(part.metric)) for name, part in row.groups.items()}
-        rows.append(row._replace(model=show(row.model), suite=show(row.suite), comparison=comparison, groups=groups))
+        groups = {
+            show(name): part._replace(metric=show(part.metric)) for name, part in row.groups.items()
+        }
+        rows.append(
+            row._replace(
+                model=show(row.model), suite=show(row.suite), comparison=comparison, groups=groups
+            )
+        )
     return diff._replace(
         a=show(diff.a),
         b=show(diff.b),
-        params={show(name): (show(_short(a)), show(_short(b))) for name, (a, b) in diff.params.items()},
+        params={
+            show(name): (show(_short(a)), show(_short(b))) for name, (a, b) in diff.params.items()
+        },
         stages={show(name): all_of(why) for name, why in diff.stages.items()},
         stale=all_of(diff.stale),
         not_compared=all_of(diff.not_compared),
         lost=all_of(diff.lost),
         rows=rows,
         unchanged=[(show(model), show(suite)) for model, suite in diff.unchanged],
-        refused={(show(model), show(suite)): show(why) for (model, suite), why in diff.refused.items()},
+        refused={
+            (show(model), show(suite)): show(why) for (model, suite), why in diff.refused.items()
+        },
         only_a=all_of(diff.only_a),
         only_b=all_of(diff.only_b),
         margin={show(metric): margin for metric, margin in diff.margin.items()},
@@ -122,11 +170,29 @@ def _cells(model: str, suite: str, comparison: Comparison, diff: Diff) -> tuple[
     name = f"{model} ({seeds[0]} and {seeds[1]} seeds)" if model and max(seeds) > 1 else model
     digits = 4 if max(abs(comparison.a), abs(comparison.b)) < 100 else 1
     low, high = comparison.low, comparison.high
-    bounds = f"[{low:+.{digits}f}, {high:+.{digits}f}]" if low is not None and high is not None else "unknown"
+    bounds = (
+        f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+        if low is not None and high is not None
+        else "unknown"
+    )
     p = f"{comparison.p_corrected:.3f}" if comparison.p_corrected >= 0.001 else "<0.001"
     label = LABELS.get(comparison.metric, comparison.metric)
-    a, b, difference = f"{comparison.a:.{digits}f}", f"{comparison.b:.{digits}f}", f"{comparison.difference:+.{digits}f}"
-    return name, suite, label, a, b, difference, bounds, p, _verdict(comparison, diff, in_full=bool(model))
+    a, b, difference = (
+        f"{comparison.a:.{digits}f}",
+        f"{comparison.b:.{digits}f}",
+        f"{comparison.difference:+.{digits}f}",
+    )
+    return (
+        name,
+        suite,
+        label,
+        a,
+        b,
+        difference,
+        bounds,
+        p,
+        _verdict(comparison, diff, in_full=bool(model)),
+    )
 
 
 def _verdict(comparison: Comparison, diff: Diff, in_full: bool) -> str:
@@ -141,7 +207,10 @@ def _causes(diff: Diff) -> list[str]:
     """What changed: params, the stages with another cause than their inputs, and what followed."""
     lines = [f"param  {name}: {a} → {b}" for name, (a, b) in diff.params.items()]
     follows = {"inputs", "outputs"}
-    causes = {name: [reason for reason in why if reason not in follows] for name, why in diff.stages.items()}
+    causes = {
+        name: [reason for reason in why if reason not in follows]
+        for name, why in diff.stages.items()
+    }
     lines += [f"stage  {name}: {', '.join(why)}" for name, why in _grouped(causes) if why]
     if after := [name for name, why in _grouped(causes) if not why]:
         lines.append(f"then   {', '.join(after)}")
@@ -161,7 +230,9 @@ def _notes(diff: Diff) -> list[str]:
         f"for the {n} comparison{'s' * (n > 1)} in which an item changed."
     ]
     if any(row.comparison.claim == TWO_MODELS for row in diff.rows):
-        lines.append("With one seed a side, better and worse say: these two models differ; seed noise unknown.")
+        lines.append(
+            "With one seed a side, better and worse say: these two models differ; seed noise unknown."
+        )
     if any(row.comparison.claim and row.comparison.claim != TWO_MODELS for row in diff.rows):
         lines.append("With several seeds a side, better and worse speak of the recipe.")
     lines += [
@@ -179,30 +250,50 @@ def _rest(diff: Diff) -> list[str]:
         suites: dict[tuple[str, ...], list[str]] = {}
         models = dict.fromkeys(model for model, _ in diff.unchanged)
         for model in models:
-            suites.setdefault(tuple(suite for name, suite in diff.unchanged if name == model), []).append(model)
-        lines += ["unchanged (no item differs): " + "; ".join(f"{', '.join(names)} on {', '.join(on)}" for on, names in suites.items())]
+            suites.setdefault(
+                tuple(suite for name, suite in diff.unchanged if name == model), []
+            ).append(model)
+        lines += [
+            "unchanged (no item differs): "
+            + "; ".join(f"{', '.join(names)} on {', '.join(on)}" for on, names in suites.items())
+        ]
     lines += diff.lost
     for reason in dict.fromkeys(diff.refused.values()):
         names = [model for (model, _), found in diff.refused.items() if found == reason]
-        lines.append(f"not comparable: {', '.join(names)} on {reason}; `--common` compares the items that both have")
-    lines += [f"only in {side}: {', '.join(names)}" for side, names in (("A", diff.only_a), ("B", diff.only_b)) if names]
+        lines.append(
+            f"not comparable: {', '.join(names)} on {reason}; `--common` compares the items that both have"
+        )
+    lines += [
+        f"only in {side}: {', '.join(names)}"
+        for side, names in (("A", diff.only_a), ("B", diff.only_b))
+        if names
+    ]
     return lines
 
 
 def _examples(row: Row) -> list[str]:
     lines = []
     for example in row.items:
-        lines += ["", f"{example['turned']}: {for_terminal(example['item'])}  ({example['a']:.4g} → {example['b']:.4g})"]
+        lines += [
+            "",
+            f"{example['turned']}: {for_terminal(example['item'])}  ({example['a']:.4g} → {example['b']:.4g})",
+        ]
         for option in example["options"]:
             text = for_terminal(_cut(option["context"] + option["target"]))
-            a, b = (f"{option[side]:10.2f}" if option[side] is not None else f"{'':10}" for side in "ab")
+            a, b = (
+                f"{option[side]:10.2f}" if option[side] is not None else f"{'':10}" for side in "ab"
+            )
             lines.append(f"  {'*' if option['gold'] else ' '} {a} →{b}  {text}")
     return lines
 
 
 def _cut(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= TEXT_LENGTH else f"{text[: TEXT_LENGTH // 2]} … {text[-TEXT_LENGTH // 2 :]}"
+    return (
+        text
+        if len(text) <= TEXT_LENGTH
+        else f"{text[: TEXT_LENGTH // 2]} … {text[-TEXT_LENGTH // 2 :]}"
+    )
 
 
 def _short(value: Any) -> str:
@@ -215,7 +306,10 @@ def _aligned(rows: list[tuple[str, ...]], paint: Callable[[str], str]) -> list[s
     numbers = range(3, 8)
     lines = []
     for row in rows:
-        cells = [cell.rjust(width) if column in numbers else cell.ljust(width) for column, (cell, width) in enumerate(zip(row, widths))]
+        cells = [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ]
         lines.append("  ".join([*cells[:-1], paint(row[-1])]).rstrip())
     return lines
 

@@ -16,12 +16,32 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from lmcore.comparing.comparison import Comparison, Side, align, as_one, by_group, clustered, compare, judge, read_side, same_bytes
+from lmcore.comparing.comparison import (
+    Comparison,
+    Side,
+    align,
+    as_one,
+    by_group,
+    clustered,
+    compare,
+    judge,
+    read_side,
+    same_bytes,
+)
 from lmcore.errors import InputError
 from lmcore.files import rounded, whole, write_json
 from lmcore.folds.fold import PSEUDO, refuse_orphans
 from lmcore.folds.metrics import CORPUS_RATIOS
-from lmcore.params.ranges import Digits, Name, Names, NonNegative, OpenShare, Resamples, Seed, SomeNames
+from lmcore.params.ranges import (
+    Digits,
+    Name,
+    Names,
+    NonNegative,
+    OpenShare,
+    Resamples,
+    Seed,
+    SomeNames,
+)
 from lmcore.params.schema import mapping
 from lmcore.shown import for_terminal
 from lmcore.statistics.seeds import spread
@@ -30,7 +50,11 @@ from lmcore.tables import SCORES, read, write
 NAMES = ("model", "against", "suite", "group", "metric", "verdict")
 FLOATS = ("a", "b", "difference", "low", "high", "p", "p_corrected")
 COUNTS = ("n_items", "n_better", "n_worse")
-GROUPS = pa.schema([(n, pa.string()) for n in NAMES] + [(n, pa.float64()) for n in FLOATS] + [(n, pa.int64()) for n in COUNTS])
+GROUPS = pa.schema(
+    [(n, pa.string()) for n in NAMES]
+    + [(n, pa.float64()) for n in FLOATS]
+    + [(n, pa.int64()) for n in COUNTS]
+)
 
 
 Correction = Literal["holm", "fdr_bh"]
@@ -76,8 +100,18 @@ def compare_models(
     """
     refuse_orphans(scores, models, suites)
     recipes, margin = recipes or {}, margin or {}
-    settings: dict[str, Any] = {"confidence": confidence, "interval": interval, "resamples": resamples, "seed": seed}
-    chosen = chosen_pairs(subjects(models, recipes), {**{model: [model] for model in models}, **recipes}, pairs, against)
+    settings: dict[str, Any] = {
+        "confidence": confidence,
+        "interval": interval,
+        "resamples": resamples,
+        "seed": seed,
+    }
+    chosen = chosen_pairs(
+        subjects(models, recipes),
+        {**{model: [model] for model in models}, **recipes},
+        pairs,
+        against,
+    )
     found: dict[tuple[str, str, str], Comparison] = {}
     spreads: dict[str, dict] = {}
     groups: dict[tuple[str, str], dict[tuple[str, str], Comparison]] = {pair: {} for pair in chosen}
@@ -86,8 +120,14 @@ def compare_models(
         for name, side in sides.items():
             metric = metric_of[name]
             if len(side.values) > 1:
-                over = np.zeros_like(side.groups) if metric in CORPUS_RATIOS else side.groups  # of running text one ratio over all
-                of_suite = {"metric": metric, "n_seeds": len(side.values), **spread(side.values, side.weights, over)}
+                over = (
+                    np.zeros_like(side.groups) if metric in CORPUS_RATIOS else side.groups
+                )  # of running text one ratio over all
+                of_suite = {
+                    "metric": metric,
+                    "n_seeds": len(side.values),
+                    **spread(side.values, side.weights, over),
+                }
                 spreads.setdefault(name, {})[suite] = rounded(of_suite, digits)
         for model, other in chosen:
             metric = metric_of[model]
@@ -95,24 +135,51 @@ def compare_models(
                 names = for_terminal(f"{suite}: {model} has {metric}, {other} {metric_of[other]}")
                 print(f"{names}: a causal and a masked LM; they are not compared", file=sys.stderr)
                 continue
-            a, b, _ = align(sides[other], sides[model], common=False, what=f"{scores}: {other} and {model} on {suite}")
+            a, b, _ = align(
+                sides[other],
+                sides[model],
+                common=False,
+                what=f"{scores}: {other} and {model} on {suite}",
+            )
             a, b = same_bytes(a, b, metric)
             for group, part in by_group(a, b, metric, **settings).items():
                 groups[model, other][suite, group] = part
             if is_clustered(suite, metric, clusters or [], suites):
                 a, b = clustered(a), clustered(b)
             found[model, other, suite] = compare(a, b, metric, **settings)
-    judged = judge(list(found.values()), correction=correction, confidence=confidence, power=power, margin=margin)
+    judged = judge(
+        list(found.values()),
+        correction=correction,
+        confidence=confidence,
+        power=power,
+        margin=margin,
+    )
     rows = []
     for (model, other), parts in groups.items():
-        of_pair = judge(list(parts.values()), correction=group_correction, confidence=confidence, power=power, margin={})
+        of_pair = judge(
+            list(parts.values()),
+            correction=group_correction,
+            confidence=confidence,
+            power=power,
+            margin={},
+        )
         for (suite, group), part in zip(parts, of_pair):
-            rows.append({"model": model, "against": other, "suite": suite, "group": group, **_group_row(part)})
+            rows.append(
+                {
+                    "model": model,
+                    "against": other,
+                    "suite": suite,
+                    "group": group,
+                    **_group_row(part),
+                }
+            )
     with whole(out) as folder:
         write(pa.Table.from_pylist(rows, GROUPS), GROUPS, folder / "groups.parquet")
     summaries: dict[str, dict] = {}
     for (model, other, suite), comparison in zip(found, judged):
-        summaries.setdefault(f"{model}_vs_{other}", {})[suite] = rounded(as_json(comparison), digits)
+        summaries.setdefault(f"{model}_vs_{other}", {})[suite] = rounded(
+            as_json(comparison), digits
+        )
     write_json(summaries, summary)
     write_json(spreads, seeds)
 
@@ -125,28 +192,41 @@ def subjects(models: list[str], recipes: dict[str, list[str]]) -> dict[str, list
     members = [model for recipe in recipes.values() for model in recipe]
     for name, recipe in recipes.items():
         if name in models:
-            raise InputError(f"params.yaml: compare_models: recipes: '{name}' is the name of a model; give the recipe another")
+            raise InputError(
+                f"params.yaml: compare_models: recipes: '{name}' is the name of a model; give the recipe another"
+            )
         for model in recipe:
             if model not in models or members.count(model) > 1:
                 problem = "is in two recipes" if model in models else "is no model"
-                raise InputError(f"params.yaml: compare_models: recipes: {name}: '{model}' {problem}; models are {', '.join(models)}")
+                raise InputError(
+                    f"params.yaml: compare_models: recipes: {name}: '{model}' {problem}; models are {', '.join(models)}"
+                )
     return recipes | {model: [model] for model in models if model not in members}
 
 
 def chosen_pairs(
-    default: Iterable[str], known: Iterable[str], pairs: list[dict[str, str]] | None, against: str | None
+    default: Iterable[str],
+    known: Iterable[str],
+    pairs: list[dict[str, str]] | None,
+    against: str | None,
 ) -> list[tuple[str, str]]:
     """(model, what it stands against): `pairs`; else every `default` name against `against`, and each against the one before it."""
     names = list(default)
     if pairs is None:
-        chosen = [(name, against) for name in names if against is not None and name != against] + [(b, a) for a, b in pairwise(names)]
+        chosen = [(name, against) for name in names if against is not None and name != against] + [
+            (b, a) for a, b in pairwise(names)
+        ]
     else:
         chosen = [(pair.get("model", ""), pair.get("against", "")) for pair in pairs]
     for name in sorted({name for pair in chosen for name in pair}):
         if name not in known:
-            raise InputError(f"params.yaml: compare_models: there is no model or recipe '{name}'; there are {', '.join(known)}")
+            raise InputError(
+                f"params.yaml: compare_models: there is no model or recipe '{name}'; there are {', '.join(known)}"
+            )
     if same := [a for a, b in chosen if a == b]:
-        raise InputError(f"params.yaml: compare_models: pairs: '{same[0]}' cannot be compared with itself")
+        raise InputError(
+            f"params.yaml: compare_models: pairs: '{same[0]}' cannot be compared with itself"
+        )
     once = {frozenset(pair): pair for pair in reversed(chosen)}
     return [pair for pair in chosen if once[frozenset(pair)] is pair]
 
@@ -162,11 +242,15 @@ def suite_sides(
     metric_of: dict[str, str] = {}
     for model in models:
         path = scores / model / f"{suite}.parquet"
-        metric_of[model], sides[model] = read_side(partial(read, path, SCORES), metrics, str(path), known)
+        metric_of[model], sides[model] = read_side(
+            partial(read, path, SCORES), metrics, str(path), known
+        )
         metrics = [metric_of[model].removeprefix(PSEUDO)]
     for name, recipe in recipes.items():
         if len({metric_of[model] for model in recipe}) > 1:
-            raise InputError(f"params.yaml: compare_models: recipes: {name}: has causal and masked LMs; on {suite} they have other metrics")
+            raise InputError(
+                f"params.yaml: compare_models: recipes: {name}: has causal and masked LMs; on {suite} they have other metrics"
+            )
         sides[name] = as_one([sides[model] for model in recipe], f"{name} on {suite}")
         metric_of[name] = metric_of[recipe[0]]
     return sides, metric_of
@@ -178,7 +262,9 @@ def is_clustered(suite: str, metric: str, clusters: list[str], suites: Iterable[
         if name not in suites:
             raise InputError(f"params.yaml: compare_models: clusters: there is no suite '{name}'")
     if suite in clusters and metric not in CORPUS_RATIOS:
-        raise InputError(f"params.yaml: compare_models: clusters: '{suite}' is no running text; the groups of its {metric} are fixed")
+        raise InputError(
+            f"params.yaml: compare_models: clusters: '{suite}' is no running text; the groups of its {metric} are fixed"
+        )
     return suite in clusters
 
 

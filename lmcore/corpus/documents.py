@@ -30,7 +30,8 @@ DOCUMENTS = pa.schema({"document": pa.string(), "group": pa.string(), "text": pa
 SPLITS = ("train", "dev", "test")
 
 _HEADING = re.compile(
-    r"(chapter|volume|book|part|section|epilogue|prologue)\b.{0,80}|[ivxlc]+\b\.?.{0,60}|finis\.?|the end\.?|\[.*\]", re.I | re.S
+    r"(chapter|volume|book|part|section|epilogue|prologue)\b.{0,80}|[ivxlc]+\b\.?.{0,60}|finis\.?|the end\.?|\[.*\]",
+    re.I | re.S,
 )
 _LICENCE = re.compile(r"^.*(project gutenberg|small print!).*$", re.I | re.M)
 
@@ -40,7 +41,9 @@ def check_encoding(encoding: str) -> str:
     try:
         codecs.lookup(encoding)
     except LookupError:
-        raise ValueError(f"unknown encoding {shown(encoding)}; expected e.g. utf-8 or latin-1") from None
+        raise ValueError(
+            f"unknown encoding {shown(encoding)}; expected e.g. utf-8 or latin-1"
+        ) from None
     return encoding
 
 
@@ -50,7 +53,9 @@ Encoding = Annotated[Line, AfterValidator(check_encoding)]
 def check_shares(*, dev_share: float, test_share: float, **others) -> None:
     """Raises InputError where dev and test leave nothing to train on."""
     if dev_share + test_share >= 1:
-        raise InputError(f"dev_share and test_share must leave some for train, not {dev_share} and {test_share}")
+        raise InputError(
+            f"dev_share and test_share must leave some for train, not {dev_share} and {test_share}"
+        )
 
 
 @together(check_shares)
@@ -73,17 +78,27 @@ def prepare_corpus(
     split without documents.
     """
     if cleaning not in CLEANINGS:
-        raise InputError(f"prepare_corpus: unknown cleaning '{cleaning}'; expected one of {', '.join(CLEANINGS)}")
+        raise InputError(
+            f"prepare_corpus: unknown cleaning '{cleaning}'; expected one of {', '.join(CLEANINGS)}"
+        )
     dropped: Counter[str] = Counter()
     split: dict[str, list[dict]] = {name: [] for name in SPLITS}
     for path in _files(root, sources):
         paragraphs = CLEANINGS[cleaning](read_text(path, encoding), path.stem, dropped)
         documents = [
-            {"document": f"{path.stem}/{path.suffix[1:]}/{number:05d}", "group": path.stem, "text": text}
+            {
+                "document": f"{path.stem}/{path.suffix[1:]}/{number:05d}",
+                "group": path.stem,
+                "text": text,
+            }
             for number, text in enumerate(_documents(paragraphs, document_words))
         ]
         if path.suffix == ".txt":
-            for name, part in zip(SPLITS, _spread(documents, dev_share, test_share, f"{seed} {path.stem}"), strict=True):
+            for name, part in zip(
+                SPLITS,
+                _spread(documents, dev_share, test_share, f"{seed} {path.stem}"),
+                strict=True,
+            ):
                 split[name] += part
         else:
             split[path.suffix[1:]] += documents
@@ -99,18 +114,28 @@ def prepare_corpus(
         folder.mkdir()
         for name in SPLITS:
             pq.write_table(
-                pa.Table.from_pylist(sorted(split[name], key=lambda row: row["document"]), DOCUMENTS),
+                pa.Table.from_pylist(
+                    sorted(split[name], key=lambda row: row["document"]), DOCUMENTS
+                ),
                 folder / f"{name}.parquet",
                 compression="zstd",
             )
-    counts = {name: {"documents": len(split[name]), "words": sum(len(row["text"].split()) for row in split[name])} for name in SPLITS}
+    counts = {
+        name: {
+            "documents": len(split[name]),
+            "words": sum(len(row["text"].split()) for row in split[name]),
+        }
+        for name in SPLITS
+    }
     return {**counts, "dropped": dict(dropped)}
 
 
 def read_documents(path: Path) -> list[dict]:
     """The documents of one split, in order."""
     if not path.exists():
-        raise InputError(f"{path}: no such split; expected a Parquet table of (document, group, text)")
+        raise InputError(
+            f"{path}: no such split; expected a Parquet table of (document, group, text)"
+        )
     return pq.read_table(path, schema=DOCUMENTS).to_pylist()
 
 
@@ -122,22 +147,37 @@ def read_text(path: Path, encoding: str) -> str:
     """
     content = path.read_bytes()
     try:
-        if content.startswith(codecs.BOM_UTF8) and codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
-            raise InputError(f"{path}: begins with a byte-order mark of UTF-8; expected {encoding} text")
+        if content.startswith(codecs.BOM_UTF8) and codecs.lookup(encoding).name not in (
+            "utf-8",
+            "utf-8-sig",
+        ):
+            raise InputError(
+                f"{path}: begins with a byte-order mark of UTF-8; expected {encoding} text"
+            )
         return NEWLINE.sub("\n", content.decode(encoding).lstrip(BOM))
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not {encoding} at byte {error.start}: {error.reason}; expected {encoding} text") from error
+        raise InputError(
+            f"{path}: not {encoding} at byte {error.start}: {error.reason}; expected {encoding} text"
+        ) from error
     except LookupError as error:
-        raise InputError(f"prepare_corpus: unknown encoding '{encoding}'; expected e.g. utf-8 or latin-1") from error
+        raise InputError(
+            f"prepare_corpus: unknown encoding '{encoding}'; expected e.g. utf-8 or latin-1"
+        ) from error
 
 
 def _files(root: Path, sources: list[str]) -> list[Path]:
     """The text files of the sources by name: the order of the file system must not matter."""
     found = []
     for source in sources:
-        files = sorted(path for path in (root / source).glob("*") if path.suffix in (".txt", ".train", ".dev", ".test"))
+        files = sorted(
+            path
+            for path in (root / source).glob("*")
+            if path.suffix in (".txt", ".train", ".dev", ".test")
+        )
         if not files:
-            raise InputError(f"{root / source}: no *.txt, *.train, *.dev or *.test in it; expected text files")
+            raise InputError(
+                f"{root / source}: no *.txt, *.train, *.dev or *.test in it; expected text files"
+            )
         found += files
     return found
 
@@ -175,7 +215,9 @@ def _cut(section: list[str], words: float) -> Iterator[str]:
         yield "\n".join(part)
 
 
-def _spread(documents: list[dict], dev_share: float, test_share: float, seed: str) -> tuple[list[dict], list[dict], list[dict]]:
+def _spread(
+    documents: list[dict], dev_share: float, test_share: float, seed: str
+) -> tuple[list[dict], list[dict], list[dict]]:
     """train, dev and test of one file's documents: each file gives its share to every split, drawn by the seed."""
     order = random.Random(seed).sample(range(len(documents)), len(documents))
     n_dev, n_test = round(len(documents) * dev_share), round(len(documents) * test_share)
@@ -207,7 +249,9 @@ def _prose(text: str, stem: str, dropped: Counter[str]) -> list[str]:
         paragraph = re.sub(r"\s+", " ", block.replace("_", "")).strip()
         if not paragraph:
             continue
-        if paragraph.upper() == paragraph or (len(paragraph) < 90 and _HEADING.fullmatch(paragraph)):
+        if paragraph.upper() == paragraph or (
+            len(paragraph) < 90 and _HEADING.fullmatch(paragraph)
+        ):
             dropped["headings"] += 1
             paragraphs.append("")
         elif all(line.startswith("   ") for line in lines):
@@ -223,7 +267,10 @@ def _babyllama(text: str, stem: str, dropped: Counter[str]) -> list[str]:
         text = text.replace("\n\n", "\n")
     elif "wikipedia" in stem:
         text = re.sub(r"= = = (.+?) = = =\n", r"\1\n", text)
-    if any(domain in stem for domain in ("bnc", "childes", "cbt", "children_stories", "subtitles", "qed", "wiki")):
+    if any(
+        domain in stem
+        for domain in ("bnc", "childes", "cbt", "children_stories", "subtitles", "qed", "wiki")
+    ):
         text = re.sub(r"[ \t\u00a0]+", " ", text)
     if any(domain in stem for domain in ("bnc", "childes", "cbt")):
         text = re.sub(r" ([.,;!?])", r"\1", text)
@@ -232,7 +279,11 @@ def _babyllama(text: str, stem: str, dropped: Counter[str]) -> list[str]:
         kept = [
             line
             for line in lines
-            if not re.search(r"subtitles? by|subtitles? (downloaded|provided)|synchroni[sz]ed|www\.|http", line, re.I)
+            if not re.search(
+                r"subtitles? by|subtitles? (downloaded|provided)|synchroni[sz]ed|www\.|http",
+                line,
+                re.I,
+            )
         ]
         dropped["subtitle credits"] += len(lines) - len(kept)
         lines = kept
@@ -244,7 +295,9 @@ def _babyllama(text: str, stem: str, dropped: Counter[str]) -> list[str]:
 def _recase(line: str) -> str:
     """A subtitle line set mostly in capitals, in ordinary case; such lines write l for I."""
     letters = [character for character in line if character.isalpha()]
-    if not letters or sum(character.isupper() or character == "l" for character in letters) < 0.5 * len(letters):
+    if not letters or sum(
+        character.isupper() or character == "l" for character in letters
+    ) < 0.5 * len(letters):
         return line
     return line.replace("l", "I").lower().capitalize()
 
@@ -253,4 +306,8 @@ def _lines(text: str, stem: str, dropped: Counter[str]) -> list[str]:
     return [line.rstrip() for line in text.split("\n")]
 
 
-CLEANINGS: dict[str, Callable[[str, str, Counter[str]], list[str]]] = {"prose": _prose, "babyllama": _babyllama, "none": _lines}
+CLEANINGS: dict[str, Callable[[str, str, Counter[str]], list[str]]] = {
+    "prose": _prose,
+    "babyllama": _babyllama,
+    "none": _lines,
+}

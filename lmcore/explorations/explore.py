@@ -51,7 +51,11 @@ def explore_suites(
 
     flagged_ratio: of two probabilities, above which a pair is flagged; resamples: of bootstraps and sign flips.
     """
-    chosen = {suite: entry or {} for suite, entry in suites.items() if task_of(suite, entry) in EXPLORATIONS}
+    chosen = {
+        suite: entry or {}
+        for suite, entry in suites.items()
+        if task_of(suite, entry) in EXPLORATIONS
+    }
     all_details: dict[str, dict] = {}
     with whole(out) as tables, whole(metrics) as means, whole(plots) as drawn:
         for folder in (tables, means, drawn):
@@ -59,7 +63,9 @@ def explore_suites(
         for model in models:
             values: dict[str, dict] = {}
             if holds_masked(model_folder / model):
-                raise InputError(f"explore_suites: models: '{model}' is a masked LM, which says nothing of contexts; expected causal LMs")
+                raise InputError(
+                    f"explore_suites: models: '{model}' is a masked LM, which says nothing of contexts; expected causal LMs"
+                )
             pieces = token_texts(load_fast(model_folder / model))
             for suite, entry in chosen.items():
                 table = read(items / f"{suite}.parquet", ITEMS)

@@ -45,13 +45,22 @@ class Said:
     @cached_property
     def prompt_logprob(self) -> np.ndarray:
         """(texts,) nats a token of the context; 0 where it has none."""
-        values = np.where(self.texts.tokens["is_target"], 0.0, self.texts.tokens["logprob"].astype(np.float64))
-        return np.add.reduceat(values, self.texts.starts).reshape(self.texts.shape).mean(0) / np.maximum(self.n_prompt, 1)
+        values = np.where(
+            self.texts.tokens["is_target"], 0.0, self.texts.tokens["logprob"].astype(np.float64)
+        )
+        return np.add.reduceat(values, self.texts.starts).reshape(self.texts.shape).mean(
+            0
+        ) / np.maximum(self.n_prompt, 1)
 
     @cached_property
     def next_entropy(self) -> np.ndarray:
         """(texts,) of the distribution that predicted the first token of the target."""
-        return self.texts.tokens["entropy"][self.texts.first_target].astype(np.float64).reshape(self.texts.shape).mean(0)
+        return (
+            self.texts.tokens["entropy"][self.texts.first_target]
+            .astype(np.float64)
+            .reshape(self.texts.shape)
+            .mean(0)
+        )
 
     def top(self, row: int, n: int = 5) -> str:
         """The `n` most probable tokens before the target of a text, separated by spaces; empty where the suite's scoring has no top_k."""
@@ -66,7 +75,13 @@ class Said:
         low, high = interval(estimate, self.confidence) or (None, None)
         shares = np.full(len(differences), 1 / len(differences))
         p = paired.sign_flip(differences, shares, resamples=self.resamples, seed=self.seed)
-        return {"difference": estimate.mean, "low": low, "high": high, "p": p, "n": len(differences)}
+        return {
+            "difference": estimate.mean,
+            "low": low,
+            "high": high,
+            "p": p,
+            "n": len(differences),
+        }
 
 
 @dataclass
@@ -88,4 +103,7 @@ def correct(tests: dict[str, dict], method: str = "holm") -> dict[str, dict]:
     if not tests:
         return {}
     p = paired.corrected(np.array([test["p"] for test in tests.values()]), method)
-    return {name: {**test, "p_corrected": float(value)} for (name, test), value in zip(tests.items(), p, strict=True)}
+    return {
+        name: {**test, "p_corrected": float(value)}
+        for (name, test), value in zip(tests.items(), p, strict=True)
+    }

@@ -26,7 +26,12 @@ def pairs(said: Said, entry: dict) -> Findings:
         tests[group] = said.test(ratios)
         table += [_row(said, group, row, value) for row, value in zip(rows, ratios, strict=True)]
     table.sort(key=lambda row: -row["ratio"])
-    return Findings(metrics, {"log_ratio": correct(tests)}, table, [{"group": name, **values} for name, values in metrics.items()])
+    return Findings(
+        metrics,
+        {"log_ratio": correct(tests)},
+        table,
+        [{"group": name, **values} for name, values in metrics.items()],
+    )
 
 
 def passages(said: Said, entry: dict) -> Findings:
@@ -41,7 +46,12 @@ def passages(said: Said, entry: dict) -> Findings:
             perplexity = float(np.exp(-said.logprob[at].sum() / said.n_tokens[at].sum()))
             found.metrics[group] |= {f"perplexity_{side}": perplexity, f"extractable_{side}": share}
             low, high = wilson(float(extracted[at].sum()), len(at), said.confidence)
-            found.details["extractable"].setdefault(group, {})[side] = {"value": share, "low": low, "high": high, "n": len(at)}
+            found.details["extractable"].setdefault(group, {})[side] = {
+                "value": share,
+                "low": low,
+                "high": high,
+                "n": len(at),
+            }
     found.plot = [{"group": name, **values} for name, values in found.metrics.items()]
     return found
 
@@ -49,7 +59,10 @@ def passages(said: Said, entry: dict) -> Findings:
 def cloze(said: Said, entry: dict) -> Findings:
     """Of each relation how often the right target is favoured, its probability, and its share of that of all targets."""
     metrics, table = {}, []
-    contexts, targets = said.texts.table["context"].to_pylist(), said.texts.table["target"].to_pylist()
+    contexts, targets = (
+        said.texts.table["context"].to_pylist(),
+        said.texts.table["target"].to_pylist(),
+    )
     for group, rows in groups_of(said).items():
         values = said.logprob[rows]  # (items, options)
         best = values == values.max(1, keepdims=True)
@@ -64,8 +77,17 @@ def cloze(said: Said, entry: dict) -> Findings:
         for row, of_item, favoured in zip(rows, values, best[:, 0], strict=True):
             said_of = {f"target_{n}": targets[at].strip() for n, at in enumerate(row)}
             said_of |= {f"probability_{n}": float(np.exp(value)) for n, value in enumerate(of_item)}
-            table.append({"relation": group, "prompt": contexts[row[0]], "favoured": bool(favoured), **said_of})
-    return Findings(metrics, {}, table, [{"relation": name, **values} for name, values in metrics.items()])
+            table.append(
+                {
+                    "relation": group,
+                    "prompt": contexts[row[0]],
+                    "favoured": bool(favoured),
+                    **said_of,
+                }
+            )
+    return Findings(
+        metrics, {}, table, [{"relation": name, **values} for name, values in metrics.items()]
+    )
 
 
 def groups_of(said: Said) -> dict[str, np.ndarray]:

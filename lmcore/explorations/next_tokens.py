@@ -31,21 +31,38 @@ def next_tokens(model_path: Path, prompt: str, k: int, bos: str) -> NextTokens:
     """The `k` most probable tokens after `prompt`; `bos` as in lmcore.text.encoder. Raises InputError for a k out of range."""
     tokenizer, config = load_fast(model_path), read_causal_config(model_path)
     if not 1 <= k <= config["vocab_size"]:
-        raise InputError(f"k must be from 1 to {config['vocab_size']}, the model's vocabulary, not {k}")
+        raise InputError(
+            f"k must be from 1 to {config['vocab_size']}, the model's vocabulary, not {k}"
+        )
     (ids,) = encode_prompts(tokenizer, model_path, [prompt], bos, context_length(config))
     with torch.inference_mode():
-        logprobs = load_model(model_path)(input_ids=torch.tensor([ids])).logits[:, -1].float().log_softmax(1)
+        logprobs = (
+            load_model(model_path)(input_ids=torch.tensor([ids]))
+            .logits[:, -1]
+            .float()
+            .log_softmax(1)
+        )
     names = token_texts(tokenizer)
     top = logprobs[0].topk(k)
-    shown = [names[number] if number < len(names) else f"<id {number}>" for number in top.indices.tolist()]
-    return NextTokens(shown, top.indices.tolist(), top.values.exp().tolist(), float(entropy(logprobs)[0]))
+    shown = [
+        names[number] if number < len(names) else f"<id {number}>"
+        for number in top.indices.tolist()
+    ]
+    return NextTokens(
+        shown, top.indices.tolist(), top.values.exp().tolist(), float(entropy(logprobs)[0])
+    )
 
 
 def as_text(found: NextTokens, prompt: str) -> str:
     """A table with bars, and below it what the other tokens have and how undecided the model is."""
-    lines = [f"'{for_terminal(prompt)}' goes on with", f"{'token':<18} {'id':>7} {'probability':>11}"]
+    lines = [
+        f"'{for_terminal(prompt)}' goes on with",
+        f"{'token':<18} {'id':>7} {'probability':>11}",
+    ]
     longest = max(found.probabilities)
-    for token, number, probability in zip(found.tokens, found.ids, found.probabilities, strict=True):
+    for token, number, probability in zip(
+        found.tokens, found.ids, found.probabilities, strict=True
+    ):
         bar = "█" * max(round(BAR * probability / longest), int(probability > 0))
         quoted = for_terminal(f"'{token}'")
         lines.append(f"{quoted:<18} {number:>7} {probability:>11.4f} {bar}")
@@ -57,5 +74,8 @@ def as_text(found: NextTokens, prompt: str) -> str:
 def as_data(found: NextTokens, prompt: str) -> dict:
     """The same for programs."""
     rows = zip(found.tokens, found.ids, found.probabilities, strict=True)
-    tokens = [{"token": token, "id": number, "probability": probability} for token, number, probability in rows]
+    tokens = [
+        {"token": token, "id": number, "probability": probability}
+        for token, number, probability in rows
+    ]
     return {"prompt": prompt, "entropy": found.entropy, "tokens": tokens}

@@ -23,25 +23,51 @@ def find(said: Said, entry: dict) -> Findings:
     decisions = {}
     for number, name in enumerate(names):
         raw = label_probabilities(said.logprob[said.texts.rows[name if number else ""]])
-        free = [rows for variant, rows in said.texts.rows.items() if variant.startswith(f"{name}/{FREE}/")]
+        free = [
+            rows
+            for variant, rows in said.texts.rows.items()
+            if variant.startswith(f"{name}/{FREE}/")
+        ]
         prior = np.mean([label_probabilities(said.logprob[rows]) for rows in free], 0)
-        decisions[name], decisions[f"{name}_calibrated"] = decide(raw), decide(calibrated(raw, prior))
+        decisions[name], decisions[f"{name}_calibrated"] = (
+            decide(raw),
+            decide(calibrated(raw, prior)),
+        )
     true = np.eye(len(said.classes))[said.texts.gold]
     metrics, intervals = {}, {}
     for name, found in decisions.items():
-        cells = {f"confusion_{a}_as_{b}": true[:, i] * found[:, j] for i, a in enumerate(said.classes) for j, b in enumerate(said.classes)}
+        cells = {
+            f"confusion_{a}_as_{b}": true[:, i] * found[:, j]
+            for i, a in enumerate(said.classes)
+            for j, b in enumerate(said.classes)
+        }
         counts, estimates = classification_metrics(cells, said.classes)
         right = (found * true).sum(1)
-        metrics[name] = {"accuracy": float(right.mean()), **counts, **{key: value.mean for key, value in estimates.items()}}
+        metrics[name] = {
+            "accuracy": float(right.mean()),
+            **counts,
+            **{key: value.mean for key, value in estimates.items()},
+        }
         low, high = wilson(float(right.sum()), len(right), said.confidence)
         intervals[name] = {"accuracy": {"low": low, "high": high}}
         for key, value in estimates.items():
             if bounds := interval(value, said.confidence):
                 intervals[name][key] = {"low": max(0.0, bounds[0]), "high": min(1.0, bounds[1])}
-    tests = {f"{b}_against_{a}": mcnemar(decisions[a], decisions[b], said.texts.gold) for a, b in combinations(decisions, 2)}
+    tests = {
+        f"{b}_against_{a}": mcnemar(decisions[a], decisions[b], said.texts.gold)
+        for a, b in combinations(decisions, 2)
+    }
     details = {"intervals": intervals, "mcnemar": correct(tests), "n": len(said.texts.gold)}
     keys = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
-    return Findings(metrics, details, [], [{"strategy": name, **{key: values[key] for key in keys}} for name, values in metrics.items()])
+    return Findings(
+        metrics,
+        details,
+        [],
+        [
+            {"strategy": name, **{key: values[key] for key in keys}}
+            for name, values in metrics.items()
+        ],
+    )
 
 
 def label_probabilities(logprob: np.ndarray) -> np.ndarray:
@@ -66,6 +92,14 @@ def mcnemar(a: np.ndarray, b: np.ndarray, gold: np.ndarray) -> dict:
     """McNemar's exact test of decisions b against a on the same items; ties are left out."""
     items = np.arange(len(gold))
     right_a, right_b = a[items, gold], b[items, gold]
-    n_better, n_worse = int(((right_a == 0) & (right_b == 1)).sum()), int(((right_a == 1) & (right_b == 0)).sum())
+    n_better, n_worse = (
+        int(((right_a == 0) & (right_b == 1)).sum()),
+        int(((right_a == 1) & (right_b == 0)).sum()),
+    )
     p = float(paired.mcnemar(np.array(n_better), np.array(n_worse), "exact"))
-    return {"difference": float((right_b - right_a).mean()), "n_better": n_better, "n_worse": n_worse, "p": p}
+    return {
+        "difference": float((right_b - right_a).mean()),
+        "n_better": n_better,
+        "n_worse": n_worse,
+        "p": p,
+    }

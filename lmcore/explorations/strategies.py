@@ -17,7 +17,19 @@ from lmcore.explorations.blending import Blender, weight_study
 from lmcore.files import rounded, write_json
 from lmcore.generating.continuations import NewTokens, generate, statistics
 from lmcore.generating.sampling import Decoding
-from lmcore.params.ranges import DIFFERENT, Align, Bins, Bos, Count, Digits, Name, Names, Processes, Prompt, Seed
+from lmcore.params.ranges import (
+    DIFFERENT,
+    Align,
+    Bins,
+    Bos,
+    Count,
+    Digits,
+    Name,
+    Names,
+    Processes,
+    Prompt,
+    Seed,
+)
 from lmcore.params.schema import mapping
 from lmcore.tables import GENERATIONS
 
@@ -48,20 +60,30 @@ def compare_strategies(
 
     def written(n: int, seeds: list[int]) -> tuple[pa.Table, pa.Table]:
         decodings = {
-            name: {**(entry or {}), "seeds": seeds if (entry or {}).get("temperature") else seeds[:1]} for name, entry in strategies.items()
+            name: {
+                **(entry or {}),
+                "seeds": seeds if (entry or {}).get("temperature") else seeds[:1],
+            }
+            for name, entry in strategies.items()
         }
         return generate(model, prompts, bos, max_new_tokens, "stop", n, decodings)
 
     tokens, texts = written(batch_size, [seed, seed + 1])
     again, alone = (_by_key(written(n, [seed])[1]) for n in (batch_size, 1))
     first = [sample == 0 for sample in texts["sample"].to_pylist()]
-    found = statistics(tokens.filter([sample == 0 for sample in tokens["sample"].to_pylist()]), texts.filter(first), digits)
+    found = statistics(
+        tokens.filter([sample == 0 for sample in tokens["sample"].to_pylist()]),
+        texts.filter(first),
+        digits,
+    )
     every = _by_key(texts)
     for name, values in found.items():
         keys = [key for key in again if key[1] == name]
         values["same_again"] = _share([every[key] == again[key] for key in keys])
         values["same_alone"] = _share([every[key] == alone[key] for key in keys])
-        values["same_other_seed"] = _share([every[key] == every.get((*key[:2], 1), every[key]) for key in keys])  # greedy has no seed
+        values["same_other_seed"] = _share(
+            [every[key] == every.get((*key[:2], 1), every[key]) for key in keys]
+        )  # greedy has no seed
     return found, texts.filter(first)
 
 
@@ -90,11 +112,23 @@ def explore_generation(
     torch.set_num_threads(threads)
     values: dict[str, dict] = {}
     for model in models:
-        settings: dict[str, Any] = {"bos": bos, "max_new_tokens": max_new_tokens, "batch_size": batch_size, "seed": seed, "digits": digits}
+        settings: dict[str, Any] = {
+            "bos": bos,
+            "max_new_tokens": max_new_tokens,
+            "batch_size": batch_size,
+            "seed": seed,
+            "digits": digits,
+        }
         sampling, _ = compare_strategies(model_folder / model, prompts, strategies, **settings)
         blending: dict[str, dict] = {}
-        for row in weight_study(Blender(model_folder / model, blended, bos), ways, steps, align, max_new_tokens):
-            shares = {"share": row["share"], "logprob_1": row["logprob_1"], "logprob_2": row["logprob_2"]}
+        for row in weight_study(
+            Blender(model_folder / model, blended, bos), ways, steps, align, max_new_tokens
+        ):
+            shares = {
+                "share": row["share"],
+                "logprob_1": row["logprob_1"],
+                "logprob_2": row["logprob_2"],
+            }
             blending.setdefault(row["way"], {})[f"weight_{round(100 * row['weight']):03d}"] = shares
         values[model] = {"sampling": sampling, "blending": blending}
     write_json(rounded(values, digits), metrics)

@@ -10,7 +10,16 @@ from lmcore.errors import InputError
 from lmcore.shown import for_json, for_terminal
 
 FORMATS = ("table", "csv", "jsonl", "colour")
-SHADES = (15, 230, 229, 222, 215, 209, 203, 197)  # of the 256 terminal colours, from unsurprising to surprising
+SHADES = (
+    15,
+    230,
+    229,
+    222,
+    215,
+    209,
+    203,
+    197,
+)  # of the 256 terminal colours, from unsurprising to surprising
 BITS = 2.5  # a shade
 
 
@@ -58,7 +67,9 @@ def _cell(value: object) -> object:
 def _total(frame: pd.DataFrame, unit: str) -> str:
     """The sum; bits a byte are over the bytes that were scored, and what the tokenizer does not say is named."""
     total, n_bytes = frame["surprisal"].sum(), frame.attrs["n_bytes"]
-    bits = "pseudo-bits" if frame.attrs["is_masked"] else "bits"  # of a masked LM no probability of the text
+    bits = (
+        "pseudo-bits" if frame.attrs["is_masked"] else "bits"
+    )  # of a masked LM no probability of the text
     parts = [f"{len(frame):,} {unit}s", f"{total:.1f} {bits}"]
     parts += [f"{total / n_bytes:.3f} {bits} a byte"] if n_bytes else []
     parts += [f"{n:,} unknown tokens"] if (n := frame.attrs["n_unknown"]) else []

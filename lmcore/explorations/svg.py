@@ -28,8 +28,12 @@ def bars(rows: list[tuple[str, float, float, str]], label: str) -> str:
         y = top + ROW * number
         start, width = min(x(0), x(value)), abs(x(value) - x(0))
         parts.append(f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{for_html(name)}</text>')
-        parts.append(f'<rect x="{start:.1f}" y="{y + 4}" width="{width:.1f}" height="{ROW - 8}" fill="{COLOURS[kind]}" fill-opacity=".8"/>')
-        parts.append(f'<path d="M{x(value - error):.1f} {y + 12}H{x(value + error):.1f}" stroke="#222"/>')
+        parts.append(
+            f'<rect x="{start:.1f}" y="{y + 4}" width="{width:.1f}" height="{ROW - 8}" fill="{COLOURS[kind]}" fill-opacity=".8"/>'
+        )
+        parts.append(
+            f'<path d="M{x(value - error):.1f} {y + 12}H{x(value + error):.1f}" stroke="#222"/>'
+        )
         parts.append(f'<text x="{WIDTH - RIGHT + 8}" y="{y + 16}">{value:.2f}</text>')
     return _page(parts, height + 44, label, (WIDTH + LEFT) / 2, height + 36)
 
@@ -47,11 +51,21 @@ def scatter(points: list[tuple[float, float, str, str]], x_label: str, y_label: 
     def y(value: float) -> float:
         return bottom - (bottom - top) * (value - scale[0]) / (scale[-1] - scale[0])
 
-    marks = [digit * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for digit in (1, 2, 5)]
-    parts = [_grid(x(mark), top, bottom, f"{mark:g}") for mark in marks if low <= math.log10(mark) <= high]
+    marks = [
+        digit * 10.0**power
+        for power in range(math.floor(low), math.ceil(high) + 1)
+        for digit in (1, 2, 5)
+    ]
+    parts = [
+        _grid(x(mark), top, bottom, f"{mark:g}")
+        for mark in marks
+        if low <= math.log10(mark) <= high
+    ]
     for tick in scale:
         parts.append(f'<path d="M{left} {y(tick):.1f}H{WIDTH - 20}" stroke="#ddd"/>')
-        parts.append(f'<text x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        parts.append(
+            f'<text x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>'
+        )
     places = [(x(at_x), y(at_y)) for at_x, at_y, _, _ in points]
     taken = [(here_x - 6, here_y - 6, here_x + 6, here_y + 6) for here_x, here_y in places]
     for (here_x, here_y), (_, _, name, kind) in zip(places, points, strict=True):
@@ -59,9 +73,13 @@ def scatter(points: list[tuple[float, float, str, str]], x_label: str, y_label: 
         taken.append(box)
         parts.append(f'<circle cx="{here_x:.1f}" cy="{here_y:.1f}" r="5" fill="{COLOURS[kind]}"/>')
         at = box[0] if anchor == "start" else box[2]
-        parts.append(f'<text x="{at:.1f}" y="{box[3] - 3:.1f}" text-anchor="{anchor}">{for_html(name)}</text>')
+        parts.append(
+            f'<text x="{at:.1f}" y="{box[3] - 3:.1f}" text-anchor="{anchor}">{for_html(name)}</text>'
+        )
     middle = (top + bottom) / 2
-    parts.append(f'<text x="14" y="{middle}" transform="rotate(-90 14 {middle})" text-anchor="middle">{for_html(y_label)}</text>')
+    parts.append(
+        f'<text x="14" y="{middle}" transform="rotate(-90 14 {middle})" text-anchor="middle">{for_html(y_label)}</text>'
+    )
     return _page(parts, bottom + 44, x_label, WIDTH / 2, bottom + 36)
 
 
@@ -72,7 +90,9 @@ def _free_place(x: float, y: float, width: float, taken: list[Box]) -> tuple[Box
         candidates.append(((x + 9, y - 7 + down, x + 9 + width, y + 7 + down), "start"))
         candidates.append(((x - 9 - width, y - 7 + down, x - 9, y + 7 + down), "end"))
     for box, anchor in candidates:
-        if not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
+        if not any(
+            box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken
+        ):
             return box, anchor
     return candidates[0]
 
@@ -86,7 +106,13 @@ def _page(parts: list[str], height: float, label: str, x: float, y: float) -> st
     for number, (kind, colour) in enumerate(COLOURS.items()):
         x_key = LEFT + 130 * number
         keys += f'<rect x="{x_key}" y="10" width="12" height="12" fill="{colour}"/><text x="{x_key + 18}" y="20">{kind}</text>'
-    body = "\n".join([keys, *parts, f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{for_html(label)}</text>'])
+    body = "\n".join(
+        [
+            keys,
+            *parts,
+            f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{for_html(label)}</text>',
+        ]
+    )
     size = f'width="{WIDTH}" height="{height:g}" viewBox="0 0 {WIDTH} {height:g}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="{STYLE}" role="img" aria-label="{for_html(label)}">\n'

@@ -85,7 +85,9 @@ class TextStats:
     @cached_property
     def is_without_contexts(self) -> bool:
         """Whether contexts have no rows, as those of masked LMs."""
-        return bool(self.tokens["is_target"].all()) and bool(pc.any(pc.greater(pc.utf8_length(self.table["context"]), 0)).as_py())
+        return bool(self.tokens["is_target"].all()) and bool(
+            pc.any(pc.greater(pc.utf8_length(self.table["context"]), 0)).as_py()
+        )
 
     @cached_property
     def logprob(self) -> np.ndarray:
@@ -114,7 +116,9 @@ class TextStats:
         )  # the context sorts to the front, outside the target's span
         logprob = logprob[np.lexsort((logprob, text))].astype(np.float64)
         n = self.ends - self.first_target
-        return ((logprob[self.first_target + (n - 1) // 2] + logprob[self.first_target + n // 2]) / 2).reshape(self.shape)
+        return (
+            (logprob[self.first_target + (n - 1) // 2] + logprob[self.first_target + n // 2]) / 2
+        ).reshape(self.shape)
 
     @cached_property
     def first_rank(self) -> np.ndarray:
@@ -134,7 +138,11 @@ class TextStats:
     @cached_property
     def n_unsaid(self) -> np.ndarray:
         """Bytes of the target that no token says: those that were dropped, and those that an unknown token stands for."""
-        lost = [self.reduce(np.add, self.tokens[name].astype(np.float64)) for name in LOSSES if name in self.tokens]
+        lost = [
+            self.reduce(np.add, self.tokens[name].astype(np.float64))
+            for name in LOSSES
+            if name in self.tokens
+        ]
         return np.sum(lost, 0) if lost else np.zeros(self.shape)
 
     def n_lost(self, name: str) -> np.ndarray:
@@ -153,13 +161,21 @@ class TextStats:
         first = self.starts[: self.shape[1]]
         contexts, targets = self.table["context"], self.table["target"]
         dropped = self.tokens.get("dropped_bytes", np.zeros(0, np.int32))
-        for row in np.flatnonzero((self.tokens["start"][first] > 0) & (first == self.first_target[: self.shape[1]])):
+        for row in np.flatnonzero(
+            (self.tokens["start"][first] > 0) & (first == self.first_target[: self.shape[1]])
+        ):
             n_chars = int(self.tokens["start"][first[row]]) - len(contexts[row].as_py())
             before = targets[row].as_py()[: max(0, n_chars)]
-            if self.tokens["position"][first[row]] > 0 and (before.strip() or not contexts[row].as_py()):
+            if self.tokens["position"][first[row]] > 0 and (
+                before.strip() or not contexts[row].as_py()
+            ):
                 sizes[row] -= len(before.encode())
-            elif before.strip():  # a BOS; whitespace alone belongs to the first token of some tokenizers
-                sizes[row] -= max(0, len(before.encode()) - int(dropped[first[row]] if len(dropped) else 0))
+            elif (
+                before.strip()
+            ):  # a BOS; whitespace alone belongs to the first token of some tokenizers
+                sizes[row] -= max(
+                    0, len(before.encode()) - int(dropped[first[row]] if len(dropped) else 0)
+                )
         return np.broadcast_to(sizes, self.shape) - self.n_unsaid
 
     @cached_property
@@ -174,7 +190,10 @@ class TextStats:
             differs = np.zeros(len(step), bool)
             for name in ("current_id", "next_id"):
                 differs |= self.tokens[name][one] != self.tokens[name][other]
-            shared = np.minimum(shared, np.minimum.reduceat(np.where(differs, step, np.repeat(n, n)), np.cumsum(n) - n))
+            shared = np.minimum(
+                shared,
+                np.minimum.reduceat(np.where(differs, step, np.repeat(n, n)), np.cumsum(n) - n),
+            )
         if self.is_without_contexts:
             contexts = self.table["context"].to_numpy()[self.rows[""]]
             shared[(contexts != contexts[:, :1]).any(1)] = 0
@@ -189,11 +208,17 @@ def text_stats(items: pa.Table, tokens: pa.Table, source: str | Path) -> TextSta
     """
     rows, gold = _layout(items, source)
     lost = [name for name in LOSSES if name in tokens.column_names]
-    columns = {name: tokens[name].to_numpy() for name in [*COLUMNS, *lost] if name not in ("item", "variant")}
+    columns = {
+        name: tokens[name].to_numpy()
+        for name in [*COLUMNS, *lost]
+        if name not in ("item", "variant")
+    }
     text = _text_of_token(items, tokens, columns["option"], source)
     n_draws, n_texts = int(columns["draw"].max(initial=0)) + 1, items.num_rows
     text += columns["draw"].astype(np.int64) * n_texts
-    if np.any(text[1:] < text[:-1]) or np.any((text[1:] == text[:-1]) & (columns["position"][1:] <= columns["position"][:-1])):
+    if np.any(text[1:] < text[:-1]) or np.any(
+        (text[1:] == text[:-1]) & (columns["position"][1:] <= columns["position"][:-1])
+    ):
         order = np.lexsort((columns["position"], text))
         text, columns = text[order], {name: values[order] for name, values in columns.items()}
     starts = np.flatnonzero(np.diff(text, prepend=-1))
@@ -209,7 +234,11 @@ def text_stats(items: pa.Table, tokens: pa.Table, source: str | Path) -> TextSta
 
 def _layout(items: pa.Table, source: str | Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The rows of each variant (items, options), and the gold options."""
-    option, variant, gold = items["option"].to_numpy(), items["variant"].to_numpy(zero_copy_only=False), items["gold"].to_numpy()
+    option, variant, gold = (
+        items["option"].to_numpy(),
+        items["variant"].to_numpy(zero_copy_only=False),
+        items["gold"].to_numpy(),
+    )
     names = pc.unique(items["item"]).to_pylist()
     rows = {}
     for name in sorted(set(variant.tolist()) | {""}):
@@ -219,28 +248,38 @@ def _layout(items: pa.Table, source: str | Path) -> tuple[dict[str, np.ndarray],
             or len(chosen) % len(names)
             or np.any(option[chosen] != np.tile(np.arange(len(chosen) // len(names)), len(names)))
         ):
-            raise InputError(f"{source}: the items have unequal numbers of options in variant '{name}'; build_items must be run again")
+            raise InputError(
+                f"{source}: the items have unequal numbers of options in variant '{name}'; build_items must be run again"
+            )
         rows[name] = chosen.reshape(len(names), -1)
     is_gold = gold[rows[""]]
     if np.any(is_gold.sum(1) != 1):
         item = names[int(np.flatnonzero(is_gold.sum(1) != 1)[0])]
-        raise InputError(f"{source}: item '{item}' has {int(is_gold[names.index(item)].sum())} gold options; expected one")
+        raise InputError(
+            f"{source}: item '{item}' has {int(is_gold[names.index(item)].sum())} gold options; expected one"
+        )
     return rows, is_gold.argmax(1)
 
 
-def _text_of_token(items: pa.Table, tokens: pa.Table, option: np.ndarray, source: str | Path) -> np.ndarray:
+def _text_of_token(
+    items: pa.Table, tokens: pa.Table, option: np.ndarray, source: str | Path
+) -> np.ndarray:
     """(N,) int64: the items row that each token belongs to. Raises InputError for a token of no row."""
     n_options = int(items["option"].to_numpy().max()) + 1
     keys = np.zeros(tokens.num_rows, np.int64), np.zeros(items.num_rows, np.int64)
     for name in ("item", "variant"):
         known = pc.unique(items[name])
         column = tokens[name].combine_chunks()
-        codes = pc.fill_null(pc.index_in(column.dictionary, known), -1).to_numpy()[column.indices.to_numpy()]
+        codes = pc.fill_null(pc.index_in(column.dictionary, known), -1).to_numpy()[
+            column.indices.to_numpy()
+        ]
         if len(codes) and codes.min() < 0:
             raise InputError(
                 f"{source}: tokens of {name} '{column[int(codes.argmin())]}', which the items table does not have; run extract_tokens again"
             )
-        for key, part in zip(keys, (codes, pc.index_in(items[name], known).to_numpy()), strict=True):
+        for key, part in zip(
+            keys, (codes, pc.index_in(items[name], known).to_numpy()), strict=True
+        ):
             key *= len(known)
             key += part
     for key, part in zip(keys, (option, items["option"].to_numpy()), strict=True):
@@ -252,7 +291,9 @@ def _text_of_token(items: pa.Table, tokens: pa.Table, option: np.ndarray, source
     text = lookup[np.where(outside, 0, keys[0])]
     if np.any(outside | (text < 0)):
         token = int(np.flatnonzero(outside | (text < 0))[0])
-        raise InputError(f"{source}: tokens of item '{tokens['item'][token]}' option {option[token]}, which the items table does not have")
+        raise InputError(
+            f"{source}: tokens of item '{tokens['item'][token]}' option {option[token]}, which the items table does not have"
+        )
     return text
 
 
@@ -276,7 +317,9 @@ def _check_tokens(stats: TextStats, source: str | Path) -> None:
         (scattered, "has a target that is not the end of its text"),
     ):
         if wrong.any():
-            raise InputError(f"{source}: {_name(stats.table, int(np.flatnonzero(wrong)[0]) % n_texts)} {what}; run extract_tokens again")
+            raise InputError(
+                f"{source}: {_name(stats.table, int(np.flatnonzero(wrong)[0]) % n_texts)} {what}; run extract_tokens again"
+            )
     for name in ("logprob", "entropy"):
         if not np.isfinite(tokens[name]).all():
             token = int(np.flatnonzero(~np.isfinite(tokens[name]))[0])
@@ -288,4 +331,6 @@ def _check_tokens(stats: TextStats, source: str | Path) -> None:
 
 def _name(items: pa.Table, row: int) -> str:
     variant = items["variant"][row].as_py()
-    return f"item '{items['item'][row]}' option {items['option'][row]}" + (f" variant '{variant}'" if variant else "")
+    return f"item '{items['item'][row]}' option {items['option'][row]}" + (
+        f" variant '{variant}'" if variant else ""
+    )

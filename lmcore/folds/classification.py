@@ -16,36 +16,65 @@ from lmcore.folds.by_text import TextStats
 from lmcore.statistics.stats import Estimate
 
 
-def confusion_cells(texts: TextStats, kind: str, classes: list[str], ties: str) -> dict[str, np.ndarray]:
+def confusion_cells(
+    texts: TextStats, kind: str, classes: list[str], ties: str
+) -> dict[str, np.ndarray]:
     """{`confusion_TRUE_as_FOUND`: how many cases of each item fall there, (draws, items)}."""
-    found = _acceptable(texts) if kind == "pairs" else _chosen(texts, ties)  # (draws, items, true classes, found classes)
+    found = (
+        _acceptable(texts) if kind == "pairs" else _chosen(texts, ties)
+    )  # (draws, items, true classes, found classes)
     return {
-        f"confusion_{true}_as_{name}": found[:, :, row, column] for row, true in enumerate(classes) for column, name in enumerate(classes)
+        f"confusion_{true}_as_{name}": found[:, :, row, column]
+        for row, true in enumerate(classes)
+        for column, name in enumerate(classes)
     }
 
 
-def classification_metrics(cells: dict[str, np.ndarray], classes: list[str]) -> tuple[dict[str, float], dict[str, Estimate]]:
+def classification_metrics(
+    cells: dict[str, np.ndarray], classes: list[str]
+) -> tuple[dict[str, float], dict[str, Estimate]]:
     """The cells' sums, and {`precision_CLASS`, `recall_…`, `f1_…`, and of each the mean over classes `_macro`: estimate}.
 
     cells: as of `confusion_cells`, (items,). Where a class is never found its precision is 0; where it never occurs, its recall.
     Each figure is a ratio of sums over items, whose standard error follows by linearisation.
     """
-    matrix = np.stack([np.stack([cells[f"confusion_{true}_as_{found}"] for found in classes], -1) for true in classes], -2)
+    matrix = np.stack(
+        [
+            np.stack([cells[f"confusion_{true}_as_{found}"] for found in classes], -1)
+            for true in classes
+        ],
+        -2,
+    )
     true, found = np.indices((len(classes),) * 2).reshape(2, -1)
-    shares = precision_recall_fscore_support(true, found, sample_weight=matrix.sum(0).ravel(), zero_division=0.0)[:3]
-    hits, of_true, of_found = np.diagonal(matrix, axis1=1, axis2=2), matrix.sum(2), matrix.sum(1)  # each (items, classes)
-    parts = {"precision": (hits, of_found), "recall": (hits, of_true), "f1": (2 * hits, of_true + of_found)}
+    shares = precision_recall_fscore_support(
+        true, found, sample_weight=matrix.sum(0).ravel(), zero_division=0.0
+    )[:3]
+    hits, of_true, of_found = (
+        np.diagonal(matrix, axis1=1, axis2=2),
+        matrix.sum(2),
+        matrix.sum(1),
+    )  # each (items, classes)
+    parts = {
+        "precision": (hits, of_found),
+        "recall": (hits, of_true),
+        "f1": (2 * hits, of_true + of_found),
+    }
     estimates = {}
     for (name, (numerator, denominator)), values in zip(parts.items(), shares, strict=True):
         influence = (numerator - values * denominator) / np.maximum(denominator.sum(0), 1e-12)
-        for label, value, column in [*zip(classes, values, influence.T), ("macro", values.mean(), influence.mean(1))]:
+        for label, value, column in [
+            *zip(classes, values, influence.T),
+            ("macro", values.mean(), influence.mean(1)),
+        ]:
             estimates[f"{name}_{label}"] = _estimate(float(value), column)
     return {name: float(values.sum()) for name, values in cells.items()}, estimates
 
 
 def _estimate(value: float, influence: np.ndarray) -> Estimate:
     n = len(influence)
-    return Estimate(value, float(np.sqrt(n / (n - 1) * (influence**2).sum())) if n > 1 else None, n - 1, n)
+    return Estimate(
+        value, float(np.sqrt(n / (n - 1) * (influence**2).sum())) if n > 1 else None, n - 1, n
+    )
 
 
 def _chosen(texts: TextStats, ties: str) -> np.ndarray:
@@ -66,7 +95,9 @@ def _acceptable(texts: TextStats) -> np.ndarray:
     good, bad = scores[..., 0], scores[..., 1]
     cells = np.zeros((*good.shape, 2, 2))
     half = np.empty(good.shape[1], int)
-    half[np.argsort(texts.table["content_hash"].to_numpy()[texts.rows[""][:, 0]], kind="stable")] = np.arange(good.shape[1]) % 2
+    half[
+        np.argsort(texts.table["content_hash"].to_numpy()[texts.rows[""][:, 0]], kind="stable")
+    ] = np.arange(good.shape[1]) % 2
     for draw in range(len(good)):
         for side in (0, 1):
             judged, known = half == side, half != side
@@ -82,5 +113,9 @@ def best_threshold(good: np.ndarray, bad: np.ndarray) -> float:
     candidates = np.unique(np.concatenate([good, bad]))
     if not len(candidates):
         return 0.0
-    errors = np.searchsorted(np.sort(good), candidates) + len(bad) - np.searchsorted(np.sort(bad), candidates)
+    errors = (
+        np.searchsorted(np.sort(good), candidates)
+        + len(bad)
+        - np.searchsorted(np.sort(bad), candidates)
+    )
     return float(candidates[errors.argmin()])

@@ -46,8 +46,16 @@ from lmcore.suites.declare import classes_of, kind_of
 from lmcore.tables import ITEMS, SCORES, TOKENS, check, read, scoring_of, write
 
 PSEUDO = "pseudo_"
-LIKELIHOODS = ("logprob", "surprisal_per_byte", "surprisal_per_word", "target_logprob", "target_probability")
-Metrics = dict[str, tuple[np.ndarray, np.ndarray]]  # name: value and weight, each of shape (draws, items)
+LIKELIHOODS = (
+    "logprob",
+    "surprisal_per_byte",
+    "surprisal_per_word",
+    "target_logprob",
+    "target_probability",
+)
+Metrics = dict[
+    str, tuple[np.ndarray, np.ndarray]
+]  # name: value and weight, each of shape (draws, items)
 
 
 def fold(
@@ -69,24 +77,43 @@ def fold(
     Raises InputError, naming `source`, where the tokens do not cover the items exactly or a log-prob is not finite.
     """
     texts = text_stats(items, tokens, source)
-    metrics = _gold_metrics(texts) | {"windowed": _of_items(texts.n_inputs > window, texts)} | _lost(texts)
+    metrics = (
+        _gold_metrics(texts)
+        | {"windowed": _of_items(texts.n_inputs > window, texts)}
+        | _lost(texts)
+    )
     if kind in ("pairs", "choices"):
         metrics |= _choice_metrics(texts, kind, ties, vocab_size)
         if classes:
-            from lmcore.folds.classification import confusion_cells  # scikit-learn takes a second to import
+            from lmcore.folds.classification import (
+                confusion_cells,
+            )  # scikit-learn takes a second to import
 
-            metrics |= {name: (cell, np.ones_like(cell)) for name, cell in confusion_cells(texts, kind, list(classes), ties).items()}
+            metrics |= {
+                name: (cell, np.ones_like(cell))
+                for name, cell in confusion_cells(texts, kind, list(classes), ties).items()
+            }
     elif kind == "completion":
         metrics |= _completion_metrics(texts, ties, top_k)
     elif kind == "text":
         metrics |= _text_metrics(texts, scoring_of(items).get("lengths", {}))
     if masked:
-        metrics = {f"{PSEUDO}{name}" if name in LIKELIHOODS else name: values for name, values in metrics.items()}
+        metrics = {
+            f"{PSEUDO}{name}" if name in LIKELIHOODS else name: values
+            for name, values in metrics.items()
+        }
     return _scores_table(texts, metrics, source)
 
 
 def fold_scores(
-    models: list[str], suites: dict[str, dict], items: Path, tokens: Path, model_folder: Path, out: Path, *, top_k: Count
+    models: list[str],
+    suites: dict[str, dict],
+    items: Path,
+    tokens: Path,
+    model_folder: Path,
+    out: Path,
+    *,
+    top_k: Count,
 ) -> None:
     """Write `out`/MODEL/SUITE.parquet for every model and suite, all or none, from `items`/SUITE.parquet and `tokens`/MODEL/SUITE.
 
@@ -122,12 +149,16 @@ def window_of(items: pa.Table, config: dict) -> int:
     Word-beginning masses take one of them, the specials of a masked LM two.
     """
     scoring = scoring_of(items)
-    return scoring.get("window", context_length(config)) - (2 if is_masked(config) else bool(scoring.get("bow")))
+    return scoring.get("window", context_length(config)) - (
+        2 if is_masked(config) else bool(scoring.get("bow"))
+    )
 
 
 def refuse_orphans(folder: Path, models: list[str], suites: dict[str, dict]) -> None:
     """Raises InputError where `folder` holds tables of a model or suite not asked for: DVC would count them too."""
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):  # empty folders, which `dvc checkout` leaves, do not count
+    for file in sorted(
+        path for path in folder.rglob("*") if path.is_file()
+    ):  # empty folders, which `dvc checkout` leaves, do not count
         model, suite = file.relative_to(folder).parts[:2]
         if model not in models or Path(suite).stem not in suites:
             orphan = folder / model / suite if model in models else folder / model
@@ -171,7 +202,9 @@ def _per_byte(logprob: np.ndarray, n_bytes: np.ndarray) -> Metrics:
     if not n_bytes.any():
         return {}
     bits = -logprob / math.log(2)
-    return {"surprisal_per_byte": (np.where(n_bytes > 0, bits / np.maximum(n_bytes, 1), 0.0), n_bytes)}
+    return {
+        "surprisal_per_byte": (np.where(n_bytes > 0, bits / np.maximum(n_bytes, 1), 0.0), n_bytes)
+    }
 
 
 def _lost(texts: TextStats) -> Metrics:
@@ -189,17 +222,30 @@ def _choice_metrics(texts: TextStats, kind: str, ties: str, vocab_size: int) -> 
     logprob = texts.by_option(texts.logprob)
     accuracy, tied = settle(logprob, texts.gold, ties)
     baseline = random_choice_accuracy(texts.n_after_shared, texts.gold, vocab_size, ties)
-    metrics = {"accuracy": accuracy, "tie": tied.astype(float), "length_baseline": np.broadcast_to(baseline, accuracy.shape)}
+    metrics = {
+        "accuracy": accuracy,
+        "tie": tied.astype(float),
+        "length_baseline": np.broadcast_to(baseline, accuracy.shape),
+    }
     if len(logprob) > 1:
         expected = expected_agreement(texts.n_after_shared, vocab_size)
         metrics |= {
             name: np.broadcast_to(values, accuracy.shape)
-            for name, values in (("agreement", agreement(logprob)), ("expected_agreement", expected))
+            for name, values in (
+                ("agreement", agreement(logprob)),
+                ("expected_agreement", expected),
+            )
         }
     if kind == "choices":
-        targets = [[target.removeprefix(" ") for target in texts.table["target"].take(rows).to_pylist()] for rows in texts.rows[""]]
+        targets = [
+            [target.removeprefix(" ") for target in texts.table["target"].take(rows).to_pylist()]
+            for rows in texts.rows[""]
+        ]
         n_chars, n_bytes = (
-            np.array([[len(t) if way == "chars" else len(t.encode()) for t in row] for row in targets]) for way in ("chars", "bytes")
+            np.array(
+                [[len(t) if way == "chars" else len(t.encode()) for t in row] for row in targets]
+            )
+            for way in ("chars", "bytes")
         )
         ways = {
             "accuracy_per_token": logprob / texts.by_option(texts.n_tokens),
@@ -212,7 +258,9 @@ def _choice_metrics(texts: TextStats, kind: str, ties: str, vocab_size: int) -> 
             ways["accuracy_pmi"] = logprob - texts.by_option(texts.logprob, "ending_alone")
         metrics |= {name: settle(values, texts.gold, ties)[0] for name, values in ways.items()}
         odds = np.exp(logprob - logprob.max(-1, keepdims=True))
-        metrics["normalised_probability"] = np.take_along_axis(odds / odds.sum(-1, keepdims=True), texts.gold[None, :, None], -1)[..., 0]
+        metrics["normalised_probability"] = np.take_along_axis(
+            odds / odds.sum(-1, keepdims=True), texts.gold[None, :, None], -1
+        )[..., 0]
     return {name: (values, np.ones_like(values)) for name, values in metrics.items()}
 
 
@@ -236,7 +284,11 @@ def _text_metrics(texts: TextStats, lengths: dict[str, list[int]]) -> Metrics:
     """`lengths` holds [words, bytes] of the texts that were changed for scoring: theirs are those of the original."""
     items, targets = texts.table["item"].to_pylist(), texts.table["target"].to_pylist()
     n_words = np.array(
-        [lengths[item][0] if item in lengths else len(re.split(r"\s+", text)) for item, text in zip(items, targets, strict=True)], float
+        [
+            lengths[item][0] if item in lengths else len(re.split(r"\s+", text))
+            for item, text in zip(items, targets, strict=True)
+        ],
+        float,
     )
     originals = np.array([lengths[item][1] if item in lengths else 0 for item in items], float)
     n_bytes = np.where(originals > 0, originals - texts.n_unsaid, texts.n_bytes)
@@ -250,17 +302,25 @@ def _text_metrics(texts: TextStats, lengths: dict[str, list[int]]) -> Metrics:
 def _scores_table(texts: TextStats, metrics: Metrics, source: str | Path) -> pa.Table:
     """Rows in the order of SCORE_KEY, since items and metrics are sorted already."""
     names = sorted(metrics)
-    values, weights = (np.stack([metrics[name][part] for name in names], -1).transpose(1, 0, 2) for part in (0, 1))
+    values, weights = (
+        np.stack([metrics[name][part] for name in names], -1).transpose(1, 0, 2) for part in (0, 1)
+    )
     n_items, n_draws, n_metrics = values.shape
     for number, name in enumerate(names):
         if not np.isfinite(values[..., number]).all():
-            item = texts.table["item"][int(texts.gold_rows[np.argwhere(~np.isfinite(values[..., number]))[0][0]])]
+            item = texts.table["item"][
+                int(texts.gold_rows[np.argwhere(~np.isfinite(values[..., number]))[0][0]])
+            ]
             raise InputError(f"{source}: {name} of item '{item}' is not finite")
     first = np.repeat(texts.rows[""][:, 0], n_draws * n_metrics)
     metric = pa.DictionaryArray.from_arrays(
-        pa.array(np.tile(np.arange(n_metrics, dtype=np.int32), n_items * n_draws)), pa.array(names, pa.string())
+        pa.array(np.tile(np.arange(n_metrics, dtype=np.int32), n_items * n_draws)),
+        pa.array(names, pa.string()),
     )
-    columns = {name: texts.table[name].take(pa.array(first)) for name in ("item", "variant", "group", "content_hash")} | {
+    columns = {
+        name: texts.table[name].take(pa.array(first))
+        for name in ("item", "variant", "group", "content_hash")
+    } | {
         "draw": pa.array(np.tile(np.repeat(np.arange(n_draws), n_metrics), n_items), pa.int16()),
         "metric": metric.cast(pa.string()),
         "value": pa.array(values.ravel().astype(np.float64)),

@@ -48,11 +48,23 @@ RATIOS: dict[str, dict[str, Callable[[float], float]]] = {
 CORPUS_RATIOS = RATIOS | {"entropy": {"entropy": _same}, "probability": {"probability": _same}}
 for _name, _metrics in RATIOS.items():
     CORPUS_RATIOS[PSEUDO + _name] = {PSEUDO + metric: change for metric, change in _metrics.items()}
-COUNTS = {"tie": "n_ties", "windowed": "n_windowed", "unknown": "n_unknown", "dropped_bytes": "n_dropped_bytes"}
+COUNTS = {
+    "tie": "n_ties",
+    "windowed": "n_windowed",
+    "unknown": "n_unknown",
+    "dropped_bytes": "n_dropped_bytes",
+}
 
 
 def aggregate(
-    models: list[str], suites: dict[str, dict], scores: Path, out: Path, intervals: Path, *, confidence: OpenShare, digits: Digits
+    models: list[str],
+    suites: dict[str, dict],
+    scores: Path,
+    out: Path,
+    intervals: Path,
+    *,
+    confidence: OpenShare,
+    digits: Digits,
 ) -> None:
     """Write `out`/MODEL.json for every model, and `intervals`: {model: {suite: {metric: {low, high, se, n}}}}; numbers to `digits` digits.
 
@@ -66,14 +78,18 @@ def aggregate(
             for suite, entry in suites.items():
                 table = read(scores / model / f"{suite}.parquet", SCORES)
                 kind = kind_of(suite, entry)
-                values[suite], found = suite_metrics(table, confidence, classes_of(suite, entry, kind))
+                values[suite], found = suite_metrics(
+                    table, confidence, classes_of(suite, entry, kind)
+                )
                 values[suite]["convention"] = convention_of(suite, entry or {})["name"]
                 all_intervals.setdefault(model, {})[suite] = found
             write_json(rounded(values, digits), folder / f"{model}.json")
         write_json(rounded(all_intervals, digits), intervals)
 
 
-def suite_metrics(scores: pa.Table, confidence: float, classes: Sequence[str] = ()) -> tuple[dict, dict]:
+def suite_metrics(
+    scores: pa.Table, confidence: float, classes: Sequence[str] = ()
+) -> tuple[dict, dict]:
     """{metric: value} of one scores table, and {metric: {low, high, se, n}} of those that have an interval; `classes` as in the suite."""
     by_metric = item_means(scores)
     values: dict = {"n_items": len(next(iter(by_metric.values()))["values"])}
@@ -81,7 +97,12 @@ def suite_metrics(scores: pa.Table, confidence: float, classes: Sequence[str] = 
         values["n_draws"] = n_draws
     intervals = {}
 
-    def report(name: str, estimate: Estimate, change: Callable[[float], float], bounds: tuple[float, float] | None) -> None:
+    def report(
+        name: str,
+        estimate: Estimate,
+        change: Callable[[float], float],
+        bounds: tuple[float, float] | None,
+    ) -> None:
         values[name] = change(estimate.mean)
         if bounds is not None:
             low, high = sorted(map(change, bounds))
@@ -104,18 +125,38 @@ def suite_metrics(scores: pa.Table, confidence: float, classes: Sequence[str] = 
                 estimate = ratio(part["values"], part["weights"])
                 for metric, change in CORPUS_RATIOS[name].items():
                     is_of_text = f"{pseudo}surprisal_per_word" in by_metric
-                    if not metric.endswith("byte_perplexity") or is_of_text:  # it is published of running text alone
+                    if (
+                        not metric.endswith("byte_perplexity") or is_of_text
+                    ):  # it is published of running text alone
                         report(metric, estimate, change, interval(estimate, confidence))
         else:
-            estimate = widened(macro(part["values"], part["weights"], part["groups"]), scores, name, n_draws)
-            report(name, estimate, _same, share_interval(part["values"], estimate, confidence, part["groups"]))
+            estimate = widened(
+                macro(part["values"], part["weights"], part["groups"]), scores, name, n_draws
+            )
+            report(
+                name,
+                estimate,
+                _same,
+                share_interval(part["values"], estimate, confidence, part["groups"]),
+            )
             if name == "accuracy":
                 estimate = ratio(part["values"], part["weights"])
-                report("accuracy_micro", estimate, _same, share_interval(part["values"], estimate, confidence))
+                report(
+                    "accuracy_micro",
+                    estimate,
+                    _same,
+                    share_interval(part["values"], estimate, confidence),
+                )
     if classes:
-        from lmcore.folds.classification import classification_metrics  # scikit-learn takes a second to import
+        from lmcore.folds.classification import (
+            classification_metrics,
+        )  # scikit-learn takes a second to import
 
-        cells = {name: part["values"] for name, part in by_metric.items() if name.startswith("confusion_")}
+        cells = {
+            name: part["values"]
+            for name, part in by_metric.items()
+            if name.startswith("confusion_")
+        }
         counts, estimates = classification_metrics(cells, list(classes))
         values |= counts
         for name, estimate in estimates.items():
@@ -126,12 +167,21 @@ def suite_metrics(scores: pa.Table, confidence: float, classes: Sequence[str] = 
 
 def item_means(scores: pa.Table) -> dict[str, dict[str, np.ndarray]]:
     """{metric: {values, weights, groups}}: one value an item, the mean of its draws; groups are integers in the order of their names."""
-    means = scores.group_by(["metric", "group", "item"], use_threads=False).aggregate([("value", "mean"), ("weight", "mean")])
+    means = scores.group_by(["metric", "group", "item"], use_threads=False).aggregate(
+        [("value", "mean"), ("weight", "mean")]
+    )
     names = sorted(pc.unique(means["group"]).to_pylist())
     groups = pc.index_in(means["group"], pa.array(names, pa.string())).to_numpy()
-    metrics, values, weights = means["metric"].to_numpy(), means["value_mean"].to_numpy(), means["weight_mean"].to_numpy()
+    metrics, values, weights = (
+        means["metric"].to_numpy(),
+        means["value_mean"].to_numpy(),
+        means["weight_mean"].to_numpy(),
+    )
     chosen = {name: metrics == name for name in sorted(set(metrics))}
-    return {name: {"values": values[rows], "weights": weights[rows], "groups": groups[rows]} for name, rows in chosen.items()}
+    return {
+        name: {"values": values[rows], "weights": weights[rows], "groups": groups[rows]}
+        for name, rows in chosen.items()
+    }
 
 
 def widened(estimate: Estimate, scores: pa.Table, metric: str, n_draws: int) -> Estimate:
@@ -140,7 +190,11 @@ def widened(estimate: Estimate, scores: pa.Table, metric: str, n_draws: int) -> 
         return estimate
     rows = scores.filter(pc.equal(scores["metric"], metric))
     means = rows.group_by(["group", "draw"], use_threads=False).aggregate([("value", "mean")])
-    by_draw = means.sort_by([("group", "ascending"), ("draw", "ascending")])["value_mean"].to_numpy().reshape(-1, n_draws)
+    by_draw = (
+        means.sort_by([("group", "ascending"), ("draw", "ascending")])["value_mean"]
+        .to_numpy()
+        .reshape(-1, n_draws)
+    )
     over_draws = float(np.sqrt((by_draw.var(1, ddof=1) / n_draws).sum()) / len(by_draw))
     return estimate._replace(se=max(estimate.se, over_draws))
 

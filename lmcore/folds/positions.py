@@ -17,7 +17,9 @@ from lmcore.suites.declare import kind_of
 from lmcore.tables import ITEMS, TOKENS, read
 
 
-def fold_positions(models: list[str], suites: dict[str, dict], items: Path, tokens: Path, out: Path) -> None:
+def fold_positions(
+    models: list[str], suites: dict[str, dict], items: Path, tokens: Path, out: Path
+) -> None:
     """Write `out`/MODEL/SUITE.csv for every model and suite of kind choices, all or none: position from 1, then as `by_position`.
 
     Raises InputError where a table is missing, or where `tokens` holds a model or suite that is not asked for.

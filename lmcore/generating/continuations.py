@@ -24,11 +24,29 @@ from lmcore.errors import InputError
 from lmcore.files import whole, write_json
 from lmcore.generating.generation import encode_prompts
 from lmcore.generating.repetition import distinct, repeated
-from lmcore.generating.sampling import Decoding, check_decoding, draw, entropy, random_numbers, truncated
+from lmcore.generating.sampling import (
+    Decoding,
+    check_decoding,
+    draw,
+    entropy,
+    random_numbers,
+    truncated,
+)
 from lmcore.models.config import context_length
 from lmcore.models.folder import read_causal_config
 from lmcore.models.load import load_model
-from lmcore.params.ranges import RANGE, Bos, Count, Digits, Expected, Line, Name, Processes, Prompt, Seeds
+from lmcore.params.ranges import (
+    RANGE,
+    Bos,
+    Count,
+    Digits,
+    Expected,
+    Line,
+    Name,
+    Processes,
+    Prompt,
+    Seeds,
+)
 from lmcore.params.schema import mapping, together
 from lmcore.tables import GENERATED, GENERATIONS, check, write
 from lmcore.text.readable import token_pieces
@@ -57,7 +75,9 @@ class Repeated(TypedDict, total=False):
     seeds: Seeds
 
 
-Decodings = Annotated[dict[Name, Annotated[dict, mapping(Decoding, Repeated)] | None], Field(min_length=1)]
+Decodings = Annotated[
+    dict[Name, Annotated[dict, mapping(Decoding, Repeated)] | None], Field(min_length=1)
+]
 
 
 class Task(NamedTuple):
@@ -102,7 +122,9 @@ def generate_tokens(
     fields and `seeds`. Raises InputError for settings out of range, and a prompt without a token.
     """
     torch.set_num_threads(threads)
-    tokens, texts = generate(model, read_prompts(prompts), bos, max_new_tokens, at_window, batch_size, decodings)
+    tokens, texts = generate(
+        model, read_prompts(prompts), bos, max_new_tokens, at_window, batch_size, decodings
+    )
     with whole(out) as folder:
         write(tokens, GENERATED, folder / "tokens.parquet")
         write(texts, GENERATIONS, folder / "generations.parquet")
@@ -133,8 +155,12 @@ def generate(
         for number, prompt in enumerate(prompts)
     ]
     tasks.sort(key=lambda task: (len(task.ids), task.item, task.variant, task.sample))
-    ends = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    pieces = [b"" if number in ends else piece for number, piece in enumerate(token_pieces(tokenizer))]
+    ends = {
+        number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special
+    }
+    pieces = [
+        b"" if number in ends else piece for number, piece in enumerate(token_pieces(tokenizer))
+    ]
     model = load_model(model_path)
     done = []
     for start in range(0, len(tasks), batch_size):
@@ -149,10 +175,14 @@ def read_prompts(prompts: list[str] | str) -> list[str]:
     """The prompts, or the lines of the file that is named, without empty ones. Raises InputError where there is none."""
     source = f"{prompts}: " if isinstance(prompts, str) else ""
     if isinstance(prompts, str):
-        prompts = split_lines(read_text(Path(prompts), "a list of prompts, or a text file with one a line"))
+        prompts = split_lines(
+            read_text(Path(prompts), "a list of prompts, or a text file with one a line")
+        )
     prompts = [prompt for prompt in prompts if prompt.strip()]
     if not prompts:
-        raise InputError(f"{source}there are no prompts; expected a list of texts, or a text file with one a line")
+        raise InputError(
+            f"{source}there are no prompts; expected a list of texts, or a text file with one a line"
+        )
     return prompts
 
 
@@ -164,11 +194,20 @@ def statistics(tokens: pa.Table, texts: pa.Table, digits: int) -> dict:
         mask = np.array(tokens["variant"].to_pylist()) == variant
         written = [row["text"] for row in rows]
         means = {
-            name: float(tokens[name].to_numpy()[mask].astype(np.float64).mean()) for name in ("entropy", "sampling_entropy", "logprob")
+            name: float(tokens[name].to_numpy()[mask].astype(np.float64).mean())
+            for name in ("entropy", "sampling_entropy", "logprob")
         }
-        shares = {f"distinct_{n}": distinct(written, n) for n in (1, 2, 3)} | {f"repeated_{n}": repeated(written, n) for n in (1, 2, 3, 4)}
-        found[variant] = {name: float(f"{value:.{digits}g}") for name, value in {**means, **shares}.items()}
-        found[variant] |= {"n_texts": len(rows), "n_tokens": int(mask.sum()), "stopped": dict(Counter(row["stop_reason"] for row in rows))}
+        shares = {f"distinct_{n}": distinct(written, n) for n in (1, 2, 3)} | {
+            f"repeated_{n}": repeated(written, n) for n in (1, 2, 3, 4)
+        }
+        found[variant] = {
+            name: float(f"{value:.{digits}g}") for name, value in {**means, **shares}.items()
+        }
+        found[variant] |= {
+            "n_texts": len(rows),
+            "n_tokens": int(mask.sum()),
+            "stopped": dict(Counter(row["stop_reason"] for row in rows)),
+        }
     return found
 
 
@@ -178,20 +217,30 @@ def _decodings(settings: Mapping[str, dict | None]) -> dict[str, tuple[Decoding,
     for name, entry in settings.items():
         values = {key: value for key, value in (entry or {}).items() if key != "seeds"}
         if unknown := [key for key in values if key not in Decoding._fields]:
-            raise InputError(f"decoding '{name}': unknown key '{unknown[0]}'; expected {', '.join(Decoding._fields)}, seeds")
+            raise InputError(
+                f"decoding '{name}': unknown key '{unknown[0]}'; expected {', '.join(Decoding._fields)}, seeds"
+            )
         decoding, seeds = Decoding(**values), list((entry or {}).get("seeds", [0]))
         check_decoding(name, decoding)
         if not seeds or (decoding.temperature == 0 and len(seeds) > 1):
-            raise InputError(f"decoding '{name}': seeds must be a list of numbers; greedy decoding (temperature 0) takes one alone")
+            raise InputError(
+                f"decoding '{name}': seeds must be a list of numbers; greedy decoding (temperature 0) takes one alone"
+            )
         if wrong := [seed for seed in seeds if not -(2**63) <= seed < 2**63]:
-            raise InputError(f"decoding '{name}': a seed must be a whole number of 64 bits, not {wrong[0]}")
+            raise InputError(
+                f"decoding '{name}': a seed must be a whole number of 64 bits, not {wrong[0]}"
+            )
         found[name] = (decoding, seeds)
     if not found:
-        raise InputError("there are no decodings; expected e.g. {greedy: {}, sampled: {temperature: 0.8, seeds: [0, 1]}}")
+        raise InputError(
+            "there are no decodings; expected e.g. {greedy: {}, sampled: {temperature: 0.8, seeds: [0, 1]}}"
+        )
     return found
 
 
-def _write(model, batch: list[Writing], window: int, max_new_tokens: int, slides: bool, ends: set[int]) -> None:
+def _write(
+    model, batch: list[Writing], window: int, max_new_tokens: int, slides: bool, ends: set[int]
+) -> None:
     """Continue all of `batch` to their ends."""
     steps = _next_logits(model, batch, window)
     while not all(writing.stop_reason for writing in batch):
@@ -202,20 +251,34 @@ def _write(model, batch: list[Writing], window: int, max_new_tokens: int, slides
         taken = logprobs.gather(1, chosen[:, None])
         ranks = 1 + (logits > logits.gather(1, chosen[:, None])).sum(1)
         values = torch.stack([taken[:, 0], of_model, top.values, of_sample], 1).tolist()
-        for writing, token, numbers, rank, top_id in zip(batch, chosen.tolist(), values, ranks.tolist(), top.indices.tolist()):
+        for writing, token, numbers, rank, top_id in zip(
+            batch, chosen.tolist(), values, ranks.tolist(), top.indices.tolist()
+        ):
             if not writing.stop_reason:
                 row = dict(zip(("logprob", "entropy", "top_logprob", "sampling_entropy"), numbers))
-                writing.rows.append({**row, "current_id": writing.context[-1], "next_id": token, "rank": rank, "top_id": top_id})
+                writing.rows.append(
+                    {
+                        **row,
+                        "current_id": writing.context[-1],
+                        "next_id": token,
+                        "rank": rank,
+                        "top_id": top_id,
+                    }
+                )
             writing.context.append(token)
             if not writing.stop_reason:
                 writing.stop_reason = _reason(writing, token, window, max_new_tokens, slides, ends)
-        if slides and any(len(writing.context) >= window and not writing.stop_reason for writing in batch):
+        if slides and any(
+            len(writing.context) >= window and not writing.stop_reason for writing in batch
+        ):
             for writing in batch:
                 writing.context = writing.context[-(window // 2) :]
             steps = _next_logits(model, batch, window)
 
 
-def _reason(writing: Writing, token: int, window: int, max_new_tokens: int, slides: bool, ends: set[int]) -> str:
+def _reason(
+    writing: Writing, token: int, window: int, max_new_tokens: int, slides: bool, ends: set[int]
+) -> str:
     if token in ends:
         return "eos"
     if len(writing.rows) == max_new_tokens:
@@ -243,14 +306,25 @@ def _next_logits(model, batch: list[Writing], window: int) -> Iterator[torch.Ten
     accepted = inspect.signature(model.forward).parameters
     last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
     longest = max(len(writing.context) for writing in batch)
-    ids = torch.tensor([[0] * (longest - len(writing.context)) + writing.context for writing in batch])
-    mask = torch.tensor([[0] * (longest - len(writing.context)) + [1] * len(writing.context) for writing in batch])
+    ids = torch.tensor(
+        [[0] * (longest - len(writing.context)) + writing.context for writing in batch]
+    )
+    mask = torch.tensor(
+        [[0] * (longest - len(writing.context)) + [1] * len(writing.context) for writing in batch]
+    )
     inputs, cache = ids, None
     while True:
         # a text that has ended is carried along: its positions must stay in the window
         positions = (mask.cumsum(1) - 1).clamp(0, window - 1)[:, -inputs.shape[1] :]
         where = {"position_ids": positions} if "position_ids" in accepted else {}
-        output = model(input_ids=inputs, attention_mask=mask, past_key_values=cache, use_cache=True, **where, **last_only)
+        output = model(
+            input_ids=inputs,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+            **where,
+            **last_only,
+        )
         yield output.logits[:, -1].detach().float()
         new = torch.tensor([writing.context[-1:] for writing in batch])
         ids, mask = torch.cat([ids, new], 1), torch.cat([mask, torch.ones_like(new)], 1)
@@ -265,13 +339,30 @@ def _tables(done: list[Writing], pieces: list[bytes]) -> tuple[pa.Table, pa.Tabl
         sizes = np.cumsum([0] + [len(pieces[row["next_id"]]) for row in writing.rows])
         content = b"".join(pieces[row["next_id"]] for row in writing.rows)
         text = content.decode("utf-8", "replace")
-        characters = np.array([len(content[:size].decode("utf-8", "ignore")) for size in sizes]) + len(task.prompt)
-        shared = {"item": task.item, "draw": 0, "option": 0, "variant": task.variant, "is_target": True, "sample": task.sample}
+        characters = np.array(
+            [len(content[:size].decode("utf-8", "ignore")) for size in sizes]
+        ) + len(task.prompt)
+        shared = {
+            "item": task.item,
+            "draw": 0,
+            "option": 0,
+            "variant": task.variant,
+            "is_target": True,
+            "sample": task.sample,
+        }
         n_before = len(task.ids) - 1
         for number, row in enumerate(writing.rows):
             spans = {"start": characters[number], "end": characters[number + 1]}
             tokens.append({**shared, "position": n_before + number, **spans, **row})
-        texts.append({name: getattr(task, name) for name in ("item", "variant", "sample", "seed", "prompt")})
-        texts[-1] |= {"text": text, "n_tokens": len(writing.rows), "stop_reason": writing.stop_reason}
+        texts.append(
+            {name: getattr(task, name) for name in ("item", "variant", "sample", "seed", "prompt")}
+        )
+        texts[-1] |= {
+            "text": text,
+            "n_tokens": len(writing.rows),
+            "stop_reason": writing.stop_reason,
+        }
     columns = [pa.array([row[field.name] for row in tokens], field.type) for field in GENERATED]
-    return check(pa.table(columns, GENERATED), GENERATED), check(pa.Table.from_pylist(texts, GENERATIONS), GENERATIONS)
+    return check(pa.table(columns, GENERATED), GENERATED), check(
+        pa.Table.from_pylist(texts, GENERATIONS), GENERATIONS
+    )

@@ -14,7 +14,9 @@ def repeated(texts: Iterable[str], n: int) -> float:
 
     Source: Welleck et al. 2020 (seq-rep-n).
     """
-    shares = [1 - len(set(grams)) / len(grams) for grams in (_grams(text, n) for text in texts) if grams]
+    shares = [
+        1 - len(set(grams)) / len(grams) for grams in (_grams(text, n) for text in texts) if grams
+    ]
     return sum(shares) / len(shares) if shares else 0.0
 
 

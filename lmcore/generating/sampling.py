@@ -35,7 +35,9 @@ def check_decoding(name: str, decoding: Decoding) -> None:
     }
     for key, (is_right, expected) in ranges.items():
         if not is_right:
-            raise InputError(f"decoding '{name}': {key} must be {expected}, not {getattr(decoding, key)}")
+            raise InputError(
+                f"decoding '{name}': {key} must be {expected}, not {getattr(decoding, key)}"
+            )
 
 
 def truncated(logits: torch.Tensor, decoding: Decoding) -> torch.Tensor:
@@ -57,7 +59,9 @@ def truncated(logits: torch.Tensor, decoding: Decoding) -> torch.Tensor:
         logits = logits.masked_fill(torch.zeros_like(out).scatter_(1, order, out), -torch.inf)
     if decoding.min_p > 0:
         probability = logits.softmax(1)
-        logits = logits.masked_fill(probability < decoding.min_p * probability.max(1, keepdim=True).values, -torch.inf)
+        logits = logits.masked_fill(
+            probability < decoding.min_p * probability.max(1, keepdim=True).values, -torch.inf
+        )
     if decoding.typical_p < 1:
         logprobs = logits.log_softmax(1)
         distance = (-logprobs - entropy(logprobs)[:, None]).abs().nan_to_num(posinf=torch.inf)
@@ -77,7 +81,9 @@ def draw(logprobs: torch.Tensor, uniform: np.ndarray) -> np.ndarray:
 
 def random_numbers(seed: int, item: str) -> np.random.Generator:
     """The uniform numbers of one prompt under one seed: whatever else is generated, they are the same."""
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{seed} {item}".encode()).digest()[:8], "big"))
+    return np.random.default_rng(
+        int.from_bytes(hashlib.sha256(f"{seed} {item}".encode()).digest()[:8], "big")
+    )
 
 
 def entropy(logprobs: torch.Tensor) -> torch.Tensor:

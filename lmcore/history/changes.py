@@ -13,7 +13,12 @@ def changed_params(a: Any, b: Any, prefix: str = "") -> dict[str, tuple[Any, Any
     if not (isinstance(a, dict) and isinstance(b, dict)):
         return {} if a == b else {prefix: (None if a is GONE else a, None if b is GONE else b)}
     keys = sorted({*a, *b}, key=str)
-    parts = [changed_params(a.get(key, GONE), b.get(key, GONE), f"{prefix}.{key}" if prefix else str(key)) for key in keys]
+    parts = [
+        changed_params(
+            a.get(key, GONE), b.get(key, GONE), f"{prefix}.{key}" if prefix else str(key)
+        )
+        for key in keys
+    ]
     return {name: values for part in parts for name, values in part.items()}
 
 
@@ -28,7 +33,11 @@ def changed_stages(a: dict[str, dict], b: dict[str, dict]) -> dict[str, list[str
             reasons[name] = ["new"]
         elif why := _reasons(name, a[name], stage):
             reasons[name] = why
-    return {name: why for name, why in reasons.items() if "code.json" not in _hashes((b.get(name) or a[name]).get("outs"))}
+    return {
+        name: why
+        for name, why in reasons.items()
+        if "code.json" not in _hashes((b.get(name) or a[name]).get("outs"))
+    }
 
 
 def value_at(params: Any, key: str) -> Any:
@@ -46,7 +55,10 @@ def _reasons(name: str, a: dict, b: dict) -> list[str]:
     for file in sorted({*params_a, *params_b}):
         changed = changed_params(params_a.get(file) or {}, params_b.get(file) or {})
         if file == "code.json":
-            changed = {"libraries" if key == "versions" else "code": value for key, value in changed.items()}
+            changed = {
+                "libraries" if key == "versions" else "code": value
+                for key, value in changed.items()
+            }
         why += changed
     why += ["inputs"] if _hashes(a.get("deps")) != _hashes(b.get("deps")) else []
     return why + (["outputs"] if _hashes(a.get("outs")) != _hashes(b.get("outs")) else [])

@@ -35,7 +35,9 @@ def apply(experiment: Path, params: Path) -> list[str]:
     yaml.indent(mapping=2, sequence=4, offset=2)
     values, changes = (_mapping(yaml, path) for path in (params, experiment))
     if unknown := [key for key in changes if key not in values]:
-        raise InputError(f"{experiment}: '{unknown[0]}' is no section of {params}; expected {', '.join(values)}")
+        raise InputError(
+            f"{experiment}: '{unknown[0]}' is no section of {params}; expected {', '.join(values)}"
+        )
     changed = _merge(values, changes, "")
     with whole(params) as temporary:
         yaml.dump(values, temporary)

@@ -16,16 +16,25 @@ LIBRARIES = ("tokenizers", "torch", "transformers")  # the ones whose upgrade ma
 
 def fingerprints(root: Path, stages: str = "stages") -> dict[str, str]:
     """The fingerprint of each script `stages/*.py` below `root` by its name, and under `versions` that of the libraries."""
-    scripts = [path for path in sorted((root / stages).glob("*.py")) if path.stem not in ("__init__", "stage")]
+    scripts = [
+        path
+        for path in sorted((root / stages).glob("*.py"))
+        if path.stem not in ("__init__", "stage")
+    ]
     found = {script.stem: closure_hash(script, root) for script in scripts}
     # without the local part: 2.13.0+cpu and 2.13.0 are one release
-    found["versions"] = " ".join(f"{name}=={re.sub(r'[+].*', '', version(name))}" for name in LIBRARIES)
+    found["versions"] = " ".join(
+        f"{name}=={re.sub(r'[+].*', '', version(name))}" for name in LIBRARIES
+    )
     return found
 
 
 def closure_hash(script: Path, root: Path) -> str:
     """16 hexadecimal digits over the names and trees of `script` and all modules below `root` that it imports, however deep."""
-    lines = [f"{path.relative_to(root).as_posix()} {tree_hash(path)}\n" for path in sorted(closure(script, root))]
+    lines = [
+        f"{path.relative_to(root).as_posix()} {tree_hash(path)}\n"
+        for path in sorted(closure(script, root))
+    ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
@@ -42,12 +51,20 @@ def closure(script: Path, root: Path) -> set[Path]:
         seen.add(path)
         if path.suffix != ".py":
             continue
-        todo += [file for file in path.parent.glob(f"{path.stem}.*") if file.suffix not in (".py", ".pyc")]
+        todo += [
+            file
+            for file in path.parent.glob(f"{path.stem}.*")
+            if file.suffix not in (".py", ".pyc")
+        ]
         for module in _imports(path, root):
             parts = module.split(".")
             for length in range(1, len(parts) + 1):
                 stem = root.joinpath(*parts[:length])
-                todo += [file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()]
+                todo += [
+                    file
+                    for file in (stem.with_suffix(".py"), stem / "__init__.py")
+                    if file.is_file()
+                ]
     return seen
 
 
@@ -70,7 +87,11 @@ def tree_hash(path: Path) -> str:
 def _text(node: object) -> str:
     """A tree as text. Fields that are empty are left out, for newer versions of Python add such fields."""
     if isinstance(node, ast.AST):
-        fields = [f"{name}={_text(value)}" for name, value in ast.iter_fields(node) if value is not None and value != []]
+        fields = [
+            f"{name}={_text(value)}"
+            for name, value in ast.iter_fields(node)
+            if value is not None and value != []
+        ]
         return f"{type(node).__name__}({','.join(fields)})"
     if isinstance(node, list):
         return f"[{','.join(map(_text, node))}]"

@@ -19,7 +19,12 @@ from lmcore.errors import InputError
 from lmcore.params import yaml_text
 
 SCORES, ITEMS, TOKENS = "data/scores", "data/items", "data/tokens"
-REPEATED = ["item", "group", "metric", "variant"]  # read as dictionaries: a value once, not once a row
+REPEATED = [
+    "item",
+    "group",
+    "metric",
+    "variant",
+]  # read as dictionaries: a value once, not once a row
 
 
 def repository() -> Path:
@@ -27,7 +32,9 @@ def repository() -> Path:
     for folder in (Path.cwd(), *Path.cwd().parents):
         if (folder / ".dvc").is_dir() and (folder / "dvc.yaml").is_file():
             return folder
-    raise InputError(f"{Path.cwd()}: neither here nor above is a repository with .dvc and dvc.yaml; run this inside one")
+    raise InputError(
+        f"{Path.cwd()}: neither here nor above is a repository with .dvc and dvc.yaml; run this inside one"
+    )
 
 
 class Declared(NamedTuple):
@@ -51,24 +58,38 @@ class Revision:
         self.name = "workspace"
         if rev is not None:
             if not rev.strip() or rev.startswith("-"):
-                raise InputError(f"'{rev}' is no revision (an unset variable?); expected a branch, tag, commit or experiment")
+                raise InputError(
+                    f"'{rev}' is no revision (an unset variable?); expected a branch, tag, commit or experiment"
+                )
             from dvc.api import DVCFileSystem
             from dvc.config import Config
             from dvc.exceptions import DvcException
 
             config = Config(str(root / ".dvc"))
             try:
-                self._files = DVCFileSystem(str(root), rev=rev, config={"core": config["core"], "remote": config["remote"]})
+                self._files = DVCFileSystem(
+                    str(root), rev=rev, config={"core": config["core"], "remote": config["remote"]}
+                )
                 self.name = f"{rev} ({self._files.repo.get_rev()[:7]})"
             except DvcException as error:
-                raise InputError(f"{rev}: {error}; in a shallow clone (CI) fetch the whole history, `git fetch --unshallow`") from error
-            except AttributeError as error:  # what DVC makes of the name of a file or folder, HEAD:lmcore
-                raise InputError(f"{rev}: names no commit; expected a branch, tag, commit or experiment") from error
+                raise InputError(
+                    f"{rev}: {error}; in a shallow clone (CI) fetch the whole history, `git fetch --unshallow`"
+                ) from error
+            except (
+                AttributeError
+            ) as error:  # what DVC makes of the name of a file or folder, HEAD:lmcore
+                raise InputError(
+                    f"{rev}: names no commit; expected a branch, tag, commit or experiment"
+                ) from error
 
     def text(self, path: str) -> str | None:
         """A file that git tracks, None where this revision has none."""
         try:
-            return (self.root / path).read_text("utf-8") if self._files is None else self._files.read_text(path, encoding="utf-8")
+            return (
+                (self.root / path).read_text("utf-8")
+                if self._files is None
+                else self._files.read_text(path, encoding="utf-8")
+            )
         except FileNotFoundError:
             return None
 
@@ -99,7 +120,9 @@ class Revision:
             return Path(os.path.relpath(one.fs_path, self._repo.root_dir)).as_posix()
 
         try:
-            stages = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
+            stages = [
+                stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)
+            ]
         except DvcException as error:
             raise InputError(f"{self.name}: {' '.join(str(error).split())}") from error
         declared = {}
@@ -159,13 +182,19 @@ class Revision:
     def _made(self) -> dict[str, str]:
         """The hashes in dvc.lock of the outputs that DVC keeps; those in git may have changed since."""
         root = Path(self._repo.root_dir)
-        kept = {Path(out.fs_path).relative_to(root).as_posix() for out in self._repo.index.outs if out.use_cache}
+        kept = {
+            Path(out.fs_path).relative_to(root).as_posix()
+            for out in self._repo.index.outs
+            if out.use_cache
+        }
         outs = [out for stage in self.stages.values() for out in stage.get("outs", [])]
         return {out["path"]: out.get("md5", "") for out in outs if out["path"] in kept}
 
     def export(self, paths: list[str], folder: Path) -> None:
         """Copy what git tracks at these paths of a git revision to `folder`; a path that is not there is left out."""
-        for name in [name for path in paths if self._files.exists(path) for name in self._files.find(path)]:
+        for name in [
+            name for path in paths if self._files.exists(path) for name in self._files.find(path)
+        ]:
             copy = folder / name.lstrip("/")
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(self.read(name))
@@ -185,7 +214,11 @@ class Revision:
         """The files in a folder, or the file itself, sorted. Raises InputError, as `table`."""
         if self._files is None:
             there = self.root / path
-            found = [file for file in sorted(there.rglob("*")) if file.is_file()] if there.is_dir() else [there] * there.is_file()
+            found = (
+                [file for file in sorted(there.rglob("*")) if file.is_file()]
+                if there.is_dir()
+                else [there] * there.is_file()
+            )
             names = [file.relative_to(self.root).as_posix() for file in found]
         else:
             with self._reading(path):
@@ -209,7 +242,9 @@ class Revision:
         options: dict[str, Any] = {"columns": columns, "read_dictionary": REPEATED}
         try:
             if self._files is None:
-                return pq.read_table(self.root / path, partitioning=None, memory_map=True, **options)
+                return pq.read_table(
+                    self.root / path, partitioning=None, memory_map=True, **options
+                )
             with self._reading(path), self._files.open(path) as file:
                 if (
                     isinstance(name := getattr(file, "name", None), str) and Path(name).is_file()
@@ -219,7 +254,9 @@ class Revision:
         except FileNotFoundError:
             raise self._missing(path) from None
         except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-            raise InputError(f"{self.name}: {path}: not a readable Parquet table: {error}") from error
+            raise InputError(
+                f"{self.name}: {path}: not a readable Parquet table: {error}"
+            ) from error
 
     @contextmanager
     def _reading(self, path: str) -> Iterator[None]:
@@ -236,7 +273,9 @@ class Revision:
             return InputError(f"{self.name}: {path} is missing; `dvc repro` makes it")
         known = [out["path"] for stage in self.stages.values() for out in stage.get("outs", [])]
         if not any(f"{path}/".startswith(f"{out}/") or out.startswith(f"{path}/") for out in known):
-            return InputError(f"{self.name}: its dvc.lock has no {path}; run `dvc repro` there and commit dvc.lock")
+            return InputError(
+                f"{self.name}: its dvc.lock has no {path}; run `dvc repro` there and commit dvc.lock"
+            )
         return InputError(
             f"{self.name}: {path} is in neither the DVC cache nor a remote; `dvc push` where it was made, "
             f"or make it here: `git checkout {self.rev} && dvc repro`, commit, `git checkout - && dvc checkout`"

@@ -16,7 +16,11 @@ import pyarrow as pa
 
 from lmcore.corpus.words import WORD, first_word
 
-JUDGED = ("target", "prediction", "swapped")  # swapped: the next item's target, which shows what a judge can tell at all
+JUDGED = (
+    "target",
+    "prediction",
+    "swapped",
+)  # swapped: the next item's target, which shows what a judge can tell at all
 WAYS = ("logprob", "gain", "cosine")
 VALIDITY = pa.schema(
     {
@@ -29,7 +33,9 @@ VALIDITY = pa.schema(
         "is_correct": pa.bool_(),
         "is_valid": pa.bool_(),
         "is_supported": pa.bool_(),
-        **{f"{word}_{way}": pa.float64() for word in JUDGED for way in WAYS},  # an empty prediction has -inf, gain 0 and cosine 1
+        **{
+            f"{word}_{way}": pa.float64() for word in JUDGED for way in WAYS
+        },  # an empty prediction has -inf, gain 0 and cosine 1
         "content_hash": pa.uint64(),
     }
 )
@@ -43,7 +49,10 @@ def last_sentence(context: str) -> str:
 
 def with_verdicts(rows: list[dict], accept_quantile: float) -> list[dict]:
     """The `rows` of one model's VALIDITY with the verdicts `is_*`, which they lack."""
-    bars = {way: float(np.quantile([row[f"target_{way}"] for row in rows], accept_quantile)) for way in ("logprob", "gain")}
+    bars = {
+        way: float(np.quantile([row[f"target_{way}"] for row in rows], accept_quantile))
+        for way in ("logprob", "gain")
+    }
     judged = []
     for row in rows:
         guess = row["prediction"]
@@ -55,7 +64,9 @@ def with_verdicts(rows: list[dict], accept_quantile: float) -> list[dict]:
             "is_valid": row["prediction_logprob"] >= bars["logprob"],
             "is_supported": is_word and row["prediction_gain"] >= bars["gain"],
         }
-        judged.append({name: {**row, **verdicts}[name] for name in VALIDITY.names if name != "model"})
+        judged.append(
+            {name: {**row, **verdicts}[name] for name in VALIDITY.names if name != "model"}
+        )
     return judged
 
 
@@ -68,7 +79,9 @@ def summary(rows: list[dict]) -> dict[str, float]:
     is left out.
     """
     words = [row for row in rows if row["is_word"]]
-    right, wrong = ([row for row in words if row["is_correct"] == is_correct] for is_correct in (True, False))
+    right, wrong = (
+        [row for row in words if row["is_correct"] == is_correct] for is_correct in (True, False)
+    )
     found: dict[str, float | None] = {
         "n_items": float(len(rows)),
         "n_words": float(len(words)),
@@ -82,13 +95,19 @@ def summary(rows: list[dict]) -> dict[str, float]:
             f"target_{way}": _mean(row[target] for row in rows),
             f"correct_{way}": _mean(row[guess] for row in right),
             f"wrong_{way}": _mean(row[guess] for row in wrong),
-            f"swap_noticed_{way}": _share_above((row[target], row[f"swapped_{way}"]) for row in rows),
-            f"auc_{way}": _share_above((one[guess], other[guess]) for one in right for other in wrong),
+            f"swap_noticed_{way}": _share_above(
+                (row[target], row[f"swapped_{way}"]) for row in rows
+            ),
+            f"auc_{way}": _share_above(
+                (one[guess], other[guess]) for one in right for other in wrong
+            ),
             f"preferred_of_wrong_{way}": _share_above((row[guess], row[target]) for row in wrong),
         }
     for verdict in ("valid", "supported"):
         found |= {
-            f"agreement_{verdict}": _mean(row[f"is_{verdict}"] == row["is_correct"] for row in words),
+            f"agreement_{verdict}": _mean(
+                row[f"is_{verdict}"] == row["is_correct"] for row in words
+            ),
             f"{verdict}_of_correct": _mean(row[f"is_{verdict}"] for row in right),
             f"{verdict}_of_wrong": _mean(row[f"is_{verdict}"] for row in wrong),
         }

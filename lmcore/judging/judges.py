@@ -45,7 +45,9 @@ def judge_context(
     quantile is none.
     """
     if not 0 <= accept_quantile <= 1:
-        raise InputError(f"judge_context: accept_quantile must be between 0 and 1, not {accept_quantile}")
+        raise InputError(
+            f"judge_context: accept_quantile must be between 0 and 1, not {accept_quantile}"
+        )
     torch.set_num_threads(threads)
     keep_freed_memory()
     judged: dict[str, list[dict]] = {}
@@ -53,13 +55,25 @@ def judge_context(
         rows, bos = _items(items, limit, seed)
         contexts = [row["context"] for row in rows]
         guesses = {model: greedy_words(model_folder / model, contexts, bos=bos) for model in models}
-        words = [[row["target"] for row in rows], [row["target"] for row in rows[1:] + rows[:1]], *guesses.values()]
-        pairs = list(dict.fromkeys(pair for column in words for pair in zip(contexts, column, strict=True)))
+        words = [
+            [row["target"] for row in rows],
+            [row["target"] for row in rows[1:] + rows[:1]],
+            *guesses.values(),
+        ]
+        pairs = list(
+            dict.fromkeys(pair for column in words for pair in zip(contexts, column, strict=True))
+        )
         judge, sentences = MaskedLM(masked_lm), SentenceEncoder(encoder, pooling, window)
-        said = dict(zip(pairs, _judge(pairs, judge, sentences, suffix, window, batch_size), strict=True))
+        said = dict(
+            zip(pairs, _judge(pairs, judge, sentences, suffix, window, batch_size), strict=True)
+        )
         for model, guessed in guesses.items():
-            judged[model] = with_verdicts(list(_rows(rows, guessed, words[1], said)), accept_quantile)
-    table = pa.Table.from_pylist([{"model": model, **row} for model in sorted(judged) for row in judged[model]], VALIDITY)
+            judged[model] = with_verdicts(
+                list(_rows(rows, guessed, words[1], said)), accept_quantile
+            )
+    table = pa.Table.from_pylist(
+        [{"model": model, **row} for model in sorted(judged) for row in judged[model]], VALIDITY
+    )
     write(table, VALIDITY, out)
     write_json(rounded({model: summary(rows) for model, rows in judged.items()}, digits), metrics)
 
@@ -69,28 +83,53 @@ def _items(path: Path, limit: int | None, seed: int) -> tuple[list[dict], str]:
     table = read(path, ITEMS)
     rows = table.to_pylist()
     if any(row["option"] or row["variant"] for row in rows):
-        raise InputError(f"{path}: its items have several options; expected a suite of kind completion")
+        raise InputError(
+            f"{path}: its items have several options; expected a suite of kind completion"
+        )
     chosen = subset(rows, path.stem, len(rows) if limit is None else limit, seed)
     return [row for row in rows if row["item"] in chosen], scoring_of(table)["bos"]
 
 
-def _rows(items: list[dict], guesses: list[str], swapped: list[str], said: dict[tuple[str, str], dict[str, float]]) -> Iterator[dict]:
+def _rows(
+    items: list[dict],
+    guesses: list[str],
+    swapped: list[str],
+    said: dict[tuple[str, str], dict[str, float]],
+) -> Iterator[dict]:
     """The rows of VALIDITY but for the verdicts."""
     for item, guess, other in zip(items, guesses, swapped, strict=True):
         words = {"target": item["target"], "prediction": guess, "swapped": other}
-        yield {**item, **words} | {f"{name}_{way}": value for name in JUDGED for way, value in said[item["context"], words[name]].items()}
+        yield {**item, **words} | {
+            f"{name}_{way}": value
+            for name in JUDGED
+            for way, value in said[item["context"], words[name]].items()
+        }
 
 
 def _judge(
-    pairs: list[tuple[str, str]], judge: MaskedLM, sentences: SentenceEncoder, suffix: str, window: int, batch_size: int
+    pairs: list[tuple[str, str]],
+    judge: MaskedLM,
+    sentences: SentenceEncoder,
+    suffix: str,
+    window: int,
+    batch_size: int,
 ) -> list[dict[str, float]]:
     """{way: value} for each pair of a context and a word behind it."""
     in_passage, in_sentence = (
-        pseudo_logprobs(judge, [(left(context), word, suffix) for context, word in pairs], window=window, batch_size=batch_size)
+        pseudo_logprobs(
+            judge,
+            [(left(context), word, suffix) for context, word in pairs],
+            window=window,
+            batch_size=batch_size,
+        )
         for left in (str, last_sentence)
     )
     cosines = word_cosines(sentences, pairs, batch_size)
     return [
-        {"logprob": passage, "gain": 0.0 if passage == sentence else passage - sentence, "cosine": cosine}
+        {
+            "logprob": passage,
+            "gain": 0.0 if passage == sentence else passage - sentence,
+            "cosine": cosine,
+        }
         for passage, sentence, cosine in zip(in_passage, in_sentence, cosines, strict=True)
     ]

@@ -26,7 +26,17 @@ from lmcore.machine.memory import keep_freed_memory
 from lmcore.models.folder import read_any_config
 from lmcore.models.llama import save_model
 from lmcore.models.load import load_tokenizer
-from lmcore.params.ranges import Count, NonNegative, OpenShare, Pieces, Positive, Processes, Seed, UpToOne, Whole
+from lmcore.params.ranges import (
+    Count,
+    NonNegative,
+    OpenShare,
+    Pieces,
+    Positive,
+    Processes,
+    Seed,
+    UpToOne,
+    Whole,
+)
 from lmcore.params.schema import together
 from lmcore.training.schedule import schedule
 
@@ -48,7 +58,11 @@ class MaskedLM:
             raise InputError(f"{path}: its tokenizer has no mask token; expected a masked LM")
         try:
             model = AutoModelForMaskedLM.from_pretrained(
-                path, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
+                path,
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
             )
         except ValueError as error:
             raise InputError(f"{path}: not a masked LM: {str(error).splitlines()[0]}") from error
@@ -59,10 +73,14 @@ class MaskedLM:
         empty = tokenizer.backend_tokenizer.encode("").ids  # [CLS] [SEP], or as the model has them
         self.before, self.after = empty[:1], empty[1:]
 
-    def logits(self, ids: torch.Tensor, is_asked: torch.Tensor, is_text: torch.Tensor | None = None) -> torch.Tensor:
+    def logits(
+        self, ids: torch.Tensor, is_asked: torch.Tensor, is_text: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Logits (N, V) at the positions where `is_asked` (B, T) holds, row by row; `is_text` (B, T) is the attention mask."""
         with _asked_only(self.head, is_asked.flatten().nonzero()[:, 0]):
-            return self.model(input_ids=ids, attention_mask=torch.ones_like(ids) if is_text is None else is_text).logits
+            return self.model(
+                input_ids=ids, attention_mask=torch.ones_like(ids) if is_text is None else is_text
+            ).logits
 
 
 def check_warmup(*, steps: int, warmup_steps: int, **others) -> None:
@@ -97,7 +115,9 @@ def finetune_judge(
     torch.set_num_threads(threads)
     keep_freed_memory()
     judge = MaskedLM(source)
-    chunks = {split: _chunks(judge, corpus / f"{split}.parquet", seq_len) for split in ("train", "dev")}
+    chunks = {
+        split: _chunks(judge, corpus / f"{split}.parquet", seq_len) for split in ("train", "dev")
+    }
     dev_mask = _mask(chunks["dev"][1], mask_share, np.random.default_rng([seed, 0]))
     before = evaluate(judge, chunks["dev"][0], dev_mask)
     if steps:
@@ -107,7 +127,9 @@ def finetune_judge(
     counts = {
         "steps": steps,
         "dev_pieces": int(dev_mask.sum()),
-        "frequency_loss": round(_frequency_loss(chunks["train"][0], chunks["dev"][0][dev_mask], judge), 6),
+        "frequency_loss": round(
+            _frequency_loss(chunks["train"][0], chunks["dev"][0][dev_mask], judge), 6
+        ),
         **{f"{name}_before": round(value, 6) for name, value in before.items()},
         **{name: round(value, 6) for name, value in after.items()},
     }
@@ -126,7 +148,9 @@ def evaluate(judge: MaskedLM, chunks: np.ndarray, is_masked: np.ndarray) -> dict
     """Mean cross-entropy in nats, and accuracy, of the masked pieces of `chunks` (n, T)."""
     total, right = 0.0, 0
     for start in range(0, len(chunks), EVAL_CHUNKS):
-        ids, asked = (torch.from_numpy(part[start : start + EVAL_CHUNKS]) for part in (chunks, is_masked))
+        ids, asked = (
+            torch.from_numpy(part[start : start + EVAL_CHUNKS]) for part in (chunks, is_masked)
+        )
         logits = judge.logits(ids.masked_fill(asked, judge.mask_id), asked)
         total += F.cross_entropy(logits, ids[asked], reduction="sum").item()
         right += int((logits.argmax(-1) == ids[asked]).sum())
@@ -134,21 +158,29 @@ def evaluate(judge: MaskedLM, chunks: np.ndarray, is_masked: np.ndarray) -> dict
 
 
 @torch.inference_mode()
-def pseudo_logprobs(judge: MaskedLM, places: list[tuple[str, str, str]], *, window: int, batch_size: int) -> list[float]:
+def pseudo_logprobs(
+    judge: MaskedLM, places: list[tuple[str, str, str]], *, window: int, batch_size: int
+) -> list[float]:
     """The pseudo-log-likelihood in nats of each word in its place; a place is the text before, the word and the text behind it.
 
     The judge sees at most `window` pieces: longer text loses its beginning. A word that the tokenizer gives no piece has -inf.
     """
-    rows: list[tuple[list[int], int, int, int]] = []  # ids, where the asked piece is, its id, the place
+    rows: list[
+        tuple[list[int], int, int, int]
+    ] = []  # ids, where the asked piece is, its id, the place
     for number, (left, word, right) in enumerate(places):
         encoding = judge.tokenizer.encode(left + word + right, add_special_tokens=False)
         start, end = len(left) + len(word) - len(word.lstrip()), len(left) + len(word.rstrip())
-        of_word = [n for n, (low, high) in enumerate(encoding.offsets) if low < end and high > start]
+        of_word = [
+            n for n, (low, high) in enumerate(encoding.offsets) if low < end and high > start
+        ]
         n_cut = max(0, len(encoding.ids) + len(judge.before) + len(judge.after) - window)
         ids = judge.before + encoding.ids[n_cut:] + judge.after
         shift = len(judge.before) - n_cut
         if of_word and of_word[0] < n_cut:
-            raise InputError(f"{judge.path}: the word '{word.strip()}' has more than {window} pieces; a larger window is needed")
+            raise InputError(
+                f"{judge.path}: the word '{word.strip()}' has more than {window} pieces; a larger window is needed"
+            )
         for n in of_word:
             masked = list(ids)
             for later in of_word[of_word.index(n) :]:
@@ -178,7 +210,9 @@ def padded(texts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 @contextmanager
 def _asked_only(head: torch.nn.Module, rows: torch.Tensor) -> Iterator[None]:
     """The head computes logits of these rows only: of all, they would be most of the time and hundreds of megabytes."""
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, -2).index_select(0, rows),))
+    hook = head.register_forward_pre_hook(
+        lambda _, inputs: (inputs[0].flatten(0, -2).index_select(0, rows),)
+    )
     try:
         yield
     finally:
@@ -198,17 +232,32 @@ def _train(
     """One step of AdamW for each learning rate in `rates`, over the chunks in an order drawn anew when all have been seen."""
     parameters = list(judge.model.parameters())
     groups: list[dict] = [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
+        {
+            "params": [parameter for parameter in parameters if parameter.ndim > 1],
+            "weight_decay": weight_decay,
+        },
+        {
+            "params": [parameter for parameter in parameters if parameter.ndim < 2],
+            "weight_decay": 0.0,
+        },
     ]
     optimizer = torch.optim.AdamW(groups, fused=True)
     n_epochs = len(rates) * batch_size // len(chunks) + 1
-    order = np.concatenate([np.random.default_rng([seed, 1, epoch]).permutation(len(chunks)) for epoch in range(n_epochs)])
+    order = np.concatenate(
+        [
+            np.random.default_rng([seed, 1, epoch]).permutation(len(chunks))
+            for epoch in range(n_epochs)
+        ]
+    )
     for step, rate in enumerate(tqdm(rates, desc="finetune_judge", unit="step", disable=None)):
         rows = order[step * batch_size : (step + 1) * batch_size]
-        asked = torch.from_numpy(_mask(words[rows], mask_share, np.random.default_rng([seed, 2, step])))
+        asked = torch.from_numpy(
+            _mask(words[rows], mask_share, np.random.default_rng([seed, 2, step]))
+        )
         ids = torch.from_numpy(chunks[rows])
-        loss = F.cross_entropy(judge.logits(ids.masked_fill(asked, judge.mask_id), asked), ids[asked])
+        loss = F.cross_entropy(
+            judge.logits(ids.masked_fill(asked, judge.mask_id), asked), ids[asked]
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         for group in optimizer.param_groups:
@@ -221,16 +270,22 @@ def _chunks(judge: MaskedLM, path: Path, seq_len: int) -> tuple[np.ndarray, np.n
     """The documents' pieces in chunks (n, seq_len) int64 between the model's specials, and the number (n, seq_len) of each piece's word in
     its document, -1 for specials; the tail is dropped.
     """
-    encodings = judge.tokenizer.encode_batch([row["text"] for row in read_documents(path)], add_special_tokens=False)
+    encodings = judge.tokenizer.encode_batch(
+        [row["text"] for row in read_documents(path)], add_special_tokens=False
+    )
     length = seq_len - len(judge.before) - len(judge.after)
     if not (n := sum(map(len, encodings)) // length):
         raise InputError(f"finetune_judge: {path} has fewer pieces than one chunk of {seq_len}")
     pieces, words = (
-        np.concatenate([np.array(getattr(encoding, name), np.int64) for encoding in encodings])[: n * length].reshape(n, length)
+        np.concatenate([np.array(getattr(encoding, name), np.int64) for encoding in encodings])[
+            : n * length
+        ].reshape(n, length)
         for name in ("ids", "word_ids")
     )
     sides = [np.tile(np.array(side, np.int64), (n, 1)) for side in (judge.before, judge.after)]
-    return np.concatenate([sides[0], pieces, sides[1]], 1), np.concatenate([sides[0] * 0 - 1, words, sides[1] * 0 - 1], 1)
+    return np.concatenate([sides[0], pieces, sides[1]], 1), np.concatenate(
+        [sides[0] * 0 - 1, words, sides[1] * 0 - 1], 1
+    )
 
 
 def _mask(words: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:

@@ -31,19 +31,33 @@ class SentenceEncoder:
             raise InputError(f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
         read_any_config(path)
         self.model = AutoModel.from_pretrained(
-            path, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
+            path,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
         ).eval()
-        self.tokenizer, self.pooling, self.window = load_tokenizer(path).backend_tokenizer, pooling, window
+        self.tokenizer, self.pooling, self.window = (
+            load_tokenizer(path).backend_tokenizer,
+            pooling,
+            window,
+        )
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self.before, self.after = self.tokenizer.encode("").ids[:1], self.tokenizer.encode("").ids[1:]
+        self.before, self.after = (
+            self.tokenizer.encode("").ids[:1],
+            self.tokenizer.encode("").ids[1:],
+        )
 
     @torch.inference_mode()
     def embed(self, texts: list[str], batch_size: int) -> torch.Tensor:
         """Vectors (N, hidden) of length 1; texts of like length share a batch."""
         keep = self.window - len(self.before) - len(self.after)
         encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False)
-        ids = [self.before + encoding.ids[max(0, len(encoding.ids) - keep) :] + self.after for encoding in encodings]
+        ids = [
+            self.before + encoding.ids[max(0, len(encoding.ids) - keep) :] + self.after
+            for encoding in encodings
+        ]
         order = sorted(range(len(ids)), key=lambda row: (len(ids[row]), row))
         vectors = torch.empty(len(ids), self.model.config.hidden_size)
         for start in range(0, len(order), batch_size):
@@ -51,13 +65,24 @@ class SentenceEncoder:
             inputs, mask = padded([ids[row] for row in rows])
             hidden = self.model(input_ids=inputs, attention_mask=mask).last_hidden_state
             weights = mask[..., None].float()
-            pooled = hidden[:, 0] if self.pooling == "first" else (hidden * weights).sum(1) / weights.sum(1)
+            pooled = (
+                hidden[:, 0]
+                if self.pooling == "first"
+                else (hidden * weights).sum(1) / weights.sum(1)
+            )
             vectors[rows] = torch.nn.functional.normalize(pooled, dim=-1)
         return vectors
 
 
-def word_cosines(encoder: SentenceEncoder, pairs: list[tuple[str, str]], batch_size: int) -> list[float]:
+def word_cosines(
+    encoder: SentenceEncoder, pairs: list[tuple[str, str]], batch_size: int
+) -> list[float]:
     """The cosine between each context with its word and without; 1 where the word is empty."""
-    texts = list(dict.fromkeys(text.strip() for context, word in pairs for text in (context, context + word)))
+    texts = list(
+        dict.fromkeys(text.strip() for context, word in pairs for text in (context, context + word))
+    )
     vectors = dict(zip(texts, encoder.embed(texts, batch_size).double(), strict=True))
-    return [float(vectors[context.strip()] @ vectors[(context + word).strip()]) for context, word in pairs]
+    return [
+        float(vectors[context.strip()] @ vectors[(context + word).strip()])
+        for context, word in pairs
+    ]

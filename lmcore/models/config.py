@@ -17,7 +17,10 @@ POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")  # in this order
 DEFAULT_POSITIONS = 2048  # of a model that names none (ALiBi, state spaces), as lm-eval has it
 # RoBERTa and its kin count positions from the padding id on, so that many of them hold no token
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm")
-GPT2_BOS, GPT2_FAMILY = 50256, ("gpt2", "gpt_neo", "gptj", "codegen")  # their config classes' default
+GPT2_BOS, GPT2_FAMILY = (
+    50256,
+    ("gpt2", "gpt_neo", "gptj", "codegen"),
+)  # their config classes' default
 NESTED = ("text_config", "language_config", "llm_config", "thinker_config", "decoder")
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -28,7 +31,9 @@ Epsilon = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 TokenIds = int | list[int] | None
-RopeType = Literal["default", "linear", "dynamic", "yarn", "longrope", "su", "llama3", "proportional", "mrope"]
+RopeType = Literal[
+    "default", "linear", "dynamic", "yarn", "longrope", "su", "llama3", "proportional", "mrope"
+]
 Dtype = Literal["float64", "float32", "float16", "bfloat16", "auto"]
 
 
@@ -66,7 +71,9 @@ class Config(BaseModel):
     n_heads: Count | None = None
     num_heads: Count | None = None
     head_dim: Count | None = None
-    num_local_experts: Annotated[int, Field(ge=0, le=10_000)] | None = None  # 0: a dense model of a mixed family
+    num_local_experts: Annotated[int, Field(ge=0, le=10_000)] | None = (
+        None  # 0: a dense model of a mixed family
+    )
     max_position_embeddings: Positions | None = None
     n_positions: Positions | None = None
     n_ctx: Positions | None = None
@@ -105,8 +112,12 @@ def read_config_file(path: Path) -> dict:
     _refuse_unsupported(values, file)
     own = str(values.get("model_type")).startswith("lmcore_")
     if own and values["model_type"] not in OWN_TYPES:
-        raise InputError(f"{file}: unknown model_type '{values['model_type']}'; of lmcore's own there are {', '.join(OWN_TYPES)}")
-    checked = {key: value for key, value in values.items() if not (own and key == "num_hidden_layers")}
+        raise InputError(
+            f"{file}: unknown model_type '{values['model_type']}'; of lmcore's own there are {', '.join(OWN_TYPES)}"
+        )
+    checked = {
+        key: value for key, value in values.items() if not (own and key == "num_hidden_layers")
+    }
     try:
         Config.model_validate(checked)
         if values["model_type"] == "lmcore_dummy":
@@ -145,12 +156,20 @@ def _refuse_unsupported(values: dict, file: Path) -> None:
                 "save its language model alone and name that folder"
             )
     if values.get("quantization_config"):
-        raise InputError(f"{file}: 'quantization_config': quantised weights are not scored; dequantise the model and save it")
+        raise InputError(
+            f"{file}: 'quantization_config': quantised weights are not scored; dequantise the model and save it"
+        )
     if values.get("is_encoder_decoder") is True:
-        raise InputError(f"{file}: 'is_encoder_decoder': a model with an encoder is no causal language model")
+        raise InputError(
+            f"{file}: 'is_encoder_decoder': a model with an encoder is no causal language model"
+        )
     for key, value in values.items():
-        if key.lstrip("_").startswith(("attn_implementation", "experts_implementation")) and "/" in str(value):
-            raise InputError(f"{file}: '{key}' names the kernel {value!r} of somebody else; foreign code is never run")
+        if key.lstrip("_").startswith(
+            ("attn_implementation", "experts_implementation")
+        ) and "/" in str(value):
+            raise InputError(
+                f"{file}: '{key}' names the kernel {value!r} of somebody else; foreign code is never run"
+            )
 
 
 def _check_bos(values: dict, file: Path) -> None:

@@ -17,7 +17,15 @@ from lmcore.params.ranges import Seed, Seeds
 from lmcore.text.chunks import read_chunks
 
 
-def make_controls(shape: dict, tokenizer: Path, train_chunks: Path, out: Path, *, untrained_seed: Seed, dummy_seeds: Seeds) -> None:
+def make_controls(
+    shape: dict,
+    tokenizer: Path,
+    train_chunks: Path,
+    out: Path,
+    *,
+    untrained_seed: Seed,
+    dummy_seeds: Seeds,
+) -> None:
     """Write the model folders `out`/{untrained,dummy,unigram}; the dummy's seeds are draws of one model."""
     ids = token_ids(tokenizer)
     window = {"max_position_embeddings": window_of(shape)}

@@ -17,7 +17,13 @@ from lmcore.models.random_logits import random_logits
 class DummyConfig(PretrainedConfig):
     model_type = "lmcore_dummy"
 
-    def __init__(self, vocab_size: int = 0, seeds: list[int] | None = None, max_position_embeddings: int = 2048, **kwargs):
+    def __init__(
+        self,
+        vocab_size: int = 0,
+        seeds: list[int] | None = None,
+        max_position_embeddings: int = 2048,
+        **kwargs,
+    ):
         self.vocab_size = vocab_size
         self.seeds = seeds or [0]
         self.max_position_embeddings = max_position_embeddings
@@ -32,7 +38,9 @@ class DummyForCausalLM(PreTrainedModel, GenerationMixin):
     def __init__(self, config: DummyConfig):
         super().__init__(config)
         self.draw = 0
-        self.anchor = torch.nn.Parameter(torch.zeros(1))  # gives the model a device and a dtype; it is never used
+        self.anchor = torch.nn.Parameter(
+            torch.zeros(1)
+        )  # gives the model a device and a dtype; it is never used
         self.post_init()
 
     @classmethod
@@ -43,9 +51,16 @@ class DummyForCausalLM(PreTrainedModel, GenerationMixin):
         pass
 
     def prepare_inputs_for_generation(self, input_ids, attention_mask=None, **kwargs):  # type: ignore[override]
-        return {"input_ids": input_ids, "attention_mask": attention_mask}  # no cache: every row depends on its whole prefix
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+        }  # no cache: every row depends on its whole prefix
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs) -> CausalLMOutput:
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
+    ) -> CausalLMOutput:
         """Logits (B, T, V) float32; padding, where attention_mask is 0, is no part of a prefix."""
         seed = self.config.seeds[self.draw]
-        return CausalLMOutput(logits=random_logits(input_ids, attention_mask, seed, self.config.vocab_size))
+        return CausalLMOutput(
+            logits=random_logits(input_ids, attention_mask, seed, self.config.vocab_size)
+        )

@@ -16,13 +16,23 @@ def find_model(model: str, model_folder: Path) -> Path:
             return folder.resolve()
     if model.count("/") == 1 and not model.startswith((".", "/")):
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            LocalEntryNotFoundError,
+            OfflineModeIsEnabled,
+        )
 
         try:
             folder = Path(snapshot_download(model, allow_patterns=HUB_FILES))
         except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-            raise InputError(f"{model}: no such folder, and the hub does not give it: {str(error).splitlines()[0]}") from error
+            raise InputError(
+                f"{model}: no such folder, and the hub does not give it: {str(error).splitlines()[0]}"
+            ) from error
         read_config(folder)
         return folder
-    known = ", ".join(sorted(path.name for path in model_folder.glob("*"))) if model_folder.is_dir() else "none"
+    known = (
+        ", ".join(sorted(path.name for path in model_folder.glob("*")))
+        if model_folder.is_dir()
+        else "none"
+    )
     raise InputError(f"{model}: no such model; expected a name ({known}), a folder or a hub id")

@@ -26,7 +26,9 @@ def read_config(path: Path) -> dict:
     named = config.get("architectures") or []
     if named and not any(name.endswith(CAUSAL) for name in named):
         expected = "expected a class like LlamaForCausalLM or BertForMaskedLM"
-        raise InputError(f"{path / 'config.json'}: '{named[0]}' is no causal or masked language model; {expected}")
+        raise InputError(
+            f"{path / 'config.json'}: '{named[0]}' is no causal or masked language model; {expected}"
+        )
     return config
 
 
@@ -46,7 +48,9 @@ def read_any_config(path: Path) -> dict:
     """As `read_config`, of a model of any architecture, such as a masked LM or a sentence encoder."""
     for name in ("config.json", "tokenizer.json"):
         if not (path / name).is_file():
-            raise InputError(f"{path}: no {name}; expected a model folder with config.json, model.safetensors and tokenizer.json")
+            raise InputError(
+                f"{path}: no {name}; expected a model folder with config.json, model.safetensors and tokenizer.json"
+            )
     config = read_config_file(path)
     if config["model_type"] != "lmcore_dummy":  # its logits are a function of seed and prefix
         tensors(path)

@@ -18,13 +18,55 @@ from lmcore.errors import InputError
 from lmcore.files import refuse_lfs_pointer
 
 # tokenizer.ggml.pre of byte-level BPE: GPT-2's expression as it stands
-GPT2 = {"gpt-2", "phi-2", "gigachat", "a.x-4.0", "mellum", "exaone4", "mpt", "olmo", "jais", "trillion", "granite-docling"}
+GPT2 = {
+    "gpt-2",
+    "phi-2",
+    "gigachat",
+    "a.x-4.0",
+    "mellum",
+    "exaone4",
+    "mpt",
+    "olmo",
+    "jais",
+    "trillion",
+    "granite-docling",
+}
 # every digit alone, then GPT-2's expression
-SINGLE_DIGITS = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"}
+SINGLE_DIGITS = {
+    "smollm",
+    "starcoder",
+    "refact",
+    "command-r",
+    "codeshell",
+    "exaone",
+    "minerva-7b",
+    "mellum2",
+}
 # an expression that transformers' reader knows and sets
 SET_BY_TRANSFORMERS = {
-    *("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "dbrx", "smaug-bpe"),
-    *("qwen2", "deepseek-r1-qwen", "kormo", "megrez", "qwen35", "tekken", "gpt-4o", "llama4", "kanana2"),
+    *(
+        "llama3",
+        "llama-v3",
+        "llama-bpe",
+        "falcon3",
+        "falcon-h1",
+        "pixtral",
+        "midm-2.0",
+        "lfm2",
+        "dbrx",
+        "smaug-bpe",
+    ),
+    *(
+        "qwen2",
+        "deepseek-r1-qwen",
+        "kormo",
+        "megrez",
+        "qwen35",
+        "tekken",
+        "gpt-4o",
+        "llama4",
+        "kanana2",
+    ),
 }
 # keys of an architecture that change no number: what they say is also in a key that transformers reads, or in none
 HARMLESS = {
@@ -39,7 +81,9 @@ def find_gguf(name: str, folder: Path) -> Path | None:
     files = sorted(folder.glob("*.gguf"))
     if len(files) > 1:
         names = ", ".join(file.name for file in files[:4])
-        raise InputError(f"{name}: the members match {len(files)} GGUF files ({names}); name the one that is meant")
+        raise InputError(
+            f"{name}: the members match {len(files)} GGUF files ({names}); name the one that is meant"
+        )
     return files[0] if files else None
 
 
@@ -51,7 +95,9 @@ def read_metadata(file: Path) -> dict[str, Any]:
     refuse_lfs_pointer(file)
     try:
         reader = GGUFReader(file)
-        found = {name: field.contents() for name, field in reader.fields.items() if len(field.data) <= 64}
+        found = {
+            name: field.contents() for name, field in reader.fields.items() if len(field.data) <= 64
+        }
         tokens = reader.fields.get("tokenizer.ggml.tokens")
         n_tokens = len(tokens.data) if tokens else 0
         return found | {"tensors": {tensor.name for tensor in reader.tensors}, "n_tokens": n_tokens}
@@ -67,26 +113,38 @@ def rope_scaling(metadata: dict[str, Any], file: Path) -> dict[str, Any]:
     """
     architecture = metadata["general.architecture"]
     kind = metadata.get(f"{architecture}.rope.scaling.type", "none")
-    factor = metadata.get(f"{architecture}.rope.scaling.factor", metadata.get(f"{architecture}.rope.scale_linear"))
+    factor = metadata.get(
+        f"{architecture}.rope.scaling.factor", metadata.get(f"{architecture}.rope.scale_linear")
+    )
     if architecture in ("gpt-oss", "gpt_oss"):  # transformers reads its scaling itself
         return {}
     if "rope_freqs.weight" in metadata["tensors"]:
-        raise InputError(f"{file}: the tensor 'rope_freqs.weight' scales rotary angles, which is not supported; import the safetensors")
+        raise InputError(
+            f"{file}: the tensor 'rope_freqs.weight' scales rotary angles, which is not supported; import the safetensors"
+        )
     if kind == "none" and factor in (None, 0, 1):
         return {}
     if kind not in ("none", "linear") or not factor:
-        raise InputError(f"{file}: '{architecture}.rope.scaling.type' is '{kind}'; only linear is supported: import the safetensors")
+        raise InputError(
+            f"{file}: '{architecture}.rope.scaling.type' is '{kind}'; only linear is supported: import the safetensors"
+        )
     return {"rope_type": "linear", "factor": float(factor)}
 
 
 def refuse_unread(metadata: dict[str, Any], read: set[str], file: Path) -> None:
     """Raises InputError for a key of the architecture that is not among those that are `read`, nor harmless."""
     architecture = metadata["general.architecture"]
-    own = [key.removeprefix(f"{architecture}.") for key in metadata if key.startswith(f"{architecture}.")]
+    own = [
+        key.removeprefix(f"{architecture}.")
+        for key in metadata
+        if key.startswith(f"{architecture}.")
+    ]
     for key in own:
         is_off = metadata[f"{architecture}.{key}"] in (0, "", None)
         if key not in read and key not in HARMLESS and not is_off:
-            raise InputError(f"{file}: the key '{architecture}.{key}' is not supported; import the model's safetensors instead")
+            raise InputError(
+                f"{file}: the key '{architecture}.{key}' is not supported; import the model's safetensors instead"
+            )
 
 
 def set_pre_tokenizer(tokenizer: Tokenizer, metadata: dict[str, Any], file: Path) -> None:
@@ -105,7 +163,9 @@ def set_pre_tokenizer(tokenizer: Tokenizer, metadata: dict[str, Any], file: Path
         tokenizer.pre_tokenizer = byte_level
     elif pre not in SET_BY_TRANSFORMERS:
         known = ", ".join(sorted(GPT2 | SINGLE_DIGITS | SET_BY_TRANSFORMERS))
-        raise InputError(f"{file}: 'tokenizer.ggml.pre' is {pre!r}: how it splits text is not known; expected {known}")
+        raise InputError(
+            f"{file}: 'tokenizer.ggml.pre' is {pre!r}: how it splits text is not known; expected {known}"
+        )
 
 
 def drop_invented_tokens(folder: Path, n_tokens: int) -> None:
@@ -118,10 +178,16 @@ def drop_invented_tokens(folder: Path, n_tokens: int) -> None:
     invented = {token["content"] for token in content["added_tokens"] if token["id"] >= n_tokens}
     if not invented:
         return
-    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] not in invented]
+    content["added_tokens"] = [
+        token for token in content["added_tokens"] if token["content"] not in invented
+    ]
     path.write_text(json.dumps(content, ensure_ascii=False, indent=2), "utf-8")
     path = folder / "tokenizer_config.json"
     config = {
-        key: value for key, value in json.loads(path.read_text("utf-8")).items() if not isinstance(value, str) or value not in invented
+        key: value
+        for key, value in json.loads(path.read_text("utf-8")).items()
+        if not isinstance(value, str) or value not in invented
     }
-    path.write_text(json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n", "utf-8")
+    path.write_text(
+        json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n", "utf-8"
+    )

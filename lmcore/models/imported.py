@@ -43,7 +43,16 @@ def import_model(
     """
     with whole(out) as folder, temporary_path(out, "source") as scratch:
         fetched, tokenizer = scratch / "source", scratch / "tokenizer"
-        fetch(name, fetched, downloads, provider=provider, location=location, members=members, sha256=sha256, revision=revision)
+        fetch(
+            name,
+            fetched,
+            downloads,
+            provider=provider,
+            location=location,
+            members=members,
+            sha256=sha256,
+            revision=revision,
+        )
         tokenizer.mkdir()
         try:
             file = gguf.find_gguf(name, fetched)
@@ -58,7 +67,9 @@ def _from_folder(name: str, fetched: Path, tokenizer: Path) -> Any:
     """The model of a transformers folder; its tokenizer's files are copied to the folder `tokenizer`."""
     if not list(fetched.glob("*.safetensors")):
         names = ", ".join(sorted(path.name for path in fetched.iterdir()))
-        raise InputError(f"{name}: the source holds {names}: no *.safetensors and no *.gguf to load weights from")
+        raise InputError(
+            f"{name}: the source holds {names}: no *.safetensors and no *.gguf to load weights from"
+        )
     read_config_file(fetched)
     if not (fetched / "tokenizer.json").exists():
         _convert_tokenizer(fetched)
@@ -74,7 +85,9 @@ def _convert_tokenizer(folder: Path) -> None:
     from transformers import AutoTokenizer
 
     with one_line(folder, "no tokenizer.json, and a fast tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, use_fast=True
+        )
         tokenizer.save_pretrained(folder)
 
 
@@ -83,13 +96,17 @@ def _check_same_ids(name: str, fetched: Path, tokenizer: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
     with one_line(fetched, "its tokenizer"):
-        theirs = PreTrainedTokenizerFast.from_pretrained(fetched, local_files_only=True, trust_remote_code=False)
+        theirs = PreTrainedTokenizerFast.from_pretrained(
+            fetched, local_files_only=True, trust_remote_code=False
+        )
         theirs.backend_tokenizer.no_truncation()
         theirs.backend_tokenizer.no_padding()
         expected = theirs.backend_tokenizer.encode(PROBE, add_special_tokens=False).ids
     fast = load_fast(tokenizer)
     if fast.encode(PROBE, add_special_tokens=False).ids != expected:
-        raise InputError(f"{name}: its tokenizer.json and the tokens of its tokenizer_config.json give different ids for one text")
+        raise InputError(
+            f"{name}: its tokenizer.json and the tokens of its tokenizer_config.json give different ids for one text"
+        )
 
 
 def _from_gguf(file: Path, tokenizer: Path) -> Any:
@@ -102,12 +119,20 @@ def _from_gguf(file: Path, tokenizer: Path) -> Any:
     disable_progress_bar()
     metadata = gguf.read_metadata(file)
     if "general.architecture" not in metadata:
-        raise InputError(f"{file}: no 'general.architecture'; expected the GGUF file of a language model")
+        raise InputError(
+            f"{file}: no 'general.architecture'; expected the GGUF file of a language model"
+        )
     scaling = gguf.rope_scaling(metadata, file)
-    options: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
+    options: dict[str, Any] = {
+        "gguf_file": file.name,
+        "local_files_only": True,
+        "trust_remote_code": False,
+    }
     reading: Any = AutoModelForCausalLM
     with one_line(file, "the model"):
-        model, report = reading.from_pretrained(file.parent, dtype=torch.float32, output_loading_info=True, **options)
+        model, report = reading.from_pretrained(
+            file.parent, dtype=torch.float32, output_loading_info=True, **options
+        )
         theirs = AutoTokenizer.from_pretrained(file.parent, use_fast=True, **options)
     refuse_gaps(report, file)
     read: Any = READ.get(model.config.model_type)
@@ -129,4 +154,6 @@ def _from_gguf(file: Path, tokenizer: Path) -> Any:
 def _refuse_ids_beyond(name: str, tokenizer: Path, vocab_size: int) -> None:
     highest = max(load_fast(tokenizer).get_vocab().values())
     if highest >= vocab_size:
-        raise InputError(f"{name}: its tokenizer has the id {highest}, beyond the model's vocabulary of {vocab_size:,}")
+        raise InputError(
+            f"{name}: its tokenizer has the id {highest}, beyond the model's vocabulary of {vocab_size:,}"
+        )

@@ -16,7 +16,12 @@ from lmcore.params.schema import check_mapping, together
 from lmcore.text.tokenizer import SPECIALS, load_fast
 
 # what a tokenizer is made of: the last two stand in older folders, and tell of special tokens alone
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 Size = Annotated[int, Field(ge=1, le=2**17), RANGE]
 Window = Annotated[int, Field(ge=2, le=2**20), RANGE]
 
@@ -31,7 +36,9 @@ def check_llama(
     """Raises InputError where the states cannot be shared out among the heads."""
     check_heads("hidden_size", hidden_size, "num_attention_heads", num_attention_heads)
     if hidden_size // num_attention_heads % 2:
-        raise InputError(f"hidden_size {hidden_size} gives each of {num_attention_heads} heads an odd size; rotary positions turn pairs")
+        raise InputError(
+            f"hidden_size {hidden_size} gives each of {num_attention_heads} heads an odd size; rotary positions turn pairs"
+        )
     if num_key_value_heads is not None:
         names = ("num_attention_heads", "num_key_value_heads")
         check_heads(names[0], num_attention_heads, names[1], num_key_value_heads)
@@ -64,7 +71,10 @@ def token_ids(tokenizer_path: Path) -> dict[str, Any]:
     """vocab_size and the ids of the special tokens of a tokenizer folder, by their names in a transformers config."""
     tokenizer = load_fast(tokenizer_path)
     config = json.loads((tokenizer_path / "tokenizer_config.json").read_text("utf-8"))
-    ids = {f"{name}_id": tokenizer.token_to_id(config[name]) if config.get(name) else None for name in SPECIALS}
+    ids = {
+        f"{name}_id": tokenizer.token_to_id(config[name]) if config.get(name) else None
+        for name in SPECIALS
+    }
     return {"vocab_size": tokenizer.get_vocab_size(), **ids}
 
 
@@ -75,7 +85,9 @@ def new_llama(shape: dict, tokenizer_path: Path, seed: int) -> LlamaForCausalLM:
     """
     check_mapping(shape, "shape", LlamaShape)
     values = {name: value for name, value in shape.items() if name != "model_type"}
-    rope: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "rope_theta": values.pop("rope_theta", 10000.0)}}
+    rope: dict[str, Any] = {
+        "rope_parameters": {"rope_type": "default", "rope_theta": values.pop("rope_theta", 10000.0)}
+    }
     config = LlamaConfig(**values, **rope, **token_ids(tokenizer_path), use_cache=False)
     torch.manual_seed(seed)
     return LlamaForCausalLM(config)
@@ -85,7 +97,9 @@ def save_model(model: PreTrainedModel, tokenizer_path: Path, folder: Path) -> No
     """Write a model and its tokenizer into `folder`. Raises InputError for weights that are not finite, naming the tensor."""
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
-            raise InputError(f"{folder.name}: the tensor '{name}' holds NaN or infinity; such a model says nothing")
+            raise InputError(
+                f"{folder.name}: the tensor '{name}' holds NaN or infinity; such a model says nothing"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     disable_progress_bar()
     model.save_pretrained(folder)

@@ -39,7 +39,9 @@ def load_masked(path: Path) -> Any:
 
     config = read_config(path)
     if not is_masked(config):
-        raise InputError(f"{path / 'config.json'}: 'architectures' names no masked LM; expected a class like BertForMaskedLM")
+        raise InputError(
+            f"{path / 'config.json'}: 'architectures' names no masked LM; expected a class like BertForMaskedLM"
+        )
     model = _loaded(AutoModelForMaskedLM, path, torch.float32)
     check_finite(model, place_of_weights(path))
     return model.eval()
@@ -80,7 +82,9 @@ def load_tokenizer(path: Path):
 
     read_any_config(path)
     with one_line(path, "its tokenizer"):
-        return PreTrainedTokenizerFast.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        return PreTrainedTokenizerFast.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
 
 
 def _loaded(kind: Any, path: Path, dtype: Any) -> Any:
@@ -91,8 +95,15 @@ def _loaded(kind: Any, path: Path, dtype: Any) -> Any:
     with one_line(path, "the model"):
         if not hasattr(kind, "forward"):  # an Auto class
             _refuse_other_size(kind, path)
-        options = {"dtype": dtype, "use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
-        model, report = kind.from_pretrained(path, **options, ignore_mismatched_sizes=True, output_loading_info=True)
+        options = {
+            "dtype": dtype,
+            "use_safetensors": True,
+            "local_files_only": True,
+            "trust_remote_code": False,
+        }
+        model, report = kind.from_pretrained(
+            path, **options, ignore_mismatched_sizes=True, output_loading_info=True
+        )
     refuse_gaps(report, place_of_weights(path))
     return model
 
@@ -106,15 +117,23 @@ def refuse_gaps(report: dict, weights: Path) -> None:
     for prefix in PREFIXES:
         renamed = [name for name in unexpected if name.startswith(prefix)]
         if renamed:
-            raise InputError(f"{weights}: the tensor '{renamed[0]}' is called so by a wrapper; save the weights without '{prefix}'")
+            raise InputError(
+                f"{weights}: the tensor '{renamed[0]}' is called so by a wrapper; save the weights without '{prefix}'"
+            )
     mismatched = sorted(report["mismatched_keys"])
     if mismatched:
         name, found, wanted = mismatched[0]
-        raise InputError(f"{weights}: the tensor '{name}' has shape {tuple(found)}; config.json describes {tuple(wanted)}")
+        raise InputError(
+            f"{weights}: the tensor '{name}' has shape {tuple(found)}; config.json describes {tuple(wanted)}"
+        )
     if missing:
-        raise InputError(f"{weights}: lacks {_several(missing)}, which config.json's architecture has")
+        raise InputError(
+            f"{weights}: lacks {_several(missing)}, which config.json's architecture has"
+        )
     if unexpected:
-        raise InputError(f"{weights}: holds {_several(unexpected)}, which config.json's architecture does not have")
+        raise InputError(
+            f"{weights}: holds {_several(unexpected)}, which config.json's architecture does not have"
+        )
     if report.get("error_msgs"):
         raise InputError(f"{weights}: does not load: {report['error_msgs'][0].splitlines()[0]}")
 
@@ -134,7 +153,9 @@ def _refuse_other_size(kind: Any, path: Path) -> None:
         described = sum(tensor.numel() for tensor in kind.from_config(config).parameters())
     held = sum(math.prod(tensor.shape) for tensor in tensors(path).values())
     if described > 2 * held + SPARE_PARAMETERS:
-        raise InputError(f"{path}: config.json describes {described:,} parameters, the weights hold {held:,}")
+        raise InputError(
+            f"{path}: config.json describes {described:,} parameters, the weights hold {held:,}"
+        )
 
 
 def check_finite(model: Any, weights: Path) -> None:
@@ -143,7 +164,9 @@ def check_finite(model: Any, weights: Path) -> None:
 
     for name, tensor in model.named_parameters():
         if not torch.isfinite(tensor).all():
-            raise InputError(f"{weights}: the tensor '{name}' holds NaN or infinity; such a model says nothing")
+            raise InputError(
+                f"{weights}: the tensor '{name}' holds NaN or infinity; such a model says nothing"
+            )
 
 
 def check_causal(model: Any, path: Path) -> None:
@@ -155,7 +178,9 @@ def check_causal(model: Any, path: Path) -> None:
     with torch.inference_mode(), one_line(path, "the model's forward pass"):
         model.eval()
         whole, half = (
-            model(input_ids=part, attention_mask=torch.ones_like(part), use_cache=False).logits.float().log_softmax(-1)
+            model(input_ids=part, attention_mask=torch.ones_like(part), use_cache=False)
+            .logits.float()
+            .log_softmax(-1)
             for part in (ids, ids[:, : N_PROBE // 2])
         )
         model.train(was_training)
@@ -163,9 +188,13 @@ def check_causal(model: Any, path: Path) -> None:
         largest = half.abs().max().item()
     coarse = 1.0 if model.dtype == torch.float32 else 1e3  # bfloat16 rounds to three digits
     if not math.isfinite(moved):
-        raise InputError(f"{path}: the model's log-probs are not finite; its weights are out of range")
+        raise InputError(
+            f"{path}: the model's log-probs are not finite; its weights are out of range"
+        )
     if moved > CAUSAL_TOLERANCE * coarse * max(1.0, largest):
-        raise InputError(f"{path}: no causal language model: the log-probs of its tokens change by {moved:.2g} nats with what follows them")
+        raise InputError(
+            f"{path}: no causal language model: the log-probs of its tokens change by {moved:.2g} nats with what follows them"
+        )
 
 
 @contextlib.contextmanager

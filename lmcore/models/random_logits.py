@@ -5,13 +5,19 @@ import torch
 ROWS = 16  # rows of logits made at a time: few enough to stay in the cache
 
 
-def random_logits(input_ids: torch.Tensor, attention_mask: torch.Tensor | None, seed: int, vocab_size: int) -> torch.Tensor:
+def random_logits(
+    input_ids: torch.Tensor, attention_mask: torch.Tensor | None, seed: int, vocab_size: int
+) -> torch.Tensor:
     """Logits (B, T, V) float32 of ids (B, T); padding, where attention_mask is 0, is no part of a prefix."""
     state = torch.full_like(input_ids[:, 0], _signed(seed))
     states = []
     for t in range(input_ids.shape[1]):
         following = _mix(_mix(state) + input_ids[:, t] + 1)
-        state = following if attention_mask is None else torch.where(attention_mask[:, t].bool(), following, state)
+        state = (
+            following
+            if attention_mask is None
+            else torch.where(attention_mask[:, t].bool(), following, state)
+        )
         states.append(state)
     prefixes = torch.stack(states, 1)
     logits = torch.empty(*prefixes.shape, vocab_size, device=input_ids.device)

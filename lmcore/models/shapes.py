@@ -51,11 +51,21 @@ Shape = Annotated[
     Annotated[Name | dict, Expected("the name of a shape, or a mapping")],
     AfterValidator(check_shape),
 ]
-_LLAMA = {"max_position_embeddings": 256, "rope_theta": 10000.0, "rms_norm_eps": 1e-6, "initializer_range": 0.02}
+_LLAMA = {
+    "max_position_embeddings": 256,
+    "rope_theta": 10000.0,
+    "rms_norm_eps": 1e-6,
+    "initializer_range": 0.02,
+}
 
 
 def _llama(layers: int, hidden: int, heads: int, ffn: int) -> dict:
-    sizes = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": ffn}
+    sizes = {
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "intermediate_size": ffn,
+    }
     return {**sizes, **_LLAMA, "tie_word_embeddings": False}
 
 
@@ -64,7 +74,13 @@ SHAPES = {
     "llama_16m": _llama(8, 256, 8, 1024),
     "babyllama_58m": _llama(16, 512, 8, 1024),
     "llama_360m": _llama(24, 1024, 8, 3072),
-    "gpt2_705m": {"model_type": "gpt2", "n_layer": 24, "n_embd": 1536, "n_head": 16, "n_positions": 256},
+    "gpt2_705m": {
+        "model_type": "gpt2",
+        "n_layer": 24,
+        "n_embd": 1536,
+        "n_head": 16,
+        "n_positions": 256,
+    },
 }
 
 
@@ -78,19 +94,27 @@ def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dic
     if shape in SHAPES:
         return SHAPES[shape]
     if shape not in configs:
-        raise InputError(f"params.yaml: shape: there is no '{shape}'; expected a mapping, or one of {', '.join([*SHAPES, *configs])}")
+        raise InputError(
+            f"params.yaml: shape: there is no '{shape}'; expected a mapping, or one of {', '.join([*SHAPES, *configs])}"
+        )
     with temporary_path(downloads / shape) as fetched:
         fetch(shape, fetched, downloads, **configs[shape])
         files = sorted(fetched.glob("*.json"))
         if len(files) != 1:
-            raise InputError(f"shape '{shape}': its source has {len(files)} JSON files; expected one, the model's config.json")
+            raise InputError(
+                f"shape '{shape}': its source has {len(files)} JSON files; expected one, the model's config.json"
+            )
         config = json.loads(files[0].read_text("utf-8"))
     kind = config.get("model_type")
     if kind not in ("llama", "gpt2"):
-        raise InputError(f"shape '{shape}': its config.json is that of a '{kind}'; expected a llama or gpt2")
+        raise InputError(
+            f"shape '{shape}': its config.json is that of a '{kind}'; expected a llama or gpt2"
+        )
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if rope.get("rope_type", rope.get("type", "default")) != "default":
-        raise InputError(f"shape '{shape}': its config.json scales rotary angles, which new models here do not")
+        raise InputError(
+            f"shape '{shape}': its config.json scales rotary angles, which new models here do not"
+        )
     if "rope_theta" in rope:
         config["rope_theta"] = rope["rope_theta"]
     names = kinds_of(LlamaShape if kind == "llama" else GPT2Shape)
@@ -99,7 +123,11 @@ def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dic
 
 def window(shape: dict) -> int:
     """How many tokens a model of this shape sees at once."""
-    return shape["n_positions"] if shape.get("model_type") == "gpt2" else shape["max_position_embeddings"]
+    return (
+        shape["n_positions"]
+        if shape.get("model_type") == "gpt2"
+        else shape["max_position_embeddings"]
+    )
 
 
 def new_model(shape: dict, tokenizer: Path, seed: int) -> PreTrainedModel:

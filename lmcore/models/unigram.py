@@ -39,6 +39,8 @@ class UnigramForCausalLM(PreTrainedModel, GenerationMixin):
     def prepare_inputs_for_generation(self, input_ids, attention_mask=None, **kwargs):  # type: ignore[override]
         return {"input_ids": input_ids}
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs) -> CausalLMOutput:
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
+    ) -> CausalLMOutput:
         """Logits (B, T, V) float32, the same row everywhere."""
         return CausalLMOutput(logits=self.logits.expand(*input_ids.shape, -1))

@@ -32,7 +32,9 @@ def weight_files(path: Path) -> list[Path]:
     """
     for name in ADAPTERS:
         if (path / name).exists():
-            raise InputError(f"{path / name}: an adapter beside the weights; merge it into the model and save that")
+            raise InputError(
+                f"{path / name}: an adapter beside the weights; merge it into the model and save that"
+            )
     if (path / INDEX).exists():
         names = sorted(set(_weight_map(path).values()))
     elif (path / SINGLE).is_file():
@@ -56,7 +58,9 @@ def tensors(path: Path) -> dict[str, Tensor]:
     for file in files:
         for name, shape in _shapes(file).items():
             if name in found:
-                raise InputError(f"{file}: holds the tensor '{name}', which {found[name].file.name} holds, too")
+                raise InputError(
+                    f"{file}: holds the tensor '{name}', which {found[name].file.name} holds, too"
+                )
             found[name] = Tensor(file, shape)
     if (path / INDEX).exists():
         _check_index(path, found)
@@ -81,7 +85,11 @@ def refuse_untied(path: Path, is_same: bool) -> None:
 def _check_index(path: Path, found: dict[str, Tensor]) -> None:
     places = _weight_map(path)
     for name in sorted(places.keys() ^ found.keys()):
-        where = "is in none of its files" if name in places else f"of {found[name].file.name} is not in it"
+        where = (
+            "is in none of its files"
+            if name in places
+            else f"of {found[name].file.name} is not in it"
+        )
         raise InputError(f"{path / INDEX}: the tensor '{name}' {where}")
 
 
@@ -109,14 +117,22 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(file, "np") as content:
             return {name: tuple(content.get_slice(name).get_shape()) for name in content.keys()}  # noqa: SIM118 (it is no dict)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: not a readable safetensors file: {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"{file}: not a readable safetensors file: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _weight_map(path: Path) -> dict[str, str]:
     index = read_json_object(path / INDEX, "an index of safetensors files")
     places = index.get("weight_map")
-    if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
-        raise InputError(f"{path / INDEX}: expected 'weight_map', an object of tensor names and file names")
+    if (
+        not isinstance(places, dict)
+        or not places
+        or not all(isinstance(name, str) for name in places.values())
+    ):
+        raise InputError(
+            f"{path / INDEX}: expected 'weight_map', an object of tensor names and file names"
+        )
     return places
 
 

@@ -14,7 +14,9 @@ class Expected:
     def __init__(self, text: str = ""):
         self.text = text
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         schema = handler(source)
         text = self.text or _range(dict(schema))
         return core_schema.custom_error_schema(schema, "expected", custom_error_message=text)
@@ -57,7 +59,9 @@ UpToOne = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), RANGE]
 
 # texts
 NAME = r"^[a-z0-9_]+$"  # to DVC a dash makes two matrix stages one, and a dot parts keys
-Name = Annotated[str, Field(pattern=NAME, max_length=100), Expected("a name of a-z, 0-9 and _ alone")]
+Name = Annotated[
+    str, Field(pattern=NAME, max_length=100), Expected("a name of a-z, 0-9 and _ alone")
+]
 Line = Annotated[
     str,
     Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"),

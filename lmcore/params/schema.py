@@ -165,7 +165,9 @@ def shown(value: Any) -> str:
 
 
 def _quoted(key: Any) -> str:
-    return f"'{key}'" if isinstance(key, str) and key.isprintable() and len(key) <= 60 else shown(key)
+    return (
+        f"'{key}'" if isinstance(key, str) and key.isprintable() and len(key) <= 60 else shown(key)
+    )
 
 
 def _dotted(path: tuple) -> str:

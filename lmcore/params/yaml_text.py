@@ -48,4 +48,6 @@ def load(text: str, source: str | Path, yaml: YAML | None = None) -> Any:
         what = for_terminal(error.problem or error.context or "broken")
         raise InputError(f"{source}: {place}not a readable YAML file: {what}") from error
     except (YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{source}: not a readable YAML file: {for_terminal(first_line(error))}") from error
+        raise InputError(
+            f"{source}: not a readable YAML file: {for_terminal(first_line(error))}"
+        ) from error

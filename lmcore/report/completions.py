@@ -12,12 +12,20 @@ from lmcore.tables import read
 
 N_EXAMPLES = 8
 N_WORDS = 14  # of an example's context, its last
-MEASURES = {FREQUENCY: "occurrences of the target in the training corpus", CONTEXT_LENGTH: "words of context"}
-PLOTTED = {"accuracy": ("accuracy, %", 100.0), "target_logprob": ("mean log-prob of the target, nats", 1.0)}
+MEASURES = {
+    FREQUENCY: "occurrences of the target in the training corpus",
+    CONTEXT_LENGTH: "words of context",
+}
+PLOTTED = {
+    "accuracy": ("accuracy, %", 100.0),
+    "target_logprob": ("mean log-prob of the target, nats", 1.0),
+}
 MISSING = "<td>–</td>"
 
 
-def completion_findings(path: Path, models: list[str], imported: list[str], confidence: float) -> str:
+def completion_findings(
+    path: Path, models: list[str], imported: list[str], confidence: float
+) -> str:
     """Accuracy by the target's frequency and by context length, a plot and a table each, for every completion suite; empty without one.
 
     `imported` are the models that were trained elsewhere, on text that was not counted.
@@ -27,20 +35,29 @@ def completion_findings(path: Path, models: list[str], imported: list[str], conf
     for suite in dict.fromkeys(row["suite"] for row in rows):
         body += f"\n<h3><code>{for_html(suite)}</code></h3>"
         for by in MEASURES:
-            body += _finding(by, [row for row in rows if row["suite"] == suite and row["by"] == by], models)
+            body += _finding(
+                by, [row for row in rows if row["suite"] == suite and row["by"] == by], models
+            )
     elsewhere = [f"<code>{for_html(model)}</code>" for model in models if model in imported]
-    note = f" It is not what {', '.join(elsewhere)} learned from: there a word counted as unseen may be common." if elsewhere else ""
+    note = (
+        f" It is not what {', '.join(elsewhere)} learned from: there a word counted as unseen may be common."
+        if elsewhere
+        else ""
+    )
     return body and (
         '<p class="caption">How often a model finds the missing word, by how often that word stands in the training split of this '
         f"project's own corpus, whatever its case, and by how many words precede it.{note} Upright lines are {100 * confidence:g} % "
-        "intervals (Wilson's of a share, Student's of a mean); the draws of a random model are averaged within each item.</p>" + body
+        "intervals (Wilson's of a share, Student's of a mean); the draws of a random model are averaged within each item.</p>"
+        + body
     )
 
 
 def context_validity(path: Path, suite: str, models: list[str], confidence: float) -> str:
     """What BERT says of the greedy words of the models, and the wrong ones it likes best; empty where none is judged."""
     rows = read(path, VALIDITY).to_pylist()
-    tables = {model: part for model in models if (part := [row for row in rows if row["model"] == model])}
+    tables = {
+        model: part for model in models if (part := [row for row in rows if row["model"] == model])
+    }
     if not tables:
         return ""
     found = {model: summary(rows) for model, rows in tables.items()}
@@ -49,9 +66,13 @@ def context_validity(path: Path, suite: str, models: list[str], confidence: floa
     for name, (meaning, decimals, of) in STATEMENTS.items():
         lines += f'<tr><th scope="row">{meaning}</th>'
         for values in found.values():
-            lines += _cell(values.get(name), decimals, values.get(of, 0.0) if of else 0.0, confidence)
+            lines += _cell(
+                values.get(name), decimals, values.get(of, 0.0) if of else 0.0, confidence
+            )
         lines += "</tr>\n"
-    examples = "".join(_examples(model, part, models.index(model)) for model, part in tables.items())
+    examples = "".join(
+        _examples(model, part, models.index(model)) for model, part in tables.items()
+    )
     return (
         '<p class="caption">A model\'s guess is its greedy word. A masked language model says how probable guess and target are in their '
         "place (pseudo-log-likelihood) and how much the passage adds to its last sentence; a sentence encoder, how near the passage with "
@@ -90,7 +111,10 @@ def _finding(by: str, rows: list[dict], models: list[str]) -> str:
     bins = sorted({(row["bin_low"], row["bin_high"]): row["n"] for row in rows}.items())
     names = {edges: bin_label(by, *edges) for edges, _ in bins}
     metrics = sorted({row["metric"] for row in rows})
-    heads = "".join(f'<th scope="col">{for_html(names[edges])}<small>{n:,} items</small></th>' for edges, n in bins)
+    heads = "".join(
+        f'<th scope="col">{for_html(names[edges])}<small>{n:,} items</small></th>'
+        for edges, n in bins
+    )
     table = ""
     for metric in metrics:
         for number, model in enumerate(models):
@@ -100,7 +124,10 @@ def _finding(by: str, rows: list[dict], models: list[str]) -> str:
             table += f'<tr class="{series(number)}">{head}{numbers}</tr>\n'
     plots = ""
     for metric, (y_label, unit) in PLOTTED.items():
-        marks = {names[edges]: [_mark(cells.get((*edges, model, metric)), model) for model in models] for edges, _ in bins}
+        marks = {
+            names[edges]: [_mark(cells.get((*edges, model, metric)), model) for model in models]
+            for edges, _ in bins
+        }
         if any(mark for row in marks.values() for mark in row):
             plots += f'\n<div class="card">{trend_plot(marks, models, y_label, MEASURES[by], unit)}</div>'
     return (
@@ -113,7 +140,12 @@ def _mark(row: dict | None, model: str) -> Mark | None:
     if row is None:
         return None
     value, low, high = (written(row["metric"], row[name]) for name in ("value", "low", "high"))
-    return Mark(row["value"], (row["low"], row["high"]), None, f"{model} {value} ({low} – {high}), {row['n']:,} items")
+    return Mark(
+        row["value"],
+        (row["low"], row["high"]),
+        None,
+        f"{model} {value} ({low} – {high}), {row['n']:,} items",
+    )
 
 
 def _value(metric: str, row: dict | None) -> str:
@@ -134,12 +166,17 @@ def _cell(value: float | None, decimals: int | None, n: float, confidence: float
 
 def _examples(model: str, rows: list[dict], number: int) -> str:
     """The wrong guesses that the masked LM finds most probable, with the ends of their contexts."""
-    wrong = [row for row in rows if row["is_word"] and not row["is_correct"] and row["is_valid"] and row["is_supported"]]
+    wrong = [
+        row
+        for row in rows
+        if row["is_word"] and not row["is_correct"] and row["is_valid"] and row["is_supported"]
+    ]
     best = sorted(wrong, key=lambda row: (-row["prediction_logprob"], row["item"]))[:N_EXAMPLES]
     if not best:
         return ""
     lines = "\n".join(
-        f"<tr><td>… {for_html(_end(row['context']))}</td>{_judged(row, 'target')}{_judged(row, 'prediction')}</tr>" for row in best
+        f"<tr><td>… {for_html(_end(row['context']))}</td>{_judged(row, 'target')}{_judged(row, 'prediction')}</tr>"
+        for row in best
     )
     return (
         f'<details class="{series(number)}"><summary>Wrong guesses of <code>{for_html(model)}</code> that fit best</summary>'

@@ -31,18 +31,28 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers that span [low, high]: the first is at most `low`, the last at least `high`."""
     raw = (high - low or 1) / about
     magnitude = 10 ** math.floor(math.log10(raw))
-    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
+    step = next(
+        factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999
+    )
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(number * step, 10) for number in range(first, max(last, first + 1) + 1)]
 
 
 def legend(names: list[str], extra: str = "") -> str:
     """The colours' names, in the order in which marks stand below each other."""
-    keys = "".join(f'<span class="key {series(number)}"><i></i>{for_html(name)}</span>' for number, name in enumerate(names))
+    keys = "".join(
+        f'<span class="key {series(number)}"><i></i>{for_html(name)}</span>'
+        for number, name in enumerate(names)
+    )
     return f'<div class="legend">{keys}{extra}</div>'
 
 
-def line_plot(lines: dict[str, list[tuple[float, float]]], x_label: str, y_label: str, mark: tuple[float, float, str] | None = None) -> str:
+def line_plot(
+    lines: dict[str, list[tuple[float, float]]],
+    x_label: str,
+    y_label: str,
+    mark: tuple[float, float, str] | None = None,
+) -> str:
     """Lines of (x, y) points over common axes, the first thin, all named in a legend; `mark` is a point (x, y, text) to point out."""
     points = [point for line in lines.values() for point in line] or [(0.0, 0.0)]
     xs, ys = (ticks(min(p[axis] for p in points), max(p[axis] for p in points)) for axis in (0, 1))
@@ -51,7 +61,10 @@ def line_plot(lines: dict[str, list[tuple[float, float]]], x_label: str, y_label
     def place(x: float, y: float) -> tuple[float, float]:
         return 100 * (x - xs[0]) / ((right - xs[0]) or 1), 100 * (ys[-1] - y) / (ys[-1] - ys[0])
 
-    grid = "".join(f'<line class="grid" x1="0" x2="100%" y1="{place(xs[0], y)[1]:.2f}%" y2="{place(xs[0], y)[1]:.2f}%"/>' for y in ys)
+    grid = "".join(
+        f'<line class="grid" x1="0" x2="100%" y1="{place(xs[0], y)[1]:.2f}%" y2="{place(xs[0], y)[1]:.2f}%"/>'
+        for y in ys
+    )
     drawn = "".join(
         f'<polyline class="line {series(n)}" vector-effect="non-scaling-stroke" points="'
         + " ".join("{:.2f},{:.2f}".format(*place(*point)) for point in line)
@@ -61,11 +74,11 @@ def line_plot(lines: dict[str, list[tuple[float, float]]], x_label: str, y_label
     dot = ""
     if mark:
         x, y = place(*mark[:2])
-        dot = (
-            f'<circle class="dot {series(len(lines) - 1)}" cx="{x:.2f}%" cy="{y:.2f}%" r="4.5"><title>{for_html(mark[2])}</title></circle>'
-        )
+        dot = f'<circle class="dot {series(len(lines) - 1)}" cx="{x:.2f}%" cy="{y:.2f}%" r="4.5"><title>{for_html(mark[2])}</title></circle>'
     y_labels = "".join(f'<span style="top:{place(xs[0], y)[1]:.2f}%">{y:g}</span>' for y in ys)
-    x_labels = "".join(f'<span style="left:{place(x, ys[0])[0]:.2f}%">{x:,g}</span>' for x in xs if x <= right)
+    x_labels = "".join(
+        f'<span style="left:{place(x, ys[0])[0]:.2f}%">{x:,g}</span>' for x in xs if x <= right
+    )
     note = f'<span class="note">{for_html(mark[2])}</span>' if mark else ""
     inner = f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="100%" overflow="visible">{drawn}</svg>'
     area = f'<svg class="area" role="img" aria-label="{for_html(y_label)} by {for_html(x_label)}">{grid}{inner}{dot}</svg>'
@@ -90,44 +103,70 @@ def dot_plot(rows: dict[str, list[Mark]], names: list[str], middle: float) -> st
     body = ""
     for name, marks in rows.items():
         said = for_html("; ".join(mark.title for mark in marks))
-        drawn = "".join(_mark(mark, number, pad + step * number) for number, mark in enumerate(marks))
+        drawn = "".join(
+            _mark(mark, number, pad + step * number) for number, mark in enumerate(marks)
+        )
         body += f'<div class="row"><div class="label">{for_html(name)}</div>'
         body += f'<svg height="{height}" role="img" aria-label="{said}">{grid}{drawn}</svg></div>\n'
     with_baseline = any(mark.baseline is not None for marks in rows.values() for mark in marks)
     key = '<span class="key"><b class="tick"></b>length baseline</span>' if with_baseline else ""
-    scale = "".join(f'<span style="left:{x}%">{x}{"&thinsp;%" if x == 100 else ""}</span>' for x in SCALE)
-    head = f'{legend(names, key)}<div class="row scale"><div></div><div class="x">{scale}</div></div>'
+    scale = "".join(
+        f'<span style="left:{x}%">{x}{"&thinsp;%" if x == 100 else ""}</span>' for x in SCALE
+    )
+    head = (
+        f'{legend(names, key)}<div class="row scale"><div></div><div class="x">{scale}</div></div>'
+    )
     return f'<div class="sticky">{head}</div>\n<div class="dots">{body}</div>'
 
 
-def trend_plot(rows: dict[str, list[Mark | None]], names: list[str], y_label: str, x_label: str, unit: float = 1.0) -> str:
+def trend_plot(
+    rows: dict[str, list[Mark | None]],
+    names: list[str],
+    y_label: str,
+    x_label: str,
+    unit: float = 1.0,
+) -> str:
     """Marks over ordered bins (the rows, from left to right), in each the series side by side in the legend's order; lines join a series.
 
     `unit` is what a value of 1 reads on the axis (100: per cent), which spans 0 and all intervals; a series may lack a mark in a bin.
     """
     found = [mark for marks in rows.values() for mark in marks if mark]
-    bounds = [unit * bound for mark in found for bound in (mark.interval or (mark.value, mark.value))]
+    bounds = [
+        unit * bound for mark in found for bound in (mark.interval or (mark.value, mark.value))
+    ]
     ys, width = ticks(min(0.0, *bounds), max(0.0, *bounds)), 100 / len(rows)
     heights = {y: f"{100 * (ys[-1] - y) / (ys[-1] - ys[0]):.2f}%" for y in ys}
 
     def place(number: int, at: int, value: float) -> tuple[float, float]:
-        return width * (at + (number + 1) / (len(names) + 1)), 100 * (ys[-1] - unit * value) / (ys[-1] - ys[0])
+        return width * (at + (number + 1) / (len(names) + 1)), 100 * (ys[-1] - unit * value) / (
+            ys[-1] - ys[0]
+        )
 
-    grid = "".join(f'<line class="grid" x1="0" x2="100%" y1="{height}" y2="{height}"/>' for height in heights.values())
+    grid = "".join(
+        f'<line class="grid" x1="0" x2="100%" y1="{height}" y2="{height}"/>'
+        for height in heights.values()
+    )
     lines = marks_drawn = ""
     for number in range(len(names)):
         present = [(at, mark) for at, marks in enumerate(rows.values()) if (mark := marks[number])]
-        points = " ".join("{:.2f},{:.2f}".format(*place(number, at, mark.value)) for at, mark in present)
+        points = " ".join(
+            "{:.2f},{:.2f}".format(*place(number, at, mark.value)) for at, mark in present
+        )
         lines += f'<polyline class="line faint {series(number)}" vector-effect="non-scaling-stroke" points="{points}"/>'
         for at, mark in present:
             x, y = place(number, at, mark.value)
-            low, high = (place(number, at, bound)[1] for bound in mark.interval or (mark.value, mark.value))
+            low, high = (
+                place(number, at, bound)[1] for bound in mark.interval or (mark.value, mark.value)
+            )
             marks_drawn += (
                 f'<g class="{series(number)}"><title>{for_html(mark.title)}</title><line class="span" x1="{x:.2f}%" x2="{x:.2f}%" '
                 f'y1="{low:.2f}%" y2="{high:.2f}%"/><circle class="dot" cx="{x:.2f}%" cy="{y:.2f}%" r="3.5"/></g>'
             )
     y_labels = "".join(f'<span style="top:{height}">{y:g}</span>' for y, height in heights.items())
-    x_labels = "".join(f'<span style="left:{width * (at + 0.5):.2f}%">{for_html(name)}</span>' for at, name in enumerate(rows))
+    x_labels = "".join(
+        f'<span style="left:{width * (at + 0.5):.2f}%">{for_html(name)}</span>'
+        for at, name in enumerate(rows)
+    )
     inner = f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="100%" overflow="visible">{lines}</svg>'
     area = f'<svg class="area" role="img" aria-label="{for_html(y_label)} by {for_html(x_label)}">{grid}{inner}{marks_drawn}</svg>'
     return (
@@ -137,7 +176,9 @@ def trend_plot(rows: dict[str, list[Mark | None]], names: list[str], y_label: st
     )
 
 
-def histogram(counts: list[int], width: float, mean: float, n_bins: int, number: int, title: str) -> str:
+def histogram(
+    counts: list[int], width: float, mean: float, n_bins: int, number: int, title: str
+) -> str:
     """Bars of `counts` in bins of `width` nats from 0, the highest as high as the panel, on an axis of `n_bins` bins; the mean marked."""
     total, top, end = sum(counts), max(counts), n_bins * width
     bars = ""
@@ -146,7 +187,11 @@ def histogram(counts: list[int], width: float, mean: float, n_bins: int, number:
             height = 100 * count / top
             box = f'x="{100 * n / n_bins:.2f}%" y="{100 - height:.2f}%" width="{92 / n_bins:.2f}%" height="{height:.2f}%"'
             bars += f"<rect {box}><title>{n * width:g} to {(n + 1) * width:g} nats: {100 * count / total:.1f} %</title></rect>"
-    labels = "".join(f'<span style="left:{100 * x / end:.2f}%">{x:g}</span>' for x in ticks(0, end, 4) if x <= end)
+    labels = "".join(
+        f'<span style="left:{100 * x / end:.2f}%">{x:g}</span>'
+        for x in ticks(0, end, 4)
+        if x <= end
+    )
     triangle = f'<svg x="{100 * mean / end:.2f}%" y="100%" overflow="visible"><path class="mean" d="M0 1l-4 6h8z"/></svg>'
     return (
         f'<div class="panel {series(number)}"><h4>{for_html(title)} <small>mean {mean:.2f}</small></h4>'

@@ -79,42 +79,73 @@ def write_report(
     Raises InputError, naming the file, where a model, a suite or its headline metric is missing, or a curve is none.
     """
     kinds = {suite: kind_of(suite, entry) for suite, entry in suites.items()}
-    found, all_intervals = {model: _read_json(metrics / f"{model}.json") for model in models}, _read_json(intervals)
+    found, all_intervals = (
+        {model: _read_json(metrics / f"{model}.json") for model in models},
+        _read_json(intervals),
+    )
     for model in models:
         for suite, kind in kinds.items():
             if headline(kind, found[model].get(suite, {})) not in found[model].get(suite, {}):
-                raise InputError(f"{metrics / f'{model}.json'}: suite '{suite}' has no '{KINDS[kind][0]}'; run the stage aggregate")
+                raise InputError(
+                    f"{metrics / f'{model}.json'}: suite '{suite}' has no '{KINDS[kind][0]}'; run the stage aggregate"
+                )
             if suite not in all_intervals.get(model, {}):
-                raise InputError(f"{intervals}: nothing of model '{model}' on suite '{suite}'; run the stage aggregate")
+                raise InputError(
+                    f"{intervals}: nothing of model '{model}' on suite '{suite}'; run the stage aggregate"
+                )
     results = Results(models, kinds, found, all_intervals, confidence)
     sections = {
         "results": ("Results", results_table(results)),
-        "seeds": ("How far apart seeds lie", seeds_section(_read_json(seeds, "compare_models"), list(suites))),
-        "loss": ("Loss while training", "".join(loss_curve(model, path) for model, path in curves.items())),
-        "groups": ("Accuracy by group", "".join(accuracy_by_group(suite, results, scores) for suite in suites)),
-        "completions": ("The missing word, by frequency and context", completion_findings(findings, models, imported, confidence)),
-        "validity": ("Wrong words that fit", context_validity(validity, judged_suite, models, confidence)),
+        "seeds": (
+            "How far apart seeds lie",
+            seeds_section(_read_json(seeds, "compare_models"), list(suites)),
+        ),
+        "loss": (
+            "Loss while training",
+            "".join(loss_curve(model, path) for model, path in curves.items()),
+        ),
+        "groups": (
+            "Accuracy by group",
+            "".join(accuracy_by_group(suite, results, scores) for suite in suites),
+        ),
+        "completions": (
+            "The missing word, by frequency and context",
+            completion_findings(findings, models, imported, confidence),
+        ),
+        "validity": (
+            "Wrong words that fit",
+            context_validity(validity, judged_suite, models, confidence),
+        ),
         "entropy": ("Entropy of the predictions", entropy(results, items, tokens)),
         "all": ("Every metric", "".join(all_metrics(suite, results) for suite in suites)),
         "terms": ("What the numbers mean", definitions(results)),
     }
     sections |= token_sections(analysis, models)
     curves_over_models = {
-        path.stem: list(csv.DictReader(path.read_text("utf-8").splitlines())) for path in sorted(progression.glob("*.csv"))
+        path.stem: list(csv.DictReader(path.read_text("utf-8").splitlines()))
+        for path in sorted(progression.glob("*.csv"))
     }
-    sections["models"] = ("From model to model", progression_curves({name: rows for name, rows in curves_over_models.items() if rows}))
+    sections["models"] = (
+        "From model to model",
+        progression_curves({name: rows for name, rows in curves_over_models.items() if rows}),
+    )
     sections["writing"] = ("What the models write", writing_section(writers, generated, writing))
     for last in ("all", "terms"):
         sections[last] = sections.pop(last)
     with whole(out) as folder:
         folder.mkdir()
-        (folder / "index.html").write_text(page(results, {key: value for key, value in sections.items() if value[1]}), "utf-8")
+        (folder / "index.html").write_text(
+            page(results, {key: value for key, value in sections.items() if value[1]}), "utf-8"
+        )
 
 
 def page(results: Results, sections: dict[str, tuple[str, str]]) -> str:
     """The whole page: `sections` maps an anchor to title and body."""
     links = "\n".join(f'<a href="#{anchor}">{title}</a>' for anchor, (title, _) in sections.items())
-    body = "\n".join(f'<section id="{anchor}">\n<h2>{title}</h2>\n{html}\n</section>' for anchor, (title, html) in sections.items())
+    body = "\n".join(
+        f'<section id="{anchor}">\n<h2>{title}</h2>\n{html}\n</section>'
+        for anchor, (title, html) in sections.items()
+    )
     lead = (
         f"{len(results.models)} models on {len(results.kinds)} suites. Every model read every text teacher-forced, and every figure is "
         f"folded from what it said of each token. Ranges are {100 * results.confidence:g} % intervals over items: they speak of other "
@@ -144,7 +175,10 @@ def results_table(results: Results) -> str:
         + "</tr>"
         for number, model in enumerate(results.models)
     )
-    asked = "".join(f"<dt><code>{for_html(suite)}</code></dt><dd>{KINDS[kind][1]}</dd>" for suite, kind in results.kinds.items())
+    asked = "".join(
+        f"<dt><code>{for_html(suite)}</code></dt><dd>{KINDS[kind][1]}</dd>"
+        for suite, kind in results.kinds.items()
+    )
     return (
         '<p class="caption">One row a model, one column a suite: the headline metric with its range, both drawn on a line from 0 to 100 % '
         "(or to the column's largest value). The upright tick is the length baseline, what random logits score because shorter text wins: "
@@ -158,16 +192,26 @@ def loss_curve(model: str, path: Path) -> str:
     """The training loss and the dev loss of one model by step."""
     try:
         rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
-        train, dev = ([(float(row["step"]), float(row[name])) for row in rows if row[name]] for name in ("train_loss", "dev_loss"))
+        train, dev = (
+            [(float(row["step"]), float(row[name])) for row in rows if row[name]]
+            for name in ("train_loss", "dev_loss")
+        )
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; run the stage train_model") from error
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a loss curve: {error}; expected the columns step, train_loss, dev_loss") from error
+        raise InputError(
+            f"{path}: not a loss curve: {error}; expected the columns step, train_loss, dev_loss"
+        ) from error
     if not train or not dev:
-        raise InputError(f"{path}: an empty loss curve; expected rows of step, train_loss, dev_loss")
+        raise InputError(
+            f"{path}: an empty loss curve; expected rows of step, train_loss, dev_loss"
+        )
     step, lowest = min(dev, key=lambda point: point[1])
     plot = line_plot(
-        {"train loss": train, "dev loss": dev}, "step", "nats per token", (step, lowest, f"lowest dev loss {lowest:.3f} at step {step:,g}")
+        {"train loss": train, "dev loss": dev},
+        "step",
+        "nats per token",
+        (step, lowest, f"lowest dev loss {lowest:.3f} at step {step:,g}"),
     )
     return (
         f'<p class="caption">The loss of <code>{for_html(model)}</code> on the text it learns from and on text it never sees. Where the '
@@ -179,7 +223,10 @@ def accuracy_by_group(suite: str, results: Results, scores: Path) -> str:
     """Accuracy by group (paradigm) and model of one suite of pairs; empty for other kinds and for a single group."""
     if results.kinds[suite] != "pairs":
         return ""
-    by_model = [_group_marks(model, scores / model / f"{suite}.parquet", results.confidence) for model in results.models]
+    by_model = [
+        _group_marks(model, scores / model / f"{suite}.parquet", results.confidence)
+        for model in results.models
+    ]
     groups = sorted(by_model[0], key=lambda group: (-by_model[0][group].value, group))
     if len(groups) < 2:
         return ""
@@ -187,7 +234,9 @@ def accuracy_by_group(suite: str, results: Results, scores: Path) -> str:
     heads = "".join(f'<th scope="col">{for_html(model)}</th>' for model in results.models)
     numbers = "\n".join(
         f'<tr><th scope="row">{for_html(name)}</th>'
-        + "".join(f"<td>{100 * mark.value:.1f} {_range('accuracy', mark.interval)}</td>" for mark in marks)
+        + "".join(
+            f"<td>{100 * mark.value:.1f} {_range('accuracy', mark.interval)}</td>" for mark in marks
+        )
         + "</tr>"
         for name, marks in rows.items()
     )
@@ -205,14 +254,19 @@ def entropy(results: Results, items: Path, tokens: Path) -> str:
     counts = {}
     for suite in results.kinds:
         table = read(items / f"{suite}.parquet", ITEMS)
-        counts[suite] = [_entropies(TokenRows(tokens / model / suite, table, "gold")) for model in results.models]
+        counts[suite] = [
+            _entropies(TokenRows(tokens / model / suite, table, "gold")) for model in results.models
+        ]
     n_bins = max(len(bins) for panels in counts.values() for bins, _ in panels)
     body = ""
     for suite, panels in counts.items():
         drawn = "\n".join(
-            histogram(bins, BIN_WIDTH, mean, n_bins, number, results.models[number]) for number, (bins, mean) in enumerate(panels)
+            histogram(bins, BIN_WIDTH, mean, n_bins, number, results.models[number])
+            for number, (bins, mean) in enumerate(panels)
         )
-        body += f'\n<h3><code>{for_html(suite)}</code></h3>\n<div class="card panels">\n{drawn}\n</div>'
+        body += (
+            f'\n<h3><code>{for_html(suite)}</code></h3>\n<div class="card panels">\n{drawn}\n</div>'
+        )
     return (
         '<p class="caption">How the entropy of the distributions that predicted the tokens of the right targets is spread, in nats: 0 is '
         "certainty, further right is more undecided. The triangle below the axis is the mean, the metric of that name. Panels share the "
@@ -224,17 +278,32 @@ def entropy(results: Results, items: Path, tokens: Path) -> str:
 def all_metrics(suite: str, results: Results) -> str:
     """All metrics of one suite, folded away: one row a metric, one column a model."""
     order = list(METRICS)
-    names = {name for model in results.models for name in results.metrics[model][suite]} - {"convention"}
+    names = {name for model in results.models for name in results.metrics[model][suite]} - {
+        "convention"
+    }
     heads = "".join(f'<th scope="col">{for_html(model)}</th>' for model in results.models)
     rows = ""
-    for name in sorted(names, key=lambda name: (order.index(name) if name in METRICS else len(order), name)):
+    for name in sorted(
+        names, key=lambda name: (order.index(name) if name in METRICS else len(order), name)
+    ):
         rows += f'<tr><th scope="row">{for_html(label(name))}</th>'
         for model in results.models:
-            value, bounds = results.metrics[model][suite].get(name), results.bounds(model, suite, name)
-            rows += "<td>–</td>" if value is None else f"<td>{written(name, value)}{unit_of(name)} {_range(name, bounds)}</td>"
+            value, bounds = (
+                results.metrics[model][suite].get(name),
+                results.bounds(model, suite, name),
+            )
+            rows += (
+                "<td>–</td>"
+                if value is None
+                else f"<td>{written(name, value)}{unit_of(name)} {_range(name, bounds)}</td>"
+            )
         rows += "</tr>\n"
     convention = results.metrics[results.models[0]][suite].get("convention")
-    note = f' <span class="muted">scored by the convention {for_html(str(convention))}</span>' if convention else ""
+    note = (
+        f' <span class="muted">scored by the convention {for_html(str(convention))}</span>'
+        if convention
+        else ""
+    )
     return (
         f"<details><summary><code>{for_html(suite)}</code>{note}</summary>"
         f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n{rows}</tbody></table></div></details>\n'
@@ -243,8 +312,17 @@ def all_metrics(suite: str, results: Results) -> str:
 
 def definitions(results: Results) -> str:
     """What each metric on the page means."""
-    used = {name for model in results.models for suite in results.kinds for name in results.metrics[model][suite]}
-    terms = [f"<dt>{metric.label}</dt><dd>{metric.meaning}.</dd>" for name, metric in METRICS.items() if name in used]
+    used = {
+        name
+        for model in results.models
+        for suite in results.kinds
+        for name in results.metrics[model][suite]
+    }
+    terms = [
+        f"<dt>{metric.label}</dt><dd>{metric.meaning}.</dd>"
+        for name, metric in METRICS.items()
+        if name in used
+    ]
     return "<dl>" + "\n".join(terms) + "</dl>"
 
 
@@ -259,7 +337,11 @@ def _headline_cell(results: Results, number: int, suite: str) -> str:
         results.metrics[model][suite].get("length_baseline"),
     )
     highs = [(results.bounds(other, suite, names[other]) or (0, 0))[1] for other in results.models]
-    scale = max(highs + [results.metrics[other][suite][names[other]] for other in results.models]) if kind == "text" else 1.0
+    scale = (
+        max(highs + [results.metrics[other][suite][names[other]] for other in results.models])
+        if kind == "text"
+        else 1.0
+    )
     mark = Mark(value / scale, bounds and (bounds[0] / scale, bounds[1] / scale), baseline, "")
     below = "" if baseline is None else f"<small>length baseline {written(name, baseline)}</small>"
     below += "" if name == KINDS[kind][0] else f"<small>{label(name)}</small>"
@@ -267,7 +349,11 @@ def _headline_cell(results: Results, number: int, suite: str) -> str:
 
 
 def _range(name: str, bounds: tuple[float, float] | None) -> str:
-    return "" if bounds is None else f"<small>{written(name, bounds[0])} – {written(name, bounds[1])}</small>"
+    return (
+        ""
+        if bounds is None
+        else f"<small>{written(name, bounds[0])} – {written(name, bounds[1])}</small>"
+    )
 
 
 def _group_marks(model: str, path: Path, confidence: float) -> dict[str, Mark]:
@@ -282,9 +368,15 @@ def _group_marks(model: str, path: Path, confidence: float) -> dict[str, Mark]:
         values = parts["accuracy"]["values"][rows]
         estimate = ratio(values, parts["accuracy"]["weights"][rows])
         bounds = share_interval(values, estimate, confidence)
-        baseline = float(parts["length_baseline"]["values"][rows].mean()) if "length_baseline" in parts else None
+        baseline = (
+            float(parts["length_baseline"]["values"][rows].mean())
+            if "length_baseline" in parts
+            else None
+        )
         said = "" if bounds is None else f" ({100 * bounds[0]:.0f} – {100 * bounds[1]:.0f})"
-        marks[group] = Mark(estimate.mean, bounds, baseline, f"{model} {100 * estimate.mean:.1f} %{said}")
+        marks[group] = Mark(
+            estimate.mean, bounds, baseline, f"{model} {100 * estimate.mean:.1f} %{said}"
+        )
     return marks
 
 

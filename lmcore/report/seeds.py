@@ -37,6 +37,12 @@ def _cell(spread: dict | None) -> str:
     if spread is None:
         return "<td>–</td>"
     name = NAMES.get(spread["metric"], spread["metric"])
-    value, sd, lowest, highest = (written(name, spread[key]) for key in ("mean", "sd", "lowest", "highest"))
-    alike = f"<small>{100 * spread['alike']:.0f} % alike</small>" if unit_of(name) else ""  # two real numbers never are
-    return f"<td><b>{value}{unit_of(name)}</b> ± {sd} <small>{lowest} – {highest}</small>{alike}</td>"
+    value, sd, lowest, highest = (
+        written(name, spread[key]) for key in ("mean", "sd", "lowest", "highest")
+    )
+    alike = (
+        f"<small>{100 * spread['alike']:.0f} % alike</small>" if unit_of(name) else ""
+    )  # two real numbers never are
+    return (
+        f"<td><b>{value}{unit_of(name)}</b> ± {sd} <small>{lowest} – {highest}</small>{alike}</td>"
+    )

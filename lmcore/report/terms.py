@@ -13,7 +13,12 @@ class Metric(NamedTuple):
     meaning: str
 
 
-SHARES = ("success_at_", "precision_", "recall_", "f1_")  # metrics of this kind, whatever comes behind
+SHARES = (
+    "success_at_",
+    "precision_",
+    "recall_",
+    "f1_",
+)  # metrics of this kind, whatever comes behind
 METRICS = {
     "accuracy": Metric(
         "accuracy",
@@ -21,7 +26,11 @@ METRICS = {
         "how often the right option has the greatest summed log-prob; of a completion, how often every token of it is the most probable "
         "one. A mean over groups of the groups' means; a tie counts by halves unless the suite's convention says otherwise",
     ),
-    "accuracy_micro": Metric("accuracy (micro)", "share", "the same as a mean over items, so that large groups weigh more"),
+    "accuracy_micro": Metric(
+        "accuracy (micro)",
+        "share",
+        "the same as a mean over items, so that large groups weigh more",
+    ),
     "length_baseline": Metric(
         "length baseline",
         "share",
@@ -29,28 +38,68 @@ METRICS = {
         "option tends to win. An accuracy says something only where it leaves this baseline",
     ),
     "agreement": Metric(
-        "agreement", "share", "of a random model, how often two of its draws choose the same option; of any other it would be 1"
+        "agreement",
+        "share",
+        "of a random model, how often two of its draws choose the same option; of any other it would be 1",
     ),
-    "expected_agreement": Metric("agreement to expect", "share", "the same of random logits, from the options' token counts alone"),
-    "accuracy_per_char": Metric("accuracy per character", "share", "accuracy with each option's log-prob divided by its characters"),
-    "accuracy_per_byte": Metric("accuracy per byte", "share", "accuracy with each option's log-prob divided by its bytes"),
-    "accuracy_per_token": Metric("accuracy per token", "share", "accuracy by the mean log-prob of an option's tokens"),
-    "accuracy_median_token": Metric("accuracy by median token", "share", "accuracy by the median log-prob of an option's tokens"),
-    "accuracy_worst_token": Metric("accuracy by worst token", "share", "accuracy by the lowest log-prob of an option's tokens"),
-    "accuracy_pmi": Metric("accuracy (PMI)", "share", "accuracy by each option's log-prob less that of the option without its context"),
-    "normalised_probability": Metric("normalised probability", "share", "the right option's share of the options' summed probability"),
+    "expected_agreement": Metric(
+        "agreement to expect",
+        "share",
+        "the same of random logits, from the options' token counts alone",
+    ),
+    "accuracy_per_char": Metric(
+        "accuracy per character",
+        "share",
+        "accuracy with each option's log-prob divided by its characters",
+    ),
+    "accuracy_per_byte": Metric(
+        "accuracy per byte", "share", "accuracy with each option's log-prob divided by its bytes"
+    ),
+    "accuracy_per_token": Metric(
+        "accuracy per token", "share", "accuracy by the mean log-prob of an option's tokens"
+    ),
+    "accuracy_median_token": Metric(
+        "accuracy by median token", "share", "accuracy by the median log-prob of an option's tokens"
+    ),
+    "accuracy_worst_token": Metric(
+        "accuracy by worst token", "share", "accuracy by the lowest log-prob of an option's tokens"
+    ),
+    "accuracy_pmi": Metric(
+        "accuracy (PMI)",
+        "share",
+        "accuracy by each option's log-prob less that of the option without its context",
+    ),
+    "normalised_probability": Metric(
+        "normalised probability",
+        "share",
+        "the right option's share of the options' summed probability",
+    ),
     "bits_per_byte": Metric(
-        "bits per byte", 3, "surprisal in bits over the bytes of the text; lower is better; can be compared between tokenizers"
+        "bits per byte",
+        3,
+        "surprisal in bits over the bytes of the text; lower is better; can be compared between tokenizers",
     ),
     "byte_perplexity": Metric("perplexity per byte", 3, "2 to the power of the bits per byte"),
-    "target_logprob": Metric("target log-prob", 2, "nats of the whole target in its context, a mean over items"),
-    "n_windowed": Metric("longer than the window", "count", "items that the model could only read in parts"),
-    "n_unknown": Metric(
-        "unknown tokens", "count", "tokens of the suite's texts that stand for characters without saying which, as <unk> does"
+    "target_logprob": Metric(
+        "target log-prob", 2, "nats of the whole target in its context, a mean over items"
     ),
-    "n_dropped_bytes": Metric("dropped bytes", "count", "bytes of the suite's texts for which the model's tokenizer has no token"),
+    "n_windowed": Metric(
+        "longer than the window", "count", "items that the model could only read in parts"
+    ),
+    "n_unknown": Metric(
+        "unknown tokens",
+        "count",
+        "tokens of the suite's texts that stand for characters without saying which, as <unk> does",
+    ),
+    "n_dropped_bytes": Metric(
+        "dropped bytes",
+        "count",
+        "bytes of the suite's texts for which the model's tokenizer has no token",
+    ),
     "word_perplexity": Metric(
-        "perplexity per word", 1, "the exponential of the mean surprisal of a word; lower is better; can be compared between tokenizers"
+        "perplexity per word",
+        1,
+        "the exponential of the mean surprisal of a word; lower is better; can be compared between tokenizers",
     ),
     "perplexity": Metric(
         "perplexity",
@@ -58,17 +107,44 @@ METRICS = {
         "the exponential of the mean surprisal of a token; of a completion, that of a whole target. Lower is better; that of a token "
         "cannot be compared between tokenizers",
     ),
-    "target_probability": Metric("target probability", "share", "the probability of the whole target, a mean over items"),
-    "median_rank": Metric("median rank", 1, "the median rank, from 1, of the target's first token among all tokens"),
-    "reciprocal_rank": Metric("reciprocal rank", 3, "the mean of 1 / rank of the target's first token"),
-    "entropy": Metric("entropy", 2, "how undecided the model was: the mean entropy in nats of the distributions that predicted the tokens"),
-    "probability": Metric("probability", "share", "the mean probability that the model gave to the token that came"),
+    "target_probability": Metric(
+        "target probability", "share", "the probability of the whole target, a mean over items"
+    ),
+    "median_rank": Metric(
+        "median rank", 1, "the median rank, from 1, of the target's first token among all tokens"
+    ),
+    "reciprocal_rank": Metric(
+        "reciprocal rank", 3, "the mean of 1 / rank of the target's first token"
+    ),
+    "entropy": Metric(
+        "entropy",
+        2,
+        "how undecided the model was: the mean entropy in nats of the distributions that predicted the tokens",
+    ),
+    "probability": Metric(
+        "probability", "share", "the mean probability that the model gave to the token that came"
+    ),
     "n_items": Metric("items", "count", "the items scored"),
-    "n_ties": Metric("ties", "count", "items whose right option shares the first place; of a random model, the mean over its draws"),
-    "n_draws": Metric("draws", "count", "the draws of a random model, averaged within each item before anything else"),
+    "n_ties": Metric(
+        "ties",
+        "count",
+        "items whose right option shares the first place; of a random model, the mean over its draws",
+    ),
+    "n_draws": Metric(
+        "draws",
+        "count",
+        "the draws of a random model, averaged within each item before anything else",
+    ),
 }
 
-OF_TEXTS = ("bits_per_byte", "byte_perplexity", "target_logprob", "word_perplexity", "perplexity", "target_probability")
+OF_TEXTS = (
+    "bits_per_byte",
+    "byte_perplexity",
+    "target_logprob",
+    "word_perplexity",
+    "perplexity",
+    "target_probability",
+)
 for _name in OF_TEXTS:
     METRICS[PSEUDO + _name] = Metric(
         f"pseudo-{METRICS[_name].label}",
@@ -99,13 +175,21 @@ def label(name: str) -> str:
 def written(name: str, value: float) -> str:
     """A metric's value as the report writes it, without the unit of `unit_of`."""
     unit = (
-        METRICS[name].unit if name in METRICS else "share" if name.startswith(SHARES) else "count" if name.startswith("confusion_") else 3
+        METRICS[name].unit
+        if name in METRICS
+        else "share"
+        if name.startswith(SHARES)
+        else "count"
+        if name.startswith("confusion_")
+        else 3
     )
     if unit == "share":
         return f"{100 * value:.1f}"
     if unit == "count":
         return f"{value:,.10g}"
-    return f"{value:.2e}" if abs(value) >= 1e6 else f"{value:,.{0 if abs(value) >= 1000 else unit}f}"
+    return (
+        f"{value:.2e}" if abs(value) >= 1e6 else f"{value:,.{0 if abs(value) >= 1000 else unit}f}"
+    )
 
 
 def unit_of(name: str) -> str:

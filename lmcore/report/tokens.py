@@ -25,21 +25,41 @@ STYLE = """<style>
 
 def token_sections(analysis: Path, models: list[str]) -> dict[str, tuple[str, str]]:
     """Sections (anchor: title and body) of what stage analyse_tokens wrote to `analysis`."""
-    bins = {model: read(analysis / "entropy_bins" / f"{model}.parquet", ENTROPY_BINS).to_pylist() for model in models}
-    calibrations = {model: read(analysis / "calibration" / f"{model}.parquet", CALIBRATION).to_pylist() for model in models}
-    passages, scatter = read(analysis / "passage.parquet", PASSAGE).to_pylist(), read(analysis / "scatter.parquet", SCATTER).to_pylist()
+    bins = {
+        model: read(analysis / "entropy_bins" / f"{model}.parquet", ENTROPY_BINS).to_pylist()
+        for model in models
+    }
+    calibrations = {
+        model: read(analysis / "calibration" / f"{model}.parquet", CALIBRATION).to_pylist()
+        for model in models
+    }
+    passages, scatter = (
+        read(analysis / "passage.parquet", PASSAGE).to_pylist(),
+        read(analysis / "scatter.parquet", SCATTER).to_pylist(),
+    )
     if not passages:
         return {}
     suite = passages[0]["suite"]
-    by_token = {model: read(analysis / "by_token" / f"{model}.parquet", BY_TOKEN) for model in models}
+    by_token = {
+        model: read(analysis / "by_token" / f"{model}.parquet", BY_TOKEN) for model in models
+    }
     sections = {
         "passage": ("Surprise along a passage", heat_passages(passages, models)),
         "sure": (
             "How good where it is sure",
-            probability_by_entropy(bins, models, suite) + calibration_curves(calibrations, models, suite),
+            probability_by_entropy(bins, models, suite)
+            + calibration_curves(calibrations, models, suite),
         ),
-        "tokens": ("Token by token", token_extremes({model: extremes(table, N_EXTREMES) for model, table in by_token.items()}, suite)),
-        "words": ("Model against model, word by word", scatter_plots([row for row in scatter if row["suite"] == suite], models)),
+        "tokens": (
+            "Token by token",
+            token_extremes(
+                {model: extremes(table, N_EXTREMES) for model, table in by_token.items()}, suite
+            ),
+        ),
+        "words": (
+            "Model against model, word by word",
+            scatter_plots([row for row in scatter if row["suite"] == suite], models),
+        ),
     }
     return {anchor: (title, body) for anchor, (title, body) in sections.items() if body}
 
@@ -63,7 +83,11 @@ def heat_passages(rows: list[dict], models: list[str]) -> str:
 def probability_by_entropy(bins: dict[str, list[dict]], models: list[str], suite: str) -> str:
     """Mean probability of the token that came, by entropy bin."""
     lines = {
-        model: [(row["entropy_mean"], row["probability_mean"]) for row in bins[model] if row["suite"] == suite and row["edges"] == "own"]
+        model: [
+            (row["entropy_mean"], row["probability_mean"])
+            for row in bins[model]
+            if row["suite"] == suite and row["edges"] == "own"
+        ]
         for model in models
     }
     return (
@@ -75,7 +99,14 @@ def probability_by_entropy(bins: dict[str, list[dict]], models: list[str], suite
 
 def calibration_curves(bins: dict[str, list[dict]], models: list[str], suite: str) -> str:
     """How often the first choice was right, by its probability."""
-    lines = {model: [(row["top_probability_mean"], row["accuracy"]) for row in bins[model] if row["suite"] == suite] for model in models}
+    lines = {
+        model: [
+            (row["top_probability_mean"], row["accuracy"])
+            for row in bins[model]
+            if row["suite"] == suite
+        ]
+        for model in models
+    }
     lines["perfect"] = [(0.0, 0.0), (1.0, 1.0)]
     return (
         '<p class="caption">Calibration: how often the model\'s first choice was right, by the probability it gave it. Above the line of '
@@ -96,8 +127,15 @@ def token_extremes(rows: dict[str, list[dict]], suite: str) -> str:
     for number, (model, found) in enumerate(rows.items()):
         cells = ""
         for side, end in kinds:
-            chosen = [row for row in found if (row["suite"], row["side"], row["end"]) == (suite, side, end)]
-            said = [f'<span title="{row["n"]:,} times">{for_html(row["token"])} <small>{row["value"]:.2f}</small></span>' for row in chosen]
+            chosen = [
+                row
+                for row in found
+                if (row["suite"], row["side"], row["end"]) == (suite, side, end)
+            ]
+            said = [
+                f'<span title="{row["n"]:,} times">{for_html(row["token"])} <small>{row["value"]:.2f}</small></span>'
+                for row in chosen
+            ]
             cells += f"<td>{'<br>'.join(said)}</td>"
         lines += f'<tr class="{series(number)}"><th scope="row"><i></i>{for_html(model)}</th>{cells}</tr>\n'
     heads = "".join(f'<th scope="col">{title}</th>' for title in kinds.values())
@@ -141,14 +179,24 @@ def progression_curves(curves: dict[str, list[dict]]) -> str:
     """Loss, entropy and accuracy over an ordered list of models, a plot each with a line a suite."""
     body = ""
     for name in ("loss", "entropy", "accuracy"):
-        lines = {suite: [(float(row["place"]), float(row[name])) for row in rows] for suite, rows in curves.items()}
+        lines = {
+            suite: [(float(row["place"]), float(row[name])) for row in rows]
+            for suite, rows in curves.items()
+        }
         body += f'<h3>{name}</h3>\n<div class="card">{line_plot(lines, "model", name)}</div>\n'
     order = next(iter(curves.values()), [])
-    return f'<p class="caption">{" → ".join(for_html(row["model"]) for row in order)}</p>\n{body}' if order else ""
+    return (
+        f'<p class="caption">{" → ".join(for_html(row["model"]) for row in order)}</p>\n{body}'
+        if order
+        else ""
+    )
 
 
 def _token(row: dict) -> str:
     share = min(1.0, row["surprisal"] / FULL)
-    expected = ", ".join(f"{token.strip() or '␣'} {100 * probability:.1f} %" for token, probability in json.loads(row["alternatives"]))
+    expected = ", ".join(
+        f"{token.strip() or '␣'} {100 * probability:.1f} %"
+        for token, probability in json.loads(row["alternatives"])
+    )
     said = f"{row['surprisal']:.1f} bits, rank {row['rank']:,}, entropy {row['entropy']:.2f} nats; expected: {expected}"
     return f'<span style="--s:{share:.2f}" title="{for_html(said)}">{for_html(row["text"])}</span>'

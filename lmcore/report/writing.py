@@ -23,9 +23,15 @@ def writing_section(models: list[str], generated: Path, statistics: Path) -> str
     heads = "".join(f'<th scope="col">{title}</th>' for title, _ in STATISTICS.values())
     rows, texts = "", ""
     for model in models:
-        for decoding, values in json.loads((statistics / f"{model}.json").read_text("utf-8")).items():
-            cells = "".join(f"<td>{values[name]:.{digits}f}</td>" for name, (_, digits) in STATISTICS.items())
-            rows += f'<tr><th scope="row">{for_html(model)}, {for_html(decoding)}</th>{cells}</tr>\n'
+        for decoding, values in json.loads(
+            (statistics / f"{model}.json").read_text("utf-8")
+        ).items():
+            cells = "".join(
+                f"<td>{values[name]:.{digits}f}</td>" for name, (_, digits) in STATISTICS.items()
+            )
+            rows += (
+                f'<tr><th scope="row">{for_html(model)}, {for_html(decoding)}</th>{cells}</tr>\n'
+            )
         written = read(generated / model / "generations.parquet", GENERATIONS).to_pylist()
         body = "".join(_continuation(row) for row in written)
         texts += f"<details><summary><code>{for_html(model)}</code>: {len(written)} texts</summary>{body}</details>\n"

@@ -64,17 +64,30 @@ class Engine:
         if token_budget < 1:
             raise InputError(f"token_budget must be at least 1, not {token_budget}")
         self.model, self.token_budget, self.share_prefixes = model, token_budget, share_prefixes
-        self.top_k, self.bow = _whole(scoring, "top_k", 0, 0, config["vocab_size"]), bool(scoring.get("bow", False))
+        self.top_k, self.bow = (
+            _whole(scoring, "top_k", 0, 0, config["vocab_size"]),
+            bool(scoring.get("bow", False)),
+        )
         self.is_masked, self.way = is_masked(config), scoring.get("masked", WAYS[0])
         if self.way not in WAYS:
             raise InputError(f"scoring 'masked' must be one of {', '.join(WAYS)}, not {self.way!r}")
         if self.is_masked and self.bow:
-            raise InputError(f"{model}: scoring 'bow' (--corrected) is of causal LMs; a masked LM does not say where a word ends")
-        self.window = _whole(scoring, "window", context_length(config), 1 + self.bow, context_length(config))
+            raise InputError(
+                f"{model}: scoring 'bow' (--corrected) is of causal LMs; a masked LM does not say where a word ends"
+            )
+        self.window = _whole(
+            scoring, "window", context_length(config), 1 + self.bow, context_length(config)
+        )
         self.stride = _whole(scoring, "stride", self.window, 1, self.window)
-        self.encoder = TextEncoder(model, config["vocab_size"], scoring.get("bos", "prefix"), model, self.is_masked)
+        self.encoder = TextEncoder(
+            model, config["vocab_size"], scoring.get("bos", "prefix"), model, self.is_masked
+        )
         self.mask_id = find_mask_id(model) if self.is_masked else -1
-        self.begins = torch.from_numpy(word_beginnings(self.encoder.tokenizer, config["vocab_size"])) if self.bow else None
+        self.begins = (
+            torch.from_numpy(word_beginnings(self.encoder.tokenizer, config["vocab_size"]))
+            if self.bow
+            else None
+        )
         self.config, self.dtype, self.kernel = config, dtype, kernel or kernels.choose()
         self.chunk_rows = chunk_rows or CHUNK_ROWS[kernels.device_of(self.kernel)]
         self.name = engine_name(dtype, self.kernel)
@@ -125,7 +138,9 @@ class Engine:
         with torch.inference_mode(), self._enough_memory():
             return [self._draw(planned, draw) for draw in range(self.n_draws)]
 
-    def table(self, items: pa.Table, planned: Planned, draws: list[dict[str, np.ndarray]]) -> pa.Table:
+    def table(
+        self, items: pa.Table, planned: Planned, draws: list[dict[str, np.ndarray]]
+    ) -> pa.Table:
         """The TOKENS rows of what has been computed."""
         return token_table(items, planned.texts, draws, self.model, planned.first, planned.last)
 
@@ -145,7 +160,9 @@ class Engine:
         """The columns of statistics of output rows first..last."""
         columns: dict[str, np.ndarray] = {}
         for work in planned.work:
-            rows, values = self._of_pass(work) if isinstance(work, Pass) else self._of_batch(work, draw)
+            rows, values = (
+                self._of_pass(work) if isinstance(work, Pass) else self._of_batch(work, draw)
+            )
             for name, column in values.items():
                 empty = np.empty((planned.last - planned.first, *column.shape[1:]), column.dtype)
                 columns.setdefault(name, empty)[rows - planned.first] = column
@@ -159,7 +176,11 @@ class Engine:
             is_full = isinstance(error, MemoryError | torch.OutOfMemoryError)
             if not is_full and "allocate memory" not in str(error):
                 raise
-            name, other = ("gpu_token_budget", "") if self.kernel == "cuda" else ("token_budget", ", or LMCORE_WORKERS")
+            name, other = (
+                ("gpu_token_budget", "")
+                if self.kernel == "cuda"
+                else ("token_budget", ", or LMCORE_WORKERS")
+            )
             advice = f"lower {name}, which is {self.token_budget}{other}"
             raise InputError(f"{self.model}: out of memory; {advice}") from error
 
@@ -167,7 +188,9 @@ class Engine:
         """Row numbers, and their columns of statistics."""
         assert isinstance(self.forward, Packed)
         states = self.forward.hidden(part)
-        values, masses = self._statistics(self.forward.head, states, part.pair_nodes, part.pair_next)
+        values, masses = self._statistics(
+            self.forward.head, states, part.pair_nodes, part.pair_next
+        )
         nodes = part.pair_nodes[part.row_pairs]
         return part.rows, self._columns(values, masses, part.row_pairs, nodes, part.row_after)
 
@@ -188,12 +211,25 @@ class Engine:
         begins = None if self.begins is None else self.begins.to(states.device)
         return statistics(head, states, nodes, next_ids, self.top_k, begins, self.chunk_rows, read)
 
-    def _columns(self, values: dict, masses: np.ndarray, pairs: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
+    def _columns(
+        self,
+        values: dict,
+        masses: np.ndarray,
+        pairs: np.ndarray,
+        before: np.ndarray,
+        after: np.ndarray,
+    ) -> dict[str, np.ndarray]:
         columns = {name: column[pairs] for name, column in values.items()}
-        return columns | {"bow_logprob": masses[before], "next_bow_logprob": masses[after]} if self.bow else columns
+        return (
+            columns | {"bow_logprob": masses[before], "next_bow_logprob": masses[after]}
+            if self.bow
+            else columns
+        )
 
 
-def score_items(model: Path, items: pa.Table, dtype: str = "float32", token_budget: int = 1024, **options) -> pa.Table:
+def score_items(
+    model: Path, items: pa.Table, dtype: str = "float32", token_budget: int = 1024, **options
+) -> pa.Table:
     """The TOKENS table of `items` (an items_table) by the model in the folder `model`; `options` as in Engine."""
     check(items, ITEMS)
     return Engine(Path(model), scoring_of(items), dtype, token_budget, **options).score(items)
@@ -204,7 +240,11 @@ def engine_name(dtype: str, kernel: str | None = None) -> str:
     the last bits of the results and which forward scores the model; found without its weights.
     """
     kernel = kernel or kernels.choose()
-    device = torch.cuda.get_device_name() if kernel == "cuda" else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    device = (
+        torch.cuda.get_device_name()
+        if kernel == "cuda"
+        else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    )
     return f"{kernel} {dtype} {device}"
 
 
@@ -216,5 +256,7 @@ def _whole(scoring: dict, name: str, default: int, least: int, most: int) -> int
     """The whole number `name` of the scoring options. Raises InputError out of its range."""
     value = scoring.get(name, default)
     if not isinstance(value, int) or not least <= value <= most:
-        raise InputError(f"scoring '{name}' must be a whole number from {least} to {most}, not {value!r}")
+        raise InputError(
+            f"scoring '{name}' must be a whole number from {least} to {most}, not {value!r}"
+        )
     return value

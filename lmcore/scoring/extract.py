@@ -80,10 +80,17 @@ def extract_tokens(
         "transformers": version("transformers"),
         **params,
     }
-    folder = work / "tokens" / hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
+    folder = (
+        work
+        / "tokens"
+        / hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
+    )
     with locked(folder):
         engine = Engine(model, scoring_of(table), dtype, budget)
-        jobs = [(shard, folder / f"part-{number:05d}.parquet") for number, shard in enumerate(shards(table, shard_chars, engine))]
+        jobs = [
+            (shard, folder / f"part-{number:05d}.parquet")
+            for number, shard in enumerate(shards(table, shard_chars, engine))
+        ]
         kept = {part: find(part) for _, part in jobs}
         if missing := [job for job in jobs if not kept[job[1]]]:
             folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +100,9 @@ def extract_tokens(
             temporary.mkdir()
             for _, part in jobs:
                 if not (file := kept[part] or find(part)):
-                    raise InputError(f"{part}: cannot be read back as it was written; run again, on another disk if this goes on")
+                    raise InputError(
+                        f"{part}: cannot be read back as it was written; run again, on another disk if this goes on"
+                    )
                 _link(file, temporary / part.name)
         shutil.rmtree(folder)
 
@@ -116,7 +125,10 @@ def shards(items: pa.Table, shard_chars: int, engine: Engine) -> list[Shard]:
     A text that is scored in several draws stays whole, since its rows are sorted by draw.
     """
     names = items["item"].to_pylist()
-    lengths = [len(context) + len(target) for context, target in zip(items["context"].to_pylist(), items["target"].to_pylist())]
+    lengths = [
+        len(context) + len(target)
+        for context, target in zip(items["context"].to_pylist(), items["target"].to_pylist())
+    ]
     starts = [0, *(row for row in range(1, len(names)) if names[row] != names[row - 1]), len(names)]
     found: list[Shard] = []
     run: list[tuple[int, int, int]] = []  # start, stop, characters of items that go together
@@ -124,7 +136,10 @@ def shards(items: pa.Table, shard_chars: int, engine: Engine) -> list[Shard]:
         size = sum(lengths[start:stop])
         if size > shard_chars and stop - start == 1 and engine.n_draws == 1:
             n_parts = min(-(-size // shard_chars), engine.count_windows(items.slice(start, 1)))
-            found += [*_runs(run, shard_chars), *(Shard(start, stop, part, n_parts) for part in range(n_parts))]
+            found += [
+                *_runs(run, shard_chars),
+                *(Shard(start, stop, part, n_parts) for part in range(n_parts)),
+            ]
             run = []
         else:
             run.append((start, stop, size))
@@ -150,7 +165,13 @@ def count_workers() -> int:
     value = os.environ.get("LMCORE_WORKERS", "")
     if value and not (value.isdecimal() and int(value) > 0):
         raise InputError(f"LMCORE_WORKERS must be a whole number from 1, not {value!r}")
-    return int(value) if value else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        int(value)
+        if value
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def score_shards(engine: Engine, items: pa.Table, jobs: list[Job], label: str) -> None:
@@ -170,9 +191,16 @@ def score_shards(engine: Engine, items: pa.Table, jobs: list[Job], label: str) -
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     size = SHARDS_AHEAD if on_gpus else 1
     with (_pool_on_cards if on_gpus else _pool_of_forks)(engine, items, n_workers) as pool:
-        futures = [pool.submit(_score_here, jobs[first : first + size]) for first in range(0, len(jobs), size)]
+        futures = [
+            pool.submit(_score_here, jobs[first : first + size])
+            for first in range(0, len(jobs), size)
+        ]
         try:
-            _watch((count for future in as_completed(futures) for count in future.result()), len(jobs), label)
+            _watch(
+                (count for future in as_completed(futures) for count in future.result()),
+                len(jobs),
+                label,
+            )
         except BrokenProcessPool as error:
             raise OSError(
                 f"{label}: a scoring process was killed (out of memory?); run again, with fewer LMCORE_WORKERS, to go on"
@@ -183,7 +211,9 @@ def score_shards(engine: Engine, items: pa.Table, jobs: list[Job], label: str) -
 
 def _pool_of_forks(engine: Engine, items: pa.Table, n_workers: int) -> ProcessPoolExecutor:
     """Processes that find model and items in memory, so that neither is copied."""
-    return ProcessPoolExecutor(n_workers, multiprocessing.get_context("fork"), _start, (engine, items, os.getpid()))
+    return ProcessPoolExecutor(
+        n_workers, multiprocessing.get_context("fork"), _start, (engine, items, os.getpid())
+    )
 
 
 def _pool_on_cards(engine: Engine, items: pa.Table, n_workers: int) -> ProcessPoolExecutor:
@@ -192,7 +222,9 @@ def _pool_on_cards(engine: Engine, items: pa.Table, n_workers: int) -> ProcessPo
     cards = context.SimpleQueue()
     for card in range(n_workers):
         cards.put(card)
-    return ProcessPoolExecutor(n_workers, context, _start_on_card, (engine, items, os.getpid(), cards))
+    return ProcessPoolExecutor(
+        n_workers, context, _start_on_card, (engine, items, os.getpid(), cards)
+    )
 
 
 def _in_turn(engine: Engine, items: pa.Table, jobs: list[Job], overlap: bool) -> Iterator[int]:
@@ -224,7 +256,9 @@ _inherited: tuple[Engine, pa.Table]  # in a scoring process only
 def _start(engine: Engine, items: pa.Table, parent: int) -> None:
     global _inherited
     _inherited = (engine, items)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends it without a word; the parent has one
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # an interrupt ends it without a word; the parent has one
     keep_freed_memory()
     end_with_parent(parent)
 
@@ -261,7 +295,9 @@ def _check_order(items: pa.Table, source: Path) -> None:
     keys = list(zip(*(items[name].to_pylist() for name in ITEM_KEY)))
     for key, following in pairwise(keys):
         if not key < following:
-            raise InputError(f"{source}: rows must be sorted by item, option and variant; {following} comes after {key}")
+            raise InputError(
+                f"{source}: rows must be sorted by item, option and variant; {following} comes after {key}"
+            )
 
 
 def _link(source: Path, target: Path) -> None:

@@ -154,7 +154,10 @@ def guard_texts(config: Any) -> list[Window]:
     first, second = random.integers(0, config.vocab_size, (2, longest + 1), dtype=np.int32)
     second[:SHARED] = first[:SHARED]
     second = second[: LENGTHS[1] + 1]
-    return [Window(text[:-1], 0, text[1:], row, len(text) - 1) for text, row in ((first, 0), (second, longest))]
+    return [
+        Window(text[:-1], 0, text[1:], row, len(text) - 1)
+        for text, row in ((first, 0), (second, longest))
+    ]
 
 
 def _with_mask(text: Window, pad_id: int | None) -> Window:
@@ -196,7 +199,8 @@ def packed_logprobs(forward: Packed, texts: list[Window]) -> torch.Tensor:
     (part,) = (masked_passes if forward.is_masked else passes)(texts, 10**6)
     logits = forward.head(forward.hidden(part)).float()
     nodes, next_ids, rows, order = (
-        torch.from_numpy(x).to(logits.device) for x in (part.pair_nodes, part.pair_next, part.row_pairs, np.argsort(part.rows))
+        torch.from_numpy(x).to(logits.device)
+        for x in (part.pair_nodes, part.pair_next, part.row_pairs, np.argsort(part.rows))
     )
     return torch.log_softmax(logits, -1)[nodes, next_ids][rows][order]
 

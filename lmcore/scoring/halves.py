@@ -76,13 +76,19 @@ class Halves:
 
 def without_cache(model: Any) -> dict[str, bool]:
     """The argument that keeps a causal LM from remembering keys and values; masked LMs do not know it."""
-    return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+    return (
+        {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+    )
 
 
 def first_module(model: Any) -> torch.nn.Module:
     """The module that the model's forward calls first: its body."""
     called: list[torch.nn.Module] = []
-    hooks = [module.register_forward_pre_hook(lambda module, _: called.append(module)) for module in model.modules() if module is not model]
+    hooks = [
+        module.register_forward_pre_hook(lambda module, _: called.append(module))
+        for module in model.modules()
+        if module is not model
+    ]
     try:
         ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
         model(input_ids=ids, **without_cache(model))
@@ -104,7 +110,10 @@ def _exact(module: Any, kernel: str, dtype: torch.dtype) -> torch.nn.Module | No
         return Linear(module.weight, module.bias, kernel, dtype)
     if type(module).__name__ == "Conv1D":  # GPT-2's linear layer, its weight transposed
         return Linear(module.weight.T, module.bias, kernel, dtype)
-    if type(module).__name__ in ("NewGELUActivation", "BloomGelu"):  # eight steps over memory for this one
+    if type(module).__name__ in (
+        "NewGELUActivation",
+        "BloomGelu",
+    ):  # eight steps over memory for this one
         return torch.nn.GELU(approximate="tanh")
     if hasattr(module, "down_proj") and hasattr(module, "is_transposed"):
         return Experts(module, kernel, dtype)
@@ -147,11 +156,15 @@ class Experts(torch.nn.Module):
     def __init__(self, module: Any, kernel: str, dtype: torch.dtype):
         super().__init__()
         first = "gate_up_proj" if module.has_gate else "up_proj"
-        self.first, self.second = (self._layers(module, name, kernel, dtype) for name in (first, "down_proj"))
+        self.first, self.second = (
+            self._layers(module, name, kernel, dtype) for name in (first, "down_proj")
+        )
         self.act = module._apply_gate if module.has_gate else module.act_fn
         self.norm = module.post_expert_norm if module.has_post_expert_norm else None
 
-    def forward(self, states: torch.Tensor, experts: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, states: torch.Tensor, experts: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
         n, k = experts.shape
         chosen = experts.flatten()
         out = states.new_empty(n * k, states.shape[-1])

@@ -35,7 +35,9 @@ class Linear(torch.nn.Module):
     The product is taken in `dtype`, the sum with the bias always in float32.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, kernel: str, dtype: torch.dtype):
+    def __init__(
+        self, weight: torch.Tensor, bias: torch.Tensor | None, kernel: str, dtype: torch.dtype
+    ):
         super().__init__()
         self.dtype, self.is_packed = dtype, kernel == "onednn"
         weight = weight.detach().to(dtype).contiguous()
@@ -49,7 +51,9 @@ class Linear(torch.nn.Module):
         exact = self.dtype == torch.float32
         bias = self.bias if exact else None
         if self.is_packed:
-            y = torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.product, bias, self.activation, [], "")
+            y = torch.ops.mkldnn._linear_pointwise(
+                x.to(self.dtype), self.product, bias, self.activation, [], ""
+            )
         else:
             y = F.linear(x.to(self.dtype), self.product, bias)
         if exact:

@@ -18,7 +18,10 @@ from lmcore.scoring.halves import ROWS, Halves
 from lmcore.scoring.plan import Pass, blocks, whole_blocks
 
 NAME = "lmcore_packed"
-ATTENTION_ROWS = {"cpu": 2**13, "cuda": 2**17}  # keys gathered at a time; bounds the memory, changes nothing
+ATTENTION_ROWS = {
+    "cpu": 2**13,
+    "cuda": 2**17,
+}  # keys gathered at a time; bounds the memory, changes nothing
 
 
 class Visible(NamedTuple):
@@ -86,7 +89,11 @@ class Attention:
         return torch.cat(results)[self.sources][None], None
 
     def _without_mask(self, sliding_window: int | None) -> Visible:
-        return Visible(_everything) if self.is_masked else Visible(_window(sliding_window), sliding_window)
+        return (
+            Visible(_everything)
+            if self.is_masked
+            else Visible(_window(sliding_window), sliding_window)
+        )
 
     def _blocks(self, visible: Visible) -> list[Keys]:
         """The blocks under a mask, made once a pass."""
@@ -131,7 +138,9 @@ def _fused(q, k, v, mask, scaling: float, sinks: torch.Tensor | None) -> torch.T
         sink = sinks.float().view(-1, 1, 1).expand(-1, len(scores), 1)
         mask = torch.cat([scores.expand(len(sinks), -1, -1), sink], -1)[None]
         k, v = F.pad(k, [0, 0, 0, 1]), F.pad(v, [0, 0, 0, 1])
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped)
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped
+    )
 
 
 def _capped(q, k, v, mask, scaling: float, cap: float) -> torch.Tensor:
@@ -176,7 +185,10 @@ class Packed:
         device = self.halves.model.device
         ATTENTION.prepare(part, device, self.is_masked)
         more = [0, -len(part.ids) % ROWS]
-        ids, positions = (F.pad(torch.from_numpy(x), more)[None].to(device) for x in (part.ids, part.positions + self.first_position))
+        ids, positions = (
+            F.pad(torch.from_numpy(x), more)[None].to(device)
+            for x in (part.ids, part.positions + self.first_position)
+        )
         mask = torch.ones_like(ids)  # without one transformers reads texts out of the positions
         states = self.halves.states(input_ids=ids, position_ids=positions, attention_mask=mask)
         return states[0, : len(part.ids)]

@@ -43,7 +43,9 @@ class Padded:
         ids, mask, scored = (x.to(self.model.device) for x in pad(batch))
         if self.halves is not None:
             return self.halves.states(input_ids=ids, attention_mask=mask)[scored]
-        return self.model(input_ids=ids, attention_mask=mask, **without_cache(self.model)).logits[scored]
+        return self.model(input_ids=ids, attention_mask=mask, **without_cache(self.model)).logits[
+            scored
+        ]
 
 
 class Control:
@@ -79,7 +81,10 @@ def pad(batch: list[Window]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     rows = [np.pad(window.inputs, (0, longest - len(window.inputs))) for window in batch]
     place = torch.arange(longest)
     mask = place < torch.tensor([[len(window.inputs)] for window in batch])
-    first, n_states = (torch.tensor([[getattr(window, name)] for window in batch]) for name in ("first", "n_states"))
+    first, n_states = (
+        torch.tensor([[getattr(window, name)] for window in batch])
+        for name in ("first", "n_states")
+    )
     scored = (place >= first) & (place < first + n_states)
     return torch.from_numpy(np.stack(rows).astype(np.int64)), mask.long(), scored
 

@@ -55,7 +55,9 @@ class Pass(NamedTuple):
     pair_next: np.ndarray  # (P,) int64
     rows: np.ndarray  # (R,) int64
     row_pairs: np.ndarray  # (R,) int64
-    row_after: np.ndarray  # (R,) int64: the node of the scored token itself, where the window holds it
+    row_after: (
+        np.ndarray
+    )  # (R,) int64: the node of the scored token itself, where the window holds it
 
 
 def spans(n: int, window: int, stride: int) -> Iterator[tuple[int, int, int]]:
@@ -73,16 +75,28 @@ def windows(texts: list[Text], window: int, stride: int, after: bool) -> list[Wi
     """
     result, row = [], 0
     for text in texts:
-        for begin, first, end in spans(len(text.ids) - 1, window - after, min(stride, window - after)):
+        for begin, first, end in spans(
+            len(text.ids) - 1, window - after, min(stride, window - after)
+        ):
             scored = max(first, text.n_unscored - 1)
             targets = text.ids[scored + 1 : end + 1]
             if len(targets):
-                result.append(Window(text.ids[begin : end + after], scored - begin, targets, row, len(targets) + after))
+                result.append(
+                    Window(
+                        text.ids[begin : end + after],
+                        scored - begin,
+                        targets,
+                        row,
+                        len(targets) + after,
+                    )
+                )
                 row += len(targets)
     return result
 
 
-def masked_windows(texts: list[Text], window: int, stride: int, mask_id: int, way: str) -> list[Window]:
+def masked_windows(
+    texts: list[Text], window: int, stride: int, mask_id: int, way: str
+) -> list[Window]:
     """For masked LMs: of each scored token a copy of its text in which it is masked, and with it, in the `way` within_word_l2r, what
     follows in its word; `original` masks the token alone. The rows are numbered as by `windows`.
 
@@ -94,7 +108,9 @@ def masked_windows(texts: list[Text], window: int, stride: int, mask_id: int, wa
         assert text.suffix is not None and text.words is not None
         prefix, own = np.split(text.ids, [text.n_prefix])
         n_specials = len(prefix) + len(text.suffix)
-        for begin, first, end in spans(len(own), window - n_specials, min(stride, window - n_specials)):
+        for begin, first, end in spans(
+            len(own), window - n_specials, min(stride, window - n_specials)
+        ):
             for place in range(max(first, text.n_unscored - text.n_prefix), end):
                 masked = own[begin:end].copy()
                 masked[place - begin] = mask_id
@@ -102,13 +118,21 @@ def masked_windows(texts: list[Text], window: int, stride: int, mask_id: int, wa
                     later = place + np.flatnonzero(text.words[place:end] == text.words[place])
                     masked[later - begin] = mask_id
                 inputs = np.concatenate([prefix, masked, text.suffix])
-                result.append(Window(inputs, len(prefix) + place - begin, own[place : place + 1], len(result), 1))
+                result.append(
+                    Window(
+                        inputs, len(prefix) + place - begin, own[place : place + 1], len(result), 1
+                    )
+                )
     return result
 
 
 def passes(texts: list[Window], token_budget: int, share: bool = True) -> Iterator[Pass]:
     """Passes of at most `token_budget` nodes, but at least one window; in the order that brings equal beginnings together."""
-    order = sorted(range(len(texts)), key=lambda i: texts[i].inputs.astype(">i4").tobytes()) if share else range(len(texts))
+    order = (
+        sorted(range(len(texts)), key=lambda i: texts[i].inputs.astype(">i4").tobytes())
+        if share
+        else range(len(texts))
+    )
     paths: list[np.ndarray] = []
     chosen: list[Window] = []
     n_nodes = 0
@@ -128,7 +152,9 @@ def passes(texts: list[Window], token_budget: int, share: bool = True) -> Iterat
 
 def masked_passes(texts: list[Window], token_budget: int) -> Iterator[Pass]:
     """For masked LMs: passes of texts that are seen whole, the shortest first; equal ones are computed once."""
-    order = sorted(range(len(texts)), key=lambda i: (len(texts[i].inputs), texts[i].inputs.tobytes()))
+    order = sorted(
+        range(len(texts)), key=lambda i: (len(texts[i].inputs), texts[i].inputs.tobytes())
+    )
     paths: list[np.ndarray] = []
     chosen: list[Window] = []
     n_nodes = 0
@@ -165,18 +191,30 @@ def blocks(paths: list[np.ndarray], n_nodes: int) -> tuple[list[Block], np.ndarr
     """
     made, sources, offset, start = [], np.full(n_nodes, -1, np.int64), 0, 0
     while paths:
-        stop = FIRST_EDGES[FIRST_EDGES.index(start) + 1] if start < FIRST_EDGES[-1] else start + FIRST_EDGES[-1]
-        ends = {int(path[min(stop, len(path)) - 1]): path[:stop] for path in paths}  # a node stands for its whole path
-        filled = np.stack([np.pad(path, (0, stop - len(path)), constant_values=-1) for path in ends.values()])
+        stop = (
+            FIRST_EDGES[FIRST_EDGES.index(start) + 1]
+            if start < FIRST_EDGES[-1]
+            else start + FIRST_EDGES[-1]
+        )
+        ends = {
+            int(path[min(stop, len(path)) - 1]): path[:stop] for path in paths
+        }  # a node stands for its whole path
+        filled = np.stack(
+            [np.pad(path, (0, stop - len(path)), constant_values=-1) for path in ends.values()]
+        )
         queries = filled[:, start:]
         sources[queries[queries >= 0]] = offset + np.flatnonzero(queries.ravel() >= 0)
-        made.append(Block(start, np.where(filled >= 0, filled, filled[:, :1])))  # any node will do: the mask hides it
+        made.append(
+            Block(start, np.where(filled >= 0, filled, filled[:, :1]))
+        )  # any node will do: the mask hides it
         offset, start = offset + queries.size, stop
         paths = [path for path in paths if len(path) > stop]
     return made, sources
 
 
-def batches(texts: list[Window], token_budget: int, of_one_length: bool = False) -> Iterator[list[Window]]:
+def batches(
+    texts: list[Window], token_budget: int, of_one_length: bool = False
+) -> Iterator[list[Window]]:
     """For models that run padded batches: windows sorted by length, at most `token_budget` tokens
     with padding, but at least one window; `of_one_length`: without any padding.
     """
@@ -203,9 +241,21 @@ def _build(chosen: list[Window], paths: list[np.ndarray], n_nodes: int) -> Pass:
     ids, positions = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
     for window, path in zip(chosen, paths):
         ids[path], positions[path] = window.inputs, np.arange(len(path))
-    nodes = np.concatenate([path[window.first : window.first + len(window.targets)] for window, path in zip(chosen, paths)])
-    after = np.concatenate([np.append(path, path[-1])[window.first + 1 :][: len(window.targets)] for window, path in zip(chosen, paths)])
-    rows = np.concatenate([np.arange(window.row, window.row + len(window.targets)) for window in chosen])
+    nodes = np.concatenate(
+        [
+            path[window.first : window.first + len(window.targets)]
+            for window, path in zip(chosen, paths)
+        ]
+    )
+    after = np.concatenate(
+        [
+            np.append(path, path[-1])[window.first + 1 :][: len(window.targets)]
+            for window, path in zip(chosen, paths)
+        ]
+    )
+    rows = np.concatenate(
+        [np.arange(window.row, window.row + len(window.targets)) for window in chosen]
+    )
     pairs = nodes << 32 | np.concatenate([window.targets for window in chosen])
     pairs, row_pairs = np.unique(pairs, return_inverse=True)
     return Pass(ids, positions, paths, pairs >> 32, pairs & 0xFFFFFFFF, rows, row_pairs, after)

@@ -34,7 +34,12 @@ MODELS = Path("data/models")
 
 
 def score(
-    model: str | Path, texts: str | list[str], *, by: str = "token", bos: str = "prefix", model_folder: Path = MODELS
+    model: str | Path,
+    texts: str | list[str],
+    *,
+    by: str = "token",
+    bos: str = "prefix",
+    model_folder: Path = MODELS,
 ) -> pd.DataFrame:
     """text (its number), start, end (characters), token or word, probability, surprisal, rank, entropy of everything that is scored.
 
@@ -87,14 +92,20 @@ def words(tokens: pd.DataFrame, texts: list[str]) -> pd.DataFrame:
     joined = joined_words(len(grid.starts), first, last)
     found = tokens.assign(unit=(np.cumsum(~joined) - 1)[first]).groupby("unit", sort=True)
     sums = found.agg(
-        start=("start", "min"), end=("end", "max"), logprob=("logprob", "sum"), rank=("rank", "first"), entropy=("entropy", "sum")
+        start=("start", "min"),
+        end=("end", "max"),
+        logprob=("logprob", "sum"),
+        rank=("rank", "first"),
+        entropy=("entropy", "sum"),
     )
     frame = _spelled(grid, np.flatnonzero(~joined), texts)
     of_tokens = sums.reindex(frame.index)
     frame["start"] = np.fmin(frame["start"], of_tokens["start"]).astype(np.int64)
     frame["end"] = np.fmax(frame["end"], of_tokens["end"]).astype(np.int64)
     frame[["logprob", "entropy"]] = of_tokens[["logprob", "entropy"]]
-    frame["rank"] = of_tokens["rank"].astype("Int64" if of_tokens["rank"].isna().any() else np.int64)
+    frame["rank"] = of_tokens["rank"].astype(
+        "Int64" if of_tokens["rank"].isna().any() else np.int64
+    )
     return frame
 
 
@@ -103,8 +114,18 @@ def _spelled(grid: WordGrid, heads: np.ndarray, texts: list[str]) -> pd.DataFram
     text, starts = grid.text_of_word[heads], grid.starts[heads]
     same = np.append(text[1:] == text[:-1], False)
     stops = np.where(same, np.append(starts[1:], 0), [len(texts[number]) for number in text])
-    spelled = [texts[number][start:stop].rstrip() for number, start, stop in zip(text, starts, stops, strict=True)]
-    return pd.DataFrame({"text": text, "word": spelled, "start": starts, "end": starts + [len(word) for word in spelled]})
+    spelled = [
+        texts[number][start:stop].rstrip()
+        for number, start, stop in zip(text, starts, stops, strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "text": text,
+            "word": spelled,
+            "start": starts,
+            "end": starts + [len(word) for word in spelled],
+        }
+    )
 
 
 class Callable(ModuleType):

@@ -22,8 +22,12 @@ def summarise(logits: torch.Tensor, rows: torch.Tensor, next_ids: torch.Tensor) 
     """
     chosen = logits[rows, next_ids]
     values = logits.numpy()
-    top_ids = torch.from_numpy(values.argmax(1))  # numpy's argmax and count are several times as fast as torch's
-    ranks = [1 + np.count_nonzero(values[row] > own) for row, own in zip(rows.tolist(), chosen.numpy())]
+    top_ids = torch.from_numpy(
+        values.argmax(1)
+    )  # numpy's argmax and count are several times as fast as torch's
+    ranks = [
+        1 + np.count_nonzero(values[row] > own) for row, own in zip(rows.tolist(), chosen.numpy())
+    ]
     top = logits.gather(1, top_ids[:, None])
     shifted = logits.sub_(top)
     weights = shifted.exp()
@@ -91,11 +95,15 @@ def statistics(
         nodes = wanted[start : start + chunk_rows]
         first, last = np.searchsorted(pair_nodes, (nodes[0], nodes[-1] + 1))
         rows = torch.from_numpy(np.searchsorted(nodes, pair_nodes[first:last])).to(hidden.device)
-        padded = np.append(nodes, nodes[0]) if len(nodes) == 1 else nodes  # a single row takes another path through the kernels
+        padded = (
+            np.append(nodes, nodes[0]) if len(nodes) == 1 else nodes
+        )  # a single row takes another path through the kernels
         logits = head(hidden[torch.from_numpy(padded)]).float()[: len(nodes)]
         best = torch.topk(logits, top_k, sorted=True) if top_k else None
         mass = None if begins is None else logits[:, begins].logsumexp(-1) - logits.logsumexp(-1)
-        columns, top, log_total = read(logits, rows, torch.from_numpy(pair_next[first:last]).to(hidden.device))
+        columns, top, log_total = read(
+            logits, rows, torch.from_numpy(pair_next[first:last]).to(hidden.device)
+        )
         if best is not None:
             columns["top_ids"] = best.indices[rows].int()
             columns["top_logprobs"] = (best.values - top[:, None] - log_total[:, None])[rows]
@@ -103,4 +111,6 @@ def statistics(
             masses[torch.from_numpy(nodes).to(hidden.device)] = mass
         chunks.append(columns)
         del logits  # lest two chunks of them exist at a time
-    return {name: torch.cat([columns[name] for columns in chunks]).cpu().numpy() for name in chunks[0]}, masses.cpu().numpy()
+    return {
+        name: torch.cat([columns[name] for columns in chunks]).cpu().numpy() for name in chunks[0]
+    }, masses.cpu().numpy()

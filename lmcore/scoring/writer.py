@@ -27,7 +27,12 @@ DICTIONARY = ["item", "variant", "draw", "option"]
 
 
 def token_table(
-    items: pa.Table, texts: list[Text], draws: list[dict[str, np.ndarray]], source: str | Path, first: int = 0, last: int | None = None
+    items: pa.Table,
+    texts: list[Text],
+    draws: list[dict[str, np.ndarray]],
+    source: str | Path,
+    first: int = 0,
+    last: int | None = None,
 ) -> pa.Table:
     """The TOKENS table of `texts`, one per row of `items`, or of their scored tokens first..last alone; `draws`: per draw the columns of
     statistics of these.
@@ -36,23 +41,36 @@ def token_table(
     """
     counts = np.array([len(text.ids) - text.n_unscored for text in texts])
     row_text = np.repeat(np.arange(len(texts)), counts)[first:last]
-    skipped = [text.n_unscored - text.n_prefix for text in texts]  # 1 where the first token has no row
+    skipped = [
+        text.n_unscored - text.n_prefix for text in texts
+    ]  # 1 where the first token has no row
 
     def of_tokens(name: str) -> np.ndarray:
-        return np.concatenate([getattr(text, name)[skip:] for text, skip in zip(texts, skipped)])[first:last]
+        return np.concatenate([getattr(text, name)[skip:] for text, skip in zip(texts, skipped)])[
+            first:last
+        ]
 
-    position = np.concatenate([np.arange(skip, len(text.ids) - text.n_prefix, dtype=np.int32) for text, skip in zip(texts, skipped)])
+    position = np.concatenate(
+        [
+            np.arange(skip, len(text.ids) - text.n_prefix, dtype=np.int32)
+            for text, skip in zip(texts, skipped)
+        ]
+    )
     position = position[first:last]
     shared = {
         "position": position,
-        "current_id": np.concatenate([text.ids[text.n_unscored - 1 : -1] for text in texts])[first:last],
+        "current_id": np.concatenate([text.ids[text.n_unscored - 1 : -1] for text in texts])[
+            first:last
+        ],
         "next_id": np.concatenate([text.ids[text.n_unscored :] for text in texts])[first:last],
         "start": of_tokens("starts"),
         "end": of_tokens("ends"),
         "is_target": of_tokens("is_target"),
     }
     if any(text.dropped_bytes is not None for text in texts):
-        texts = [text if text.dropped_bytes is not None else _without_losses(text) for text in texts]
+        texts = [
+            text if text.dropped_bytes is not None else _without_losses(text) for text in texts
+        ]
         shared |= {name: of_tokens(name).astype(np.int32) for name in LOSSES}
     codes = {name: items[name].combine_chunks().dictionary_encode() for name in ("item", "variant")}
     order = None
@@ -70,12 +88,20 @@ def token_table(
         return column if order is None else np.tile(column, len(draws))[order]
 
     def joined(name: str) -> np.ndarray:
-        return draws[0][name] if order is None else np.concatenate([columns[name] for columns in draws])[order]
+        return (
+            draws[0][name]
+            if order is None
+            else np.concatenate([columns[name] for columns in draws])[order]
+        )
 
     text_of = repeated(row_text)
-    columns: dict[str, pa.Array] = {name: pa.array(repeated(column)) for name, column in shared.items()}
+    columns: dict[str, pa.Array] = {
+        name: pa.array(repeated(column)) for name, column in shared.items()
+    }
     for name, code in codes.items():
-        columns[name] = pa.DictionaryArray.from_arrays(pa.array(code.indices.to_numpy()[text_of]), code.dictionary)
+        columns[name] = pa.DictionaryArray.from_arrays(
+            pa.array(code.indices.to_numpy()[text_of]), code.dictionary
+        )
     columns["option"] = pa.array(items["option"].to_numpy()[text_of])
     draw = np.repeat(np.arange(len(draws), dtype=np.int16), len(row_text))
     columns["draw"] = pa.array(draw if order is None else draw[order])
@@ -83,13 +109,19 @@ def token_table(
         values = joined(name)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(1))[0])
-            where = f"{name_of(items, text_of[row])}: the token at position {repeated(position)[row]}"
+            where = (
+                f"{name_of(items, text_of[row])}: the token at position {repeated(position)[row]}"
+            )
             raise InputError(f"{source}: {where} has {name} {values[row]}; expected finite numbers")
         columns[name] = (
-            pa.array(values) if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+            pa.array(values)
+            if values.ndim == 1
+            else pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
         )
     schema = pa.schema([*TOKENS, *(field for field in OPTIONAL_TOKENS if field.name in columns)])
-    return check(pa.table([columns[field.name].cast(field.type) for field in schema], schema), TOKENS, source)
+    return check(
+        pa.table([columns[field.name].cast(field.type) for field in schema], schema), TOKENS, source
+    )
 
 
 def _without_losses(text: Text) -> Text:
@@ -100,7 +132,9 @@ def _without_losses(text: Text) -> Text:
 def write_tokens(table: pa.Table, path: Path, engine: str) -> None:
     """Write a token table to `path`, with the engine's name in its metadata; the same table gives the same bytes."""
     lists = ["top_ids.list.element"] if "top_ids" in table.column_names else []
-    encodings = {name: encoding for name, encoding in ENCODINGS.items() if name in table.column_names}
+    encodings = {
+        name: encoding for name, encoding in ENCODINGS.items() if name in table.column_names
+    }
     if lists:
         encodings["top_logprobs.list.element"] = "BYTE_STREAM_SPLIT"
     pq.write_table(

@@ -19,4 +19,6 @@ def expected_agreement(n_tokens: np.ndarray, vocab_size: int) -> np.ndarray:
     1 where one option is clearly the shortest, 1 / options where all are as long.
     """
     gold = [np.full(len(n_tokens), option) for option in range(n_tokens.shape[1])]
-    return np.sum([random_choice_accuracy(n_tokens, option, vocab_size, "half") ** 2 for option in gold], 0)
+    return np.sum(
+        [random_choice_accuracy(n_tokens, option, vocab_size, "half") ** 2 for option in gold], 0
+    )

@@ -13,7 +13,9 @@ MAX_DISTINCT = 16  # distinct values of a group up to which its sample is drawn 
 BLOCK = 4_000_000  # numbers drawn at a time where they are not
 
 
-def by_cluster(values: np.ndarray, weights: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_cluster(
+    values: np.ndarray, weights: np.ndarray, clusters: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """One value and weight a cluster: its ratio sum(value * weight) / sum(weight), and sum(weight). The ratio of all stays what it was.
 
     values: (..., N); clusters: (N,) integers from 0, each of which occurs.
@@ -25,7 +27,13 @@ def by_cluster(values: np.ndarray, weights: np.ndarray, clusters: np.ndarray) ->
 
 
 def bootstrap_bounds(
-    drawn: np.ndarray, values: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, method: str, confidence: float
+    drawn: np.ndarray,
+    values: np.ndarray,
+    weights: np.ndarray,
+    groups: np.ndarray,
+    *,
+    method: str,
+    confidence: float,
 ) -> tuple[float, float]:
     """The interval of the macro mean from its replicates `drawn`, by `percentile` or `bca` (bias-corrected and accelerated).
 
@@ -36,7 +44,9 @@ def bootstrap_bounds(
     levels = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     if method == "bca" and np.ptp(drawn) > 0:
         means = group_means(values, weights, groups)
-        near = 1e-12 * max(np.abs(drawn).max(), np.ptp(drawn))  # sums in another order are the same number
+        near = 1e-12 * max(
+            np.abs(drawn).max(), np.ptp(drawn)
+        )  # sums in another order are the same number
         below = ((drawn < means.mean() - near).mean() + (drawn <= means.mean() + near).mean()) / 2
         bias = special.ndtri(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))
         influence = shares(weights, groups) * (values - means[groups])
@@ -47,7 +57,9 @@ def bootstrap_bounds(
     return float(low), float(high)
 
 
-def replicates(values: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
+def replicates(
+    values: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, resamples: int, seed: int
+) -> np.ndarray:
     """(resamples,): the macro means of bootstrap samples, in which each group's items are drawn anew with replacement."""
     rng = np.random.default_rng(seed)
     order = np.argsort(groups, kind="stable")
@@ -58,7 +70,9 @@ def replicates(values: np.ndarray, weights: np.ndarray, groups: np.ndarray, *, r
     return total / (len(bounds) + 1)
 
 
-def _group_replicates(values: np.ndarray, weights: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+def _group_replicates(
+    values: np.ndarray, weights: np.ndarray, resamples: int, rng: np.random.Generator
+) -> np.ndarray:
     n = len(values)
     if (weights == weights[0]).all():
         distinct, counts = np.unique(values, return_counts=True)

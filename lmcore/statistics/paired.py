@@ -10,7 +10,9 @@ from scipy import special
 from lmcore.errors import InputError
 
 ALL_PATTERNS = 16  # items that differ, up to which all patterns of signs are counted
-MAX_SIZES = 256  # distinct sizes of differences up to which patterns are drawn as counts of each size
+MAX_SIZES = (
+    256  # distinct sizes of differences up to which patterns are drawn as counts of each size
+)
 MAX_SIGNS = 30_000_000  # signs drawn for one test; sums of so many items are normal
 
 
@@ -26,17 +28,26 @@ def sign_flip(differences: np.ndarray, shares: np.ndarray, *, resamples: int, se
     if n == 0:
         return 1.0
     if len(sizes) == 1 or (len(sizes) == 2 and sizes[1] == 2 * sizes[0]):
-        return _lattice_p(observed / sizes[-1] * 2, *(counts if len(sizes) == 2 else (0, counts[0])))
+        return _lattice_p(
+            observed / sizes[-1] * 2, *(counts if len(sizes) == 2 else (0, counts[0]))
+        )
     rng = np.random.default_rng(seed)
     if n <= ALL_PATTERNS:
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-        return float(_at_least(np.abs((2 * patterns - 1) @ np.repeat(sizes, counts)), observed).mean())
+        return float(
+            _at_least(np.abs((2 * patterns - 1) @ np.repeat(sizes, counts)), observed).mean()
+        )
     if len(sizes) <= MAX_SIZES:
-        sums = sum(size * (2.0 * rng.binomial(count, 0.5, resamples) - count) for size, count in zip(sizes, counts))
+        sums = sum(
+            size * (2.0 * rng.binomial(count, 0.5, resamples) - count)
+            for size, count in zip(sizes, counts)
+        )
     elif n * resamples <= MAX_SIGNS:
         sums, signs = np.empty(resamples), np.repeat(sizes, counts)
         for rows in np.array_split(np.arange(resamples), max(1, n * resamples // 2_000_000)):
-            bits = np.unpackbits(rng.integers(0, 256, (len(rows), (n + 7) // 8), np.uint8), axis=1)[:, :n]
+            bits = np.unpackbits(rng.integers(0, 256, (len(rows), (n + 7) // 8), np.uint8), axis=1)[
+                :, :n
+            ]
             sums[rows] = 2.0 * (bits @ signs) - signs.sum()
     else:
         return float(2 * special.ndtr(-observed / np.sqrt((sizes**2 * counts).sum())))
@@ -61,7 +72,12 @@ def _lattice_p(observed: float, n_half: int, n_whole: int) -> float:
 
 def _half_pmf(k: np.ndarray, n: np.ndarray | int) -> np.ndarray:
     """The chance of k heads in n tosses."""
-    return np.exp(special.gammaln(np.add(n, 1)) - special.gammaln(k + 1) - special.gammaln(n - k + 1) - np.multiply(n, np.log(2)))
+    return np.exp(
+        special.gammaln(np.add(n, 1))
+        - special.gammaln(k + 1)
+        - special.gammaln(n - k + 1)
+        - np.multiply(n, np.log(2))
+    )
 
 
 def mcnemar(n_better: np.ndarray, n_worse: np.ndarray, method: str) -> np.ndarray:
@@ -80,19 +96,28 @@ def mcnemar(n_better: np.ndarray, n_worse: np.ndarray, method: str) -> np.ndarra
     return np.minimum(1.0, both_tails if method == "exact" else both_tails - _half_pmf(fewer, n))
 
 
-def flips_interval(n_better: float, n_worse: float, n: int, confidence: float) -> tuple[float, float]:
+def flips_interval(
+    n_better: float, n_worse: float, n: int, confidence: float
+) -> tuple[float, float]:
     """The interval of (n_better - n_worse) / n, a difference of paired proportions: unlike Student's it has a width where all flip one way.
 
     Source: Bonett & Price 2012, Journal of Educational and Behavioral Statistics 37(4): one item added to either count.
     """
     better, worse = (n_better + 1) / (n + 2), (n_worse + 1) / (n + 2)
-    half = float(special.ndtri((1 + confidence) / 2)) * np.sqrt((better + worse - (better - worse) ** 2) / (n + 2))
+    half = float(special.ndtri((1 + confidence) / 2)) * np.sqrt(
+        (better + worse - (better - worse) ** 2) / (n + 2)
+    )
     return max(-1.0, float(better - worse - half)), min(1.0, float(better - worse + half))
 
 
 def bootstrap_p(replicates: np.ndarray) -> float:
     """The two-sided p value of a difference from its bootstrap replicates: twice the smaller share on either side of 0."""
-    return float(min(1.0, 2 * (1 + min((replicates <= 0).sum(), (replicates >= 0).sum())) / (len(replicates) + 1)))
+    return float(
+        min(
+            1.0,
+            2 * (1 + min((replicates <= 0).sum(), (replicates >= 0).sum())) / (len(replicates) + 1),
+        )
+    )
 
 
 def cohens_dz(differences: np.ndarray) -> float | None:

@@ -17,10 +17,17 @@ def detectable_difference(estimate: Estimate, *, confidence: float, power: float
     """
     if not estimate.se:
         return None
-    return float(special.stdtrit(estimate.df, (1 + confidence) / 2) + special.stdtrit(estimate.df, power)) * estimate.se
+    return (
+        float(
+            special.stdtrit(estimate.df, (1 + confidence) / 2) + special.stdtrit(estimate.df, power)
+        )
+        * estimate.se
+    )
 
 
-def items_needed(difference: float, estimate: Estimate, *, confidence: float, power: float) -> int | None:
+def items_needed(
+    difference: float, estimate: Estimate, *, confidence: float, power: float
+) -> int | None:
     """How many items like these, in the same proportions, let the share `power` of comparisons find a true `difference`."""
     if not estimate.se:
         return None
@@ -34,7 +41,9 @@ def items_needed_for_flips(better: float, worse: float, *, confidence: float, po
     """
     z, z_power = special.ndtri((1 + confidence) / 2), special.ndtri(power)
     flips, difference = better + worse, better - worse
-    return math.ceil((z * math.sqrt(flips) + z_power * math.sqrt(flips - difference**2)) ** 2 / difference**2)
+    return math.ceil(
+        (z * math.sqrt(flips) + z_power * math.sqrt(flips - difference**2)) ** 2 / difference**2
+    )
 
 
 def _quantiles(confidence: float, power: float) -> float:

@@ -38,7 +38,10 @@ def macro(values: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> Estima
 
     groups: (N,) integers from 0. A group of one item has the mean variance of the others; where all have one, the groups are the sample.
     """
-    parts = [ratio(values[groups == group], weights[groups == group]) for group in range(int(groups.max()) + 1)]
+    parts = [
+        ratio(values[groups == group], weights[groups == group])
+        for group in range(int(groups.max()) + 1)
+    ]
     means = np.array([part.mean for part in parts])
     if all(part.se is None for part in parts):
         return ratio(means, np.ones(len(means)))._replace(n=len(values))
@@ -49,7 +52,9 @@ def macro(values: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> Estima
         if variances.any()
         else len(values) - len(parts)
     )
-    return Estimate(float(means.mean()), float(np.sqrt(variances.sum()) / len(parts)), float(df), len(values))
+    return Estimate(
+        float(means.mean()), float(np.sqrt(variances.sum()) / len(parts)), float(df), len(values)
+    )
 
 
 def interval(estimate: Estimate, confidence: float) -> tuple[float, float] | None:
@@ -63,7 +68,10 @@ def interval(estimate: Estimate, confidence: float) -> tuple[float, float] | Non
 def wilson(n_successes: float, n: int, confidence: float) -> tuple[float, float]:
     """Wilson's interval of a proportion: unlike Student's it has a width at 0 and at 1."""
     z = float(stats.norm.ppf((1 + confidence) / 2))
-    share, spread = n_successes / n, z / n * math.sqrt(n_successes * (n - n_successes) / n + z**2 / 4)
+    share, spread = (
+        n_successes / n,
+        z / n * math.sqrt(n_successes * (n - n_successes) / n + z**2 / 4),
+    )
     centre = share + z**2 / (2 * n)
     low, high = (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
     return 0.0 if n_successes == 0 else low, 1.0 if n_successes == n else high
@@ -79,7 +87,9 @@ def median_interval(values: np.ndarray, confidence: float) -> tuple[float, float
     return float(ordered[max(0, low - 1)]), float(ordered[min(n - 1, n - low)])
 
 
-def random_choice_accuracy(n_tokens: np.ndarray, gold: np.ndarray, vocab_size: int, ties: str) -> np.ndarray:
+def random_choice_accuracy(
+    n_tokens: np.ndarray, gold: np.ndarray, vocab_size: int, ties: str
+) -> np.ndarray:
     """(items,): how often a model with standard normal logits, drawn anew for every prefix, gives the gold option the greatest log-prob.
 
     n_tokens: (items, options), the tokens of each option behind the beginning that all share, which cancels; gold: (items,), its option.
@@ -90,15 +100,27 @@ def random_choice_accuracy(n_tokens: np.ndarray, gold: np.ndarray, vocab_size: i
     """
     cost = math.log(vocab_size) + 0.5
     n_gold = np.take_along_axis(n_tokens, gold[:, None], 1)
-    n_others = np.take_along_axis(n_tokens, (gold[:, None] + np.arange(1, n_tokens.shape[1])) % n_tokens.shape[1], 1)
+    n_others = np.take_along_axis(
+        n_tokens, (gold[:, None] + np.arange(1, n_tokens.shape[1])) % n_tokens.shape[1], 1
+    )
     if n_others.shape[1] == 1:
-        accuracy = stats.norm.cdf((n_others - n_gold) * cost / np.sqrt(np.maximum(n_gold + n_others, 1)))[:, 0]
+        accuracy = stats.norm.cdf(
+            (n_others - n_gold) * cost / np.sqrt(np.maximum(n_gold + n_others, 1))
+        )[:, 0]
     else:
-        cases, case = np.unique(np.concatenate([n_gold, np.sort(n_others, 1)], 1), axis=0, return_inverse=True)
+        cases, case = np.unique(
+            np.concatenate([n_gold, np.sort(n_others, 1)], 1), axis=0, return_inverse=True
+        )
         z = np.linspace(-8, 8, 641)
-        at = -cases[:, :1] * cost + np.sqrt(cases[:, :1]) * z  # the gold option's log-prob, (cases, points)
-        above = (at[:, None] + cases[:, 1:, None] * cost) / np.sqrt(np.maximum(cases[:, 1:, None], 1e-9))
-        accuracy = (stats.norm.cdf(above).prod(1) * stats.norm.pdf(z)).sum(1)[case.ravel()] * (z[1] - z[0])
+        at = (
+            -cases[:, :1] * cost + np.sqrt(cases[:, :1]) * z
+        )  # the gold option's log-prob, (cases, points)
+        above = (at[:, None] + cases[:, 1:, None] * cost) / np.sqrt(
+            np.maximum(cases[:, 1:, None], 1e-9)
+        )
+        accuracy = (stats.norm.cdf(above).prod(1) * stats.norm.pdf(z)).sum(1)[case.ravel()] * (
+            z[1] - z[0]
+        )
     alike = (n_tokens == 0).all(1)
     at_tie = {"half": 1 / n_tokens.shape[1], "win": gold[alike] == 0, "loss": 0.0}[ties]
     accuracy[alike] = at_tie

@@ -82,7 +82,9 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
 def _lengths(rows: list[dict], records: Sequence[dict]) -> dict[str, list[int]]:
     """Words and bytes of texts that were counted before they were detokenised, by item."""
     return {
-        row["item"]: [record["words"], record["bytes"]] for row, record in zip(rows, records) if "words" in record and "bytes" in record
+        row["item"]: [record["words"], record["bytes"]]
+        for row, record in zip(rows, records)
+        if "words" in record and "bytes" in record
     }
 
 
@@ -91,7 +93,9 @@ def _check_classes(suite: str, entry: dict, kind: str, rows: list[dict]) -> None
     if kind == "choices" and classes:
         n_options = 1 + max(row["option"] for row in rows)
         if len(classes) != n_options:
-            raise InputError(f"suite '{suite}': {len(classes)} classes for items of {n_options} options")
+            raise InputError(
+                f"suite '{suite}': {len(classes)} classes for items of {n_options} options"
+            )
 
 
 def _say_identical(suite: str, rows: list[dict]) -> None:
@@ -100,7 +104,9 @@ def _say_identical(suite: str, rows: list[dict]) -> None:
         print(for_terminal(said))
 
 
-def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str, Sequence[dict], str]:
+def _records(
+    suite: str, entry: dict, sources: Path, corpus: Path
+) -> tuple[str, Sequence[dict], str]:
     """Kind, records and the name of the file or folder they come from."""
     kind = kind_of(suite, entry)
     if "kind" in entry:
@@ -114,7 +120,9 @@ def _records(suite: str, entry: dict, sources: Path, corpus: Path) -> tuple[str,
         if not folder.exists():
             raise InputError(f"suite '{suite}': {folder}: no such file or folder")
     else:
-        folder = corpus if task.source == CORPUS else sources / str(entry.get("source", task.source))
+        folder = (
+            corpus if task.source == CORPUS else sources / str(entry.get("source", task.source))
+        )
     try:
         records = build(folder, **options)
     except MissingColumn as error:
@@ -142,7 +150,9 @@ def _own_records(suite: str, path: Path, columns: dict[str, str]) -> list[Record
         group = {"group": _without_suffix(file)} if path.is_dir() else {}
         for row in read_records(file):
             if missing := [name for name in columns.values() if name not in row]:
-                raise InputError(f"suite '{suite}': {row.where} has no column '{missing[0]}'; columns are {', '.join(row)}")
+                raise InputError(
+                    f"suite '{suite}': {row.where} has no column '{missing[0]}'; columns are {', '.join(row)}"
+                )
             own = {name: value for name, value in row.items() if name not in TASKS_ALONE}
             renamed = {ours: row.value(theirs) for ours, theirs in columns.items()}
             records.append(row.record(**{**group, **own, **renamed}))

@@ -31,13 +31,36 @@ Convention = Literal["lmcore", "lm_eval", "babylm2024", "babylm2025"]
 Ties = Literal["half", "win", "loss"]
 Classes = Annotated[list[Line], Field(min_length=2), DIFFERENT]
 DEFAULT: Convention = "lmcore"
-LM_EVAL = ("lm_eval", "babylm2024")  # the conventions under which tasks are worded to the letter as in lm-eval
+LM_EVAL = (
+    "lm_eval",
+    "babylm2024",
+)  # the conventions under which tasks are worded to the letter as in lm-eval
 
 CONVENTIONS: dict[str, dict] = {
-    "lmcore": {"bos": "prefix", "bos_after_context": "prefix", "leading_space": True, "ties": "half"},
-    "lm_eval": {"bos": "prefix", "bos_after_context": "tokenizer", "leading_space": True, "ties": "win"},
-    "babylm2024": {"bos": "prefix", "bos_after_context": "none", "leading_space": True, "ties": "win"},
-    "babylm2025": {"bos": "tokenizer", "bos_after_context": "tokenizer", "leading_space": False, "ties": "win"},
+    "lmcore": {
+        "bos": "prefix",
+        "bos_after_context": "prefix",
+        "leading_space": True,
+        "ties": "half",
+    },
+    "lm_eval": {
+        "bos": "prefix",
+        "bos_after_context": "tokenizer",
+        "leading_space": True,
+        "ties": "win",
+    },
+    "babylm2024": {
+        "bos": "prefix",
+        "bos_after_context": "none",
+        "leading_space": True,
+        "ties": "win",
+    },
+    "babylm2025": {
+        "bos": "tokenizer",
+        "bos_after_context": "tokenizer",
+        "leading_space": False,
+        "ties": "win",
+    },
 }
 
 
@@ -48,16 +71,28 @@ def convention_of(suite: str, entry: dict) -> dict:
     """
     name = entry.get("convention", DEFAULT)
     if name not in CONVENTIONS:
-        raise InputError(f"suite '{suite}': unknown convention '{name}'; expected {', '.join(CONVENTIONS)}")
+        raise InputError(
+            f"suite '{suite}': unknown convention '{name}'; expected {', '.join(CONVENTIONS)}"
+        )
     profile = dict(CONVENTIONS[name])
     for key, known in (("bos", BOS), ("ties", TIES), ("leading_space", (True, False))):
         if entry.get(key, profile[key]) not in known:
-            raise InputError(f"suite '{suite}': {key} must be one of {', '.join(map(str, known))}, not '{entry[key]}'")
-    overridden = {key: entry[key] for key in ("leading_space", "ties") if key in entry and entry[key] != profile[key]}
+            raise InputError(
+                f"suite '{suite}': {key} must be one of {', '.join(map(str, known))}, not '{entry[key]}'"
+            )
+    overridden = {
+        key: entry[key]
+        for key in ("leading_space", "ties")
+        if key in entry and entry[key] != profile[key]
+    }
     if "bos" in entry and {profile["bos"], profile["bos_after_context"]} != {entry["bos"]}:
         overridden["bos"] = entry["bos"]
         profile["bos_after_context"] = entry["bos"]
-    return {**profile, **overridden, "name": " ".join([name, *(f"{key}={value}" for key, value in sorted(overridden.items()))])}
+    return {
+        **profile,
+        **overridden,
+        "name": " ".join([name, *(f"{key}={value}" for key, value in sorted(overridden.items()))]),
+    }
 
 
 def bos_of(convention: dict, rows: list[dict], source: str) -> str:
@@ -67,7 +102,9 @@ def bos_of(convention: dict, rows: list[dict], source: str) -> str:
     """
     policies: dict[str, str] = {}
     for row in rows:
-        policies.setdefault(convention["bos_after_context" if row["context"] else "bos"], row["item"])
+        policies.setdefault(
+            convention["bos_after_context" if row["context"] else "bos"], row["item"]
+        )
     if len(policies) > 1:
         items = " and ".join(f"'{item}' ({policy})" for policy, item in policies.items())
         raise InputError(

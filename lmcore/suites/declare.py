@@ -123,7 +123,9 @@ def _check_entry(suite: str, options_of: OptionsOf | None, entry: dict) -> dict:
     if "kind" in entry:
         fit(entry, Entry)
         if "path" not in entry:
-            raise ValueError(f"kind {entry['kind']} needs the path of a .csv, .jsonl or .parquet file, or of a folder of such files")
+            raise ValueError(
+                f"kind {entry['kind']} needs the path of a .csv, .jsonl or .parquet file, or of a folder of such files"
+            )
     else:
         _check_task(suite, options_of, entry)
     try:
@@ -139,7 +141,9 @@ def _check_task(suite: str, options_of: OptionsOf | None, entry: dict) -> None:
     task = entry.get("task", suite)
     if not isinstance(task, str) or task not in TASKS:
         known = ", ".join(TASKS)
-        raise ValueError(f"unknown task {shown(task)}; expected {known}, or kind and path of a file of your own")
+        raise ValueError(
+            f"unknown task {shown(task)}; expected {known}, or kind and path of a file of your own"
+        )
     if options_of is not None:
         fit(entry, Entry, options_of(task))
     else:
@@ -173,7 +177,9 @@ def kind_of(suite: str, entry: dict | None) -> str:
     task = entry.get("task", suite)
     if task not in TASKS:
         known = ", ".join(TASKS)
-        raise InputError(f"suite '{suite}': unknown task '{task}'; expected {known}, or kind and path of a file of your own")
+        raise InputError(
+            f"suite '{suite}': unknown task '{task}'; expected {known}, or kind and path of a file of your own"
+        )
     return TASKS[task].kind
 
 
@@ -193,8 +199,12 @@ def classes_of(suite: str, entry: dict | None, kind: str) -> list[str]:
     is_wrong_number = len(names) < 2 or (kind == "pairs" and len(names) != 2)
     if len(set(names)) != len(classes) or is_wrong_number:
         number = "two" if kind == "pairs" else "two or more"
-        raise InputError(f"suite '{suite}': classes must be a list of {number} different names, the positive one last, not {classes!r}")
+        raise InputError(
+            f"suite '{suite}': classes must be a list of {number} different names, the positive one last, not {classes!r}"
+        )
     for name in names:
         if not re.fullmatch(r"[a-z0-9]+", name) or name == "macro":
-            raise InputError(f"suite '{suite}': the class '{name}' must consist of a-z and 0-9 alone, and not be 'macro'")
+            raise InputError(
+                f"suite '{suite}': the class '{name}' must consist of a-z and 0-9 alone, and not be 'macro'"
+            )
     return names

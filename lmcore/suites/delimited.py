@@ -21,7 +21,9 @@ from lmcore.text_files import NEWLINE, described, split_lines
 
 Fields = tuple[int, list[str]]  # the line on which a row begins, and its fields
 FIELD = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"|([^",\r\n]*)')
-HOW = 'a field with a comma or a quote stands in quotes, a quote in it twice: "He said ""no"", twice"'
+HOW = (
+    'a field with a comma or a quote stands in quotes, a quote in it twice: "He said ""no"", twice"'
+)
 INSTEAD = "write the file as .csv or .jsonl"
 
 
@@ -45,7 +47,9 @@ def read_table(text: str, name: str, is_csv: bool) -> list[tuple[int, dict[str, 
     for start, row in found if is_numbered else ():
         if not row.pop("").isdecimal():
             where = f"{name}: line {start}"
-            raise InputError(f"{where}: the first column has no name, and holds more than row numbers")
+            raise InputError(
+                f"{where}: the first column has no name, and holds more than row numbers"
+            )
     return found
 
 
@@ -82,7 +86,9 @@ def tsv_rows(text: str, name: str) -> Iterator[Fields]:
         for number, field in enumerate(fields):
             if len(field) > 1 and field[0] == field[-1] == '"':
                 where = f"{name}: line {line}, column {_column(header, number)}"
-                raise InputError(f"{where}: the field stands in quotes, which a .tsv takes to the letter; {INSTEAD}")
+                raise InputError(
+                    f"{where}: the field stands in quotes, which a .tsv takes to the letter; {INSTEAD}"
+                )
         header = header or fields
         yield line, fields
 
@@ -91,9 +97,13 @@ def check_columns(names: list[str], where: str) -> None:
     """Raises InputError for a column without a name, and for two of one name."""
     for number, name in enumerate(names):
         if not name.strip():
-            raise InputError(f"{where}: column {number + 1} has no name; columns are {', '.join(names)}")
+            raise InputError(
+                f"{where}: column {number + 1} has no name; columns are {', '.join(names)}"
+            )
         if name in names[:number]:
-            raise InputError(f"{where}: two columns are called '{name}'; columns are {', '.join(names)}")
+            raise InputError(
+                f"{where}: two columns are called '{name}'; columns are {', '.join(names)}"
+            )
 
 
 def _field(text: str, at: int) -> tuple[int, str | None, str]:
@@ -120,7 +130,10 @@ def _misfit(where: str, fields: list[str], header: list[str], is_csv: bool) -> s
     if len(fields) < len(header):
         return found + f"column '{header[len(fields)]}' has none"
     rule = HOW if is_csv else "a field cannot hold a tab"
-    return found + f"{described(fields[len(header)])} is one too many behind column '{header[-1]}'; {rule}"
+    return (
+        found
+        + f"{described(fields[len(header)])} is one too many behind column '{header[-1]}'; {rule}"
+    )
 
 
 def _column(header: list[str], number: int) -> str:

@@ -26,7 +26,14 @@ Option = tuple[str, str, bool]  # context, target, gold
 
 
 def item_rows(
-    kind: str, records: Sequence[dict], *, suite: str, leading_space: bool, ending_alone: bool, source: str, as_lm_eval: bool = False
+    kind: str,
+    records: Sequence[dict],
+    *,
+    suite: str,
+    leading_space: bool,
+    ending_alone: bool,
+    source: str,
+    as_lm_eval: bool = False,
 ) -> list[dict]:
     """The rows of the items table of `records`.
 
@@ -41,21 +48,31 @@ def item_rows(
     for record, item in zip(records, ids, strict=True):
         where = f"{_place(record, source)}: item '{item}'"
         if missing := [name for name in columns if record.get(name) is None]:
-            raise InputError(f"{where} has no '{missing[0]}'; kind {kind} needs {', '.join(columns)}; columns are {', '.join(record)}")
+            raise InputError(
+                f"{where} has no '{missing[0]}'; kind {kind} needs {', '.join(columns)}; columns are {', '.join(record)}"
+            )
         texts = []
         for variant, changes in {"": {}, **record.get("variants", {})}.items():
             options = options_of({**record, **changes}, where)
             n_options = n_options or len(options)
             if len(options) != n_options:
-                raise InputError(f"{where} has {len(options)} options, the items before it have {n_options}; all must have the same number")
+                raise InputError(
+                    f"{where} has {len(options)} options, the items before it have {n_options}; all must have the same number"
+                )
             texts += [(variant, number, *option) for number, option in enumerate(options)]
         group = _group(record, source)
         for variant, number, context, target, gold in texts:
             if not target.strip():
-                raise InputError(f"{where} option {number} has an empty target; there is nothing to score")
+                raise InputError(
+                    f"{where} option {number} has an empty target; there is nothing to score"
+                )
             wants_space = kind != "text" and (leading_space or context != "")
             has_space = context[-1:].isspace() or target[0].isspace()
-            target = (" " if wants_space and (not has_space or (as_lm_eval and kind != "completion")) else "") + target
+            target = (
+                " "
+                if wants_space and (not has_space or (as_lm_eval and kind != "completion"))
+                else ""
+            ) + target
             if as_lm_eval and context.strip():
                 context, target = context.rstrip(), context[len(context.rstrip()) :] + target
             row = {"item": item, "option": number, "group": group, "gold": gold}
@@ -67,7 +84,9 @@ def item_rows(
 
 def identical_options(rows: list[dict]) -> list[str]:
     """The items of which two options are the same text: no model can tell them apart, and each is a tie."""
-    texts = Counter((row["item"], row["context"] + row["target"]) for row in rows if not row["variant"])
+    texts = Counter(
+        (row["item"], row["context"] + row["target"]) for row in rows if not row["variant"]
+    )
     return sorted({item for (item, _), n in texts.items() if n > 1})
 
 
@@ -93,28 +112,52 @@ def _ids(records: Sequence[dict], suite: str, source: str) -> list[str]:
         ids.append(f"{suite}/{own or (name if group == 'all' else f'{group}/{name}')}")
     for item, n in Counter(ids).items():
         if n > 1:
-            places = [_place(record, source) for record, found in zip(records, ids) if found == item]
+            places = [
+                _place(record, source) for record, found in zip(records, ids) if found == item
+            ]
             raise InputError(f"{places[1]}: item '{item}' occurs {n} times; ids must be unique")
     return ids
 
 
 def _pairs(record: dict, where: str) -> list[Option]:
     context = "" if record.get("context") is None else _checked(record, "context", where)
-    return [(context, _checked(record, "good", where), True), (context, _checked(record, "bad", where), False)]
+    return [
+        (context, _checked(record, "good", where), True),
+        (context, _checked(record, "bad", where), False),
+    ]
 
 
 def _choices(record: dict, where: str) -> list[Option]:
-    options, context, gold = texts_of(record["options"], f"{where}: options"), record["context"], record["gold"]
+    options, context, gold = (
+        texts_of(record["options"], f"{where}: options"),
+        record["context"],
+        record["gold"],
+    )
     if len(options) < 2:
         raise InputError(f"{where} has {len(options)} options; a choice needs at least 2")
-    right = str(gold).removesuffix(".0") if isinstance(gold, int | float | str) and not isinstance(gold, bool) else ""
+    right = (
+        str(gold).removesuffix(".0")
+        if isinstance(gold, int | float | str) and not isinstance(gold, bool)
+        else ""
+    )
     if right not in map(str, range(len(options))):
         shown = described(str(gold) if isinstance(gold, int | float) else gold)
-        raise InputError(f"{where}: gold is {shown}, which no option has; expected 0 to {len(options) - 1}")
-    contexts = texts_of(context, f"{where}: context") if isinstance(context, list) else [_checked(record, "context", where)] * len(options)
+        raise InputError(
+            f"{where}: gold is {shown}, which no option has; expected 0 to {len(options) - 1}"
+        )
+    contexts = (
+        texts_of(context, f"{where}: context")
+        if isinstance(context, list)
+        else [_checked(record, "context", where)] * len(options)
+    )
     if len(contexts) != len(options):
-        raise InputError(f"{where} has {len(contexts)} contexts for {len(options)} options; expected one context, or one an option")
-    return [(context, option, str(number) == right) for number, (context, option) in enumerate(zip(contexts, options, strict=True))]
+        raise InputError(
+            f"{where} has {len(contexts)} contexts for {len(options)} options; expected one context, or one an option"
+        )
+    return [
+        (context, option, str(number) == right)
+        for number, (context, option) in enumerate(zip(contexts, options, strict=True))
+    ]
 
 
 def _completion(record: dict, where: str) -> list[Option]:

@@ -79,7 +79,9 @@ class Row(dict):
         """The class of an item as it stands: a number or a text."""
         value = self.value(column)
         if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise InputError(f"{self.place(column)} must be the number or name of a class, not {described(value)}")
+            raise InputError(
+                f"{self.place(column)} must be the number or name of a class, not {described(value)}"
+            )
         return value
 
     def number(self, column: str, least: int, most: int) -> int:
@@ -87,7 +89,9 @@ class Row(dict):
         label = self.label(column)
         number = str(label).removesuffix(".0")
         if number not in map(str, range(least, most + 1)):
-            raise InputError(f"{self.place(column)} must be a whole number from {least} to {most}, not {described(label)}")
+            raise InputError(
+                f"{self.place(column)} must be a whole number from {least} to {most}, not {described(label)}"
+            )
         return int(number)
 
     def texts(self, column: str) -> list[str]:
@@ -125,12 +129,16 @@ def texts_of(value: object, place: str) -> list[str]:
         try:
             value = strict_json(value, place)
         except InputError as error:
-            raise InputError(f'{place} must be a list; in CSV as JSON, e.g. ["one", "two"]; {error}') from error
+            raise InputError(
+                f'{place} must be a list; in CSV as JSON, e.g. ["one", "two"]; {error}'
+            ) from error
     if not isinstance(value, list):
         raise InputError(f"{place} must be a list of strings, not {described(value)}")
     for number, text in enumerate(value):
         if not isinstance(text, str):
-            raise InputError(f"{place} must be a list of strings; number {number} is {described(text)}")
+            raise InputError(
+                f"{place} must be a list of strings; number {number} is {described(text)}"
+            )
         checked_text(text, f"{place}: number {number}")
     return value
 
@@ -139,7 +147,9 @@ def find(folder: Path, *suffixes: str) -> list[Path]:
     """The files of a source whose names end in one of `suffixes`, by name. Raises InputError where there are none."""
     files = sorted(path for path in folder.glob("*") if path.name.endswith(suffixes))
     if not files:
-        raise InputError(f"{folder}: no file ending in {' or '.join(suffixes)}; does fetch_sources bring what this suite needs?")
+        raise InputError(
+            f"{folder}: no file ending in {' or '.join(suffixes)}; does fetch_sources bring what this suite needs?"
+        )
     return files
 
 
@@ -173,7 +183,9 @@ def strict_json(text: str, where: str) -> Any:
     occurs twice, a number without end, and nesting too deep to read.
     """
     try:
-        return json.loads(text, parse_constant=_constant, parse_int=_whole_number, object_pairs_hook=_mapping)
+        return json.loads(
+            text, parse_constant=_constant, parse_int=_whole_number, object_pairs_hook=_mapping
+        )
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at character {error.pos + 1}"
     except RecursionError:
@@ -228,15 +240,24 @@ def _arrow(content: bytes, path: Path, suffix: str) -> list[Row]:
 
     try:
         source = pa.BufferReader(content)
-        table = pq.ParquetFile(source).read() if suffix == ".parquet" else pa.ipc.open_stream(source).read_all()
+        table = (
+            pq.ParquetFile(source).read()
+            if suffix == ".parquet"
+            else pa.ipc.open_stream(source).read_all()
+        )
         check_columns(table.column_names, str(path))
         columns = [_values(table, number, path) for number in range(table.num_columns)]
     except InputError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not a readable {suffix[1:]} file: {first_line(error)}") from error
+        raise InputError(
+            f"{path}: not a readable {suffix[1:]} file: {first_line(error)}"
+        ) from error
     rows = zip(*columns, strict=True)
-    return [Row(dict(zip(table.column_names, values)), f"{path}: row {number}") for number, values in enumerate(rows, 1)]
+    return [
+        Row(dict(zip(table.column_names, values)), f"{path}: row {number}")
+        for number, values in enumerate(rows, 1)
+    ]
 
 
 def _values(table: Any, number: int, path: Path) -> list:

@@ -14,7 +14,9 @@ def subset(rows: list[dict], suite: str, limit: int, seed: int) -> set[str]:
     is no whole number above 0.
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise InputError(f"suite '{suite}': limit must be a whole number above 0, or absent for all items, not {limit!r}")
+        raise InputError(
+            f"suite '{suite}': limit must be a whole number above 0, or absent for all items, not {limit!r}"
+        )
     order = sorted({(row["group"], _hash(seed, row["item"]), row["item"]) for row in rows})
     sizes = Counter(group for group, _, _ in order)
     ranks = Counter[str]()

@@ -21,7 +21,9 @@ FORMAT, TRIGGER = "format", "trigger"
 KINDS = ("natural", "plain", "unnatural")
 FREE = "free"  # of tasks/prompting.py: the variants without content
 LEET = str.maketrans("aeiostAEIOST", "431057431057")
-LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # characters of a text that YAML may take for the end of a line
+LINE_ENDS = re.compile(
+    "[\x85\u2028\u2029]"
+)  # characters of a text that YAML may take for the end of a line
 WAYS: dict[str, Callable[[str], str]] = {
     "": str,
     "reversed": lambda text: text[::-1],
@@ -38,22 +40,30 @@ class Field(str):
         return WAYS[way](str(self))
 
 
-def read_yaml(path: Path, keys: dict[str, type], optional: dict[str, tuple[type, ...]] | None = None) -> dict[str, Any]:
+def read_yaml(
+    path: Path, keys: dict[str, type], optional: dict[str, tuple[type, ...]] | None = None
+) -> dict[str, Any]:
     """The mapping in a YAML file; `keys` and `optional` say which types its keys must have. Raises InputError naming file and key."""
     text = read_text(path, f"YAML with the keys {', '.join(keys)}")
     if odd := LINE_ENDS.search(text):
         line = 1 + text.count("\n", 0, odd.start())
         code = ord(odd[0])
-        raise InputError(f'{path}: line {line}: YAML may end a line at U+{code:04X}; write it as "\\u{code:04x}", in double quotes')
+        raise InputError(
+            f'{path}: line {line}: YAML may end a line at U+{code:04X}; write it as "\\u{code:04x}", in double quotes'
+        )
     values = yaml_text.load(text, path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping with the keys {', '.join(keys)}")
     for key, kind in keys.items():
         if not isinstance(values.get(key), kind) or not values[key]:
-            raise InputError(f"{path}: the key '{key}' must be a {kind.__name__} that is not empty, not {values.get(key)!r}")
+            raise InputError(
+                f"{path}: the key '{key}' must be a {kind.__name__} that is not empty, not {values.get(key)!r}"
+            )
     for key, kinds in (optional or {}).items():
         if key in values and not isinstance(values[key], kinds):
-            raise InputError(f"{path}: the key '{key}' must be a {' or a '.join(kind.__name__ for kind in kinds)}, not {values[key]!r}")
+            raise InputError(
+                f"{path}: the key '{key}' must be a {' or a '.join(kind.__name__ for kind in kinds)}, not {values[key]!r}"
+            )
     known = [*keys, *(optional or {})]
     if unknown := [key for key in values if key not in known]:
         raise InputError(f"{path}: unknown key '{unknown[0]}'; expected {', '.join(known)}")
@@ -64,7 +74,9 @@ def fill(template: str, where: str, **fields: str) -> str:
     """`template` with the fields filled in. Raises InputError, naming `where`, for a field or a way of writing that there is not."""
     try:
         for _, name, _, conversion in Formatter().parse(template):
-            if name is not None and (name not in fields or conversion):  # not {text.upper}, {text[0]}, {text!r}
+            if name is not None and (
+                name not in fields or conversion
+            ):  # not {text.upper}, {text[0]}, {text!r}
                 raise KeyError(name)
         return template.format(**{name: Field(value) for name, value in fields.items()})
     except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
@@ -79,17 +91,33 @@ def read_templates(path: Path) -> tuple[dict[str, dict], dict[str, list[str]]]:
     values = read_yaml(path, {"formats": dict, "triggers": dict})
     formats, triggers = values["formats"], values["triggers"]
     if BASELINE not in formats:
-        raise InputError(f"{path}: formats must have one called '{BASELINE}', with which the others are compared")
+        raise InputError(
+            f"{path}: formats must have one called '{BASELINE}', with which the others are compared"
+        )
     for name, entry in formats.items():
         _check_name(name, path)
-        if not isinstance(entry, dict) or set(entry) != {"kind", "template"} or entry["kind"] not in KINDS:
-            raise InputError(f"{path}: format '{name}' must have a kind ({', '.join(KINDS)}) and a template, not {entry!r}")
-        if "{question" not in checked_text(entry["template"], f"{path}: the template of format '{name}'"):
+        if (
+            not isinstance(entry, dict)
+            or set(entry) != {"kind", "template"}
+            or entry["kind"] not in KINDS
+        ):
+            raise InputError(
+                f"{path}: format '{name}' must have a kind ({', '.join(KINDS)}) and a template, not {entry!r}"
+            )
+        if "{question" not in checked_text(
+            entry["template"], f"{path}: the template of format '{name}'"
+        ):
             raise InputError(f"{path}: the template of format '{name}' has no {{question}}")
     for source, texts in triggers.items():
         _check_name(source, path)
-        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
-            raise InputError(f"{path}: triggers of '{source}' must be a list of texts, not {texts!r}")
+        if (
+            not isinstance(texts, list)
+            or not texts
+            or not all(isinstance(text, str) and text for text in texts)
+        ):
+            raise InputError(
+                f"{path}: triggers of '{source}' must be a list of texts, not {texts!r}"
+            )
         for number, text in enumerate(texts):
             checked_text(text, f"{path}: trigger {number} of '{source}'")
     return formats, triggers
@@ -97,7 +125,9 @@ def read_templates(path: Path) -> tuple[dict[str, dict], dict[str, list[str]]]:
 
 def read_prompts(path: Path) -> dict:
     """The mapping of a YAML file of strategies. Raises InputError for other keys than the module says, and a text that is none."""
-    values = read_yaml(path, {"strategies": dict, "content_free": list}, optional={"examples": (list, str)})
+    values = read_yaml(
+        path, {"strategies": dict, "content_free": list}, optional={"examples": (list, str)}
+    )
     for number, text in enumerate(values["content_free"]):
         checked_text(text, f"{path}: content_free: number {number}")
     return values

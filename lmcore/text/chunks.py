@@ -55,14 +55,24 @@ def chunk_corpus(
             ids, lost = _stream(tokenizer, corpus / f"{split}.parquet", boundary, on_lost)
             n_chunks = len(ids) // seq_len
             if not n_chunks:
-                raise InputError(f"chunk_corpus: the {split} split has {len(ids)} tokens, fewer than one chunk of seq_len {seq_len}")
-            rows = pa.FixedSizeListArray.from_arrays(pa.array(ids[: n_chunks * seq_len]), seq_len).cast(pa.list_(pa.int32()))
+                raise InputError(
+                    f"chunk_corpus: the {split} split has {len(ids)} tokens, fewer than one chunk of seq_len {seq_len}"
+                )
+            rows = pa.FixedSizeListArray.from_arrays(
+                pa.array(ids[: n_chunks * seq_len]), seq_len
+            ).cast(pa.list_(pa.int32()))
             # left to itself, `datasets` draws a fingerprint by chance, and the folder would differ from run to run
-            Dataset(pa.table({"input_ids": rows}), fingerprint=hashlib.sha256(ids.tobytes()).hexdigest()[:16]).save_to_disk(
-                folder / split, num_shards=1
-            )
+            Dataset(
+                pa.table({"input_ids": rows}),
+                fingerprint=hashlib.sha256(ids.tobytes()).hexdigest()[:16],
+            ).save_to_disk(folder / split, num_shards=1)
             tails[split] = ids[n_chunks * seq_len :].tolist()
-            counts[split] = {"tokens": len(ids), "chunks": n_chunks, "tail_tokens": len(tails[split]), "lost_characters": lost}
+            counts[split] = {
+                "tokens": len(ids),
+                "chunks": n_chunks,
+                "tail_tokens": len(tails[split]),
+                "lost_characters": lost,
+            }
         write_json(tails, folder / "tails.json")
     return counts
 
@@ -79,7 +89,9 @@ def read_chunks(path: Path) -> np.ndarray:
     return (arrays[0] if len(arrays) == 1 else np.concatenate(arrays)).reshape(-1, length)
 
 
-def _stream(tokenizer: Tokenizer, path: Path, boundary: int | None, on_lost: str) -> tuple[np.ndarray, int]:
+def _stream(
+    tokenizer: Tokenizer, path: Path, boundary: int | None, on_lost: str
+) -> tuple[np.ndarray, int]:
     """All token ids (N,) int32 of a split's documents, and how many characters the tokenizer lost."""
     vocab_size, losses = tokenizer.get_vocab_size(), Losses(tokenizer)
     parts: list[np.ndarray] = []
@@ -87,7 +99,9 @@ def _stream(tokenizer: Tokenizer, path: Path, boundary: int | None, on_lost: str
     for name, text, encoding in _encoded(tokenizer, read_documents(path)):
         ids = encoding.ids
         if any(i is None or not 0 <= i < vocab_size for i in ids):
-            raise InputError(f"chunk_corpus: document '{name}': a token id is None or not in [0, {vocab_size:,}); the tokenizer is broken")
+            raise InputError(
+                f"chunk_corpus: document '{name}': a token id is None or not in [0, {vocab_size:,}); the tokenizer is broken"
+            )
         dropped = lost_characters(tokenizer, text, encoding, losses)
         if dropped and on_lost == "fail":
             raise InputError(
@@ -104,6 +118,14 @@ def _encoded(tokenizer: Tokenizer, documents: list[dict]) -> Iterator[tuple[str,
         for start in range(0, len(documents), 256):
             batch = documents[start : start + 256]
             names = [f"chunk_corpus: document '{row['document']}'" for row in batch]
-            encodings = encode_texts(tokenizer, [row["text"] for row in batch], names.__getitem__, add_special_tokens=False)
-            yield from ((row["document"], row["text"], encoding) for row, encoding in zip(batch, encodings, strict=True))
+            encodings = encode_texts(
+                tokenizer,
+                [row["text"] for row in batch],
+                names.__getitem__,
+                add_special_tokens=False,
+            )
+            yield from (
+                (row["document"], row["text"], encoding)
+                for row, encoding in zip(batch, encodings, strict=True)
+            )
             bar.update(len(batch))

@@ -44,10 +44,18 @@ class Text(NamedTuple):
     starts: np.ndarray  # (T,) int32, characters in context + target
     ends: np.ndarray
     is_target: np.ndarray  # (T,) bool
-    unknown_bytes: np.ndarray | None = None  # (T,) int32, bytes of the text that an unknown token stands for; None where there are none
-    dropped_bytes: np.ndarray | None = None  # (T,) int32, bytes beside the token that no token stands for
-    suffix: np.ndarray | None = None  # int32, the specials behind the text, which only masked LMs read
-    words: np.ndarray | None = None  # (T,) int32, the number of each token's word as the tokenizer splits texts, -1 for none
+    unknown_bytes: np.ndarray | None = (
+        None  # (T,) int32, bytes of the text that an unknown token stands for; None where there are none
+    )
+    dropped_bytes: np.ndarray | None = (
+        None  # (T,) int32, bytes beside the token that no token stands for
+    )
+    suffix: np.ndarray | None = (
+        None  # int32, the specials behind the text, which only masked LMs read
+    )
+    words: np.ndarray | None = (
+        None  # (T,) int32, the number of each token's word as the tokenizer splits texts, -1 for none
+    )
 
     @property
     def n_unscored(self) -> int:
@@ -60,12 +68,16 @@ class Text(NamedTuple):
 class TextEncoder:
     """The tokenizer of a model folder, with what is needed to make `Text`s of items."""
 
-    def __init__(self, model: Path, vocab_size: int, bos: str, source: str | Path, for_masked: bool = False):
+    def __init__(
+        self, model: Path, vocab_size: int, bos: str, source: str | Path, for_masked: bool = False
+    ):
         """`for_masked`: as masked LMs read texts. Raises InputError for an unknown `bos` policy, naming `source`, and where `prefix`
         finds no BOS or EOS token.
         """
         if bos not in BOS_POLICIES:
-            raise InputError(f"{source}: scoring 'bos' must be one of {', '.join(BOS_POLICIES)}, not {bos!r}")
+            raise InputError(
+                f"{source}: scoring 'bos' must be one of {', '.join(BOS_POLICIES)}, not {bos!r}"
+            )
         self.tokenizer = load_fast(model)
         self.losses = Losses(self.tokenizer)
         self.vocab_size, self.source, self.for_masked = vocab_size, source, for_masked
@@ -77,34 +89,59 @@ class TextEncoder:
         contexts, targets = items["context"].to_pylist(), items["target"].to_pylist()
         texts = [context + target for context, target in zip(contexts, targets)]
         encodings = encode_texts(
-            self.tokenizer, texts, lambda row: f"{self.source}: {name_of(items, row)}", add_special_tokens=self.bos == "tokenizer"
+            self.tokenizer,
+            texts,
+            lambda row: f"{self.source}: {name_of(items, row)}",
+            add_special_tokens=self.bos == "tokenizer",
         )
-        return [self._text(encoding, texts[row], len(contexts[row]), items, row) for row, encoding in enumerate(encodings)]
+        return [
+            self._text(encoding, texts[row], len(contexts[row]), items, row)
+            for row, encoding in enumerate(encodings)
+        ]
 
-    def _text(self, encoding: Encoding, characters: str, n_context: int, items: pa.Table, row: int) -> Text:
+    def _text(
+        self, encoding: Encoding, characters: str, n_context: int, items: pa.Table, row: int
+    ) -> Text:
         every, own = own_tokens(encoding)
         prefix = every[: own.start] if self.prefix_id is None else [self.prefix_id]
-        ids, spans = np.array(every[own], np.int32), np.array(encoding.offsets[own], np.int32).reshape(-1, 2)
+        ids, spans = (
+            np.array(every[own], np.int32),
+            np.array(encoding.offsets[own], np.int32).reshape(-1, 2),
+        )
         spans, dropped = self.losses.dropped(characters, ids, spans)
         n_doubled = count_doubled(every[own], prefix)
         ids, spans = ids[n_doubled:], spans[n_doubled:].astype(np.int32)
         starts, ends = _widen(spans[:, 0].copy(), spans[:, 1])
         is_target = (ends > n_context) | (starts >= n_context)
-        text = Text(np.concatenate([np.array(prefix, np.int32), ids]), len(prefix), starts, ends, is_target)
+        text = Text(
+            np.concatenate([np.array(prefix, np.int32), ids]), len(prefix), starts, ends, is_target
+        )
         if self.for_masked:
             if not prefix:
-                raise InputError(f"{self.source}: its tokenizer adds no special token in front; expected one, as [CLS], of a masked LM")
+                raise InputError(
+                    f"{self.source}: its tokenizer adds no special token in front; expected one, as [CLS], of a masked LM"
+                )
             words = [-1 if word is None else word for word in encoding.word_ids[own]][n_doubled:]
-            text = text._replace(suffix=np.array(every[own.stop :], np.int32), words=np.array(words, np.int32))
+            text = text._replace(
+                suffix=np.array(every[own.stop :], np.int32), words=np.array(words, np.int32)
+            )
         self._check(text, items, row)
         # of a token on both sides the part in the target alone counts: that is what is divided by
-        unknown = self.losses.unknown_bytes(characters, ids, np.where(is_target, np.maximum(starts, n_context), starts), ends)
+        unknown = self.losses.unknown_bytes(
+            characters, ids, np.where(is_target, np.maximum(starts, n_context), starts), ends
+        )
         beside = _beside(dropped.at, dropped.n_bytes, starts, is_target, n_context)
-        return text._replace(unknown_bytes=unknown, dropped_bytes=beside) if unknown.any() or beside.any() else text
+        return (
+            text._replace(unknown_bytes=unknown, dropped_bytes=beside)
+            if unknown.any() or beside.any()
+            else text
+        )
 
     def _check(self, text: Text, items: pa.Table, row: int) -> None:
         if not text.is_target[text.n_unscored - text.n_prefix :].any():
-            raise InputError(f"{self.source}: {name_of(items, row)}: no token of the target can be scored under bos '{self.bos}'")
+            raise InputError(
+                f"{self.source}: {name_of(items, row)}: no token of the target can be scored under bos '{self.bos}'"
+            )
         if text.ids.max() >= self.vocab_size:
             token = int(text.ids.max())
             known = f"the model knows ids below {self.vocab_size}"
@@ -135,7 +172,9 @@ def find_prefix_id(tokenizer: Tokenizer, model: Path) -> int:
     of_model = read_json_object(file, "a model's config.json") if file.exists() else {}
     vocab_size = of_model.get("vocab_size") if type(of_model.get("vocab_size")) is int else None
     model_type = of_model.get("model_type") if isinstance(of_model.get("model_type"), str) else None
-    for key, of_class in zip(("bos_token", "eos_token"), class_defaults(config, model_type), strict=True):
+    for key, of_class in zip(
+        ("bos_token", "eos_token"), class_defaults(config, model_type), strict=True
+    ):
         token = config.content(key) if key in config.named else of_class
         number = tokenizer.token_to_id(token) if token else None
         if number is None:
@@ -164,8 +203,12 @@ def find_mask_id(model: Path) -> int:
     return ids[0]
 
 
-def _prefix_of_config(tokenizer: Tokenizer, file: Path, config: dict[str, Any], vocab_size: int | None) -> int:
-    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+def _prefix_of_config(
+    tokenizer: Tokenizer, file: Path, config: dict[str, Any], vocab_size: int | None
+) -> int:
+    special = {
+        number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special
+    }
     refused = []
     for key in ("bos_token_id", "eos_token_id"):
         number = config.get(key)
@@ -176,13 +219,17 @@ def _prefix_of_config(tokenizer: Tokenizer, file: Path, config: dict[str, Any], 
             raise InputError(f"{file}: {key} must be a token id, not {number!r}")
         size = vocab_size or tokenizer.get_vocab_size()
         if not 0 <= number < size:
-            raise InputError(f"{file}: {key} {number:,} is outside the vocabulary of {size:,}; expected the id of a special token")
+            raise InputError(
+                f"{file}: {key} {number:,} is outside the vocabulary of {size:,}; expected the id of a special token"
+            )
         if number in special:
             return number
         refused.append(f"{key} {number} is {tokenizer.id_to_token(number)!r}, no special token")
     found = f" ({', '.join(refused)})" if refused else ""
     expected = "a BOS or EOS token in tokenizer_config.json or config.json"
-    raise InputError(f"{file.parent}: bos 'prefix' needs {expected}{found}; use bos 'none' or 'tokenizer'")
+    raise InputError(
+        f"{file.parent}: bos 'prefix' needs {expected}{found}; use bos 'none' or 'tokenizer'"
+    )
 
 
 def word_beginnings(tokenizer: Tokenizer, vocab_size: int) -> np.ndarray:
@@ -195,7 +242,10 @@ def word_beginnings(tokenizer: Tokenizer, vocab_size: int) -> np.ndarray:
     of the kind.
     Source: Pimentel & Meister 2024, How to compute the probability of a word.
     """
-    prefix, keeps_spaces = getattr(tokenizer.model, "continuing_subword_prefix", None), _leads_with_spaces(tokenizer)
+    prefix, keeps_spaces = (
+        getattr(tokenizer.model, "continuing_subword_prefix", None),
+        _leads_with_spaces(tokenizer),
+    )
     if not keeps_spaces and not prefix and not isinstance(tokenizer.model, models.WordLevel):
         raise InputError(
             f"scoring 'bow' (--corrected): a {type(tokenizer.model).__name__} tokenizer that leaves out the spaces between words, or "
@@ -219,7 +269,11 @@ def _begins(piece: str, content: bytes | None, prefix: str | None) -> bool:
 def _leads_with_spaces(tokenizer: Tokenizer) -> bool:
     """Whether the pieces of a text hold the spaces between its words, before the words."""
     text = tokenizer.normalizer.normalize_str("a b c") if tokenizer.normalizer else "a b c"
-    split = tokenizer.pre_tokenizer.pre_tokenize_str(text) if tokenizer.pre_tokenizer else [(text, (0, len(text)))]
+    split = (
+        tokenizer.pre_tokenizer.pre_tokenize_str(text)
+        if tokenizer.pre_tokenizer
+        else [(text, (0, len(text)))]
+    )
     pieces = [piece for piece, _ in split]
     trailing = any(len(piece) > 1 and piece[-1] in SPACES for piece in pieces)
     return not trailing and any(character in SPACES for piece in pieces for character in piece)
@@ -237,7 +291,9 @@ def _widen(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return starts, ends
 
 
-def _beside(at: np.ndarray, n_bytes: np.ndarray, starts: np.ndarray, is_target: np.ndarray, n_context: int) -> np.ndarray:
+def _beside(
+    at: np.ndarray, n_bytes: np.ndarray, starts: np.ndarray, is_target: np.ndarray, n_context: int
+) -> np.ndarray:
     """(T,) the dropped bytes beside each token: of the character `at`, the token before it on its side of the target's beginning, else
     the one behind it.
     """

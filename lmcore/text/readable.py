@@ -48,7 +48,10 @@ def escaped(piece: bytes) -> str:
 
 def token_bytes(text: str) -> bytes:
     """The bytes that `text`, as `escaped` wrote it, stands for."""
-    return PATTERN.sub(lambda match: bytes.fromhex(match[1].decode()) if match[1] else LETTERS[match[2]], text.encode())
+    return PATTERN.sub(
+        lambda match: bytes.fromhex(match[1].decode()) if match[1] else LETTERS[match[2]],
+        text.encode(),
+    )
 
 
 def _escape(character: str) -> str:
@@ -67,4 +70,6 @@ def bytes_of_characters() -> dict[str, int]:
     """
     own = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [number for number in range(256) if number not in own]
-    return {chr(number): number for number in own} | {chr(256 + place): number for place, number in enumerate(others)}
+    return {chr(number): number for number in own} | {
+        chr(256 + place): number for place, number in enumerate(others)
+    }

@@ -41,7 +41,11 @@ class Losses:
         self.on_bytes = is_byte_level(tokenizer)
         splits = tokenizer.pre_tokenizer.__getstate__() if tokenizer.pre_tokenizer else b""
         self.removes = b'"Removed"' in splits or b'"CharDelimiterSplit"' in splits
-        self.missing = missing_bytes(tokenizer) if isinstance(model, models.BPE) and self.unknown_id is None else b""
+        self.missing = (
+            missing_bytes(tokenizer)
+            if isinstance(model, models.BPE) and self.unknown_id is None
+            else b""
+        )
         self.drops = bool(self.missing)
         self.added = set(tokenizer.get_added_tokens_decoder())
         self.speller: Tokenizer | None = None
@@ -52,7 +56,9 @@ class Losses:
             return self._spelled(text, ids, spans)
         return spans, self._removed(text, spans) if self.removes else NONE
 
-    def unknown_bytes(self, text: str, ids: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    def unknown_bytes(
+        self, text: str, ids: np.ndarray, starts: np.ndarray, ends: np.ndarray
+    ) -> np.ndarray:
         """(T,) how many bytes of the text each unknown token stands for; 0 for all other tokens, and where the text is its name."""
         n_bytes = np.zeros(len(ids), np.int64)
         if self.unknown_id is None:
@@ -65,7 +71,10 @@ class Losses:
 
     def n_characters(self, text: str, encoding: Encoding) -> int:
         """How many characters of the text are dropped or unknown, in whole or in part."""
-        ids, spans = np.array(encoding.ids, np.int64), np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        ids, spans = (
+            np.array(encoding.ids, np.int64),
+            np.array(encoding.offsets, np.int64).reshape(-1, 2),
+        )
         spans, dropped = self.dropped(text, ids, spans)
         unknown = self.unknown_bytes(text, ids, spans[:, 0], spans[:, 1]) > 0
         return len(np.unique(dropped.at)) + int((spans[unknown, 1] - spans[unknown, 0]).sum())
@@ -87,14 +96,20 @@ class Losses:
         if not len(lost) or not len(last) or last[-1] != len(kept):
             return spans, Dropped(lost[:, 0], np.array(sizes, np.int64))
         first = np.concatenate([[0], last[:-1]])
-        return np.stack([kept[first, 0], kept[last - 1, 1]], 1), Dropped(lost[:, 0], np.array(sizes, np.int64))
+        return np.stack([kept[first, 0], kept[last - 1, 1]], 1), Dropped(
+            lost[:, 0], np.array(sizes, np.int64)
+        )
 
     def _n_symbols(self, number: int) -> int:
         """How many tokens the speller makes of the characters of a token."""
         model, piece = self.tokenizer.model, self.tokenizer.id_to_token(number) or ""
         if number in self.added or (model.byte_fallback and len(piece) == 6 and piece[:3] == "<0x"):
             return 1
-        return len(piece.removeprefix(model.continuing_subword_prefix or "").removesuffix(model.end_of_word_suffix or ""))
+        return len(
+            piece.removeprefix(model.continuing_subword_prefix or "").removesuffix(
+                model.end_of_word_suffix or ""
+            )
+        )
 
     def _removed(self, text: str, spans: np.ndarray) -> Dropped:
         """The characters, but for whitespace and what the normaliser takes, that stand in no token's span."""
@@ -102,8 +117,14 @@ class Losses:
         np.add.at(covered, spans[:, 0], 1)
         np.add.at(covered, spans[:, 1], -1)
         alone = np.flatnonzero(np.cumsum(covered)[:-1] == 0)
-        at = [place for place in alone.tolist() if self._counts(text[max(0, place - 1) : place], text[place])]
-        return Dropped(np.array(at, np.int64), np.array([len(text[place].encode()) for place in at], np.int64))
+        at = [
+            place
+            for place in alone.tolist()
+            if self._counts(text[max(0, place - 1) : place], text[place])
+        ]
+        return Dropped(
+            np.array(at, np.int64), np.array([len(text[place].encode()) for place in at], np.int64)
+        )
 
     def _counts(self, before: str, character: str) -> bool:
         """Whether the character is more than whitespace after normalisation, and no part of the one before it."""
@@ -111,7 +132,11 @@ class Losses:
         if normalizer is None:
             return bool(character.strip())
         alone = normalizer.normalize_str(character)
-        return bool(alone.strip()) and normalizer.normalize_str(before + character) == normalizer.normalize_str(before) + alone
+        return (
+            bool(alone.strip())
+            and normalizer.normalize_str(before + character)
+            == normalizer.normalize_str(before) + alone
+        )
 
 
 def unknown_id(tokenizer: Tokenizer) -> int | None:
@@ -124,19 +149,27 @@ def unknown_id(tokenizer: Tokenizer) -> int | None:
 
 def is_byte_level(tokenizer: Tokenizer) -> bool:
     """Whether the pieces are made of GPT-2's characters for the 256 bytes."""
-    steps = [part.__getstate__() for part in (tokenizer.normalizer, tokenizer.pre_tokenizer) if part]
+    steps = [
+        part.__getstate__() for part in (tokenizer.normalizer, tokenizer.pre_tokenizer) if part
+    ]
     return any(b'"ByteLevel"' in step for step in steps)
 
 
 def missing_bytes(tokenizer: Tokenizer) -> bytes:
     """The bytes of UTF-8 text that a BPE without an unknown token may drop: of one on characters all, if it does not fall back."""
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
-    if tokenizer.model.byte_fallback and all(f"<0x{byte:02X}>" in vocabulary for byte in range(256)):
+    if tokenizer.model.byte_fallback and all(
+        f"<0x{byte:02X}>" in vocabulary for byte in range(256)
+    ):
         return b""
     if not is_byte_level(tokenizer):
         return bytes(range(256))
     in_text = {*range(0xC0), *range(0xC2, 0xF5)}
-    return bytes(byte for character, byte in bytes_of_characters().items() if byte in in_text and character not in vocabulary)
+    return bytes(
+        byte
+        for character, byte in bytes_of_characters().items()
+        if byte in in_text and character not in vocabulary
+    )
 
 
 def speller(tokenizer: Tokenizer) -> Tokenizer:
@@ -144,10 +177,18 @@ def speller(tokenizer: Tokenizer) -> Tokenizer:
     settings = json.loads(tokenizer.to_str())
     model = settings["model"]
     vocabulary = model["vocab"] | {MARK: 1 + max(model["vocab"].values(), default=-1)}
-    settings["model"] = model | {"vocab": vocabulary, "merges": [], "unk_token": MARK, "fuse_unk": False, "ignore_merges": False}
+    settings["model"] = model | {
+        "vocab": vocabulary,
+        "merges": [],
+        "unk_token": MARK,
+        "fuse_unk": False,
+        "ignore_merges": False,
+    }
     added = settings["added_tokens"]
     clash = vocabulary[MARK]
-    settings["added_tokens"] = [{**token, "id": token["id"] + (token["id"] >= clash)} for token in added]
+    settings["added_tokens"] = [
+        {**token, "id": token["id"] + (token["id"] >= clash)} for token in added
+    ]
     found = Tokenizer.from_str(json.dumps(settings))
     found.encode_special_tokens = tokenizer.encode_special_tokens
     return found

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
-from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Encoding,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from lmcore.corpus.documents import read_documents
 from lmcore.corpus.sources import Source, fetch
@@ -48,7 +57,10 @@ def make_tokenizer(
         else:
             tokenizer = _train(corpus, vocab_size, min_frequency, normalizer, add_prefix_space)
         check_vocabulary(tokenizer, vocab_size)
-        gaps = {"bytes_without_token": bytes_without_token(tokenizer), "vocab_size": tokenizer.get_vocab_size()}
+        gaps = {
+            "bytes_without_token": bytes_without_token(tokenizer),
+            "vocab_size": tokenizer.get_vocab_size(),
+        }
         if not imported and (gaps["bytes_without_token"] or not round_trips(tokenizer)):
             raise InputError("train_tokenizer: the trained tokenizer does not give back every byte")
         save_tokenizer(tokenizer, folder)
@@ -58,9 +70,17 @@ def make_tokenizer(
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """tokenizer.json and the tokenizer_config.json that tells transformers which tokens are special, and nothing about the machine."""
     tokenizer.save(str(folder / "tokenizer.json"))
-    specials = {name: token for name, token in SPECIALS.items() if tokenizer.token_to_id(token) is not None}
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **specials}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    specials = {
+        name: token for name, token in SPECIALS.items() if tokenizer.token_to_id(token) is not None
+    }
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        **specials,
+    }
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8"
+    )
 
 
 def load_fast(path: Path) -> Tokenizer:
@@ -96,16 +116,28 @@ def read_tokenizer(file: Path) -> Tokenizer:
         tokenizer = Tokenizer.from_buffer(content)
         highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust's, which is no Exception
+        if (
+            not isinstance(error, Exception) and type(error).__name__ != "PanicException"
+        ):  # Rust's, which is no Exception
             raise
-        reason = (str(error) or type(error).__name__).splitlines()[0].removeprefix("Cannot instantiate Tokenizer from buffer: ")
-        raise InputError(f"{file}: expected a tokenizer as the library tokenizers writes it; it cannot be read: {reason}") from error
+        reason = (
+            (str(error) or type(error).__name__)
+            .splitlines()[0]
+            .removeprefix("Cannot instantiate Tokenizer from buffer: ")
+        )
+        raise InputError(
+            f"{file}: expected a tokenizer as the library tokenizers writes it; it cannot be read: {reason}"
+        ) from error
     if not 0 <= highest < MOST_TOKENS:
-        raise InputError(f"{file}: the highest token id is {highest:,}; expected at least one token, and ids below {MOST_TOKENS:,}")
+        raise InputError(
+            f"{file}: the highest token id is {highest:,}; expected at least one token, and ids below {MOST_TOKENS:,}"
+        )
     return tokenizer
 
 
-def encode_texts(tokenizer: Tokenizer, texts: list[str], name: Callable[[int], str], *, add_special_tokens: bool) -> list[Encoding]:
+def encode_texts(
+    tokenizer: Tokenizer, texts: list[str], name: Callable[[int], str], *, add_special_tokens: bool
+) -> list[Encoding]:
     """The texts' encodings. Raises InputError, beginning with the `name` of the text's number, for one that cannot be encoded."""
     try:
         return tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
@@ -114,7 +146,9 @@ def encode_texts(tokenizer: Tokenizer, texts: list[str], name: Callable[[int], s
             try:
                 tokenizer.encode(text, add_special_tokens=add_special_tokens)
             except Exception as error:
-                raise InputError(f"{name(number)}: the tokenizer cannot encode the text: {str(error).splitlines()[0]}") from error
+                raise InputError(
+                    f"{name(number)}: the tokenizer cannot encode the text: {str(error).splitlines()[0]}"
+                ) from error
         raise
 
 
@@ -125,7 +159,9 @@ def check_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     beyond = sorted((i, token) for token, i in vocabulary.items() if i >= vocab_size)
     if beyond:
-        raise InputError(f"tokenizer: the token '{beyond[0][1]}' has id {beyond[0][0]}, beyond a vocabulary of {vocab_size:,}")
+        raise InputError(
+            f"tokenizer: the token '{beyond[0][1]}' has id {beyond[0][0]}, beyond a vocabulary of {vocab_size:,}"
+        )
     if len(vocabulary) != vocab_size:
         raise InputError(
             f"tokenizer: has {len(vocabulary):,} entries, expected vocab_size {vocab_size:,}; too little text gives fewer merges"
@@ -155,7 +191,9 @@ def round_trips(tokenizer: Tokenizer) -> bool:
     return lost_characters(tokenizer, text) == 0
 
 
-def lost_characters(tokenizer: Tokenizer, text: str, encoding: Encoding | None = None, losses: Losses | None = None) -> int:
+def lost_characters(
+    tokenizer: Tokenizer, text: str, encoding: Encoding | None = None, losses: Losses | None = None
+) -> int:
     """How many characters of the normalised text have no token, or one that does not say which they are, as `<unk>`.
 
     Of a byte-level tokenizer those that encoding and decoding lose; others may decode to other spaces. `encoding`, `losses`: of this
@@ -171,9 +209,17 @@ def lost_characters(tokenizer: Tokenizer, text: str, encoding: Encoding | None =
     return max(1, len(normalised) - len(decoded))
 
 
-def _train(corpus: Path, vocab_size: int, min_frequency: int, normalizer: str | None, add_prefix_space: bool) -> Tokenizer:
+def _train(
+    corpus: Path,
+    vocab_size: int,
+    min_frequency: int,
+    normalizer: str | None,
+    add_prefix_space: bool,
+) -> Tokenizer:
     if normalizer not in (None, "nfkc"):
-        raise InputError(f"train_tokenizer: unknown normalizer '{normalizer}'; expected nfkc or null")
+        raise InputError(
+            f"train_tokenizer: unknown normalizer '{normalizer}'; expected nfkc or null"
+        )
     tokenizer = Tokenizer(models.BPE())
     if normalizer:
         tokenizer.normalizer = normalizers.NFKC()
@@ -200,7 +246,9 @@ def _import(folder: Path, downloads: Path, source: dict) -> Tokenizer:
         if "tokenizer.json" in files:
             return _whole_and_same(read_tokenizer(files["tokenizer.json"]))
         if {"vocab.json", "merges.txt"} <= files.keys():
-            tokenizer = Tokenizer(models.BPE.from_file(str(files["vocab.json"]), str(files["merges.txt"])))
+            tokenizer = Tokenizer(
+                models.BPE.from_file(str(files["vocab.json"]), str(files["merges.txt"]))
+            )
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
             tokenizer.decoder = decoders.ByteLevel()
             tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)

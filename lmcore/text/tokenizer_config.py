@@ -62,8 +62,12 @@ CLASS_OF_MODEL = {
     **dict.fromkeys(("code_llama",), "CodeLlamaTokenizer"),
     **dict.fromkeys(("codegen", "gpt2", "gpt_neo", "gptj", "opt", "phi", "dbrx"), "GPT2Tokenizer"),
     **dict.fromkeys(("cohere", "cohere2"), "CohereTokenizer"),
-    **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma3_text", "recurrent_gemma"), "GemmaTokenizer"),
-    **dict.fromkeys(("gpt_neox", "mamba", "mamba2", "mpt", "olmo", "olmoe", "rwkv"), "GPTNeoXTokenizer"),
+    **dict.fromkeys(
+        ("gemma", "gemma2", "gemma3", "gemma3_text", "recurrent_gemma"), "GemmaTokenizer"
+    ),
+    **dict.fromkeys(
+        ("gpt_neox", "mamba", "mamba2", "mpt", "olmo", "olmoe", "rwkv"), "GPTNeoXTokenizer"
+    ),
     **dict.fromkeys(("qwen2", "qwen2_moe", "qwen3", "qwen3_moe"), "Qwen2Tokenizer"),
     **dict.fromkeys(("biogpt",), "BioGptTokenizer"),
     **dict.fromkeys(("llama",), "LlamaTokenizer"),
@@ -107,7 +111,9 @@ def read_tokenizer_config(folder: Path) -> TokenizerConfig:
     return TokenizerConfig(named, extras or [], added, is_complete, tokenizer_class, split)
 
 
-def tokens_to_add(config: TokenizerConfig, known: dict[int, AddedToken], padding: str | None = None) -> list[AddedToken]:
+def tokens_to_add(
+    config: TokenizerConfig, known: dict[int, AddedToken], padding: str | None = None
+) -> list[AddedToken]:
     """What transformers adds to a tokenizer that has the added tokens `known` and pads with `padding`, in its order: the added tokens
     by their ids, made special where they have a name, and then the named and extra tokens that are not among them.
     """
@@ -119,19 +125,28 @@ def tokens_to_add(config: TokenizerConfig, known: dict[int, AddedToken], padding
     found: list[AddedToken | str] = [added[number] for number in sorted(added)]
     contents = {_content(token) for token in [*known.values(), *found]}
     for token in [*named, *config.extras]:
-        if token and _content(token) not in contents and token not in found:  # a text and an object of one content both count
+        if (
+            token and _content(token) not in contents and token not in found
+        ):  # a text and an object of one content both count
             found.append(token)
-    tokens = [token if isinstance(token, AddedToken) else AddedToken(token, special=True) for token in found]
+    tokens = [
+        token if isinstance(token, AddedToken) else AddedToken(token, special=True)
+        for token in found
+    ]
     return [_special(token) if token.content in names else token for token in tokens]
 
 
-def class_defaults(config: TokenizerConfig, model_type: str | None) -> tuple[str | None, str | None]:
+def class_defaults(
+    config: TokenizerConfig, model_type: str | None
+) -> tuple[str | None, str | None]:
     """BOS and EOS of the tokenizer's class, or of the class that a model of `model_type` has; None where it has none."""
     name = config.tokenizer_class or CLASS_OF_MODEL.get(model_type or "", "")
     return CLASS_DEFAULTS.get(name.removesuffix("Fast"), (None, None))
 
 
-def _named(path: Path, config: dict[str, Any], flags: dict[str, bool] | None = None) -> dict[str, AddedToken | str | None]:
+def _named(
+    path: Path, config: dict[str, Any], flags: dict[str, bool] | None = None
+) -> dict[str, AddedToken | str | None]:
     """The named special tokens of a file; tokens that are objects have the `flags` besides their own."""
     named: dict[str, AddedToken | str | None] = {}
     for key, value in config.items():
@@ -143,7 +158,10 @@ def _named(path: Path, config: dict[str, Any], flags: dict[str, bool] | None = N
 
 
 def _extras(
-    path: Path, config: dict[str, Any], flags: dict[str, bool] | None = None, keys: tuple[str, ...] = EXTRAS
+    path: Path,
+    config: dict[str, Any],
+    flags: dict[str, bool] | None = None,
+    keys: tuple[str, ...] = EXTRAS,
 ) -> list[AddedToken | str] | dict[str, AddedToken | str] | None:
     """The special tokens without a name, or with names of their own; None where the file has no such key."""
     there = [config[key] for key in keys if key in config]
@@ -157,7 +175,9 @@ def _extras(
     return [_token(path, EXTRAS[0], value, flags) for value in values]
 
 
-def _with_map(path: Path, named: dict, extras: list | dict | None) -> tuple[dict, list | dict | None]:
+def _with_map(
+    path: Path, named: dict, extras: list | dict | None
+) -> tuple[dict, list | dict | None]:
     """The special tokens of tokenizer_config.json with those of special_tokens_map.json, which come before them."""
     if not path.exists():
         return named, extras
@@ -178,26 +198,34 @@ def _token(path: Path, key: str, value: Any, flags: dict[str, bool] | None) -> A
         return value
     if isinstance(value, dict) and isinstance(value.get("content"), str):
         return _added_token(path, key, {**value, **(flags or {})})
-    raise InputError(f"{path}: {key} must be a text, or an object with a text 'content', not {_shown(value)}")
+    raise InputError(
+        f"{path}: {key} must be a text, or an object with a text 'content', not {_shown(value)}"
+    )
 
 
 def _added_token(path: Path, key: str, value: dict[str, Any]) -> AddedToken:
     flags = {name: value[name] for name in FLAGS if value.get(name) is not None}
     if wrong := [name for name, flag in flags.items() if not isinstance(flag, bool)]:
-        raise InputError(f"{path}: {key}: {wrong[0]} must be true or false, not {_shown(flags[wrong[0]])}")
+        raise InputError(
+            f"{path}: {key}: {wrong[0]} must be true or false, not {_shown(flags[wrong[0]])}"
+        )
     return AddedToken(value["content"], **flags)
 
 
 def _decoder(path: Path, values: Any) -> dict[int, AddedToken]:
     key = "added_tokens_decoder"
     if not isinstance(values, dict):
-        raise InputError(f"{path}: {key} must be an object of tokens by their ids, not {_shown(values)}")
+        raise InputError(
+            f"{path}: {key} must be an object of tokens by their ids, not {_shown(values)}"
+        )
     found = {}
     for number, value in values.items():
         if not number.isdecimal():
             raise InputError(f"{path}: {key}: '{number}' is no token id; expected a whole number")
         if not isinstance(value, dict) or not isinstance(value.get("content"), str):
-            raise InputError(f"{path}: {key}: {number} must be an object with a text 'content', not {_shown(value)}")
+            raise InputError(
+                f"{path}: {key}: {number} must be an object with a text 'content', not {_shown(value)}"
+            )
         found[int(number)] = _added_token(path, f"{key}: {number}", value)
     return found
 
@@ -207,10 +235,19 @@ def _legacy(path: Path, special: list[AddedToken | str | None]) -> dict[int, Add
     if not path.exists():
         return {}
     values = read_json_object(path, "a tokenizer's settings", MOST_BYTES)
-    if wrong := [token for token, number in values.items() if not isinstance(number, int) or isinstance(number, bool)]:
-        raise InputError(f"{path}: '{wrong[0]}' must have a token id, not {_shown(values[wrong[0]])}")
+    if wrong := [
+        token
+        for token, number in values.items()
+        if not isinstance(number, int) or isinstance(number, bool)
+    ]:
+        raise InputError(
+            f"{path}: '{wrong[0]}' must have a token id, not {_shown(values[wrong[0]])}"
+        )
     contents = {_content(token) for token in special}
-    return {number: AddedToken(token, normalized=token not in contents, special=token in contents) for token, number in values.items()}
+    return {
+        number: AddedToken(token, normalized=token not in contents, special=token in contents)
+        for token, number in values.items()
+    }
 
 
 def _content(token: AddedToken | str | None) -> str | None:

@@ -20,26 +20,38 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 def save_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
     """Keep the weights alone; tied ones once."""
-    _keep({name: parameter.detach() for name, parameter in model.named_parameters()}, step_path(folder, step), {})
+    _keep(
+        {name: parameter.detach() for name, parameter in model.named_parameters()},
+        step_path(folder, step),
+        {},
+    )
 
 
 def load_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
     """Set the model to what was kept of a step. Raises InputError where that is no longer what was written."""
     path = step_path(folder, step)
     if (kept := find(path)) is None:
-        raise InputError(f"{path}: there are no good weights of step {step}; run again to train anew")
+        raise InputError(
+            f"{path}: there are no good weights of step {step}; run again to train anew"
+        )
     for name, tensor in load_file(kept).items():
         model.get_parameter(name).data.copy_(tensor)
 
 
-def save_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: dict) -> None:
+def save_state(
+    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: dict
+) -> None:
     """Keep everything the next step depends on, and no earlier state; `progress` is JSON with `step`.
 
     Raises InputError where it cannot be written.
     """
     tensors = {f"model.{name}": parameter.detach() for name, parameter in model.named_parameters()}
     for name, parameter in model.named_parameters():
-        tensors |= {f"adam.{key}.{name}": optimizer.state[parameter][key] for key in MOMENTS if parameter in optimizer.state}
+        tensors |= {
+            f"adam.{key}.{name}": optimizer.state[parameter][key]
+            for key in MOMENTS
+            if parameter in optimizer.state
+        }
     path = folder / f"state_{progress['step']:06d}.safetensors"
     _keep(tensors, path, {"progress": json.dumps(progress)})
     for other in kept_paths(folder, "state_*.safetensors"):
@@ -47,7 +59,12 @@ def save_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Opti
             drop(other)
 
 
-def resume(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, keep_steps: Iterable[int]) -> dict | None:
+def resume(
+    folder: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    keep_steps: Iterable[int],
+) -> dict | None:
     """The progress so far, with model and optimiser set to where the state was.
 
     None where there is no good state, or the weights of its best step or of one of `keep_steps` are missing.
@@ -57,14 +74,19 @@ def resume(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimize
         return None
     with safe_open(good[0], framework="pt") as file:
         progress = json.loads(file.metadata()["progress"])
-        needed = {step for step in keep_steps if step <= progress["step"]} | {best_step(progress["curve"])}
+        needed = {step for step in keep_steps if step <= progress["step"]} | {
+            best_step(progress["curve"])
+        }
         if not all(find(step_path(folder, step)) for step in sorted(needed)):
             return None
         moments = {name.split(".", 2)[2] for name in file.keys() if name.startswith("adam.step.")}  # noqa: SIM118
         for name, parameter in model.named_parameters():
             parameter.data.copy_(file.get_tensor(f"model.{name}"))
             if name in moments:
-                state = {key: file.get_tensor(f"adam.{key}.{name}").to(parameter.device) for key in MOMENTS}
+                state = {
+                    key: file.get_tensor(f"adam.{key}.{name}").to(parameter.device)
+                    for key in MOMENTS
+                }
                 optimizer.state[parameter] = state
     return progress
 
@@ -89,6 +111,13 @@ def step_path(folder: Path, step: int) -> Path:
 
 def _keep(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
     try:
-        keep(path, lambda temporary: save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata))
+        keep(
+            path,
+            lambda temporary: save_file(
+                {name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata
+            ),
+        )
     except OSError as error:
-        raise InputError(f"{error_line(error)}; the last good checkpoint is kept, and a later run goes on from it") from error
+        raise InputError(
+            f"{error_line(error)}; the last good checkpoint is kept, and a later run goes on from it"
+        ) from error

@@ -21,7 +21,9 @@ from lmcore.text.encoder import TextEncoder
 from lmcore.training.loop import IGNORED, Examples
 
 
-def training_items(name: str, entry: dict, table: pa.Table, evaluated: dict[str, pa.Table]) -> pa.Table:
+def training_items(
+    name: str, entry: dict, table: pa.Table, evaluated: dict[str, pa.Table]
+) -> pa.Table:
     """The right options of `table`, `limit` of them, without the items of the `evaluated` suites.
 
     `table`: all items of the suite that `entry` declares; `evaluated`: items tables by suite.
@@ -29,13 +31,17 @@ def training_items(name: str, entry: dict, table: pa.Table, evaluated: dict[str,
     an evaluated suite holds a text of it under another convention.
     """
     if (kind := kind_of(name, entry)) != "choices":
-        raise InputError(f"finetune_model.{name}: its items are of kind {kind}; the right ending is known of kind choices")
+        raise InputError(
+            f"finetune_model.{name}: its items are of kind {kind}; the right ending is known of kind choices"
+        )
     table = table.filter(pc.and_(table["gold"], pc.equal(table["variant"], "")))
     for other in evaluated.values():
         is_evaluated = pc.is_in(table["content_hash"], other["content_hash"].combine_chunks())
         table = table.filter(pc.invert(is_evaluated))
     if not len(table):
-        raise InputError(f"finetune_model.{name}: every item is evaluated; give its suite a `limit`, so that some are left to train on")
+        raise InputError(
+            f"finetune_model.{name}: every item is evaluated; give its suite a `limit`, so that some are left to train on"
+        )
     _check_texts(name, table, evaluated)
     if entry.get("limit") is not None:
         rows = table.select(["item", "group"]).to_pylist()
@@ -50,7 +56,9 @@ def _check_texts(name: str, table: pa.Table, evaluated: dict[str, pa.Table]) -> 
     for suite, other in evaluated.items():
         for item, context, target in _texts(other):
             if context and context + target in items:
-                raise InputError(f"finetune_model.{name}: its item '{items[context + target]}' is evaluated as '{item}' of suite '{suite}'")
+                raise InputError(
+                    f"finetune_model.{name}: its item '{items[context + target]}' is evaluated as '{item}' of suite '{suite}'"
+                )
 
 
 def _texts(table: pa.Table) -> Iterator[tuple[str, str, str]]:
@@ -59,15 +67,22 @@ def _texts(table: pa.Table) -> Iterator[tuple[str, str, str]]:
     return zip(*columns, strict=True)
 
 
-def examples(model: Path, items: pa.Table, dev_share: float, seed: int) -> tuple[Examples, Examples]:
+def examples(
+    model: Path, items: pa.Table, dev_share: float, seed: int
+) -> tuple[Examples, Examples]:
     """(training, dev) examples of the items, tokenised as they are when scored; `dev_share` of them, drawn by the seed, are dev.
 
     A text longer than the model's window loses its beginning. Shorter ones are padded behind, where nothing sees it.
     """
     config = read_causal_config(model)
-    texts = TextEncoder(model, config["vocab_size"], scoring_of(items)["bos"], "finetune_model").encode(items)
+    texts = TextEncoder(
+        model, config["vocab_size"], scoring_of(items)["bos"], "finetune_model"
+    ).encode(items)
     length = min(context_length(config), max(len(text.ids) for text in texts))
-    ids, labels = np.zeros((len(texts), length), np.int32), np.full((len(texts), length), IGNORED, np.int32)
+    ids, labels = (
+        np.zeros((len(texts), length), np.int32),
+        np.full((len(texts), length), IGNORED, np.int32),
+    )
     for row, text in enumerate(texts):
         kept = text.ids[-length:]
         targets = np.concatenate([np.zeros(text.n_prefix, bool), text.is_target])[-length:]
@@ -76,6 +91,8 @@ def examples(model: Path, items: pa.Table, dev_share: float, seed: int) -> tuple
     order = np.random.default_rng([seed, 2]).permutation(len(texts))
     n_dev = max(1, round(dev_share * len(texts)))
     if n_dev >= len(texts):
-        raise InputError(f"finetune_model: {len(texts)} items are too few for a dev_share of {dev_share}")
+        raise InputError(
+            f"finetune_model: {len(texts)} items are too few for a dev_share of {dev_share}"
+        )
     dev, training = np.sort(order[:n_dev]), np.sort(order[n_dev:])
     return Examples(ids[training], labels[training]), Examples(ids[dev], labels[dev])

@@ -23,7 +23,9 @@ DENSE = 512  # tokens up to which a CPU attends through dense products
 BLOCK = 128  # queries at a time: those before need not be compared with what comes after
 
 
-def hidden_states(model: PreTrainedModel, ids: torch.Tensor, dtype: torch.dtype, compiled: bool = False) -> torch.Tensor:
+def hidden_states(
+    model: PreTrainedModel, ids: torch.Tensor, dtype: torch.dtype, compiled: bool = False
+) -> torch.Tensor:
     """The states (B * T, H) in `dtype` that the head reads, of ids (B, T)."""
     body: Any = model.base_model
     if not can_run(model):
@@ -33,7 +35,9 @@ def hidden_states(model: PreTrainedModel, ids: torch.Tensor, dtype: torch.dtype,
     head_size, eps = body.layers[0].self_attn.head_dim, config.rms_norm_eps
     before, after = map(_compiled, (_before, _after)) if compiled else (_before, _after)
     attend = _dense if ids.device.type == "cpu" and ids.shape[1] <= DENSE else _fused
-    angles = torch.outer(torch.arange(ids.shape[1], device=ids.device), body.rotary_emb.inv_freq.float())
+    angles = torch.outer(
+        torch.arange(ids.shape[1], device=ids.device), body.rotary_emb.inv_freq.float()
+    )
     cos, sin = angles.cos(), angles.sin()
 
     def cast(*layers: Any) -> torch.Tensor:
@@ -43,9 +47,26 @@ def hidden_states(model: PreTrainedModel, ids: torch.Tensor, dtype: torch.dtype,
     x = body.embed_tokens(ids)
     for layer in body.layers:
         of, mlp = layer.self_attn, layer.mlp
-        q, k, v = before(x, layer.input_layernorm.weight, eps, cast(of.q_proj, of.k_proj, of.v_proj), cos, sin, head_size, config)
+        q, k, v = before(
+            x,
+            layer.input_layernorm.weight,
+            eps,
+            cast(of.q_proj, of.k_proj, of.v_proj),
+            cos,
+            sin,
+            head_size,
+            config,
+        )
         norm = layer.post_attention_layernorm.weight
-        x = after(x, attend(q, k, v), cast(of.o_proj), norm, eps, cast(mlp.gate_proj, mlp.up_proj), cast(mlp.down_proj))
+        x = after(
+            x,
+            attend(q, k, v),
+            cast(of.o_proj),
+            norm,
+            eps,
+            cast(mlp.gate_proj, mlp.up_proj),
+            cast(mlp.down_proj),
+        )
     return _normed(x, body.norm.weight, eps, dtype).flatten(0, 1)
 
 
@@ -72,10 +93,16 @@ def _compiled(function: Callable) -> Callable:
     return torch.compile(function, dynamic=False)
 
 
-def _before(x, norm, eps, qkv, cos, sin, head_size, config) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _before(
+    x, norm, eps, qkv, cos, sin, head_size, config
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Query, key and value (B, heads, T, d) of x (B, T, H), the first two turned by their positions, queries scaled by 1 / sqrt(d)."""
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
-    y = F.linear(_normed(x, norm, eps, qkv.dtype), qkv).unflatten(-1, (heads + 2 * kv_heads, head_size)).transpose(1, 2)
+    y = (
+        F.linear(_normed(x, norm, eps, qkv.dtype), qkv)
+        .unflatten(-1, (heads + 2 * kv_heads, head_size))
+        .transpose(1, 2)
+    )
     q, k, v = y.split([heads, kv_heads, kv_heads], 1)
     q, k = _turned(q, cos * head_size**-0.5, sin * head_size**-0.5), _turned(k, cos, sin)
     if kv_heads != heads:
@@ -111,7 +138,9 @@ class _Dense(torch.autograd.Function):
         mask = q.new_full((q.shape[1], q.shape[1]), torch.finfo(q.dtype).min).triu(1)
         attended, shares = torch.empty_like(v), []
         for start, stop in _blocks(q.shape[1]):
-            scores = torch.baddbmm(mask[start:stop, :stop], q[:, start:stop], k[:, :stop].transpose(1, 2))
+            scores = torch.baddbmm(
+                mask[start:stop, :stop], q[:, start:stop], k[:, :stop].transpose(1, 2)
+            )
             shares.append(torch.softmax(scores, -1))
             attended[:, start:stop] = torch.bmm(shares[-1], v[:, :stop])
         ctx.save_for_backward(q, k, v, *shares)

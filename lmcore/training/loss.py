@@ -21,14 +21,20 @@ class Target(NamedTuple):
     Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531; logits averaged over teachers before the softmax, as BabyLlama has it.
     """
 
-    logits: Callable[[int, int], torch.Tensor]  # (start, stop) -> the teachers' averaged logits (stop - start, V) of these rows, float32
+    logits: Callable[
+        [int, int], torch.Tensor
+    ]  # (start, stop) -> the teachers' averaged logits (stop - start, V) of these rows, float32
     alpha: float
     temperature: float
     weight: float
 
 
 def sum_loss(
-    hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor, target: Target | None = None, compiled: bool = False
+    hidden: torch.Tensor,
+    head: torch.Tensor,
+    labels: torch.Tensor,
+    target: Target | None = None,
+    compiled: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The summed objective, to be differentiated, and the summed cross-entropy in nats, which is the same without teachers.
 
@@ -36,7 +42,9 @@ def sum_loss(
     """
     if not torch.is_grad_enabled():
         pieces = _chunks(hidden, head.to(hidden.dtype), labels)
-        totals = [F.cross_entropy(logits.float(), part, reduction="sum") for logits, part, _ in pieces]
+        totals = [
+            F.cross_entropy(logits.float(), part, reduction="sum") for logits, part, _ in pieces
+        ]
         return (total := torch.stack(totals).sum()), total
     return _SumLoss.apply(hidden, head, labels, target, compiled)
 
@@ -62,7 +70,9 @@ class _SumLoss(torch.autograd.Function):
             cross_entropy, gradient = piece(logits, part)
             loss = cross_entropy
             if target is not None:
-                divergence, towards = _divergence(logits, target.logits(rows.start, rows.stop), target.temperature)
+                divergence, towards = _divergence(
+                    logits, target.logits(rows.start, rows.stop), target.temperature
+                )
                 share = (1 - target.alpha) * target.weight
                 loss = target.alpha * cross_entropy + share * divergence
                 gradient = gradient.mul_(target.alpha).add_(towards, alpha=share)
@@ -76,7 +86,13 @@ class _SumLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx, scale, _):
         hidden_gradient, head_gradient = ctx.saved_tensors
-        return hidden_gradient * scale.to(hidden_gradient.dtype), head_gradient.mul_(scale), None, None, None
+        return (
+            hidden_gradient * scale.to(hidden_gradient.dtype),
+            head_gradient.mul_(scale),
+            None,
+            None,
+            None,
+        )
 
 
 def _piece(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -87,7 +103,9 @@ def _piece(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, to
     total = x.sum(1, keepdim=True)
     log_total = total.log() + largest
     gradient = x.mul_(1 / total).to(logits.dtype)
-    return (log_total - own).sum(), gradient.scatter_(1, labels, ((own - log_total).exp() - 1).to(logits.dtype))
+    return (log_total - own).sum(), gradient.scatter_(
+        1, labels, ((own - log_total).exp() - 1).to(logits.dtype)
+    )
 
 
 def _add(total: torch.Tensor, part: torch.Tensor) -> None:
@@ -100,9 +118,14 @@ def _compiled(function: Callable) -> Callable:
     return torch.compile(function, dynamic=False)
 
 
-def _divergence(logits: torch.Tensor, teachers: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _divergence(
+    logits: torch.Tensor, teachers: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Summed T^2 * KL(teachers || student) of logits (n, V) softened by T, and its gradient with respect to them, in their dtype."""
-    ours, theirs = F.log_softmax(logits.float() / temperature, 1), F.log_softmax(teachers / temperature, 1)
+    ours, theirs = (
+        F.log_softmax(logits.float() / temperature, 1),
+        F.log_softmax(teachers / temperature, 1),
+    )
     probabilities = theirs.exp()
     total = (probabilities * (theirs - ours)).sum() * temperature**2
     return total, (ours.exp_() - probabilities).mul_(temperature).to(logits.dtype)

@@ -14,10 +14,21 @@ from lmcore.training.loop import Examples
 
 def chunk_examples(chunks: Path) -> dict[str, Examples]:
     """`training` and `dev`, as lmcore.training.loop.train takes them, of the folder that stage chunk_corpus wrote."""
-    return {"training": Examples(read_chunks(chunks / "train")), "dev": Examples(read_chunks(chunks / "dev"))}
+    return {
+        "training": Examples(read_chunks(chunks / "train")),
+        "dev": Examples(read_chunks(chunks / "dev")),
+    }
 
 
-def save_trained(name: str, model: PreTrainedModel, tokenizer: Path, curve: list[dict], out: Path, plots: Path, metrics: Path) -> None:
+def save_trained(
+    name: str,
+    model: PreTrainedModel,
+    tokenizer: Path,
+    curve: list[dict],
+    out: Path,
+    plots: Path,
+    metrics: Path,
+) -> None:
     """Write the model folder `out`, the rows of its curve to `plots`/NAME.csv, and to `metrics`/NAME.json the number of parameters and of
     steps, and the lowest dev loss (nats per token) with its step. Of several ranks the first writes.
     """
@@ -29,11 +40,17 @@ def save_trained(name: str, model: PreTrainedModel, tokenizer: Path, curve: list
     write_csv(lines, plots / f"{name}.csv")
     best = best_step(curve)
     dev_loss = next(row["dev_loss"] for row in curve if row["step"] == best)
-    values = {"best_step": best, "dev_loss": round(dev_loss, 6), "parameters": model.num_parameters()}
+    values = {
+        "best_step": best,
+        "dev_loss": round(dev_loss, 6),
+        "parameters": model.num_parameters(),
+    }
     write_json({**values, "steps": curve[-1]["step"]}, metrics / f"{name}.json")
 
 
-def save_steps(model: PreTrainedModel, tokenizer: Path, work: Path, steps: list[int], out: Path) -> None:
+def save_steps(
+    model: PreTrainedModel, tokenizer: Path, work: Path, steps: list[int], out: Path
+) -> None:
     """Write the weights that the training in `work` kept of `steps` as model folders `out`/step_NNNNNN; `model` ends as the last."""
     if not ranks.is_first():
         return

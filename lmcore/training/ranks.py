@@ -27,9 +27,18 @@ def launch(world_size: int, module: str, *arguments: str) -> None:
     """
     started = os.environ.get("WORLD_SIZE")
     if started is not None and int(started) != world_size:
-        raise InputError(f"world_size is {world_size}, but torchrun started {started} processes; the bits depend on it, so they must agree")
+        raise InputError(
+            f"world_size is {world_size}, but torchrun started {started} processes; the bits depend on it, so they must agree"
+        )
     if started is None and world_size > 1:
-        options = ["--standalone", f"--nproc-per-node={world_size}", "--max-restarts=3", "-m", module, *arguments]
+        options = [
+            "--standalone",
+            f"--nproc-per-node={world_size}",
+            "--max-restarts=3",
+            "-m",
+            module,
+            *arguments,
+        ]
         os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *options])
 
 
@@ -51,14 +60,18 @@ def join() -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         return
     # each attempt has its own keys: addresses of the dead attempt would be refused
-    address = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    address = dist.TCPStore(
+        os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False
+    )
     store = dist.PrefixStore(f"attempt{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", address)
     if is_first():
         store.set("ready", "yes")
     while not store.check(["ready"]):
         time.sleep(POLL)
     backend = "nccl" if device().type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
+    dist.init_process_group(
+        backend, store=store, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"])
+    )
 
 
 def leave() -> None:
@@ -94,5 +107,7 @@ def add_up(tensors: list[torch.Tensor]) -> None:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(flat)
-    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+    for tensor, part in zip(
+        tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True
+    ):
         tensor.copy_(part.view_as(tensor))

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from tests.agreement.samples import SUITES
 
@@ -20,7 +28,10 @@ TOKENIZERS = {
     "no_bos": {"bos_token": None},  # like GPT-2's: the prefix is EOS
     "adds_bos": {"template": "<s> $A"},
     "prefix_space": {"prefix_space": True, "normalizer": "nfkc"},
-    "words": {"words": True, "template": "<s> $A"},  # like SentencePiece: a space before the text, spaces in the tokens
+    "words": {
+        "words": True,
+        "template": "<s> $A",
+    },  # like SentencePiece: a space before the text, spaces in the tokens
     "added_token": {"added": "<|endoftext|>"},  # of id V, beyond the model's vocabulary
     "appends_eos": {"template": "<s> $A </s>"},
 }
@@ -29,9 +40,13 @@ TOKENIZERS = {
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore"))  # the peers warn of much that is not ours
+            item.add_marker(
+                pytest.mark.filterwarnings("ignore")
+            )  # the peers warn of much that is not ours
             if item.get_closest_marker("agreement") and "agreement" not in config.option.markexpr:
-                item.add_marker(pytest.mark.skip(reason="whole suites take half an hour: make agreement"))
+                item.add_marker(
+                    pytest.mark.skip(reason="whole suites take half an hour: make agreement")
+                )
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +92,9 @@ def trained():
     def of(name: str) -> Path:
         folder = Path(os.environ.get("LMCORE_MODELS", HERE.parents[1] / "data" / "models")) / name
         if not (folder / "tokenizer.json").exists():
-            pytest.skip(f"needs the model {folder}: run `make repro`, or say in LMCORE_MODELS where models are")
+            pytest.skip(
+                f"needs the model {folder}: run `make repro`, or say in LMCORE_MODELS where models are"
+            )
         return folder
 
     return of
@@ -90,10 +107,29 @@ def save_model(folder: Path, name: str, **changes) -> None:
     torch.manual_seed(0)
     ids = {"vocab_size": V, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     if name == "gpt2":
-        module = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=256, initializer_range=0.3, **ids))
+        module = GPT2LMHeadModel(
+            GPT2Config(
+                n_embd=32, n_layer=2, n_head=2, n_positions=256, initializer_range=0.3, **ids
+            )
+        )
     else:
-        shape = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-        module = LlamaForCausalLM(LlamaConfig(**{**shape, **ids, "max_position_embeddings": 256, "initializer_range": 0.2, **changes}))
+        shape = {
+            "hidden_size": 48,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+        }
+        module = LlamaForCausalLM(
+            LlamaConfig(
+                **{
+                    **shape,
+                    **ids,
+                    "max_position_embeddings": 256,
+                    "initializer_range": 0.2,
+                    **changes,
+                }
+            )
+        )
     module.save_pretrained(folder)
     save_tokenizer(folder, **TOKENIZERS.get(name, {}))
 
@@ -119,23 +155,43 @@ def save_tokenizer(
         tokenizer.decoder = decoders.ByteLevel()
     if normalizer:
         tokenizer.normalizer = normalizers.NFKC()
-    trainer = trainers.BpeTrainer(vocab_size=V, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=V, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(_texts(), trainer)
     steps = [] if words else [processors.ByteLevel(trim_offsets=True)]
     if template:
-        steps.append(processors.TemplateProcessing(single=template, special_tokens=list(SPECIALS.items())))
+        steps.append(
+            processors.TemplateProcessing(single=template, special_tokens=list(SPECIALS.items()))
+        )
     tokenizer.post_processor = processors.Sequence(steps)
     if added:
         tokenizer.add_special_tokens([added])
     assert tokenizer.get_vocab_size() == V + bool(added)
     tokenizer.save(str(folder / "tokenizer.json"))
-    names = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "pad_token": "<pad>"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(names | ({"bos_token": bos_token} if bos_token else {})))
+    names = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+    }
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(names | ({"bos_token": bos_token} if bos_token else {}))
+    )
 
 
 def _texts() -> list[str]:
-    return [value for suite in SUITES.values() for document in suite.documents for value in _strings(document)]
+    return [
+        value
+        for suite in SUITES.values()
+        for document in suite.documents
+        for value in _strings(document)
+    ]
 
 
 def _strings(document: dict) -> list[str]:
-    return [text for value in document.values() for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+    return [
+        text
+        for value in document.values()
+        for text in (value if isinstance(value, list) else [value])
+        if isinstance(text, str)
+    ]

@@ -39,7 +39,10 @@ def write_source(folder: Path, documents: list[dict], suffix: str, name: str = "
         path.write_text("".join(document["text"] + "\n" for document in documents), "utf-8")
     elif suffix == "requests.jsonl.gz":
         split = [document["text"].rpartition(" ") for document in documents]
-        lines = [json.dumps({"request": {"context": context, "continuation": space + word}}) for context, space, word in split]
+        lines = [
+            json.dumps({"request": {"context": context, "continuation": space + word}})
+            for context, space, word in split
+        ]
         (folder / suffix).write_bytes(gzip.compress("\n".join(lines).encode()))
     elif suffix == "parquet":
         pq.write_table(table, path)
@@ -78,5 +81,9 @@ def by_lmcore(model: Path, suite: str, entry: dict, items: pa.Table) -> Scored:
     for row in scores.to_pylist():
         by_metric.setdefault(row["metric"], []).append(row["value"])
     return Scored(
-        items, tokens, texts.by_option(texts.logprob)[0].tolist(), by_metric, suite_metrics(scores, 0.95, classes_of(suite, entry, kind))[0]
+        items,
+        tokens,
+        texts.by_option(texts.logprob)[0].tolist(),
+        by_metric,
+        suite_metrics(scores, 0.95, classes_of(suite, entry, kind))[0],
     )

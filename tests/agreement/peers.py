@@ -33,12 +33,19 @@ class Sample(NamedTuple):
 
 def harness(path: Path, dtype: str = "float32", **options) -> HFLM:
     """lm-eval's model over a model folder. It computes in the dtype of the weights: in float64 its sums are as good as exact."""
-    return HFLM(pretrained=load_model(path, dtype), tokenizer=AutoTokenizer.from_pretrained(path), batch_size=16, **options)
+    return HFLM(
+        pretrained=load_model(path, dtype),
+        tokenizer=AutoTokenizer.from_pretrained(path),
+        batch_size=16,
+        **options,
+    )
 
 
 def by_lm_eval(lm: HFLM, definition: str, documents: list[dict], **changes) -> list[Sample]:
     """lm-eval's samples for the documents of one task; `definition` is its YAML file below lm_eval/tasks, `changes` replace parts of it."""
-    results = evaluate(lm, {"tasks": {"task": task(definition, documents, **changes)}}, bootstrap_iters=0)
+    results = evaluate(
+        lm, {"tasks": {"task": task(definition, documents, **changes)}}, bootstrap_iters=0
+    )
     found = sorted(results["samples"]["task"], key=lambda sample: sample["doc_id"])
     return [_sample(sample) for sample in found]
 
@@ -54,13 +61,22 @@ def task(definition: str, documents: list[dict], **changes) -> ConfigurableTask:
 
 
 def _sample(sample: dict) -> Sample:
-    responses = [response if isinstance(response, (tuple, list)) else (response, False) for response in sample["filtered_resps"]]
-    return Sample([float(r[0]) for r in responses], [bool(r[1]) for r in responses], {name: sample[name] for name in sample["metrics"]})
+    responses = [
+        response if isinstance(response, (tuple, list)) else (response, False)
+        for response in sample["filtered_resps"]
+    ]
+    return Sample(
+        [float(r[0]) for r in responses],
+        [bool(r[1]) for r in responses],
+        {name: sample[name] for name in sample["metrics"]},
+    )
 
 
 def minicons(path: Path) -> IncrementalLMScorer:
     """minicons' scorer over a model folder; it does not put a model that it is given into evaluation mode, load_model does."""
-    return IncrementalLMScorer(load_model(path), "cpu", tokenizer=AutoTokenizer.from_pretrained(path))
+    return IncrementalLMScorer(
+        load_model(path), "cpu", tokenizer=AutoTokenizer.from_pretrained(path)
+    )
 
 
 def masked_tokens(path: Path, texts: list[str], way: str) -> list[list[tuple[float, int]]]:
@@ -72,7 +88,9 @@ def masked_tokens(path: Path, texts: list[str], way: str) -> list[list[tuple[flo
     found = []
     for ids, mask, targets, places in prepared:
         with torch.inference_mode():
-            logits = scorer.model(input_ids=ids, attention_mask=mask).logits[torch.arange(len(places)), places]
+            logits = scorer.model(input_ids=ids, attention_mask=mask).logits[
+                torch.arange(len(places)), places
+            ]
         logprobs = logits.log_softmax(-1)
         own = logprobs[torch.arange(len(targets)), targets]
         ranks = 1 + (logprobs > own[:, None]).sum(-1)
@@ -87,8 +105,19 @@ def blimp_group(lm: HFLM, documents: dict[str, list[dict]]) -> tuple[dict[str, l
     for name, rows in documents.items():
         group.add(task("blimp/_template_yaml", rows, task=name))
     children = {member.task_name: member for member in group.get_all_tasks()}
-    loaded = {"tasks": children, "groups": {group.name: group}, "group_map": {group.name: list(children)}}
+    loaded = {
+        "tasks": children,
+        "groups": {group.name: group},
+        "group_map": {group.name: list(children)},
+    }
     results = evaluate(lm, loaded, bootstrap_iters=0)
-    line = next(line for line in make_table(results, "groups").splitlines() if "blimp_group" in line)
-    samples = {name: sorted(found, key=lambda sample: sample["doc_id"]) for name, found in results["samples"].items()}
-    return {name: [_sample(sample) for sample in found] for name, found in samples.items()}, line.split("|")[7].strip()
+    line = next(
+        line for line in make_table(results, "groups").splitlines() if "blimp_group" in line
+    )
+    samples = {
+        name: sorted(found, key=lambda sample: sample["doc_id"])
+        for name, found in results["samples"].items()
+    }
+    return {
+        name: [_sample(sample) for sample in found] for name, found in samples.items()
+    }, line.split("|")[7].strip()

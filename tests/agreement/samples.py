@@ -14,17 +14,29 @@ class Suite(NamedTuple):
 
 
 PAIRS = [
-    {"sentence_good": "Who should Derek hug after shocking Richard?", "sentence_bad": "Who should Derek hug Richard after shocking?"},
+    {
+        "sentence_good": "Who should Derek hug after shocking Richard?",
+        "sentence_bad": "Who should Derek hug Richard after shocking?",
+    },
     {"sentence_good": "The cats annoy Tim.", "sentence_bad": "The cats annoys Tim."},
-    {"sentence_good": "A naïve café  owner’s dog sleeps.", "sentence_bad": "A naïve café  owner’s dogs sleeps."},
-    {"sentence_good": "These casseroles disgust Kayla.", "sentence_bad": "These casseroles disgust Kayla."},
+    {
+        "sentence_good": "A naïve café  owner’s dog sleeps.",
+        "sentence_bad": "A naïve café  owner’s dogs sleeps.",
+    },
+    {
+        "sentence_good": "These casseroles disgust Kayla.",
+        "sentence_bad": "These casseroles disgust Kayla.",
+    },
 ]
 DIALOGUE = [
     {
         "sentence_good": "David: Should you quit?\nSarah: No, I shouldn't.",
         "sentence_bad": "David: Should she quit?\nSarah: No, I shouldn't.",
     },
-    {"sentence_good": "A: What did you sell?\n\nB: A chair.", "sentence_bad": "A: What did you sell?\n\nB: Yesterday."},
+    {
+        "sentence_good": "A: What did you sell?\n\nB: A chair.",
+        "sentence_bad": "A: What did you sell?\n\nB: Yesterday.",
+    },
 ]
 ENDINGS = [
     {
@@ -35,16 +47,29 @@ ENDINGS = [
         "ending2": "turns slowly towards someone.",
         "ending3": "wheels around as her dog thunders out.",
     },
-    {"startphrase": "He", "label": 0, "ending0": "drinks a café crème.", "ending1": "é", "ending2": "eats.", "ending3": "eats"},
+    {
+        "startphrase": "He",
+        "label": 0,
+        "ending0": "drinks a café crème.",
+        "ending1": "é",
+        "ending2": "eats.",
+        "ending3": "eats",
+    },
 ]
 PASSAGES = [
     {"text": 'He sat down.\n\n"I do not know," she said, and looked at the old man. "Ask Helen'},
-    {"text": "The captain walked to the sea and looked at the ships until he saw the  naïve captain"},
+    {
+        "text": "The captain walked to the sea and looked at the ships until he saw the  naïve captain"
+    },
     {"text": "nobody knew what the captain wanted , but the letter was from the captain"},
 ]
 PAGES = [
-    {"page": " \n = Robert Boulter = \n \n Robert Boulter is an English film actor . He had a guest @-@ starring role ( in 2000 ) . \n"},
-    {"page": ' = Du Fu = \n \n = = Life = = \n \n He wrote 1 @,@ 400 poems ; some say " more " . The cats \'s café \n'},
+    {
+        "page": " \n = Robert Boulter = \n \n Robert Boulter is an English film actor . He had a guest @-@ starring role ( in 2000 ) . \n"
+    },
+    {
+        "page": ' = Du Fu = \n \n = = Life = = \n \n He wrote 1 @,@ 400 poems ; some say " more " . The cats \'s café \n'
+    },
 ]
 COPA = [
     {
@@ -54,22 +79,53 @@ COPA = [
         "question": "effect",
         "label": 1,
     },
-    {"premise": "My body cast a shadow.", "choice1": "The sun was rising.", "choice2": "I sat.", "question": "cause", "label": 0},
+    {
+        "premise": "My body cast a shadow.",
+        "choice1": "The sun was rising.",
+        "choice2": "I sat.",
+        "question": "cause",
+        "label": 0,
+    },
 ]
 PIQA = [
-    {"goal": "Open a jar?", "sol1": "Tap the lid, then turn it.  ", "sol2": "Turn the lid. then tap", "label": 0},
-    {"goal": "ice", "sol1": " can  be broken by a  board ", "sol2": " can  be broken by a  wash cloth ", "label": 0},
+    {
+        "goal": "Open a jar?",
+        "sol1": "Tap the lid, then turn it.  ",
+        "sol2": "Turn the lid. then tap",
+        "label": 0,
+    },
+    {
+        "goal": "ice",
+        "sol1": " can  be broken by a  board ",
+        "sol2": " can  be broken by a  wash cloth ",
+        "label": 0,
+    },
 ]
 WINOGRANDE = [
-    {"sentence": "Sarah was a better surgeon than Maria so _ got the easier cases.", "option1": "Sarah", "option2": "Maria", "answer": "2"},
-    {"sentence": "The box fits the shelf as the _ is big.", "option1": "shelf", "option2": "box", "answer": "1"},
+    {
+        "sentence": "Sarah was a better surgeon than Maria so _ got the easier cases.",
+        "option1": "Sarah",
+        "option2": "Maria",
+        "answer": "2",
+    },
+    {
+        "sentence": "The box fits the shelf as the _ is big.",
+        "option1": "shelf",
+        "option2": "box",
+        "answer": "1",
+    },
 ]
 HELLASWAG = [
     {
         "activity_label": "Removing ice from car",
         "ctx_a": "A man scrapes  the [header] window.",
         "ctx_b": "then the man",
-        "endings": [", the man adds wax.", ", a person board a ski lift.", "puts on a christmas coat [title] coat.", "walks off ."],
+        "endings": [
+            ", the man adds wax.",
+            ", a person board a ski lift.",
+            "puts on a christmas coat [title] coat.",
+            "walks off .",
+        ],
         "label": "3",
         "source_id": "activitynet~v_-1IBHYS3L-Y",
     },

@@ -8,7 +8,9 @@ from lmcore.scoring.engine import score_items
 from tests.agreement.ours import build, by_lmcore, write_source
 from tests.agreement.samples import DIALOGUE, ENDINGS, PAIRS, PASSAGES, SUITES
 
-TEXTS = [pair["sentence_good"] for pair in PAIRS + DIALOGUE] + [passage["text"] for passage in PASSAGES]
+TEXTS = [pair["sentence_good"] for pair in PAIRS + DIALOGUE] + [
+    passage["text"] for passage in PASSAGES
+]
 MODELS = ["adds_nothing", "adds_bos", "prefix_space", "words", "added_token", "gpt2"]
 
 
@@ -16,7 +18,10 @@ def rows_of(folder, texts: list[str], bos: str, **scoring) -> list[list[dict]]:
     from lmcore.tables import items_table
 
     row = {"option": 0, "variant": "", "group": "g", "context": "", "gold": True}
-    items = items_table([{**row, "item": f"i/{n:04d}", "target": text} for n, text in enumerate(texts)], {"bos": bos, **scoring})
+    items = items_table(
+        [{**row, "item": f"i/{n:04d}", "target": text} for n, text in enumerate(texts)],
+        {"bos": bos, **scoring},
+    )
     rows = score_items(folder, items).to_pylist()
     return [[row for row in rows if row["item"] == f"i/{n:04d}"] for n in range(len(texts))]
 
@@ -39,22 +44,30 @@ def test_minicons_gives_every_token_the_same_logprob_and_rank(name, model, peers
     folder = model(name)
     adds_bos = name in ("adds_bos", "words")
     scorer = peers.minicons(folder)
-    theirs = scorer.token_score(TEXTS, rank=True, bos_token=not adds_bos)  # else <s> would stand there twice
+    theirs = scorer.token_score(
+        TEXTS, rank=True, bos_token=not adds_bos
+    )  # else <s> would stand there twice
     for ours, tokens in zip(rows_of(folder, TEXTS, "prefix"), theirs):
         assert tokens[0][0] == "<s>"
         assert_same_tokens(scorer.model, ours, tokens[1:])
 
 
-@pytest.mark.parametrize("name", ["adds_nothing", "no_bos", "adds_bos", "prefix_space", "words", "gpt2"])
+@pytest.mark.parametrize(
+    "name", ["adds_nothing", "no_bos", "adds_bos", "prefix_space", "words", "gpt2"]
+)
 def test_minicons_default_is_the_convention_of_babylm2025(name, model, peers, tmp_path):
     """The sentence as it stands, the tokenizer's own specials, and the first token scored only where a BOS precedes it."""
     entry = {"convention": "babylm2025", "source": "blimp"}
-    items = build("blimp", entry, write_source(tmp_path / "blimp", SUITES["blimp"].documents, "jsonl").parent)
+    items = build(
+        "blimp", entry, write_source(tmp_path / "blimp", SUITES["blimp"].documents, "jsonl").parent
+    )
     ours = by_lmcore(model(name), "blimp", entry, items)
     scorer = peers.minicons(model(name))
     for logprobs, pair in zip(ours.logprobs, SUITES["blimp"].documents):
         sentences = [pair["sentence_good"], pair["sentence_bad"]]
-        assert logprobs == pytest.approx(scorer.sequence_score(sentences, reduction=lambda scores: scores.sum().item()), abs=1e-4)
+        assert logprobs == pytest.approx(
+            scorer.sequence_score(sentences, reduction=lambda scores: scores.sum().item()), abs=1e-4
+        )
 
 
 def test_minicons_conditional_score_is_that_of_an_ending_after_its_context(model, peers, tmp_path):
@@ -65,7 +78,9 @@ def test_minicons_conditional_score_is_that_of_an_ending_after_its_context(model
     for logprobs, document in zip(ours.logprobs, ENDINGS):
         endings = [document[f"ending{number}"] for number in range(4)]
         contexts = [document["startphrase"]] * 4
-        theirs = scorer.conditional_score(contexts, endings, reduction=lambda scores: scores.sum().item(), bos_token=True)
+        theirs = scorer.conditional_score(
+            contexts, endings, reduction=lambda scores: scores.sum().item(), bos_token=True
+        )
         assert logprobs == pytest.approx(theirs, abs=1e-4)
 
 
@@ -77,10 +92,16 @@ def test_minicons_must_be_told_to_switch_dropout_off_and_we_do_it(model, tmp_pat
 
 @pytest.mark.parametrize("way", ["within_word_l2r", "original"])
 @pytest.mark.parametrize("name", ["bert", "roberta"])
-def test_minicons_gives_every_token_of_a_masked_lm_the_same_logprob_and_rank(name, way, data, peers):
+def test_minicons_gives_every_token_of_a_masked_lm_the_same_logprob_and_rank(
+    name, way, data, peers
+):
     folder = data / "tiny_models" / name
-    texts = [text for text in TEXTS if len(text) < 400]  # minicons cuts off what the model does not see at once
+    texts = [
+        text for text in TEXTS if len(text) < 400
+    ]  # minicons cuts off what the model does not see at once
     theirs = peers.masked_tokens(folder, texts, way)
     for ours, tokens in zip(rows_of(folder, texts, "none", masked=way), theirs, strict=True):
-        assert [row["logprob"] for row in ours] == pytest.approx([logprob for logprob, _ in tokens], abs=1e-4)
+        assert [row["logprob"] for row in ours] == pytest.approx(
+            [logprob for logprob, _ in tokens], abs=1e-4
+        )
         assert [row["rank"] for row in ours] == [rank for _, rank in tokens]

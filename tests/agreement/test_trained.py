@@ -14,11 +14,23 @@ from tests.agreement.samples import SUITES
 from tests.agreement.test_lm_eval import assert_agree
 from tests.agreement.test_minicons import TEXTS, assert_same_tokens, rows_of
 
-SMALL = ["blimp", "blimp_supplement", "swag", "copa", "lambada_openai", "wikitext2"]  # what a model of 135M parameters is asked
+SMALL = [
+    "blimp",
+    "blimp_supplement",
+    "swag",
+    "copa",
+    "lambada_openai",
+    "wikitext2",
+]  # what a model of 135M parameters is asked
 
 
-@pytest.mark.parametrize(("name", "suite"), [("babyllama", suite) for suite in SUITES] + [("smollm2", suite) for suite in SMALL])
-def test_lm_eval_gives_trained_models_the_same_sums_and_decisions(name, suite, trained, lm, peers, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "suite"),
+    [("babyllama", suite) for suite in SUITES] + [("smollm2", suite) for suite in SMALL],
+)
+def test_lm_eval_gives_trained_models_the_same_sums_and_decisions(
+    name, suite, trained, lm, peers, tmp_path
+):
     definition, suffix, documents, _ = SUITES[suite]
     assert_agree(*both(trained(name), lm, peers, suite, definition, documents, suffix, tmp_path))
 
@@ -34,7 +46,9 @@ REAL = {
 
 
 @pytest.mark.parametrize("suite", REAL)
-def test_lm_eval_gives_babyllama_the_same_sums_and_decisions_on_real_data(suite, trained, lm, peers, data, tmp_path):
+def test_lm_eval_gives_babyllama_the_same_sums_and_decisions_on_real_data(
+    suite, trained, lm, peers, data, tmp_path
+):
     path, suffix, step = REAL[suite]
     text = (data / path).read_text("utf-8")
     if suite == "wikitext2":
@@ -44,8 +58,25 @@ def test_lm_eval_gives_babyllama_the_same_sums_and_decisions_on_real_data(suite,
     else:
         documents = [json.loads(line) for line in text.splitlines()[::step]]
     if suite == "swag":
-        documents = [{**document, **{f"ending{n}": ending for n, ending in enumerate(document.pop("choices"))}} for document in documents]
-    assert_agree(*both(trained("babyllama"), lm, peers, suite, SUITES[suite].definition, documents, suffix, tmp_path))
+        documents = [
+            {
+                **document,
+                **{f"ending{n}": ending for n, ending in enumerate(document.pop("choices"))},
+            }
+            for document in documents
+        ]
+    assert_agree(
+        *both(
+            trained("babyllama"),
+            lm,
+            peers,
+            suite,
+            SUITES[suite].definition,
+            documents,
+            suffix,
+            tmp_path,
+        )
+    )
 
 
 @pytest.mark.parametrize("name", ["babyllama", "smollm2"])
@@ -59,4 +90,6 @@ def test_minicons_gives_trained_models_the_same_tokens(name, trained, peers):
 def both(model, lm, peers, suite: str, definition: str, documents: list[dict], suffix: str, folder):
     entry = {"convention": "lm_eval", "source": suite}
     items = build(suite, entry, write_source(folder / suite, documents, suffix).parent)
-    return by_lmcore(model, suite, entry, items), peers.by_lm_eval(lm(model, dtype="float64"), definition, documents)
+    return by_lmcore(model, suite, entry, items), peers.by_lm_eval(
+        lm(model, dtype="float64"), definition, documents
+    )

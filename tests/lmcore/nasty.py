@@ -22,7 +22,17 @@ NASTY = {
     "mention": "@everyone #12 www.xss.example xss@xss.example https://xss.example",
     "ends in a backslash": "a|b\\",
 }
-LEGITIMATE = ["é", "漢字", "👩‍👩‍👧 🏴󠁧󠁢󠁥󠁮󠁧󠁿", "مرحبا بالعالم", "שלום\u200f!", "می\u200cخواهم", "नमस्ते", "ﬁ ½ — “x”", "adjunct_island/0007"]
+LEGITIMATE = [
+    "é",
+    "漢字",
+    "👩‍👩‍👧 🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+    "مرحبا بالعالم",
+    "שלום\u200f!",
+    "می\u200cخواهم",
+    "नमस्ते",
+    "ﬁ ½ — “x”",
+    "adjunct_island/0007",
+]
 
 
 class Parsed(HTMLParser):

@@ -53,7 +53,11 @@ def litter(folder: Path, name: str, pid: int) -> Path:
 
 def test_whole_removes_what_dead_processes_left_for_the_same_name_alone(tmp_path):
     dead = 2**22 + 1
-    of_same, of_other, of_living = litter(tmp_path, "a", dead), litter(tmp_path, "b", dead), litter(tmp_path, "a", os.getppid())
+    of_same, of_other, of_living = (
+        litter(tmp_path, "a", dead),
+        litter(tmp_path, "b", dead),
+        litter(tmp_path, "a", os.getppid()),
+    )
     with whole(tmp_path / "a") as temporary:
         temporary.write_text("new")
     assert not of_same.exists() and of_other.exists() and of_living.exists()
@@ -68,7 +72,10 @@ def test_what_is_not_finished_is_no_content_and_no_leftover(tmp_path):
 
 
 def raised_in(path: Path, error: Exception) -> Exception:
-    with pytest.raises(type(error) if isinstance(error, OSError) else OSError) as caught, whole(path) as temporary:
+    with (
+        pytest.raises(type(error) if isinstance(error, OSError) else OSError) as caught,
+        whole(path) as temporary,
+    ):
         for attribute in ("filename", "filename2"):
             if isinstance(error, OSError) and getattr(error, attribute) == "TEMPORARY":
                 setattr(error, attribute, str(temporary))

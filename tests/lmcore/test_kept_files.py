@@ -21,12 +21,19 @@ def test_keep_and_find(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("damage", [b"", b"conten", b"cnntent", b"content\0"], ids=["empty", "short", "flipped bit", "long"])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"conten", b"cnntent", b"content\0"],
+    ids=["empty", "short", "flipped bit", "long"],
+)
 def test_find_removes_what_is_not_what_was_written_and_says_so(tmp_path, capsys, damage):
     file = kept(tmp_path / "step.bin")
     file.write_bytes(damage)
     assert find(tmp_path / "step.bin") is None and not file.exists()
-    assert capsys.readouterr().err == f"{file}: is not what was written (its sha256 is another); it is made again\n"
+    assert (
+        capsys.readouterr().err
+        == f"{file}: is not what was written (its sha256 is another); it is made again\n"
+    )
 
 
 def test_keep_that_fails_leaves_what_was_there(tmp_path):
@@ -54,8 +61,16 @@ def test_locked_waits_for_the_other_run_and_says_so(tmp_path):
     folder = tmp_path / "work" / "abc.def"
     waiter = f"from pathlib import Path\nfrom lmcore.kept_files import locked\nwith locked(Path({str(folder)!r})): print('in')"
     with locked(folder):
-        process = subprocess.Popen([sys.executable, "-c", waiter], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert process.stderr.readline() == f"{folder}: another run works on the same; waiting until it has ended\n"
+        process = subprocess.Popen(
+            [sys.executable, "-c", waiter],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert (
+            process.stderr.readline()
+            == f"{folder}: another run works on the same; waiting until it has ended\n"
+        )
         assert process.poll() is None
     assert process.communicate(timeout=60)[0] == "in\n"
 

@@ -14,18 +14,28 @@ MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 @pytest.mark.parametrize("text", LEGITIMATE)
 def test_text_of_any_script_stays_as_it_is(text):
-    assert for_terminal(text) == for_html(text) == for_markdown(text) == json.loads(for_json(text)) == text
+    assert (
+        for_terminal(text)
+        == for_html(text)
+        == for_markdown(text)
+        == json.loads(for_json(text))
+        == text
+    )
 
 
 @pytest.mark.parametrize("text", NASTY.values())
 def test_terminal_gets_one_line_of_characters_that_are_seen(text):
     shown = for_terminal(text)
-    assert not UNSEEN.search(shown) and len(shown.splitlines()) == 1 and for_terminal(shown) == shown
+    assert (
+        not UNSEEN.search(shown) and len(shown.splitlines()) == 1 and for_terminal(shown) == shown
+    )
 
 
 def test_terminal_shows_escapes_and_keeps_lines_where_asked():
     assert for_terminal("\x1b[1mé\u202e\x9b\udc80\r") == "\\x1b[1mé\\u202e\\x9b\\udc80\\r"
-    assert for_terminal("a\n\tb\r", lines=True) == "a\n\tb\\r" and for_terminal("a\n\tb") == "a\\n\\tb"
+    assert (
+        for_terminal("a\n\tb\r", lines=True) == "a\n\tb\\r" and for_terminal("a\n\tb") == "a\\n\\tb"
+    )
 
 
 @pytest.mark.parametrize("text", ALL)
@@ -37,26 +47,39 @@ def test_html_is_text_alone_as_content_and_as_attribute(text):
 
 
 @pytest.mark.parametrize("text", ALL)
-@pytest.mark.parametrize("around", ["{}", "**{}**", "- {}", "x {} y", "| {} | b |\n| --- | --- |\n| c | {} |"])
+@pytest.mark.parametrize(
+    "around", ["{}", "**{}**", "- {}", "x {} y", "| {} | b |\n| --- | --- |\n| c | {} |"]
+)
 def test_markdown_shows_the_very_characters_wherever_they_stand(text, around):
     """CommonMark with GitHub's tables, by markdown-it."""
     plain = around.format(*["word"] * around.count("{}"))
-    rendered, expected = (Parsed(MARKDOWN.render(source)) for source in (around.format(*[for_markdown(text)] * around.count("{}")), plain))
+    rendered, expected = (
+        Parsed(MARKDOWN.render(source))
+        for source in (around.format(*[for_markdown(text)] * around.count("{}")), plain)
+    )
     assert rendered.tags == expected.tags and not rendered.attributes
     found = "".join(rendered.texts).replace("\u200b", "")
     kept = " ".join(for_terminal(text).split())
-    assert " ".join(found.split()) == " ".join("".join(expected.texts).replace("word", kept).split())
+    assert " ".join(found.split()) == " ".join(
+        "".join(expected.texts).replace("word", kept).split()
+    )
 
 
 def test_markdown_links_and_mentions_nobody():
     shown = for_markdown(NASTY["mention"])
-    assert shown == r"@&#8203;everyone \#&#8203;12 www\.xss.example xss@&#8203;xss.example https\://xss.example"
+    assert (
+        shown
+        == r"@&#8203;everyone \#&#8203;12 www\.xss.example xss@&#8203;xss.example https\://xss.example"
+    )
     assert for_markdown("blimp_filtered/x 0.5") == "blimp_filtered/x 0.5"
 
 
 @pytest.mark.parametrize("text", ["a", "`", "a``b`", "<b>"])
 def test_markdown_code_is_a_code_span(text):
-    assert MARKDOWN.render(f"of {for_markdown(text, code=True)}.") == f"<p>of <code>{for_html(text)}</code>.</p>\n"
+    assert (
+        MARKDOWN.render(f"of {for_markdown(text, code=True)}.")
+        == f"<p>of <code>{for_html(text)}</code>.</p>\n"
+    )
 
 
 @pytest.mark.parametrize("text", ALL)

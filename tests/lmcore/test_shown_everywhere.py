@@ -52,14 +52,26 @@ def data(tokenizer: Path, tmp_path_factory) -> Path:
     rows = []
     for text in TEXTS:
         for variant, option in ((variant, option) for variant in ("", text) for option in (0, 1)):
-            row = {"item": f"s/{text}", "group": text, "context": f"A {text}", "target": f" {text}{option}"}
+            row = {
+                "item": f"s/{text}",
+                "group": text,
+                "context": f"A {text}",
+                "target": f" {text}{option}",
+            }
             rows.append({**row, "option": option, "variant": variant, "gold": option == 0})
     write(items_table(rows, {"bos": "prefix"}), ITEMS, root / "items" / "s.parquet")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LMCORE_WORKERS", "1")
         settings = {"dtype": "float32", "token_budget": 2048, "shard_chars": 50000}
         tokens = root / "tokens" / "llama" / "s"
-        extract_tokens(root / "models" / "llama", root / "items" / "s.parquet", tokens, root / "work", "", **settings)
+        extract_tokens(
+            root / "models" / "llama",
+            root / "items" / "s.parquet",
+            tokens,
+            root / "work",
+            "",
+            **settings,
+        )
     return root
 
 
@@ -69,7 +81,10 @@ def lmcore(data: Path, *arguments: str, **options):
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_validate_and_tokens_show_items_and_groups(data: Path, text: str) -> None:
-    for arguments in (["validate", "s", "--model", "llama"], ["tokens", "llama", "s", "--group", text]):
+    for arguments in (
+        ["validate", "s", "--model", "llama"],
+        ["tokens", "llama", "s", "--group", text],
+    ):
         result = lmcore(data, *arguments)
         assert result.exit_code == 0, result.output
         assert_lines_are_clean(result.output)
@@ -111,14 +126,30 @@ def test_surprisal_shows_text_in_every_format(way: str, by: str) -> None:
     text = "".join(TEXTS)
     cuts = [0, 3, 10, 40, len(text)]
     rows = [
-        {"text": 0, "start": start, "end": end, by: text[start:end], "probability": 0.1, "surprisal": 3.0, "rank": 1, "entropy": 1.0}
+        {
+            "text": 0,
+            "start": start,
+            "end": end,
+            by: text[start:end],
+            "probability": 0.1,
+            "surprisal": 3.0,
+            "rank": 1,
+            "entropy": 1.0,
+        }
         for start, end in pairwise(cuts)
     ]
     frame = pd.DataFrame(rows)
-    frame.attrs = {"is_masked": False, "n_bytes": len(text.encode()), "n_unknown": 0, "n_dropped_bytes": 0}
+    frame.attrs = {
+        "is_masked": False,
+        "n_bytes": len(text.encode()),
+        "n_unknown": 0,
+        "n_dropped_bytes": 0,
+    }
     lines = list(as_lines(frame, [text], way))
     if way == "csv":  # is data
-        assert [row[by] for row in csv.DictReader(io.StringIO("\n".join(lines) + "\n", newline=""))] == [row[by] for row in rows]
+        assert [
+            row[by] for row in csv.DictReader(io.StringIO("\n".join(lines) + "\n", newline=""))
+        ] == [row[by] for row in rows]
         return
     assert_lines_are_clean("\n".join(lines), coloured=way == "colour")
     if way == "jsonl":
@@ -150,20 +181,28 @@ def test_surprisal_shows_text_in_every_format(way: str, by: str) -> None:
     ],
     ids=" ".join,
 )
-def test_errors_are_one_clean_line(data: Path, tmp_path: Path, monkeypatch, arguments: list[str], text: str) -> None:
+def test_errors_are_one_clean_line(
+    data: Path, tmp_path: Path, monkeypatch, arguments: list[str], text: str
+) -> None:
     (tmp_path / "t.txt").write_text("A text.")
     monkeypatch.chdir(tmp_path)
     if "\0" in text:
         text = text.replace("\0", "")  # no argument of a command can hold it
     result = lmcore(data, *(argument.format(text) for argument in arguments), input="some text")
     assert result.exit_code in (1, 2), result.output
-    assert result.stdout == "" and result.stderr.startswith("error: ") and len(result.stderr.splitlines()) == 1
+    assert (
+        result.stdout == ""
+        and result.stderr.startswith("error: ")
+        and len(result.stderr.splitlines()) == 1
+    )
     assert_lines_are_clean(result.stderr)
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_diff_shows_names_in_every_form(revision, text: str) -> None:  # noqa: F811
-    found = compared(revision("a"), revision("b", {"good": (0.6, 1.9), "untrained": (0.5, 3.0)}), groups=True)
+    found = compared(
+        revision("a"), revision("b", {"good": (0.6, 1.9), "untrained": (0.5, 3.0)}), groups=True
+    )
     option = {"context": text, "target": text, "gold": True, "a": -1.0, "b": -2.0}
     example = {"item": text, "turned": "worse", "a": 1.0, "b": 0.0, "options": [option]}
     groups = {text: next(iter(found.rows[0].groups.values()))}
@@ -189,9 +228,28 @@ def test_diff_shows_names_in_every_form(revision, text: str) -> None:  # noqa: F
     rendered = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown)
     assert_page_is_clean(rendered)
     parsed = Parsed(rendered)
-    ours = {"p", "strong", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "ul", "li", "pre", "code"}
+    ours = {
+        "p",
+        "strong",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "details",
+        "summary",
+        "ul",
+        "li",
+        "pre",
+        "code",
+    }
     assert parsed.tags <= ours and not parsed.attributes
-    assert rendered.count("<tr>") == 4 and rendered.count("<details>") == 3 and rendered.count("<pre>") == 1
+    assert (
+        rendered.count("<tr>") == 4
+        and rendered.count("<details>") == 3
+        and rendered.count("<pre>") == 1
+    )
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -204,18 +262,44 @@ def test_verify_shows_paths_and_values(text: str) -> None:
 def sections(text: str, folder: Path) -> list[str]:
     """The HTML and SVG of every function that draws, over `text` wherever data can be."""
     mark = Mark(0.5, (0.4, 0.6), 0.5, text)
-    row = {"suite": text, "item": text, "model": text, "position": 0, "text": text, "alternatives": json.dumps([[text, 0.5]])}
+    row = {
+        "suite": text,
+        "item": text,
+        "model": text,
+        "position": 0,
+        "text": text,
+        "alternatives": json.dumps([[text, 0.5]]),
+    }
     numbers = {"surprisal": 1.0, "entropy": 1.0, "rank": 1}
     extreme = {"suite": text, "side": "next", "end": "lowest", "token": text, "n": 1, "value": 1.0}
-    spread = {"metric": "accuracy", "n_seeds": 3, "mean": 0.5, "sd": 0.1, "lowest": 0.4, "highest": 0.6, "alike": 0.5}
-    curve = [{"place": place, "model": text, "loss": 1.0, "entropy": 1.0, "accuracy": 0.5} for place in (1, 2)]
+    spread = {
+        "metric": "accuracy",
+        "n_seeds": 3,
+        "mean": 0.5,
+        "sd": 0.1,
+        "lowest": 0.4,
+        "highest": 0.6,
+        "alike": 0.5,
+    }
+    curve = [
+        {"place": place, "model": text, "loss": 1.0, "entropy": 1.0, "accuracy": 0.5}
+        for place in (1, 2)
+    ]
     found = [finding(by, low, 9, text, 0.5) | {"suite": text, "metric": metric} for by, low in (("frequency", 1), ("context_length", 3))
              for metric in ("accuracy", text)]  # fmt: skip
     write(pa.Table.from_pylist(found, FINDINGS), FINDINGS, folder / "findings.parquet")
     guess = judged(text, text, is_correct=False) | {"model": text, "context": text, "target": text}
     write(pa.Table.from_pylist([guess], VALIDITY), VALIDITY, folder / "validity.parquet")
-    metrics = {text: {text: {"accuracy": 0.5, "length_baseline": 0.5, text: 0.5, "convention": text}}}
-    results = page.Results([text], {text: "pairs"}, metrics, {text: {text: {"accuracy": {"low": 0.4, "high": 0.6}}}}, 0.95)
+    metrics = {
+        text: {text: {"accuracy": 0.5, "length_baseline": 0.5, text: 0.5, "convention": text}}
+    }
+    results = page.Results(
+        [text],
+        {text: "pairs"},
+        metrics,
+        {text: {text: {"accuracy": {"low": 0.4, "high": 0.6}}}},
+        0.95,
+    )
     return [
         figures.legend([text]),
         figures.line_plot({text: [(0.0, 1.0), (1.0, 2.0)]}, text, text, (0.0, 1.0, text)),
@@ -225,7 +309,9 @@ def sections(text: str, folder: Path) -> list[str]:
         figures.histogram([1, 2], 0.25, 0.3, 2, 0, text),
         heat_passages([row | numbers], [text]),
         token_extremes({text: [extreme]}, text),
-        scatter_plots([{"suite": text, "x_model": text, "y_model": text, "x": 0, "y": 1, "n": 4}], [text]),
+        scatter_plots(
+            [{"suite": text, "x_model": text, "y_model": text, "x": 0, "y": 1, "n": 4}], [text]
+        ),
         progression_curves({text: curve}),
         seeds_section({text: {text: spread}}, [text]),
         completion_findings(folder / "findings.parquet", [text], [text], 0.95),
@@ -249,27 +335,56 @@ def test_every_figure_and_section_holds_data_as_text(text: str, tmp_path: Path) 
 
 def test_what_models_write_is_text(tmp_path: Path) -> None:
     row = {"item": "i", "sample": 0, "seed": 0, "n_tokens": 2}
-    rows = [row | {"variant": text, "prompt": text, "text": text, "stop_reason": text} for text in TEXTS]
-    write(pa.Table.from_pylist(rows, GENERATIONS), GENERATIONS, tmp_path / "llama" / "generations.parquet")
-    (tmp_path / "llama.json").write_text(json.dumps({text: dict.fromkeys(STATISTICS, 0.5) for text in TEXTS}))
+    rows = [
+        row | {"variant": text, "prompt": text, "text": text, "stop_reason": text} for text in TEXTS
+    ]
+    write(
+        pa.Table.from_pylist(rows, GENERATIONS),
+        GENERATIONS,
+        tmp_path / "llama" / "generations.parquet",
+    )
+    (tmp_path / "llama.json").write_text(
+        json.dumps({text: dict.fromkeys(STATISTICS, 0.5) for text in TEXTS})
+    )
     drawn = writing_section(["llama"], tmp_path, tmp_path)
     assert_page_is_clean(drawn)
     assert Parsed(drawn).attributes == {"class", "scope"}
 
 
-def test_compare_writes_a_clean_page_of_nasty_texts_and_names(data: Path, tmp_path: Path, monkeypatch) -> None:
+def test_compare_writes_a_clean_page_of_nasty_texts_and_names(
+    data: Path, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setenv("LMCORE_WORKERS", "1")
     source = tmp_path / "<xss onxss=1>.txt"
     source.write_text("\n".join(f"A {text.replace(chr(10), ' ')} text." for text in TEXTS), "utf-8")
     names = "<xss onxss=1>,'\" onxss='1"
-    for number, arguments in enumerate((["--texts", str(source)], ["--prompts", str(source), "--generate", "--max-new-tokens", "2"])):
+    for number, arguments in enumerate(
+        (
+            ["--texts", str(source)],
+            ["--prompts", str(source), "--generate", "--max-new-tokens", "2"],
+        )
+    ):
         out = tmp_path / f"out{number}"
-        result = lmcore(data, "compare", "llama", "llama", "--names", names, *arguments, "--out", str(out))
+        result = lmcore(
+            data, "compare", "llama", "llama", "--names", names, *arguments, "--out", str(out)
+        )
         assert result.exit_code == 0, result.output
         assert_lines_are_clean(result.output)
         assert_page_is_clean((out / "index.html").read_text("utf-8"))
-    refused = lmcore(data, "compare", "llama", "--names", "\x1b[31m", "--texts", str(source), "--out", str(tmp_path / "x"))
-    assert refused.exit_code == 1 and refused.stderr.startswith("error: the name '\\x1b[31m' cannot be a file's")
+    refused = lmcore(
+        data,
+        "compare",
+        "llama",
+        "--names",
+        "\x1b[31m",
+        "--texts",
+        str(source),
+        "--out",
+        str(tmp_path / "x"),
+    )
+    assert refused.exit_code == 1 and refused.stderr.startswith(
+        "error: the name '\\x1b[31m' cannot be a file's"
+    )
 
 
 def test_spreadsheet_formulas_stay_as_they_are_in_csv() -> None:

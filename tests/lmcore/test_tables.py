@@ -4,13 +4,23 @@ import pytest
 from lmcore import tables
 from lmcore.errors import InputError
 
-ROW = {"item": "s/g/0", "option": 0, "variant": "", "group": "g", "context": "", "target": " a", "gold": True}
+ROW = {
+    "item": "s/g/0",
+    "option": 0,
+    "variant": "",
+    "group": "g",
+    "context": "",
+    "target": " a",
+    "gold": True,
+}
 
 
 def test_items_table_sorts_and_hashes_the_whole_item():
     rows = [ROW, {**ROW, "option": 1, "target": " b", "gold": False}]
     table = tables.items_table(rows[::-1], {"bos": "prefix"})
-    assert table["option"].to_pylist() == [0, 1] and len(set(table["content_hash"].to_pylist())) == 1
+    assert (
+        table["option"].to_pylist() == [0, 1] and len(set(table["content_hash"].to_pylist())) == 1
+    )
     other = tables.items_table([ROW, {**rows[1], "target": " c"}], {})
     assert set(other["content_hash"].to_pylist()).isdisjoint(table["content_hash"].to_pylist())
     assert tables.scoring_of(table) == {"bos": "prefix"}

@@ -51,7 +51,9 @@ def test_read_text_of_what_is_no_file_says_so(tmp_path: Path, monkeypatch) -> No
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(InputError, match=r"mine\.txt: cannot be read: Permission denied; expected texts"):
+    with pytest.raises(
+        InputError, match=r"mine\.txt: cannot be read: Permission denied; expected texts"
+    ):
         read_text(tmp_path / "mine.txt", "texts")
 
 
@@ -81,5 +83,12 @@ def test_checked_text_takes_any_text() -> None:
 
 
 def test_messages_stay_short_and_on_one_line() -> None:
-    assert described("a\nb") == "'a\\nb'" and len(described("x" * 1000)) < 50 and len(described(10**900)) < 60
-    assert first_line(ValueError("\n first\nsecond")) == "first" and first_line(ValueError()) == "ValueError"
+    assert (
+        described("a\nb") == "'a\\nb'"
+        and len(described("x" * 1000)) < 50
+        and len(described(10**900)) < 60
+    )
+    assert (
+        first_line(ValueError("\n first\nsecond")) == "first"
+        and first_line(ValueError()) == "ValueError"
+    )

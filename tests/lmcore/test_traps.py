@@ -39,20 +39,34 @@ NEXT = np.array(  # p(next | current), a row a word; padding and the end of the 
 def bigram(tmp_path_factory) -> Path:
     """A Llama whose two layers add nothing, so that its logits follow from the current token: exactly the log of NEXT."""
     folder = tmp_path_factory.mktemp("bigram")
-    shape = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "rms_norm_eps": 1e-12}
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=5, bos_token_id=1, eos_token_id=2, pad_token_id=0, **shape)).eval()
+    shape = {
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "rms_norm_eps": 1e-12,
+    }
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=5, bos_token_id=1, eos_token_id=2, pad_token_id=0, **shape)
+    ).eval()
     with torch.no_grad():
         for layer in model.model.layers:
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
         model.model.embed_tokens.weight.copy_(torch.eye(5, 8))
         model.lm_head.weight.zero_()
-        model.lm_head.weight[:, :5] = torch.from_numpy(np.log(NEXT).T) / math.sqrt(8)  # the norm makes sqrt(8) of a one
+        model.lm_head.weight[:, :5] = torch.from_numpy(np.log(NEXT).T) / math.sqrt(
+            8
+        )  # the norm makes sqrt(8) of a one
     model.save_pretrained(folder)
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<pad>"))
+    tokenizer = Tokenizer(
+        models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<pad>")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>"}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"bos_token": "<s>", "eos_token": "</s>"})
+    )
     return folder
 
 
@@ -63,25 +77,41 @@ def test_bigram_logprob_rank_and_entropy_are_of_the_distribution_that_predicts_t
     assert [(row["current_id"], row["next_id"]) for row in rows] == list(pairwise(path))
     for row, current, following in zip(rows, path, path[1:]):
         assert row["logprob"] == pytest.approx(math.log(NEXT[current, following]), abs=1e-5)
-        assert row["entropy"] == pytest.approx(-(NEXT[current] * np.log(NEXT[current])).sum(), abs=1e-5)
+        assert row["entropy"] == pytest.approx(
+            -(NEXT[current] * np.log(NEXT[current])).sum(), abs=1e-5
+        )
         assert row["rank"] == 1 + (NEXT[current] > NEXT[current, following]).sum()
-        assert (row["top_id"], row["top_logprob"]) == (NEXT[current].argmax(), pytest.approx(math.log(NEXT[current].max()), abs=1e-5))
+        assert (row["top_id"], row["top_logprob"]) == (
+            NEXT[current].argmax(),
+            pytest.approx(math.log(NEXT[current].max()), abs=1e-5),
+        )
 
 
 def test_bigram_probability_of_padding_and_end_is_not_shared_out_among_the_rest(bigram):
     """After `a` the words a and b have 0.5375 between them, and keep it."""
     table = score_items(bigram, items([("a", " a"), ("a", " b")]))
-    assert sum(math.exp(row["logprob"]) for row in table.to_pylist() if row["is_target"]) == pytest.approx(0.5375)
+    assert sum(
+        math.exp(row["logprob"]) for row in table.to_pylist() if row["is_target"]
+    ) == pytest.approx(0.5375)
 
 
 def test_bigram_score_changes_with_the_bos_policy_and_bos_is_never_doubled(bigram):
     first = {
-        bos: [row for row in score_items(bigram, items(["b a"], {"bos": bos})).to_pylist() if row["position"] == 0]
+        bos: [
+            row
+            for row in score_items(bigram, items(["b a"], {"bos": bos})).to_pylist()
+            if row["position"] == 0
+        ]
         for bos in ("prefix", "tokenizer", "none")
     }
-    assert first["prefix"][0]["logprob"] == pytest.approx(math.log(0.1)) and first["tokenizer"] == first["none"] == []
+    assert (
+        first["prefix"][0]["logprob"] == pytest.approx(math.log(0.1))
+        and first["tokenizer"] == first["none"] == []
+    )
     plain, own = (score_items(bigram, items([text])).to_pylist() for text in ("b a", "<s> b a"))
-    assert [row["logprob"] for row in plain] == [row["logprob"] for row in own] and plain[0]["current_id"] == 1
+    assert [row["logprob"] for row in plain] == [row["logprob"] for row in own] and plain[0][
+        "current_id"
+    ] == 1
 
 
 def test_bigram_option_order_does_not_matter(bigram):
@@ -89,22 +119,40 @@ def test_bigram_option_order_does_not_matter(bigram):
     accuracy = []
     for order in ((0, 1), (1, 0)):
         row = {"item": "g/0", "variant": "", "group": "g"}
-        rows = [{**row, "option": n, "context": texts[i][0], "target": texts[i][1], "gold": i == 0} for n, i in enumerate(order)]
+        rows = [
+            {**row, "option": n, "context": texts[i][0], "target": texts[i][1], "gold": i == 0}
+            for n, i in enumerate(order)
+        ]
         table = items_table(rows, {"bos": "prefix"})
-        accuracy.append(suite_metrics(fold(table, score_items(bigram, table), kind="pairs", **OPTIONS), 0.95)[0]["accuracy"])
+        accuracy.append(
+            suite_metrics(fold(table, score_items(bigram, table), kind="pairs", **OPTIONS), 0.95)[
+                0
+            ]["accuracy"]
+        )
     assert accuracy == [1, 1]
 
 
-def test_chunks_hold_no_padding_and_every_label_counts_so_that_eos_is_learnt(corpus, tokenizer, tmp_path):
+def test_chunks_hold_no_padding_and_every_label_counts_so_that_eos_is_learnt(
+    corpus, tokenizer, tmp_path
+):
     """Where padding and end are one token, a collator that masks every pad id would hide the real ends."""
-    chunk_corpus(corpus, tokenizer, tmp_path / "chunks", seq_len=16, boundaries="</s>", on_lost="fail")
+    chunk_corpus(
+        corpus, tokenizer, tmp_path / "chunks", seq_len=16, boundaries="</s>", on_lost="fail"
+    )
     ids = {name: load_fast(tokenizer).token_to_id(name) for name in ("<pad>", "</s>")}
     for split in ("train", "dev"):
         chunks = read_chunks(tmp_path / "chunks" / split)
         assert not (chunks == ids["<pad>"]).any() and (chunks == ids["</s>"]).any()
-    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=300, pad_token_id=ids["</s>"], eos_token_id=ids["</s>"], **shape)).eval()
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=300, pad_token_id=ids["</s>"], eos_token_id=ids["</s>"], **shape)
+    ).eval()
     found = read_chunks(tmp_path / "chunks" / "dev")
     chunks = torch.from_numpy(found.astype(np.int64))
     with torch.inference_mode():
@@ -122,7 +170,10 @@ def test_bfloat16_weights_make_no_ties_and_turn_no_clear_decision(tmp_path):
     for number in range(150):
         words_of = [" ".join(rng.permutation(words)[:5]) for _ in range(2)]
         row = {"item": f"g/{number:03d}", "variant": "", "group": "g", "context": ""}
-        rows += [{**row, "option": option, "target": f" {text}", "gold": option == 0} for option, text in enumerate(words_of)]
+        rows += [
+            {**row, "option": option, "target": f" {text}", "gold": option == 0}
+            for option, text in enumerate(words_of)
+        ]
     table = items_table(rows, {"bos": "prefix"})
     sums = {}
     for dtype in ("float32", "bfloat16"):
@@ -135,7 +186,10 @@ def test_bfloat16_weights_make_no_ties_and_turn_no_clear_decision(tmp_path):
         sums[dtype] = np.array(list(by_text.values())).reshape(-1, 2)
     margins = {dtype: values[:, 0] - values[:, 1] for dtype, values in sums.items()}
     clear = np.abs(margins["float32"]) > 0.1  # nats; what bf16 weights themselves move
-    assert clear.sum() > 100 and (np.sign(margins["float32"]) == np.sign(margins["bfloat16"]))[clear].all()
+    assert (
+        clear.sum() > 100
+        and (np.sign(margins["float32"]) == np.sign(margins["bfloat16"]))[clear].all()
+    )
 
 
 def test_padded_batches_of_any_size_give_the_same_sums_and_decisions_and_dropout_is_off(tmp_path):
@@ -143,14 +197,21 @@ def test_padded_batches_of_any_size_give_the_same_sums_and_decisions_and_dropout
     save_tokenizer(tmp_path)
     torch.manual_seed(0)
     shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128, "initializer_range": 0.2}
-    GPT2LMHeadModel(GPT2Config(vocab_size=300, resid_pdrop=0.5, attn_pdrop=0.5, **shape)).save_pretrained(tmp_path)
+    GPT2LMHeadModel(
+        GPT2Config(vocab_size=300, resid_pdrop=0.5, attn_pdrop=0.5, **shape)
+    ).save_pretrained(tmp_path)
     table = items([*TEXTS, " ".join(TEXTS), "a", *TEXTS[::-1]])
     sums = {}
     for budget in (1, 40, 1000):
         tokens = [score_items(tmp_path, table, token_budget=budget) for _ in range(2)]
         assert tokens[0] == tokens[1]
         texts = tokens[0]["item"].to_numpy()
-        sums[budget] = np.array([tokens[0]["logprob"].to_numpy()[texts == name].astype(float).sum() for name in dict.fromkeys(texts)])
+        sums[budget] = np.array(
+            [
+                tokens[0]["logprob"].to_numpy()[texts == name].astype(float).sum()
+                for name in dict.fromkeys(texts)
+            ]
+        )
     for budget in (40, 1000):
         np.testing.assert_allclose(sums[budget], sums[1], atol=1e-4)
         assert (np.argsort(sums[budget]) == np.argsort(sums[1])).all()
@@ -167,22 +228,46 @@ def test_dummy_scores_what_the_lengths_of_its_tokens_let_one_expect(tmp_path):
             letters = "".join(rng.choice(list("bdfgjkpqvxz"), rng.integers(4, 8 - option)))
             rows.append({**row, "option": option, "target": letters, "gold": option == 0})
     table = items_table(rows, {"bos": "prefix"})
-    metrics, intervals = suite_metrics(fold(table, score_items(tmp_path, table), kind="pairs", **{**OPTIONS, "vocab_size": 300}), 0.95)
+    metrics, intervals = suite_metrics(
+        fold(table, score_items(tmp_path, table), kind="pairs", **{**OPTIONS, "vocab_size": 300}),
+        0.95,
+    )
     assert metrics["n_draws"] == 3 and metrics["length_baseline"] < 0.45
     assert abs(metrics["accuracy"] - metrics["length_baseline"]) < 4 * intervals["accuracy"]["se"]
 
 
-SIZES = {"hypernym": 842, "qa_congruence_easy": 64, "qa_congruence_tricky": 165, "subject_aux_inversion": 3867, "turn_taking": 280}
+SIZES = {
+    "hypernym": 842,
+    "qa_congruence_easy": 64,
+    "qa_congruence_tricky": 165,
+    "subject_aux_inversion": 3867,
+    "turn_taking": 280,
+}
 # of babylm/evaluation-pipeline-2025, collate_preds.py
-EXTREMES = {"superlative_quantifiers_2": 986, "superlative_quantifiers_1": 979, "determiner_noun_agreement_irregular_1": 681}
+EXTREMES = {
+    "superlative_quantifiers_2": 986,
+    "superlative_quantifiers_1": 979,
+    "determiner_noun_agreement_irregular_1": 681,
+}
 
 
 @pytest.mark.parametrize(
-    ("suite", "folder", "sizes"), [("blimp_supplement", "blimp_supplement_filtered", SIZES), ("blimp_filtered", "blimp_filtered", EXTREMES)]
+    ("suite", "folder", "sizes"),
+    [
+        ("blimp_supplement", "blimp_supplement_filtered", SIZES),
+        ("blimp_filtered", "blimp_filtered", EXTREMES),
+    ],
 )
-def test_filtered_data_have_the_published_size_of_every_subtask(suite, folder, sizes, data: Path, tmp_path: Path):
+def test_filtered_data_have_the_published_size_of_every_subtask(
+    suite, folder, sizes, data: Path, tmp_path: Path
+):
     (tmp_path / suite).symlink_to(data / folder)
     table = build_suite(suite, {}, tmp_path, tmp_path)
-    counts = {row["values"]: row["counts"] // 2 for row in table["group"].value_counts().to_pylist()}
+    counts = {
+        row["values"]: row["counts"] // 2 for row in table["group"].value_counts().to_pylist()
+    }
     assert {name: counts[name] for name in sizes} == sizes
-    assert (min(counts.values()), max(counts.values())) == (min(sizes.values()), max(sizes.values()))
+    assert (min(counts.values()), max(counts.values())) == (
+        min(sizes.values()),
+        max(sizes.values()),
+    )

@@ -10,7 +10,13 @@ from lmcore.tables import TOKENS, check, items_table
 OTHER = 9999  # the id of a token that stands in no text
 
 
-def items_of(options: dict[str, list[tuple[str, str]]], *, group: str = "all", gold: int = 0, scoring: dict | None = None) -> pa.Table:
+def items_of(
+    options: dict[str, list[tuple[str, str]]],
+    *,
+    group: str = "all",
+    gold: int = 0,
+    scoring: dict | None = None,
+) -> pa.Table:
     """Items from {item: [(context, target), ...]}; an item named g/… belongs to group g."""
     rows = [
         {
@@ -72,6 +78,10 @@ def tokens_of(
 
 def value_of(scores: pa.Table, metric: str, item: str | None = None, draw: int = 0) -> float:
     """The one value of a metric, of an item where there are several."""
-    rows = [row for row in scores.to_pylist() if row["metric"] == metric and row["draw"] == draw and item in (None, row["item"])]
+    rows = [
+        row
+        for row in scores.to_pylist()
+        if row["metric"] == metric and row["draw"] == draw and item in (None, row["item"])
+    ]
     assert len(rows) == 1, rows
     return rows[0]["value"]

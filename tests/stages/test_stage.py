@@ -63,7 +63,10 @@ def test_recipe_names_the_section_in_which_the_value_stands(write, own, message)
         ("area: {wdth: 3}", "params.yaml: area: unknown key 'wdth'; expected width, height"),
         ("area: {height: 3}", "params.yaml: area: the key 'width' is missing"),
         ("volume: {}", "params.yaml: there is no 'area'; sections are volume"),
-        ("area: {width: true}", "params.yaml: area.width: expected a number above 0 and at most 1,000,000,000, not true"),
+        (
+            "area: {width: true}",
+            "params.yaml: area.width: expected a number above 0 and at most 1,000,000,000, not true",
+        ),
         ("area: {width: .nan}", "params.yaml: area.width: expected a number .*, not NaN"),
         ("area:", "params.yaml: area: expected a mapping, not null"),
         ("area: {}", "params.yaml: area: the key 'width' is missing"),
@@ -71,7 +74,10 @@ def test_recipe_names_the_section_in_which_the_value_stands(write, own, message)
         ("- area", "params.yaml: expected a mapping of sections"),
         ("", "params.yaml: there is no 'area'; sections are $"),
         ("area: {width: 1\n", "params.yaml: line 2: not a readable YAML file: "),
-        ("area:\n  width: 1\n  width: 2\n", 'params.yaml: line 3: not a readable YAML file: found duplicate key "width"'),
+        (
+            "area:\n  width: 1\n  width: 2\n",
+            'params.yaml: line 3: not a readable YAML file: found duplicate key "width"',
+        ),
     ],
 )
 def test_call_bad_section_is_named(write, text, message):
@@ -107,7 +113,10 @@ def test_section_follows_dots(write):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("from lmcore.errors import InputError; raise InputError('corpus.txt: empty')", "error: corpus.txt: empty\n"),
+        (
+            "from lmcore.errors import InputError; raise InputError('corpus.txt: empty')",
+            "error: corpus.txt: empty\n",
+        ),
         (
             f"raise OSError({errno.ENOSPC}, 'No space left on device', 'out.parquet')",
             "error: out.parquet: No space left on device; free some space and run again; nothing was written\n",
@@ -116,7 +125,10 @@ def test_section_follows_dots(write):
             f"raise OSError({errno.EACCES}, 'Permission denied', 'data')",
             "error: data: Permission denied; see `ls -ld` of it and of its folder for who may; nothing was written\n",
         ),
-        ("open('no/such/file')", "error: no/such/file: No such file or directory; nothing was written\n"),
+        (
+            "open('no/such/file')",
+            "error: no/such/file: No such file or directory; nothing was written\n",
+        ),
         (
             f"raise OSError({errno.EROFS}, 'Read-only file system', 'data')",
             "error: data: Read-only file system; name another place, or make this one writable; nothing was written\n",
@@ -125,5 +137,7 @@ def test_section_follows_dots(write):
 )
 def test_run_prints_one_line_and_exits_1(body, message):
     script = f"from stages.stage import run\ndef main():\n    {body}\nrun(main)"
-    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
     assert (result.returncode, result.stdout, result.stderr) == (1, "", message)

@@ -16,7 +16,9 @@ from lmcore.suites.records import Record, find, read_records
 def build(source: Path) -> list[Record]:
     """Records of kind pairs from a folder's JSONL (or the hub's Parquet) files; the group is the paradigm's UID, else the file's name."""
     return [
-        row.record(group=row.name("UID") or path.stem, good=row["sentence_good"], bad=row["sentence_bad"])
+        row.record(
+            group=row.name("UID") or path.stem, good=row["sentence_good"], bad=row["sentence_bad"]
+        )
         for path in find(source, ".jsonl", ".parquet")
         for row in read_records(path)
     ]

@@ -17,9 +17,15 @@ def build(path: Path) -> list[Record]:
     """Records of kind choices, the correct target first. Raises InputError, naming the line, where a column is missing or empty."""
     records = []
     for row in read_records(path):
-        prompt, correct, wrong = row.filled("prompt", EXPECTED), row.filled("correct", EXPECTED), row.beginning("incorrect")
+        prompt, correct, wrong = (
+            row.filled("prompt", EXPECTED),
+            row.filled("correct", EXPECTED),
+            row.beginning("incorrect"),
+        )
         if not wrong:
-            raise InputError(f"{row.where} has no 'incorrect' target; expected one or several columns of that name")
+            raise InputError(
+                f"{row.where} has no 'incorrect' target; expected one or several columns of that name"
+            )
         group = {"group": relation} if (relation := row.name("relation")) else {}
         records.append(row.record(context=prompt, options=[correct, *wrong], gold=0, **group))
     return records

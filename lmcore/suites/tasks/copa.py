@@ -18,7 +18,10 @@ def build(source: Path, *, convention: Convention = DEFAULT) -> list[Record]:
     records = []
     for path in find(source, ".arrow", ".parquet"):
         for row in read_records(path):
-            options = [space + choice[:1].lower() + choice[1:] for choice in (row["choice1"], row["choice2"])]
+            options = [
+                space + choice[:1].lower() + choice[1:]
+                for choice in (row["choice1"], row["choice2"])
+            ]
             context = f"{row['premise'].strip()[:-1]} {_connector(row)}"
             records.append(row.record(context=context, options=options, gold=row.label("label")))
     return records
@@ -26,5 +29,7 @@ def build(source: Path, *, convention: Convention = DEFAULT) -> list[Record]:
 
 def _connector(row: Row) -> str:
     if row["question"] not in CONNECTOR:
-        raise InputError(f"{row.place('question')} must be one of {', '.join(CONNECTOR)}, not {row['question']!r}")
+        raise InputError(
+            f"{row.place('question')} must be one of {', '.join(CONNECTOR)}, not {row['question']!r}"
+        )
     return CONNECTOR[row["question"]]

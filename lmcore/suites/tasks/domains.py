@@ -26,10 +26,20 @@ def build(source: Path, *, words: Count, seed: Seed) -> list[dict]:
         for row in read_documents(source / "test.parquet"):
             chosen, rng = row["text"].split()[:words], random.Random(f"{seed} {row['document']}")
             text = " ".join(chosen)
-            others = {"shuffled_words": " ".join(rng.sample(chosen, len(chosen))), "random_characters": _noise(len(text), rng)}
-            records += [{"group": group, "text": text} for group, text in {"heldout": text, **others}.items()]
+            others = {
+                "shuffled_words": " ".join(rng.sample(chosen, len(chosen))),
+                "random_characters": _noise(len(text), rng),
+            }
+            records += [
+                {"group": group, "text": text}
+                for group, text in {"heldout": text, **others}.items()
+            ]
         return records
-    files = [source] if source.is_file() else sorted(path for path in source.rglob("*.txt") if path.is_file())
+    files = (
+        [source]
+        if source.is_file()
+        else sorted(path for path in source.rglob("*.txt") if path.is_file())
+    )
     records = []
     for file in files:
         place = file.relative_to(source).parts if file != source else (file.name,)
@@ -38,7 +48,9 @@ def build(source: Path, *, words: Count, seed: Seed) -> list[dict]:
             raise InputError(f"{file}: holds no text")
         records.append({"group": place[0].removesuffix(".txt"), "text": text})
     if not records:
-        raise InputError(f"{source}: no .txt file; expected a folder of text files, a subfolder for each group")
+        raise InputError(
+            f"{source}: no .txt file; expected a folder of text files, a subfolder for each group"
+        )
     return records
 
 

@@ -26,14 +26,34 @@ def build(path: Path, *, templates: Line) -> list[Record]:
     formats, triggers = read_templates(Path(templates))
     records = []
     for row in read_records(path):
-        question, answer, wrong = row.filled("question", EXPECTED), row.filled("answer", EXPECTED), row.beginning("incorrect")
+        question, answer, wrong = (
+            row.filled("question", EXPECTED),
+            row.filled("answer", EXPECTED),
+            row.beginning("incorrect"),
+        )
         if not wrong:
             raise InputError(f"{row.where} has no 'incorrect'; expected {EXPECTED}")
-        prompts = {name: fill(entry["template"], templates, question=question) for name, entry in formats.items()}
-        variants = {f"{FORMAT}/{name}": prompt for name, prompt in prompts.items() if name != BASELINE}
+        prompts = {
+            name: fill(entry["template"], templates, question=question)
+            for name, entry in formats.items()
+        }
+        variants = {
+            f"{FORMAT}/{name}": prompt for name, prompt in prompts.items() if name != BASELINE
+        }
         for source, texts in triggers.items():
-            variants |= {f"{TRIGGER}/{source}/{n}": f"{text} {prompts[BASELINE]}" for n, text in enumerate(texts)}
+            variants |= {
+                f"{TRIGGER}/{source}/{n}": f"{text} {prompts[BASELINE]}"
+                for n, text in enumerate(texts)
+            }
         changes = {name: {"context": prompt} for name, prompt in variants.items()}
         group = row.name("topic") or "all"
-        records.append(row.record(context=prompts[BASELINE], options=[answer, *wrong], gold=0, group=group, variants=changes))
+        records.append(
+            row.record(
+                context=prompts[BASELINE],
+                options=[answer, *wrong],
+                gold=0,
+                group=group,
+                variants=changes,
+            )
+        )
     return records

@@ -7,4 +7,7 @@ from lmcore.corpus.documents import read_documents
 
 def build(source: Path) -> list[dict]:
     """Records of kind text from the corpus folder; the group is the book or domain."""
-    return [{"id": row["document"], "group": row["group"], "text": row["text"]} for row in read_documents(source / "test.parquet")]
+    return [
+        {"id": row["document"], "group": row["group"], "text": row["text"]}
+        for row in read_documents(source / "test.parquet")
+    ]

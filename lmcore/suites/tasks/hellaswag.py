@@ -17,10 +17,18 @@ def activitynet(source: Path, *, convention: Convention = DEFAULT) -> list[Recor
     for path in find(source, ".arrow", ".parquet"):
         for row in read_records(path):
             if row["source_id"].startswith("activitynet"):
-                context, options = f"{row['ctx_a']} {row['ctx_b'].capitalize()}", row.texts("endings")
+                context, options = (
+                    f"{row['ctx_a']} {row['ctx_b'].capitalize()}",
+                    row.texts("endings"),
+                )
                 if convention in LM_EVAL:
-                    context, options = _cleaned(f"{row['activity_label']}: {context}"), [_cleaned(ending) for ending in options]
-                records.append(row.record(context=context, options=options, gold=row.label("label")))
+                    context, options = (
+                        _cleaned(f"{row['activity_label']}: {context}"),
+                        [_cleaned(ending) for ending in options],
+                    )
+                records.append(
+                    row.record(context=context, options=options, gold=row.label("label"))
+                )
     return records
 
 

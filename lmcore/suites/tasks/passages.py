@@ -26,7 +26,11 @@ from lmcore.params.ranges import RANGE, Count, Seed
 from lmcore.text_files import split_lines
 
 Words = Annotated[int, Field(ge=1, le=1000), RANGE]
-GROUPS = {"seen_1": (1, 1), "seen_2": (2, 2), "seen_3_or_more": (3, 10**9)}  # least and most occurrences
+GROUPS = {
+    "seen_1": (1, 1),
+    "seen_2": (2, 2),
+    "seen_3_or_more": (3, 10**9),
+}  # least and most occurrences
 
 
 class Passages(NamedTuple):
@@ -37,23 +41,34 @@ class Passages(NamedTuple):
     features: np.ndarray  # (passages, 2): mean log frequency of a word, characters
 
 
-def build(corpus: Path, *, n: Count, context_words: Words, target_words: Words, seed: Seed) -> list[dict]:
+def build(
+    corpus: Path, *, n: Count, context_words: Words, target_words: Words, seed: Seed
+) -> list[dict]:
     """Up to `n` pairs a group. Raises InputError where the corpus has no passage of so many words."""
     if min(n, context_words, target_words) < 1:
-        raise InputError(f"task passages: n, context_words and target_words must be at least 1, not {n}, {context_words}, {target_words}")
+        raise InputError(
+            f"task passages: n, context_words and target_words must be at least 1, not {n}, {context_words}, {target_words}"
+        )
     size = context_words + target_words
     train, test = (paragraphs(corpus / f"{split}.parquet") for split in ("train", "test"))
     counts = word_counts([" ".join(words) for words in train])
     runs = runs_of(train, size)
     distinct, times = np.unique(np.concatenate([*runs, np.zeros(0, np.uint64)]), return_counts=True)
-    seen, held = (_passages(texts, hashes, size, counts, distinct, times) for texts, hashes in ((train, runs), (test, runs_of(test, size))))
+    seen, held = (
+        _passages(texts, hashes, size, counts, distinct, times)
+        for texts, hashes in ((train, runs), (test, runs_of(test, size)))
+    )
     free = np.flatnonzero(held.occurrences == 0)
     if not len(seen.texts) or not len(free):
-        raise InputError(f"{corpus}: no passage of {size} words that stands in the test split alone")
+        raise InputError(
+            f"{corpus}: no passage of {size} words that stands in the test split alone"
+        )
     scale = np.maximum(seen.features.std(0), 1e-9)
     rng, records = random.Random(seed), []
     for group, (least, most) in GROUPS.items():
-        candidates = np.flatnonzero((least <= seen.occurrences) & (seen.occurrences <= most)).tolist()
+        candidates = np.flatnonzero(
+            (least <= seen.occurrences) & (seen.occurrences <= most)
+        ).tolist()
         for number in sorted(rng.sample(candidates, min(n, len(candidates)))):
             if not len(free):
                 break
@@ -61,18 +76,37 @@ def build(corpus: Path, *, n: Count, context_words: Words, target_words: Words, 
             partner = int(free[distance.argmin()])
             free = free[free != partner]  # every passage held out is used once
             pair = [seen.texts[number], held.texts[partner]]
-            cut = [(" ".join(words[:context_words]), " ".join(words[context_words:])) for words in pair]
-            records.append({"group": group, "context": [a for a, _ in cut], "options": [b for _, b in cut], "gold": 0})
+            cut = [
+                (" ".join(words[:context_words]), " ".join(words[context_words:])) for words in pair
+            ]
+            records.append(
+                {
+                    "group": group,
+                    "context": [a for a, _ in cut],
+                    "options": [b for _, b in cut],
+                    "gold": 0,
+                }
+            )
     return records
 
 
 def paragraphs(split: Path) -> list[list[str]]:
     """The paragraphs of a split's documents as lists of words: a passage crosses none, so that spaces join its words again."""
-    return [line.split() for row in read_documents(split) for line in split_lines(row["text"]) if line.strip()]
+    return [
+        line.split()
+        for row in read_documents(split)
+        for line in split_lines(row["text"])
+        if line.strip()
+    ]
 
 
 def _passages(
-    texts: list[list[str]], runs: list[np.ndarray], size: int, counts: Counter[str], distinct: np.ndarray, times: np.ndarray
+    texts: list[list[str]],
+    runs: list[np.ndarray],
+    size: int,
+    counts: Counter[str],
+    distinct: np.ndarray,
+    times: np.ndarray,
 ) -> Passages:
     """The passages of `texts`: a repeated run wherever one begins, and between them every `size` words; the same passage once.
 
@@ -81,7 +115,11 @@ def _passages(
     chosen: dict[int, tuple[list[str], int]] = {}
     for words, hashes in zip(texts, runs, strict=True):
         place = np.minimum(np.searchsorted(distinct, hashes), max(len(distinct) - 1, 0))
-        found = np.where(distinct[place] == hashes, times[place], 0) if len(distinct) else np.zeros(len(hashes), np.int64)
+        found = (
+            np.where(distinct[place] == hashes, times[place], 0)
+            if len(distinct)
+            else np.zeros(len(hashes), np.int64)
+        )
         repeated = np.flatnonzero(found > 1)
         at = 0
         while at < len(hashes):
@@ -91,5 +129,12 @@ def _passages(
             chosen.setdefault(int(hashes[at]), (words[at : at + size], int(found[at])))
             at += size
     passages = [words for words, _ in chosen.values()]
-    features = [[sum(math.log1p(counts[word.lower()]) for word in words) / size, len(" ".join(words))] for words in passages]
-    return Passages(passages, np.array([n for _, n in chosen.values()], np.int64), np.array(features).reshape(-1, 2))
+    features = [
+        [sum(math.log1p(counts[word.lower()]) for word in words) / size, len(" ".join(words))]
+        for words in passages
+    ]
+    return Passages(
+        passages,
+        np.array([n for _, n in chosen.values()], np.int64),
+        np.array(features).reshape(-1, 2),
+    )

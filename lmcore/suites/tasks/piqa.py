@@ -10,7 +10,11 @@ from lmcore.suites.records import Record, find, read_records
 def build(source: Path) -> list[Record]:
     """Records of kind choices from the validation split as Arrow or Parquet."""
     return [
-        row.record(context=f"Question: {row['goal']}\nAnswer:", options=[row["sol1"], row["sol2"]], gold=row.label("label"))
+        row.record(
+            context=f"Question: {row['goal']}\nAnswer:",
+            options=[row["sol1"], row["sol2"]],
+            gold=row.label("label"),
+        )
         for path in find(source, ".arrow", ".parquet")
         for row in read_records(path)
     ]

@@ -24,14 +24,18 @@ from lmcore.text_files import checked_text, described
 SEPARATOR = "\n\n"  # between the shots
 
 
-def build(source: Path, *, prompts: Line, classes: Classes, shots: Whole, seed: Seed) -> list[Record]:
+def build(
+    source: Path, *, prompts: Line, classes: Classes, shots: Whole, seed: Seed
+) -> list[Record]:
     """Records of kind choices, whose options are the `classes` in their order; each class has an equal part of the `shots`.
 
     Raises InputError where the shots cannot be shared out, a label is no class, or a template is not as the module says.
     """
     path, names = Path(prompts), [str(name) for name in classes]
     values = read_prompts(path)
-    strategies = {name: _strategy(name, entry, names, path) for name, entry in values["strategies"].items()}
+    strategies = {
+        name: _strategy(name, entry, names, path) for name, entry in values["strategies"].items()
+    }
     texts = _labelled(source, names)
     if "examples" in values:
         own = values["examples"]
@@ -43,35 +47,51 @@ def build(source: Path, *, prompts: Line, classes: Classes, shots: Whole, seed: 
     records = []
     for (text, label), where in texts.items():
         if text not in apart:
-            first, *others = prompts_of(text, strategies, names, examples, values["content_free"], path).items()
+            first, *others = prompts_of(
+                text, strategies, names, examples, values["content_free"], path
+            ).items()
             records.append(Record({**first[1], "gold": label, "variants": dict(others)}, where))
     return records
 
 
-def prompts_of(text: str, strategies: dict, classes: list[str], examples: list, content_free: list, path: Path) -> dict[str, dict]:
+def prompts_of(
+    text: str, strategies: dict, classes: list[str], examples: list, content_free: list, path: Path
+) -> dict[str, dict]:
     """{variant: {context, options}} of a text, and of the content-free ones in its place; the first strategy comes first."""
     found: dict[str, dict] = {}
     for name, entry in strategies.items():
         options = [entry["labels"][label] for label in classes]
         shown = examples if entry.get("shots") else []
-        solved = "".join(fill(entry["template"], str(path), text=shot) + " " + options[label] + SEPARATOR for shot, label in shown)
+        solved = "".join(
+            fill(entry["template"], str(path), text=shot) + " " + options[label] + SEPARATOR
+            for shot, label in shown
+        )
         asked = {name: text} | {f"{name}/{FREE}/{n}": free for n, free in enumerate(content_free)}
         found |= {
-            variant: {"context": solved + fill(entry["template"], str(path), text=said), "options": options}
+            variant: {
+                "context": solved + fill(entry["template"], str(path), text=said),
+                "options": options,
+            }
             for variant, said in asked.items()
         }
     return found
 
 
-def draw_shots(texts: list[tuple[str, int]], n_classes: int, shots: int, seed: int, source: Path) -> list[tuple[str, int]]:
+def draw_shots(
+    texts: list[tuple[str, int]], n_classes: int, shots: int, seed: int, source: Path
+) -> list[tuple[str, int]]:
     """`shots` of the texts, as many of each class, in random order."""
     if shots < 0 or shots % n_classes:
-        raise InputError(f"task prompting: shots must be a multiple of the {n_classes} classes, as many of each, not {shots}")
+        raise InputError(
+            f"task prompting: shots must be a multiple of the {n_classes} classes, as many of each, not {shots}"
+        )
     rng, drawn = random.Random(seed), []
     for label in range(n_classes):
         of_class = [pair for pair in texts if pair[1] == label]
         if len(of_class) <= shots // n_classes:
-            raise InputError(f"{source}: class {label} has {len(of_class)} texts, too few for {shots // n_classes} shots and an item")
+            raise InputError(
+                f"{source}: class {label} has {len(of_class)} texts, too few for {shots // n_classes} shots and an item"
+            )
         drawn += rng.sample(of_class, shots // n_classes)
     rng.shuffle(drawn)
     return drawn
@@ -92,7 +112,9 @@ def _of_yaml(examples: list, classes: list[str], path: Path) -> list[tuple[str, 
     for number, example in enumerate(examples, 1):
         where = f"{path}: example {number}"
         if not isinstance(example, dict):
-            raise InputError(f"{where} must be a mapping with text and label, not {described(example)}")
+            raise InputError(
+                f"{where} must be a mapping with text and label, not {described(example)}"
+            )
         found.append(_example(Row(example, where), classes))
     return found
 
@@ -101,24 +123,43 @@ def _example(row: Row, classes: list[str]) -> tuple[str, int]:
     """A text (in the column `text`, or `sentence`) and the number of its class."""
     text = (row.optional("text") or row.optional("sentence")).strip()
     if not text:
-        raise InputError(f"{row.where} has no text; expected one, and a label: one of {', '.join(classes)}")
+        raise InputError(
+            f"{row.where} has no text; expected one, and a label: one of {', '.join(classes)}"
+        )
     label = row.label("label") if "label" in row else ""
     name = str(label).removesuffix(".0") if isinstance(label, float) else str(label)
     numbers = [str(number) for number in range(len(classes))]
     if name not in (*classes, *numbers):
-        raise InputError(f"{row.where}: the label must be one of {', '.join(classes)}, or its number, not {described(label)}")
+        raise InputError(
+            f"{row.where}: the label must be one of {', '.join(classes)}, or its number, not {described(label)}"
+        )
     return text, classes.index(name) if name in classes else int(name)
 
 
 def _strategy(name: object, entry: object, classes: list[str], path: Path) -> dict:
     if not isinstance(name, str) or not name.replace("_", "").isalnum():
-        raise InputError(f"{path}: the name {name!r} of a strategy must be of letters, digits and _ alone")
-    if not isinstance(entry, dict) or not {"template", "labels"} <= set(entry) <= {"template", "labels", "shots"}:
-        raise InputError(f"{path}: strategy '{name}' must have a template and labels, and perhaps shots: true, not {entry!r}")
+        raise InputError(
+            f"{path}: the name {name!r} of a strategy must be of letters, digits and _ alone"
+        )
+    if not isinstance(entry, dict) or not {"template", "labels"} <= set(entry) <= {
+        "template",
+        "labels",
+        "shots",
+    }:
+        raise InputError(
+            f"{path}: strategy '{name}' must have a template and labels, and perhaps shots: true, not {entry!r}"
+        )
     if not isinstance(entry["labels"], dict) or set(map(str, entry["labels"])) != set(classes):
-        raise InputError(f"{path}: strategy '{name}' must have a label for each class: {', '.join(classes)}; it has {entry['labels']!r}")
+        raise InputError(
+            f"{path}: strategy '{name}' must have a label for each class: {', '.join(classes)}; it has {entry['labels']!r}"
+        )
     if not isinstance(entry.get("shots", False), bool):
-        raise InputError(f"{path}: strategy '{name}': shots must be true or false, not {described(entry['shots'])}")
+        raise InputError(
+            f"{path}: strategy '{name}': shots must be true or false, not {described(entry['shots'])}"
+        )
     template = checked_text(entry["template"], f"{path}: the template of strategy '{name}'")
-    labels = {str(label): checked_text(text, f"{path}: strategy '{name}': label '{label}'") for label, text in entry["labels"].items()}
+    labels = {
+        str(label): checked_text(text, f"{path}: strategy '{name}': label '{label}'")
+        for label, text in entry["labels"].items()
+    }
     return {**entry, "template": template, "labels": labels}

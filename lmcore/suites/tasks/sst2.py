@@ -25,7 +25,9 @@ Shots = Annotated[int, Field(ge=0, le=MAX_SHOTS), RANGE]
 def check_shots(*, shots: int, **others) -> None:
     """Raises InputError for shots of which no class can have half."""
     if shots < 0 or shots % 2 or shots > MAX_SHOTS:
-        raise InputError(f"shots must be an even number from 0 to {MAX_SHOTS}, half of each class, not {shots}")
+        raise InputError(
+            f"shots must be an even number from 0 to {MAX_SHOTS}, half of each class, not {shots}"
+        )
 
 
 @together(check_shots)
@@ -36,19 +38,25 @@ def build(source: Path, *, shots: Shots, seed: Seed) -> list[Record]:
     """
     rows = [row for path in find(source, ".arrow", ".parquet") for row in read_records(path)]
     if len(rows) != N_PUBLISHED:
-        raise InputError(f"{source}: task sst2 found {len(rows):,} items, published are {N_PUBLISHED:,}; this is not its validation split")
+        raise InputError(
+            f"{source}: task sst2 found {len(rows):,} items, published are {N_PUBLISHED:,}; this is not its validation split"
+        )
     check_shots(shots=shots)
     labels = [row.number("label", 0, 1) for row in rows]
     draw, apart = random.Random(seed), []
     for label in (0, 1):
         of_class = [i for i, found in enumerate(labels) if found == label]
         if len(of_class) < shots // 2:
-            raise InputError(f"{source}: class {label} has {len(of_class)} texts, too few for {shots // 2} shots")
+            raise InputError(
+                f"{source}: class {label} has {len(of_class)} texts, too few for {shots // 2} shots"
+            )
         apart += draw.sample(of_class, shots // 2)
     draw.shuffle(apart)
     prompt = "".join(f"{_question(rows[i])} {LABELS[labels[i]]}\n\n" for i in apart)
     return [
-        row.record(context=prompt + _question(row), options=list(LABELS), gold=labels[i]) for i, row in enumerate(rows) if i not in apart
+        row.record(context=prompt + _question(row), options=list(LABELS), gold=labels[i])
+        for i, row in enumerate(rows)
+        if i not in apart
     ]
 
 

@@ -12,7 +12,9 @@ def build(source: Path) -> list[Record]:
     return [
         row.record(
             context=row["startphrase"],
-            options=row.texts("choices") if row.get("choices") is not None else [row[f"ending{i}"] for i in range(4)],
+            options=row.texts("choices")
+            if row.get("choices") is not None
+            else [row[f"ending{i}"] for i in range(4)],
             gold=row.label("label"),
         )
         for path in find(source, "val.csv", ".jsonl", ".parquet")

@@ -9,16 +9,38 @@ from lmcore.suites.records import Record, find, read_records
 from lmcore.text_files import read_text
 
 # Source: lm_eval/tasks/wikitext/preprocess_wikitext.py (MIT), in its order; its pattern "/' [0-9]/" never matches and is left out
-JOIN = [("s '", "s'"), (" @-@ ", "-"), (" @,@ ", ","), (" @.@ ", ".")] + [(f" {mark} ", f"{mark} ") for mark in ":;.!?,"]
-BRACKETS = [(r"\(\s*([^\)]*?)\s*\)", r"(\1)"), (r"\[\s*([^\]]*?)\s*\]", r"[\1]"), (r"{\s*([^}]*?)\s*}", r"{\1}")]
+JOIN = [("s '", "s'"), (" @-@ ", "-"), (" @,@ ", ","), (" @.@ ", ".")] + [
+    (f" {mark} ", f"{mark} ") for mark in ":;.!?,"
+]
+BRACKETS = [
+    (r"\(\s*([^\)]*?)\s*\)", r"(\1)"),
+    (r"\[\s*([^\]]*?)\s*\]", r"[\1]"),
+    (r"{\s*([^}]*?)\s*}", r"{\1}"),
+]
 QUOTES = [(r"\"\s*([^\"]*?)\s*\"", r'"\1"'), (r"'\s*([^']*?)\s*'", r"'\1'")]
-REST = [("= = = =", "===="), ("= = =", "==="), ("= =", "=="), (" ° ", "°"), (" \n", "\n"), ("\n ", "\n"), (" N ", " 1 "), (" 's", "'s")]
+REST = [
+    ("= = = =", "===="),
+    ("= = =", "==="),
+    ("= =", "=="),
+    (" ° ", "°"),
+    (" \n", "\n"),
+    ("\n ", "\n"),
+    (" N ", " 1 "),
+    (" 's", "'s"),
+]
 
 
 def build(source: Path) -> list[Record]:
     """Records of kind text from `wiki.test.raw`, or from the hub's Parquet of pages."""
     return [
-        Record({"text": detokenised(page), "words": len(re.split(r"\s+", page)), "bytes": len(page.encode())}, where)
+        Record(
+            {
+                "text": detokenised(page),
+                "words": len(re.split(r"\s+", page)),
+                "bytes": len(page.encode()),
+            },
+            where,
+        )
         for page, where in _pages(source)
     ]
 
@@ -45,4 +67,9 @@ def _pages(source: Path) -> list[tuple[str, str]]:
 def _articles(text: str) -> list[str]:
     """The articles, cut as EleutherAI/wikitext_document_level cuts them: before each line ` = Title = `, whose newline is dropped."""
     starts = [match.start() for match in re.finditer(r"^ ?= (?!=).*(?<!=) = ?$", text, re.M)]
-    return [text[start:end] for start, end in zip(starts, [*(start - 1 for start in starts[1:]), len(text)], strict=True)]
+    return [
+        text[start:end]
+        for start, end in zip(
+            starts, [*(start - 1 for start in starts[1:]), len(text)], strict=True
+        )
+    ]

@@ -14,5 +14,11 @@ def build(source: Path) -> list[Record]:
         for row in read_records(path):
             before, _, after = row["sentence"].partition("_")
             contexts = [before + row[name] for name in ("option1", "option2")]
-            records.append(row.record(context=contexts, options=[after.strip()] * 2, gold=row.number("answer", 1, 2) - 1))
+            records.append(
+                row.record(
+                    context=contexts,
+                    options=[after.strip()] * 2,
+                    gold=row.number("answer", 1, 2) - 1,
+                )
+            )
     return records

@@ -18,11 +18,24 @@ def table_of(columns: dict, item: str = "i/0") -> pa.Table:
     n = len(columns["next_id"])
     text = pa.array([item] * n).dictionary_encode()
     blank = pa.array([""] * n).dictionary_encode()
-    base = {"item": text, "draw": np.zeros(n), "option": np.zeros(n), "variant": blank, "position": np.arange(n)}
+    base = {
+        "item": text,
+        "draw": np.zeros(n),
+        "option": np.zeros(n),
+        "variant": blank,
+        "position": np.arange(n),
+    }
     base |= {"start": np.arange(n), "end": np.arange(n) + 1, "is_target": np.ones(n, bool)}
     values = {**base, **columns}
-    arrays = [values[field.name] if isinstance(values[field.name], pa.Array) else pa.array(values[field.name]) for field in TOKENS]
-    return check(pa.table([array.cast(field.type) for array, field in zip(arrays, TOKENS)], TOKENS), TOKENS)
+    arrays = [
+        values[field.name]
+        if isinstance(values[field.name], pa.Array)
+        else pa.array(values[field.name])
+        for field in TOKENS
+    ]
+    return check(
+        pa.table([array.cast(field.type) for array, field in zip(arrays, TOKENS)], TOKENS), TOKENS
+    )
 
 
 def random_table(n: int, vocab_size: int, seed: int) -> pa.Table:
@@ -44,7 +57,12 @@ def random_table(n: int, vocab_size: int, seed: int) -> pa.Table:
 
 def by_hand() -> pa.Table:
     """Four tokens of three: (current, next, p, entropy, rank, top, p of top)."""
-    rows = [(0, 1, 0.5, 1.0, 1, 1, 0.5), (1, 2, 0.25, 0.5, 2, 1, 0.75), (2, 1, 0.5, 1.0, 1, 1, 0.5), (1, 1, 0.75, 0.25, 1, 1, 0.75)]
+    rows = [
+        (0, 1, 0.5, 1.0, 1, 1, 0.5),
+        (1, 2, 0.25, 0.5, 2, 1, 0.75),
+        (2, 1, 0.5, 1.0, 1, 1, 0.5),
+        (1, 1, 0.75, 0.25, 1, 1, 0.75),
+    ]
     names = ("current_id", "next_id", "logprob", "entropy", "rank", "top_id", "top_logprob")
     columns = {name: [row[number] for row in rows] for number, name in enumerate(names)}
     for name in ("logprob", "top_logprob"):

@@ -43,24 +43,49 @@ def folders(tmp_path: Path) -> Path:
     for suite in ("texts", "more"):
         write(TEXTS, ITEMS, tmp_path / "items" / f"{suite}.parquet")
         for model, factor in (("a", 1), ("b", 2)):
-            tokens = tokens_of(TEXTS, lambda draw, before, word, factor=factor: -factor * len(word) / 4 - len(before) / 20)
+            tokens = tokens_of(
+                TEXTS,
+                lambda draw, before, word, factor=factor: (
+                    -factor * len(word) / 4 - len(before) / 20
+                ),
+            )
             save(tokens, tmp_path / "tokens" / model / suite, 2)
             save_tokenizer(tmp_path / "models" / model)
     return tmp_path
 
 
 def run(folders: Path, name: str, **changes) -> Path:
-    paths = {"items": folders / "items", "tokens": folders / "tokens", "model_folder": folders / "models"}
-    paths |= {"out": folders / name / "analysis", "summaries": folders / name / "summaries", "plots": folders / name / "plots"}
-    analyse_tokens(["a", "b"], ["texts", "more"], **paths, comparison=folders / name / "comparison.json", **{**SETTINGS, **changes})
+    paths = {
+        "items": folders / "items",
+        "tokens": folders / "tokens",
+        "model_folder": folders / "models",
+    }
+    paths |= {
+        "out": folders / name / "analysis",
+        "summaries": folders / name / "summaries",
+        "plots": folders / name / "plots",
+    }
+    analyse_tokens(
+        ["a", "b"],
+        ["texts", "more"],
+        **paths,
+        comparison=folders / name / "comparison.json",
+        **{**SETTINGS, **changes},
+    )
     return folders / name
 
 
 def test_analysis_writes_every_file_and_the_same_bytes_again(folders: Path) -> None:
     one = run(folders, "one")
     files = {path.relative_to(one).as_posix() for path in one.rglob("*") if path.is_file()}
-    tables = {f"analysis/{table}/{model}.parquet" for table in ("by_token", "entropy_bins", "bin_tokens", "calibration") for model in "ab"}
-    plots = {f"plots/{plot}/{model}.csv" for plot in PLOTS for model in "ab"} | {f"plots/progression/{s}.csv" for s in ("texts", "more")}
+    tables = {
+        f"analysis/{table}/{model}.parquet"
+        for table in ("by_token", "entropy_bins", "bin_tokens", "calibration")
+        for model in "ab"
+    }
+    plots = {f"plots/{plot}/{model}.csv" for plot in PLOTS for model in "ab"} | {
+        f"plots/progression/{s}.csv" for s in ("texts", "more")
+    }
     assert files == tables | plots | {
         "analysis/passage.parquet",
         "analysis/scatter.parquet",
@@ -74,17 +99,25 @@ def test_analysis_writes_every_file_and_the_same_bytes_again(folders: Path) -> N
 def test_analysis_agrees_with_the_fold_of_the_same_tokens(folders: Path) -> None:
     found = json.loads((run(folders, "one") / "summaries/a.json").read_text())["texts"]
     tokens = read(folders / "tokens/a/texts", TOKENS)
-    scores = fold(TEXTS, tokens, kind="text", ties="half", top_k=10, vocab_size=300, window=512, source="t").to_pylist()
+    scores = fold(
+        TEXTS, tokens, kind="text", ties="half", top_k=10, vocab_size=300, window=512, source="t"
+    ).to_pylist()
     for metric in ("logprob", "surprisal_per_byte", "surprisal_per_word"):
         rows = [row for row in scores if row["metric"] == metric]
-        mean = sum(row["value"] * row["weight"] for row in rows) / sum(row["weight"] for row in rows)
+        mean = sum(row["value"] * row["weight"] for row in rows) / sum(
+            row["weight"] for row in rows
+        )
         if metric == "logprob":
-            assert found["logprob_mean"] == pytest.approx(mean, rel=1e-5) and found["perplexity"] == pytest.approx(
-                math.exp(-mean), rel=1e-5
-            )
+            assert found["logprob_mean"] == pytest.approx(mean, rel=1e-5) and found[
+                "perplexity"
+            ] == pytest.approx(math.exp(-mean), rel=1e-5)
             continue
-        compared = json.loads((folders / "one/comparison.json").read_text())["texts"]["words"]["models"]["a"]
-        assert compared[{"surprisal_per_byte": "bits_per_byte"}.get(metric, metric)] == pytest.approx(mean, rel=1e-5)
+        compared = json.loads((folders / "one/comparison.json").read_text())["texts"]["words"][
+            "models"
+        ]["a"]
+        assert compared[
+            {"surprisal_per_byte": "bits_per_byte"}.get(metric, metric)
+        ] == pytest.approx(mean, rel=1e-5)
 
 
 def test_passage_is_the_beginning_of_the_first_text_under_each_model(folders: Path) -> None:
@@ -92,11 +125,17 @@ def test_passage_is_the_beginning_of_the_first_text_under_each_model(folders: Pa
     for model in "ab":
         own = [row for row in rows if row["model"] == model]
         assert "".join(row["text"] for row in own) == "the old man saw the sea"
-        assert own[1]["surprisal"] == pytest.approx((3 * (1 + (model == "b")) / 4 + 0.05) / math.log(2), rel=1e-5)
+        assert own[1]["surprisal"] == pytest.approx(
+            (3 * (1 + (model == "b")) / 4 + 0.05) / math.log(2), rel=1e-5
+        )
 
 
 def test_progression_is_in_the_order_that_was_asked_for(folders: Path) -> None:
-    rows = list(csv.DictReader((run(folders, "one") / "plots/progression/texts.csv").read_text().splitlines()))
+    rows = list(
+        csv.DictReader(
+            (run(folders, "one") / "plots/progression/texts.csv").read_text().splitlines()
+        )
+    )
     assert [(row["place"], row["model"]) for row in rows] == [("1", "b"), ("2", "a")]
     assert float(rows[0]["loss"]) > float(rows[1]["loss"]) and float(rows[0]["accuracy"]) == 1.0
 
@@ -109,7 +148,9 @@ def test_progression_is_in_the_order_that_was_asked_for(folders: Path) -> None:
         ({"rows": "x"}, "rows must be"),
     ],
 )
-def test_analysis_of_what_is_not_there_is_refused_and_leaves_nothing(folders: Path, changes: dict, message: str) -> None:
+def test_analysis_of_what_is_not_there_is_refused_and_leaves_nothing(
+    folders: Path, changes: dict, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         run(folders, "one", **changes)
     assert not (folders / "one").exists()
@@ -120,10 +161,20 @@ def test_analysis_counts_what_a_model_wrote_as_a_suite_of_its_own(folders: Path)
     write(tokens, TOKENS, folders / "generated/a/tokens.parquet")
     one = run(folders, "one", generated=folders / "generated", writers=["a"], progression=[])
     found = json.loads((one / "summaries/a.json").read_text())
-    assert found["generated"]["n_tokens"] == len(tokens) and found["generated"]["entropy"]["mean"] > 0
+    assert (
+        found["generated"]["n_tokens"] == len(tokens) and found["generated"]["entropy"]["mean"] > 0
+    )
     assert "generated" not in json.loads((one / "summaries/b.json").read_text())
-    assert "generated" in set(read(one / "analysis/entropy_bins/a.parquet", ENTROPY_BINS)["suite"].to_pylist())
+    assert "generated" in set(
+        read(one / "analysis/entropy_bins/a.parquet", ENTROPY_BINS)["suite"].to_pylist()
+    )
     assert list((one / "plots/progression").iterdir()) == []
     write(TEXTS, ITEMS, folders / "items/generated.parquet")
     with pytest.raises(InputError, match="cannot be called 'generated'"):
-        analyse_tokens(["a"], ["generated"], **dict.fromkeys(PATHS, folders), generated=folders, **{**SETTINGS, "plot_suite": "generated"})
+        analyse_tokens(
+            ["a"],
+            ["generated"],
+            **dict.fromkeys(PATHS, folders),
+            generated=folders,
+            **{**SETTINGS, "plot_suite": "generated"},
+        )

@@ -10,13 +10,19 @@ def summary(logprob: float) -> dict:
     return {"logprob_mean": logprob, "entropy": {"mean": 2.0}, "top_1_accuracy": 0.25}
 
 
-SUMMARIES = {"early": {"text": summary(-5.0), "pairs": summary(-4.0)}, "late": {"text": summary(-3.0)}}
+SUMMARIES = {
+    "early": {"text": summary(-5.0), "pairs": summary(-4.0)},
+    "late": {"text": summary(-3.0)},
+}
 
 
 def test_progression_follows_the_order_on_the_suites_that_all_models_have():
     found = progression(["late", "early"], SUMMARIES)
     assert list(found) == ["text"], "the suite that one of them lacks has no curve"
-    assert [(row["place"], row["model"], row["loss"]) for row in found["text"]] == [(1, "late", 3.0), (2, "early", 5.0)]
+    assert [(row["place"], row["model"], row["loss"]) for row in found["text"]] == [
+        (1, "late", 3.0),
+        (2, "early", 5.0),
+    ]
 
 
 def test_progression_takes_the_suites_own_accuracy_where_it_has_one():

@@ -9,15 +9,27 @@ from lmcore.errors import InputError
 from tests.lmcore.analysis.random_tokens import by_hand, save
 from tests.lmcore.token_tables import items_of, tokens_of
 
-ITEMS = items_of({"a": [("one two", " three"), ("one two", " four five")], "b": [("", "six seven"), ("", "eight")]}, gold=1)
+ITEMS = items_of(
+    {
+        "a": [("one two", " three"), ("one two", " four five")],
+        "b": [("", "six seven"), ("", "eight")],
+    },
+    gold=1,
+)
 TOKENS = tokens_of(ITEMS, lambda draw, before, word: -float(len(word)), draws=2)
 
 
 @pytest.mark.parametrize("n_parts", [1, 4])
 @pytest.mark.parametrize(
-    ("rows", "words"), [("gold", ["four", "five", "eight"]), ("target", ["three", "four", "five", "six", "seven", "eight"])]
+    ("rows", "words"),
+    [
+        ("gold", ["four", "five", "eight"]),
+        ("target", ["three", "four", "five", "six", "seven", "eight"]),
+    ],
 )
-def test_rows_that_count_are_targets_in_every_draw(tmp_path, rows: str, words: list[str], n_parts: int) -> None:
+def test_rows_that_count_are_targets_in_every_draw(
+    tmp_path, rows: str, words: list[str], n_parts: int
+) -> None:
     found = TokenRows(save(TOKENS, tmp_path / "t", n_parts), ITEMS, rows)
     assert sorted(found.column("logprob")) == sorted(-float(len(word)) for word in words * 2)
     assert len(found) == 2 * len(words) and found.n_draws == 2
@@ -31,7 +43,10 @@ def test_column_draw_is_the_tables(tmp_path, table: pa.Table, draws: set[int]) -
 
 def test_rows_all_are_the_table(tmp_path) -> None:
     found = TokenRows(save(TOKENS, tmp_path / "t", 3))
-    assert np.array_equal(found.column("next_id"), TOKENS["next_id"].to_numpy()) and len(found) == TOKENS.num_rows
+    assert (
+        np.array_equal(found.column("next_id"), TOKENS["next_id"].to_numpy())
+        and len(found) == TOKENS.num_rows
+    )
 
 
 def test_rows_of_an_unknown_item_a_missing_table_and_a_nan_are_named(tmp_path) -> None:
@@ -42,7 +57,11 @@ def test_rows_of_an_unknown_item_a_missing_table_and_a_nan_are_named(tmp_path) -
     with pytest.raises(InputError, match="rows must be one of gold, target, all, not 'every'"):
         TokenRows(tmp_path / "t", ITEMS, "every")
     table = by_hand()
-    broken = table.set_column(table.column_names.index("entropy"), "entropy", pa.array([1.0, float("nan"), 1, 1], pa.float32()))
+    broken = table.set_column(
+        table.column_names.index("entropy"),
+        "entropy",
+        pa.array([1.0, float("nan"), 1, 1], pa.float32()),
+    )
     with pytest.raises(InputError, match="column 'entropy' holds nan"):
         TokenRows(save(broken, tmp_path / "nan")).column("entropy")
     with pytest.raises(InputError, match="column 'bow_logprob' is missing"):

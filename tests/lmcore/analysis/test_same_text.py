@@ -7,7 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lmcore.analysis.same_text import compare_on_same_text, refuse_different_tokenizers, same_tokenizers, shared_chunks
+from lmcore.analysis.same_text import (
+    compare_on_same_text,
+    refuse_different_tokenizers,
+    same_tokenizers,
+    shared_chunks,
+)
 from lmcore.errors import InputError
 from lmcore.scoring.engine import score_items
 from lmcore.tables import TOKENS, items_table
@@ -16,8 +21,17 @@ from tests.lmcore.analysis.random_tokens import save
 from tests.lmcore.scoring.conftest import items, save_llama, save_tokenizer
 from tests.lmcore.token_tables import items_of, tokens_of
 
-PAIRS = items_of({"a": [("", "the old sea"), ("", "the sea old")], "b": [("we saw", " the ships"), ("we saw", " it")]})
-SENTENCES = ["The cats annoy Tim.", "Who should Derek hug after shocking Richard?", "One two three four five."]
+PAIRS = items_of(
+    {
+        "a": [("", "the old sea"), ("", "the sea old")],
+        "b": [("we saw", " the ships"), ("we saw", " it")],
+    }
+)
+SENTENCES = [
+    "The cats annoy Tim.",
+    "Who should Derek hug after shocking Richard?",
+    "One two three four five.",
+]
 
 
 def characters_of(table: pa.Table) -> pa.Table:
@@ -25,7 +39,17 @@ def characters_of(table: pa.Table) -> pa.Table:
     rows = []
     for row in table.to_pylist():
         for at in range(row["start"], row["end"]):
-            rows.append({**row, "position": at, "start": at, "end": at + 1, "next_id": at % 3, "logprob": -math.log(2), "entropy": 0.5})
+            rows.append(
+                {
+                    **row,
+                    "position": at,
+                    "start": at,
+                    "end": at + 1,
+                    "next_id": at % 3,
+                    "logprob": -math.log(2),
+                    "entropy": 0.5,
+                }
+            )
     return pa.Table.from_pylist(rows, TOKENS)
 
 
@@ -38,15 +62,32 @@ def tokenizers(tmp_path):
 
 def test_two_tokenizers_are_compared_per_word_and_per_byte_by_hand(tmp_path, tokenizers) -> None:
     words = tokens_of(PAIRS, lambda draw, before, word: -3 * math.log(2))
-    paths = {"words": save(words, tmp_path / "w"), "characters": save(characters_of(words), tmp_path / "c", 1)}
-    found, scatter = compare_on_same_text(PAIRS, paths, tokenizers, corrected=False, confidence=0.95)
+    paths = {
+        "words": save(words, tmp_path / "w"),
+        "characters": save(characters_of(words), tmp_path / "c", 1),
+    }
+    found, scatter = compare_on_same_text(
+        PAIRS, paths, tokenizers, corrected=False, confidence=0.95
+    )
     assert "tokens" not in found
     of = found["words"]
-    assert (of["n_items"], of["n_words"], of["n_bytes"], of["n_words_joined"], of["n_words_dropped"]) == (2, 5, 21, 0, 0)
-    assert of["models"]["words"] == pytest.approx({"bits_per_byte": 15 / 21, "surprisal_per_word": 3.0, "entropy_per_word": 1.0})
-    assert of["models"]["characters"] == pytest.approx({"bits_per_byte": 1.0, "surprisal_per_word": 21 / 5, "entropy_per_word": 21 / 10})
+    assert (
+        of["n_items"],
+        of["n_words"],
+        of["n_bytes"],
+        of["n_words_joined"],
+        of["n_words_dropped"],
+    ) == (2, 5, 21, 0, 0)
+    assert of["models"]["words"] == pytest.approx(
+        {"bits_per_byte": 15 / 21, "surprisal_per_word": 3.0, "entropy_per_word": 1.0}
+    )
+    assert of["models"]["characters"] == pytest.approx(
+        {"bits_per_byte": 1.0, "surprisal_per_word": 21 / 5, "entropy_per_word": 21 / 10}
+    )
     pair = of["pairs"]["words"]["characters"]
-    assert pair["bits_per_byte"]["difference"] == pytest.approx(6 / 21) and pair["second_less_surprised"] == pytest.approx(0.1)
+    assert pair["bits_per_byte"]["difference"] == pytest.approx(6 / 21) and pair[
+        "second_less_surprised"
+    ] == pytest.approx(0.1)
     assert pair["surprisal_per_word"]["low"] < 6 / 5 < pair["surprisal_per_word"]["high"]
     assert sum(row["n"] for row in scatter) == 5 and {row["x"] for row in scatter} == {3}
 
@@ -56,39 +97,62 @@ def test_one_tokenizer_is_compared_token_by_token_and_draws_are_averaged(tmp_pat
     one = tokens_of(PAIRS, lambda draw, before, word: -1.0)
     two = tokens_of(PAIRS, lambda draw, before, word: -1.0 - draw, draws=2)
     paths = {"a": save(one, tmp_path / "a"), "b": save(two, tmp_path / "b")}
-    found, _ = compare_on_same_text(PAIRS, paths, {"a": tokenizer, "b": tokenizer}, corrected=False, confidence=0.95)
+    found, _ = compare_on_same_text(
+        PAIRS, paths, {"a": tokenizer, "b": tokenizer}, corrected=False, confidence=0.95
+    )
     pair = found["tokens"]["a"]["b"]
     assert pair["n_tokens"] == 5 and pair["logprob"]["difference"] == pytest.approx(-0.5)
     assert pair["second_more_probable"] == 0.0 and pair["top_1_accuracy"]["difference"] == 0.0
-    assert found["words"]["pairs"]["a"]["b"]["surprisal_per_word"]["difference"] == pytest.approx(0.5 / math.log(2))
+    assert found["words"]["pairs"]["a"]["b"]["surprisal_per_word"]["difference"] == pytest.approx(
+        0.5 / math.log(2)
+    )
 
 
 def test_words_without_a_first_token_are_dropped_for_all_models(tmp_path, tokenizers) -> None:
-    full, cut = (tokens_of(PAIRS, lambda draw, before, word: -1.0, skip_first=skip) for skip in (False, True))
-    paths = {"words": save(cut, tmp_path / "w"), "characters": save(characters_of(full), tmp_path / "c")}
+    full, cut = (
+        tokens_of(PAIRS, lambda draw, before, word: -1.0, skip_first=skip) for skip in (False, True)
+    )
+    paths = {
+        "words": save(cut, tmp_path / "w"),
+        "characters": save(characters_of(full), tmp_path / "c"),
+    }
     found, _ = compare_on_same_text(PAIRS, paths, tokenizers, corrected=False, confidence=0.95)
-    assert (found["words"]["n_words"], found["words"]["n_words_dropped"]) == (4, 1), "of b only the target counts, whose words are whole"
+    assert (found["words"]["n_words"], found["words"]["n_words_dropped"]) == (4, 1), (
+        "of b only the target counts, whose words are whole"
+    )
 
 
 def test_token_by_token_of_two_tokenizers_is_refused_with_the_reason(tokenizers) -> None:
     with pytest.raises(
-        InputError, match=r"words and characters cannot be compared token by token: their tokenizers \(300 and 301 entries\)"
+        InputError,
+        match=r"words and characters cannot be compared token by token: their tokenizers \(300 and 301 entries\)",
     ):
         refuse_different_tokenizers(tokenizers)
     refuse_different_tokenizers({"a": tokenizers["words"], "b": tokenizers["words"]})
-    assert same_tokenizers(tokenizers | {"third": tokenizers["words"]}) == [["words", "third"], ["characters"]]
+    assert same_tokenizers(tokenizers | {"third": tokenizers["words"]}) == [
+        ["words", "third"],
+        ["characters"],
+    ]
 
 
 def test_correction_without_its_columns_says_what_to_set(tmp_path, tokenizers) -> None:
     words = tokens_of(PAIRS, lambda draw, before, word: -1.0)
     with pytest.raises(InputError, match="column 'bow_logprob' is missing"):
-        compare_on_same_text(PAIRS, {"words": save(words, tmp_path / "w")}, tokenizers, corrected=True, confidence=0.95)
+        compare_on_same_text(
+            PAIRS,
+            {"words": save(words, tmp_path / "w")},
+            tokenizers,
+            corrected=True,
+            confidence=0.95,
+        )
 
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory):
     """A model folder, and minicons with it."""
-    minicons = pytest.importorskip("minicons.scorer", reason="the agreement with minicons needs `pip install minicons`")
+    minicons = pytest.importorskip(
+        "minicons.scorer", reason="the agreement with minicons needs `pip install minicons`"
+    )
     folder = tmp_path_factory.mktemp("minicons") / "llama"
     save_llama(folder)
     with warnings.catch_warnings():
@@ -107,9 +171,13 @@ def test_word_scores_are_those_of_minicons(scorer, corrected: bool, tmp_path, mo
     folder, model = scorer
     monkeypatch.setattr("lmcore.scoring.engine.word_beginnings", spaces_alone)
     table = items(SENTENCES, {"bos": "prefix", "bow": True})
-    theirs = model.word_score_tokenized(SENTENCES, bos_token=True, tokenize_function=str.split, bow_correction=corrected)
+    theirs = model.word_score_tokenized(
+        SENTENCES, bos_token=True, tokenize_function=str.split, bow_correction=corrected
+    )
     path = save(score_items(folder, table), tmp_path / "tokens")
-    (shared,) = shared_chunks(table, {"m": path}, same_tokenizers({"m": load_fast(folder)}), corrected=corrected)
+    (shared,) = shared_chunks(
+        table, {"m": path}, same_tokenizers({"m": load_fast(folder)}), corrected=corrected
+    )
     expected = [score for words in theirs for word, score in words if word != "<s>"]
     np.testing.assert_allclose(-shared.words["m"].surprisal * math.log(2), expected, atol=2e-4)
 
@@ -117,23 +185,39 @@ def test_word_scores_are_those_of_minicons(scorer, corrected: bool, tmp_path, mo
 def test_items_of_random_lengths_give_the_same_in_chunks(tmp_path, monkeypatch) -> None:
     tokenizer = save_tokenizer(tmp_path / "one")
     rows = [
-        {"item": f"i/{n:02d}", "option": 0, "variant": "", "group": "g", "context": "", "target": "a b c " * (n + 1), "gold": True}
+        {
+            "item": f"i/{n:02d}",
+            "option": 0,
+            "variant": "",
+            "group": "g",
+            "context": "",
+            "target": "a b c " * (n + 1),
+            "gold": True,
+        }
         for n in range(6)
     ]
     table = items_table(rows, {"bos": "prefix"})
     rng = np.random.default_rng(0)
     tables = [tokens_of(table, lambda draw, before, word: -float(rng.random())) for _ in range(2)]
     whole = {name: save(tokens, tmp_path / name) for name, tokens in zip("ab", tables)}
-    one, _ = compare_on_same_text(table, whole, {"a": tokenizer, "b": tokenizer}, corrected=False, confidence=0.95)
+    one, _ = compare_on_same_text(
+        table, whole, {"a": tokenizer, "b": tokenizer}, corrected=False, confidence=0.95
+    )
     monkeypatch.setattr("lmcore.analysis.same_text.CHUNK_ROWS", 1)
     parts = {}
     for name, tokens in zip("ab", tables):
         for number in range(6):
-            item = tokens.filter(pa.compute.equal(tokens["item"].cast(pa.string()), f"i/{number:02d}"))
+            item = tokens.filter(
+                pa.compute.equal(tokens["item"].cast(pa.string()), f"i/{number:02d}")
+            )
             save(item, tmp_path / f"{name}-{number}")
             (tmp_path / f"{name}-parts").mkdir(exist_ok=True)
-            (tmp_path / f"{name}-{number}" / "part-00000.parquet").rename(tmp_path / f"{name}-parts" / f"part-{number:05d}.parquet")
+            (tmp_path / f"{name}-{number}" / "part-00000.parquet").rename(
+                tmp_path / f"{name}-parts" / f"part-{number:05d}.parquet"
+            )
         parts[name] = tmp_path / f"{name}-parts"
-    many, _ = compare_on_same_text(table, parts, {"a": tokenizer, "b": tokenizer}, corrected=False, confidence=0.95)
+    many, _ = compare_on_same_text(
+        table, parts, {"a": tokenizer, "b": tokenizer}, corrected=False, confidence=0.95
+    )
     assert many["tokens"]["a"]["b"]["logprob"] == pytest.approx(one["tokens"]["a"]["b"]["logprob"])
     assert many["words"]["models"]["a"] == pytest.approx(one["words"]["models"]["a"])

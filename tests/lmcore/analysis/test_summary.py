@@ -13,10 +13,19 @@ from tests.lmcore.analysis.random_tokens import by_hand, random_table, save
 
 def test_summary_by_hand(tmp_path) -> None:
     found = summary(TokenRows(save(by_hand(), tmp_path / "t")))
-    assert (found["n_tokens"], found["n_draws"], found["top_1_accuracy"], found["top_10_accuracy"]) == (4, 1, 0.75, 1.0)
+    assert (
+        found["n_tokens"],
+        found["n_draws"],
+        found["top_1_accuracy"],
+        found["top_10_accuracy"],
+    ) == (4, 1, 0.75, 1.0)
     assert found["perplexity"] == pytest.approx((0.5 * 0.25 * 0.5 * 0.75) ** (-1 / 4))
     assert found["surprisal"]["mean"] == pytest.approx((1 + 2 + 1 - math.log2(0.75)) / 4)
-    assert found["rank"]["mean"] == 1.25 and found["rank"]["p50"] == 1.0 and found["entropy"]["p50"] == 0.75
+    assert (
+        found["rank"]["mean"] == 1.25
+        and found["rank"]["p50"] == 1.0
+        and found["entropy"]["p50"] == 0.75
+    )
     assert found["probability"]["mean"] == pytest.approx(0.5)
 
 
@@ -32,7 +41,11 @@ def test_summary_is_what_pandas_says_for_every_statistic(tmp_path) -> None:
         "rank": frame["rank"],
     }
     for name, values in series.items():
-        expected = {"mean": values.mean(), "std": values.std(), **{f"p{q:02d}": values.quantile(q / 100) for q in PERCENTILES}}
+        expected = {
+            "mean": values.mean(),
+            "std": values.std(),
+            **{f"p{q:02d}": values.quantile(q / 100) for q in PERCENTILES},
+        }
         assert found[name] == pytest.approx(expected, rel=1e-9, abs=1e-9), name
     assert found["perplexity"] == pytest.approx(math.exp(-logprob.mean()))
     assert found["top_1_accuracy"] == pytest.approx((frame["top_id"] == frame["next_id"]).mean())

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from lmcore.analysis.word_units import correct_word_boundaries, joined_words, word_grid, words_of_tokens
+from lmcore.analysis.word_units import (
+    correct_word_boundaries,
+    joined_words,
+    word_grid,
+    words_of_tokens,
+)
 
 
 def words(texts: list[str]) -> list[tuple[int, int]]:
@@ -24,7 +29,9 @@ def test_bytes_of_words_are_all_bytes_of_the_text() -> None:
     assert grid.n_bytes[:4].tolist() == [1, 3, 3, 4]
 
 
-@pytest.mark.parametrize("character", ["\x7f", "\x80", "\u07ff", "\u0800", "\uffff", "\U00010000", "\U0010ffff"])
+@pytest.mark.parametrize(
+    "character", ["\x7f", "\x80", "\u07ff", "\u0800", "\uffff", "\U00010000", "\U0010ffff"]
+)
 def test_bytes_of_characters_at_the_edges_of_utf_8(character: str) -> None:
     assert word_grid([f"a {character}"]).n_bytes.tolist() == [1, 1 + len(character.encode())]
 
@@ -44,7 +51,9 @@ def test_a_token_belongs_to_the_word_of_its_first_letter_and_whitespace_to_the_n
 
 def test_a_token_over_a_boundary_joins_the_words() -> None:
     grid = word_grid(["of the sea", "by"])
-    first, last = words_of_tokens(grid, np.array([0, 0, 1]), np.array([0, 6, 0]), np.array([6, 10, 2]))
+    first, last = words_of_tokens(
+        grid, np.array([0, 0, 1]), np.array([0, 6, 0]), np.array([6, 10, 2])
+    )
     assert (first.tolist(), last.tolist()) == ([0, 2, 3], [1, 2, 3])
     assert joined_words(4, first, last).tolist() == [False, True, False, False]
 
@@ -58,15 +67,26 @@ def test_every_token_of_random_text_is_in_one_word_and_none_is_lost(seed: int) -
         cuts = np.unique(np.concatenate([[0, len(text)], rng.integers(0, len(text) + 1, 5)]))
         first, last = words_of_tokens(grid, np.full(len(cuts) - 1, number), cuts[:-1], cuts[1:])
         own = np.flatnonzero(grid.text_of_word == number)
-        assert first[0] == own[0] and last[-1] == own[-1] and (np.diff(first) >= 0).all() and (last >= first).all()
+        assert (
+            first[0] == own[0]
+            and last[-1] == own[-1]
+            and (np.diff(first) >= 0).all()
+            and (last >= first).all()
+        )
         assert len(own) == max(1, len(text.split()))
 
 
 def test_correction_telescopes_to_the_mass_behind_the_last_word() -> None:
     """What a word is given the next one pays, so that a text's corrected log-prob is that of its tokens and of its end."""
-    logprob, unit, text = np.array([-1.0, -2, -3, -4, -5]), np.array([0, 0, 1, 2, 3]), np.array([0, 0, 0, 0, 1])
+    logprob, unit, text = (
+        np.array([-1.0, -2, -3, -4, -5]),
+        np.array([0, 0, 1, 2, 3]),
+        np.array([0, 0, 0, 0, 1]),
+    )
     before, after = np.log([0.9, 0.2, 0.8, 0.7, 0.6]), np.log([0.2, 0.8, 0.7, 0.5, 0.4])
     corrected = correct_word_boundaries(logprob, unit, text, before, after)
     assert corrected[:2].sum() == pytest.approx(-3 + np.log(0.8))
     assert corrected[2] == pytest.approx(-3 + np.log(0.7) - np.log(0.8))
-    assert corrected[:4].sum() == pytest.approx(logprob[:4].sum() + np.log(0.5)) and corrected[4] == pytest.approx(-5 + np.log(0.4))
+    assert corrected[:4].sum() == pytest.approx(logprob[:4].sum() + np.log(0.5)) and corrected[
+        4
+    ] == pytest.approx(-5 + np.log(0.4))

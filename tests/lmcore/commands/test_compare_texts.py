@@ -20,7 +20,11 @@ def root(tokenizer: Path, tmp_path_factory) -> Path:
     """Two models under data/models, and texts."""
     root = tmp_path_factory.mktemp("compare")
     for seed, name in enumerate(("first", "second")):
-        save_model(new_llama({**SHAPE, "max_position_embeddings": 64}, tokenizer, seed), tokenizer, root / "data" / "models" / name)
+        save_model(
+            new_llama({**SHAPE, "max_position_embeddings": 64}, tokenizer, seed),
+            tokenizer,
+            root / "data" / "models" / name,
+        )
     (root / "texts.txt").write_text("\n".join([*SENTENCES, "", *SENTENCES[:2]]) + "\n")
     return root
 
@@ -33,23 +37,51 @@ def lmcore(root: Path, *arguments: str):
 def test_compare_texts_writes_tables_comparison_and_page(root: Path, monkeypatch) -> None:
     monkeypatch.setenv("LMCORE_WORKERS", "1")
     texts, out = str(root / "texts.txt"), root / "out"
-    result = lmcore(root, "first", str(root / "data/models/second"), "--names", "a,b", "--texts", texts, "--out", str(out), "--by", "token")
+    result = lmcore(
+        root,
+        "first",
+        str(root / "data/models/second"),
+        "--names",
+        "a,b",
+        "--texts",
+        texts,
+        "--out",
+        str(out),
+        "--by",
+        "token",
+    )
     assert result.exit_code == 0, result.output
     compared = json.loads((out / "model_comparison.json").read_text())["texts"]
     assert compared["words"]["n_items"] == 5 and set(compared["words"]["models"]) == {"a", "b"}
     assert compared["tokens"]["a"]["b"]["n_tokens"] > 50
     page = (out / "index.html").read_text()
-    assert "Surprise along a passage" in page and "From model to model" in page and str(root) not in page
+    assert (
+        "Surprise along a passage" in page
+        and "From model to model" in page
+        and str(root) not in page
+    )
     before = sha256(out)
     again = lmcore(root, "first", "second", "--names", "a,b", "--texts", texts, "--out", str(out))
     assert again.exit_code == 1 and sha256(out) == before
-    forced = lmcore(root, "first", "second", "--names", "a,b", "--texts", texts, "--out", str(out), "--force")
+    forced = lmcore(
+        root, "first", "second", "--names", "a,b", "--texts", texts, "--out", str(out), "--force"
+    )
     assert forced.exit_code == 0 and sha256(out) == before
 
 
 def test_compare_generated_writes_what_the_models_say(root: Path) -> None:
     out = root / "generated"
-    arguments = ["--prompts", str(root / "texts.txt"), "--generate", "--max-new-tokens", "9", "--temperature", "0.8", "--seeds", "1,2"]
+    arguments = [
+        "--prompts",
+        str(root / "texts.txt"),
+        "--generate",
+        "--max-new-tokens",
+        "9",
+        "--temperature",
+        "0.8",
+        "--seeds",
+        "1,2",
+    ]
     result = lmcore(root, "first", "second", *arguments, "--out", str(out))
     assert result.exit_code == 0, result.output
     assert json.loads((out / "generated.json").read_text())["first"]["sampled"]["n_texts"] == 10
@@ -57,7 +89,9 @@ def test_compare_generated_writes_what_the_models_say(root: Path) -> None:
     assert not (out / "model_comparison.json").exists(), "the texts are not the same"
 
 
-@pytest.mark.parametrize("arguments", [[], ["--texts", "a", "--prompts", "b"], ["--texts", "a", "--generate"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["--texts", "a", "--prompts", "b"], ["--texts", "a", "--generate"]]
+)
 def test_compare_without_a_clear_source_is_refused(root: Path, arguments: list[str]) -> None:
     assert lmcore(root, "first", *arguments, "--out", str(root / "x")).exit_code == 1
 
@@ -65,14 +99,22 @@ def test_compare_without_a_clear_source_is_refused(root: Path, arguments: list[s
 def test_force_removes_only_what_the_command_wrote(root: Path) -> None:
     (root / "mine").mkdir()
     (root / "mine" / "thesis.tex").write_text("years of work")
-    result = lmcore(root, "first", "--texts", str(root / "texts.txt"), "--out", str(root / "mine"), "--force")
+    result = lmcore(
+        root, "first", "--texts", str(root / "texts.txt"), "--out", str(root / "mine"), "--force"
+    )
     assert result.exit_code == 1 and (root / "mine" / "thesis.tex").exists()
 
 
 def test_models_are_names_folders_or_named_in_the_error(root: Path) -> None:
     models = root / "data" / "models"
-    assert find_model("first", models) == find_model(str(models / "first"), models) == (models / "first").resolve()
-    with pytest.raises(InputError, match=r"third: no such model; expected a name \(first, second\)"):
+    assert (
+        find_model("first", models)
+        == find_model(str(models / "first"), models)
+        == (models / "first").resolve()
+    )
+    with pytest.raises(
+        InputError, match=r"third: no such model; expected a name \(first, second\)"
+    ):
         find_model("third", models)
     with pytest.raises(InputError, match="org/none: no such folder, and the hub does not give it"):
         find_model("org/none", models)
@@ -86,16 +128,22 @@ def test_texts_are_lines_or_a_column(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"text": "one"}\n{"text": " "}\n{"text": "two\\nlines"}\n')
     (tmp_path / "t.txt").write_text("one\n\ntwo\n")
     (tmp_path / "t.csv").write_text("words\none\n")
-    assert read_texts(tmp_path / "t.jsonl") == ["one", "two\nlines"] and read_texts(tmp_path / "t.txt") == ["one", "two"]
+    assert read_texts(tmp_path / "t.jsonl") == ["one", "two\nlines"] and read_texts(
+        tmp_path / "t.txt"
+    ) == ["one", "two"]
     with pytest.raises(InputError, match="no column 'text'; columns are words"):
         read_texts(tmp_path / "t.csv")
 
 
 def test_texts_are_cut_at_newlines_alone_and_must_be_text(tmp_path: Path) -> None:
-    (tmp_path / "t.txt").write_bytes("\ufeffThe cat\u2028sat.\r\nA dog\x85ran.\n\x0c\nOne\fTwo".encode())
+    (tmp_path / "t.txt").write_bytes(
+        "\ufeffThe cat\u2028sat.\r\nA dog\x85ran.\n\x0c\nOne\fTwo".encode()
+    )
     assert read_texts(tmp_path / "t.txt") == ["The cat\u2028sat.", "A dog\x85ran.", "One\fTwo"]
     (tmp_path / "t.jsonl").write_text('{"text": "one"}\n{"text": 2}\n')
-    with pytest.raises(InputError, match=r"t\.jsonl: line 2: column 'text' must be text, not the number 2"):
+    with pytest.raises(
+        InputError, match=r"t\.jsonl: line 2: column 'text' must be text, not the number 2"
+    ):
         read_texts(tmp_path / "t.jsonl")
     (tmp_path / "t.jsonl").write_text('{"text": "one"}\n{"txt": "two"}\n')
     with pytest.raises(InputError, match=r"t\.jsonl: line 2: no column 'text'; columns are txt"):

@@ -16,7 +16,9 @@ from tests.lmcore.test_folds import OPTIONS
 from tests.lmcore.token_tables import tokens_of
 
 FILES = {
-    "hypernym": [{"sentence_good": f"A dog {n}.", "sentence_bad": f"A cat {n} too."} for n in range(3)],
+    "hypernym": [
+        {"sentence_good": f"A dog {n}.", "sentence_bad": f"A cat {n} too."} for n in range(3)
+    ],
     "turn_taking": [
         {"sentence_good": "A: So?\nB: No.", "sentence_bad": "A: So?\nB: Yes, no."},
         {"sentence_good": "Same", "sentence_bad": "Same"},
@@ -28,9 +30,15 @@ def by_the_pipeline(predictions: dict, task: str, folder: Path) -> dict[str, flo
     """score_predictions.py of the 2024 pipeline, of sentences: its zip with the file's lines and its comparison."""
     scores = {}
     for subtask in predictions[task]:
-        lines = [json.loads(line) for line in (folder / f"{subtask}.jsonl").read_text("utf-8").splitlines()]
+        lines = [
+            json.loads(line)
+            for line in (folder / f"{subtask}.jsonl").read_text("utf-8").splitlines()
+        ]
         found = predictions[task][subtask]["predictions"]
-        right = [p["pred"].strip().lower() == line["sentence_good"].strip().lower() for p, line in zip(found, lines)]
+        right = [
+            p["pred"].strip().lower() == line["sentence_good"].strip().lower()
+            for p, line in zip(found, lines)
+        ]
         scores[subtask] = sum(right) / len(right)
     return scores
 
@@ -38,13 +46,17 @@ def by_the_pipeline(predictions: dict, task: str, folder: Path) -> dict[str, flo
 @pytest.fixture
 def scored(tmp_path: Path, monkeypatch) -> Path:
     """A supplement of five items, built from its files and scored by a model that likes short words."""
-    monkeypatch.setitem(TASKS, "blimp_supplement", TASKS["blimp_supplement"]._replace(n_items=5, n_groups=2))
+    monkeypatch.setitem(
+        TASKS, "blimp_supplement", TASKS["blimp_supplement"]._replace(n_items=5, n_groups=2)
+    )
     (tmp_path / "blimp_supplement").mkdir()
     for name, records in FILES.items():
         jsonl(tmp_path / "blimp_supplement" / f"{name}.jsonl", records)
     items = build_suite("blimp_supplement", {"convention": "babylm2024"}, tmp_path, tmp_path)
     write(items, ITEMS, tmp_path / "items" / "blimp_supplement.parquet")
-    tokens = tokens_of(items, lambda draw, before, word: -len(word) * (1.0 if draw == 0 else -1.0), draws=2)
+    tokens = tokens_of(
+        items, lambda draw, before, word: -len(word) * (1.0 if draw == 0 else -1.0), draws=2
+    )
     write(tokens, TOKENS, tmp_path / "tokens" / "blimp_supplement" / "part-00000.parquet")
     return tmp_path
 
@@ -56,7 +68,9 @@ def test_export_is_scored_by_the_pipeline_as_we_score_it(scored: Path):
     theirs = by_the_pipeline(predictions, "blimp_supplement", scored / "blimp_supplement")
     items = build_suite("blimp_supplement", {}, scored, scored)
     tokens = tokens_of(items, lambda draw, before, word: -float(len(word)))
-    ours = suite_metrics(fold(items, tokens, kind="pairs", **{**OPTIONS, "ties": "win"}), 0.95)[0]["accuracy"]
+    ours = suite_metrics(fold(items, tokens, kind="pairs", **{**OPTIONS, "ties": "win"}), 0.95)[0][
+        "accuracy"
+    ]
     assert ours == sum(theirs.values()) / 2 == 1.0
     assert predictions["blimp_supplement"]["turn_taking"]["predictions"] == [
         {"id": "turn_taking_0", "pred": " A: So?\nB: No."},
@@ -74,8 +88,12 @@ def test_export_twice_gives_equal_bytes_and_another_draw_others(scored: Path):
 
 
 def test_export_of_part_of_a_suite_is_refused(scored: Path, monkeypatch):
-    monkeypatch.setitem(TASKS, "blimp_supplement", TASKS["blimp_supplement"]._replace(n_items=5_218))
-    with pytest.raises(InputError, match="has 5 of 5,218 items; predictions are exported for a whole suite"):
+    monkeypatch.setitem(
+        TASKS, "blimp_supplement", TASKS["blimp_supplement"]._replace(n_items=5_218)
+    )
+    with pytest.raises(
+        InputError, match="has 5 of 5,218 items; predictions are exported for a whole suite"
+    ):
         export_babylm(scored / "items", scored / "tokens", scored / "out.json")
     assert not (scored / "out.json").exists()
 
@@ -87,19 +105,31 @@ def test_export_of_part_of_a_suite_is_refused(scored: Path, monkeypatch):
         ([None] * 3, 1, r"item 'ewok/weather/000\d' is not ewok/weather/0000"),
     ],
 )
-def test_export_of_ewok_with_ids_of_its_own_or_in_part_is_refused(ids, limit, message, scored: Path):
+def test_export_of_ewok_with_ids_of_its_own_or_in_part_is_refused(
+    ids, limit, message, scored: Path
+):
     (scored / "items" / "blimp_supplement.parquet").unlink()
     record = {"context": "It rains.", "good": "Go in.", "bad": "Go out.", "group": "weather"}
-    path = jsonl(scored / "ewok.jsonl", [{**record, **({"id": name} if name else {})} for name in ids])
-    items = build_suite("ewok", {"kind": "pairs", "path": path, "limit": limit, "seed": 1}, scored, scored)
+    path = jsonl(
+        scored / "ewok.jsonl", [{**record, **({"id": name} if name else {})} for name in ids]
+    )
+    items = build_suite(
+        "ewok", {"kind": "pairs", "path": path, "limit": limit, "seed": 1}, scored, scored
+    )
     write(items, ITEMS, scored / "items" / "ewok.parquet")
-    write(tokens_of(items, lambda draw, before, word: -1.0), TOKENS, scored / "tokens" / "ewok" / "part-00000.parquet")
+    write(
+        tokens_of(items, lambda draw, before, word: -1.0),
+        TOKENS,
+        scored / "tokens" / "ewok" / "part-00000.parquet",
+    )
     with pytest.raises(InputError, match=message):
         export_babylm(scored / "items", scored / "tokens", scored / "out.json")
 
 
 def test_export_without_a_suite_of_the_pipeline_or_its_tokens_is_refused(scored: Path):
-    with pytest.raises(InputError, match="none of the suites blimp_filtered, blimp_supplement, ewok"):
+    with pytest.raises(
+        InputError, match="none of the suites blimp_filtered, blimp_supplement, ewok"
+    ):
         export_babylm(scored, scored / "tokens", scored / "out.json")
     with pytest.raises(InputError, match="nobody/blimp_supplement: no such table"):
         export_babylm(scored / "items", scored / "nobody", scored / "out.json")

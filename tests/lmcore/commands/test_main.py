@@ -22,7 +22,11 @@ def run(*arguments: str, **options):
 
 def test_version_is_the_packages():
     result = run("--version")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, f"lmcore {version('lmcore')}\n", "")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        0,
+        f"lmcore {version('lmcore')}\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,10 @@ def test_seed_of_more_than_64_bits_is_refused(seed):
 
     with pytest.raises(InputError, match="a seed must be a whole number of 64 bits"):
         _decodings({"sampled": {"temperature": 1.0, "seeds": [seed]}})
-    assert sampling.random_numbers(2**63 - 1, "a").random() != sampling.random_numbers(-(2**63), "a").random()
+    assert (
+        sampling.random_numbers(2**63 - 1, "a").random()
+        != sampling.random_numbers(-(2**63), "a").random()
+    )
 
 
 def fail(error: BaseException):
@@ -82,7 +89,15 @@ def fail(error: BaseException):
 def suite(tmp_path):
     from lmcore.tables import ITEMS, items_table, write
 
-    row = {"item": "a", "option": 0, "variant": "", "group": "g", "context": "", "target": "a", "gold": True}
+    row = {
+        "item": "a",
+        "option": 0,
+        "variant": "",
+        "group": "g",
+        "context": "",
+        "target": "a",
+        "gold": True,
+    }
     write(items_table([row], {}), ITEMS, tmp_path / "items" / "s.parquet")
     return ["validate", "s", "--data", str(tmp_path)]
 
@@ -110,13 +125,20 @@ def test_reader_that_has_seen_enough_is_no_error(suite, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_full_disk_behind_the_standard_output_is_one_line():
     done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m lmcore.commands.main --version > /dev/full"], env=ENVIRONMENT, capture_output=True
+        ["bash", "-c", f"{sys.executable} -m lmcore.commands.main --version > /dev/full"],
+        env=ENVIRONMENT,
+        capture_output=True,
     )
-    assert (done.returncode, done.stderr) == (1, b"error: No space left on device; free some space and run again\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"error: No space left on device; free some space and run again\n",
+    )
 
 
 def test_output_is_utf8_whatever_the_locale():
     command = [sys.executable, "-m", "lmcore.commands.main", "next", "é\x1b漢", "a"]
     environment = ENVIRONMENT | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
     done = subprocess.run(command, env=environment, capture_output=True)
-    assert done.returncode == 1 and done.stderr.decode().startswith("error: é\\x1b漢: no such model")
+    assert done.returncode == 1 and done.stderr.decode().startswith(
+        "error: é\\x1b漢: no such model"
+    )

@@ -14,7 +14,10 @@ from tests.lmcore.test_metrics import scores_of
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Metrics, scores and weights of one model; its supplement is right in the first two subtasks and wrong in the others."""
-    values = {suite: {"accuracy": 0.6, "length_baseline": 0.51, "convention": "lm_eval"} for suite in SUITES}
+    values = {
+        suite: {"accuracy": 0.6, "length_baseline": 0.51, "convention": "lm_eval"}
+        for suite in SUITES
+    }
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / "one.json").write_text(json.dumps(values))
     (tmp_path / "metrics" / "other.json").write_text(json.dumps({"heldout": {}}))
@@ -23,12 +26,16 @@ def folder(tmp_path: Path) -> Path:
     groups = {name: [float(number < 2)] * 4 for number, name in enumerate(SUBTASKS)}
     write(scores_of(groups), SCORES, tmp_path / "scores" / "one" / "blimp_supplement.parquet")
     (tmp_path / "models" / "one").mkdir(parents=True)
-    save_file({"w": np.zeros((1000, 1234), np.float32)}, tmp_path / "models" / "one" / "model.safetensors")
+    save_file(
+        {"w": np.zeros((1000, 1234), np.float32)}, tmp_path / "models" / "one" / "model.safetensors"
+    )
     return tmp_path
 
 
 def run(folder: Path) -> list[str]:
-    paths = [folder / name for name in ("metrics", "intervals.json", "scores", "models", "results.md")]
+    paths = [
+        folder / name for name in ("metrics", "intervals.json", "scores", "models", "results.md")
+    ]
     return write_results(*paths, date="2026-01-02", commit="abc1234")
 
 
@@ -36,9 +43,16 @@ def test_results_page_sets_models_beside_published_rows(folder: Path):
     assert run(folder) == ["one"]
     page = (folder / "results.md").read_text()
     assert "| one | 1.2M | 60.00 ± 2.50 | 60.00 ± 2.50 | 100.0 | 100.0 | 0.0 | 0.0 | 0.0 |" in page
-    assert "| one | 51.00 | 51.00 |" in page and "2026-01-02, commit `abc1234`, convention `lm_eval`" in page
-    rows = [line for line in page.splitlines() if line.startswith("| ") and "parameters" not in line]
-    assert any("69.8 | 59.5 | 49.6" in row for row in rows) and all(row.count("|") in (4, 10) for row in rows)
+    assert (
+        "| one | 51.00 | 51.00 |" in page
+        and "2026-01-02, commit `abc1234`, convention `lm_eval`" in page
+    )
+    rows = [
+        line for line in page.splitlines() if line.startswith("| ") and "parameters" not in line
+    ]
+    assert any("69.8 | 59.5 | 49.6" in row for row in rows) and all(
+        row.count("|") in (4, 10) for row in rows
+    )
 
 
 def test_results_without_the_suites_or_of_two_conventions_fail(folder: Path):
@@ -49,13 +63,20 @@ def test_results_without_the_suites_or_of_two_conventions_fail(folder: Path):
         run(folder)
     (folder / "metrics" / "one.json").unlink()
     with pytest.raises(
-        InputError, match=r"no model has blimp_filtered and blimp_supplement; run the pipeline with experiments/results\.yaml"
+        InputError,
+        match=r"no model has blimp_filtered and blimp_supplement; run the pipeline with experiments/results\.yaml",
     ):
         run(folder)
     assert not (folder / "results.md").exists()
 
 
 def test_results_of_a_supplement_with_other_subtasks_fail(folder: Path):
-    write(scores_of({"hypernym": [1.0]}), SCORES, folder / "scores" / "one" / "blimp_supplement.parquet")
-    with pytest.raises(InputError, match="groups are hypernym; expected hypernym, qa_congruence_easy"):
+    write(
+        scores_of({"hypernym": [1.0]}),
+        SCORES,
+        folder / "scores" / "one" / "blimp_supplement.parquet",
+    )
+    with pytest.raises(
+        InputError, match="groups are hypernym; expected hypernym, qa_congruence_easy"
+    ):
         run(folder)

@@ -16,10 +16,23 @@ from tests.lmcore.token_tables import items_of, tokens_of
 
 
 def test_rows_by_hand(tmp_path) -> None:
-    rows = [row for batch in readable_rows(save(by_hand(), tmp_path / "t"), THREE) for row in batch.to_pylist()]
+    rows = [
+        row
+        for batch in readable_rows(save(by_hand(), tmp_path / "t"), THREE)
+        for row in batch.to_pylist()
+    ]
     first = rows[0]
-    assert (first["item"], first["current_token"], first["next_token"], first["rank"]) == ("i/0", "a", " b", 1)
-    assert first["surprisal"] == 1.0 and first["probability_of_next_token"] == 0.5 and first["entropy"] == 1.0
+    assert (first["item"], first["current_token"], first["next_token"], first["rank"]) == (
+        "i/0",
+        "a",
+        " b",
+        1,
+    )
+    assert (
+        first["surprisal"] == 1.0
+        and first["probability_of_next_token"] == 0.5
+        and first["entropy"] == 1.0
+    )
     assert [row["surprisal"] for row in rows] == pytest.approx([1, 2, 1, -math.log2(0.75)])
 
 
@@ -32,7 +45,11 @@ def test_csv_and_parquet_hold_the_same_rows_from_shards_or_one_file(tmp_path, mo
     found = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
     expected = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert [row["next_token"] for row in found] == [row["next_token"] for row in expected]
-    np.testing.assert_allclose([float(row["surprisal"]) for row in found], [row["surprisal"] for row in expected], rtol=1e-6)
+    np.testing.assert_allclose(
+        [float(row["surprisal"]) for row in found],
+        [row["surprisal"] for row in expected],
+        rtol=1e-6,
+    )
 
 
 def test_filters_keep_items_targets_and_high_entropy(tmp_path) -> None:
@@ -41,7 +58,11 @@ def test_filters_keep_items_targets_and_high_entropy(tmp_path) -> None:
     texts = [f"t{number}" for number in range(9)]
 
     def kept(**filters) -> list[tuple[str, int]]:
-        return [(row["item"], row["position"]) for batch in readable_rows(path, texts, **filters) for row in batch.to_pylist()]
+        return [
+            (row["item"], row["position"])
+            for batch in readable_rows(path, texts, **filters)
+            for row in batch.to_pylist()
+        ]
 
     assert kept() == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]
     assert kept(items=["b"]) == [("b", 0), ("b", 1)] == kept(groups={"all": {"b"}})
@@ -54,7 +75,11 @@ def test_filters_keep_items_targets_and_high_entropy(tmp_path) -> None:
 
 def test_above_quantile_is_that_of_pandas_among_what_is_kept(tmp_path) -> None:
     table = random_table(400, 3, 2)
-    rows = [row for batch in readable_rows(save(table, tmp_path / "t", 3), THREE, above_quantile=0.9) for row in batch.to_pylist()]
+    rows = [
+        row
+        for batch in readable_rows(save(table, tmp_path / "t", 3), THREE, above_quantile=0.9)
+        for row in batch.to_pylist()
+    ]
     entropy = table["entropy"].to_pandas()
     assert len(rows) == int((entropy > np.float32(entropy.quantile(0.9))).sum()) > 0
 
@@ -63,5 +88,10 @@ def test_lines_name_each_text_once_and_mark_context(tmp_path) -> None:
     items = items_of({"a": [("one", " two"), ("one", " three")]})
     path = save(tokens_of(items, lambda draw, before, word: -1.0, draws=2), tmp_path / "t")
     lines = list(as_lines(readable_rows(path, [f"t{number}" for number in range(9)])))
-    assert [line.strip() for line in lines if line.strip().startswith("a")] == ["a", "a option 1", "a draw 1", "a option 1 draw 1"]
+    assert [line.strip() for line in lines if line.strip().startswith("a")] == [
+        "a",
+        "a option 1",
+        "a draw 1",
+        "a option 1 draw 1",
+    ]
     assert sum(line.endswith("context") for line in lines) == 4

@@ -41,7 +41,9 @@ def test_validate_counts_what_may_surprise(model: Path):
 
 
 def test_validate_names_what_is_longer_than_the_window(model: Path):
-    items = items_of({"i/0": [("", " The cats annoy Tim." * 4)], "i/1": [("The cats annoy Tim. " * 3, "Tim.")]})
+    items = items_of(
+        {"i/0": [("", " The cats annoy Tim." * 4)], "i/1": [("The cats annoy Tim. " * 3, "Tim.")]}
+    )
     page = validate(items, model, None)
     assert "scored in windows: 2: i/0 option 0, i/1 option 0" in page
     assert "of these, targets that are longer themselves: 1: i/0 option 0" in page
@@ -55,26 +57,44 @@ def test_validate_tokenizer_without_a_model_knows_no_window(model: Path, tmp_pat
 
 
 def test_validate_without_a_prefix_says_which_first_tokens_go_unscored(model: Path):
-    rows = items_of({"i/0": [("", "The cats")], "i/1": [("The", " cats")]}).drop_columns(["content_hash"]).to_pylist()
+    rows = (
+        items_of({"i/0": [("", "The cats")], "i/1": [("The", " cats")]})
+        .drop_columns(["content_hash"])
+        .to_pylist()
+    )
     page = validate(items_table(rows, {"bos": "none"}), model, None)
     assert "for nothing precedes it: 1: i/0 option 0" in page
 
 
 def test_validate_counts_items_of_the_training_text(model: Path, corpus: Path):
-    items = items_of({"i/0": [("The old man walked", " to the sea and looked at the ships.")], "i/1": [("", " Who should Derek hug?")]})
-    assert "items whose right text stands in the training text: 1: i/0" in validate(items, model, corpus)
+    items = items_of(
+        {
+            "i/0": [("The old man walked", " to the sea and looked at the ships.")],
+            "i/1": [("", " Who should Derek hug?")],
+        }
+    )
+    assert "items whose right text stands in the training text: 1: i/0" in validate(
+        items, model, corpus
+    )
 
 
 def test_validate_long_contexts_and_groups_are_shortened(model: Path):
     items = items_of({f"g{n}/0": [("The cats annoy Tim. " * 40, "Tim.")] for n in range(20)})
     page = validate(items, model, None, n_shown=2)
-    assert "⟨<s>⟩…|" in page and "groups of 1 to 1 items: g0 1, g1 1, " in page and "and 12 more" in page
+    assert (
+        "⟨<s>⟩…|" in page
+        and "groups of 1 to 1 items: g0 1, g1 1, " in page
+        and "and 12 more" in page
+    )
     assert page.count("\n\n") == 2 and max(map(len, page.splitlines())) < 400
 
 
 def test_validate_token_beyond_the_vocabulary_fails_naming_the_item(tmp_path: Path):
     save_llama(tmp_path / "m", vocab_size=280)
-    with pytest.raises(InputError, match=r"item 'i/0' option 0: token 2\d\d .* is unknown; the model knows ids below 280"):
+    with pytest.raises(
+        InputError,
+        match=r"item 'i/0' option 0: token 2\d\d .* is unknown; the model knows ids below 280",
+    ):
         validate(items_of(ITEM), tmp_path / "m", None)
 
 
@@ -85,5 +105,8 @@ def test_validate_command_prints_the_page_and_an_unknown_suite_in_one_line(model
     assert result.exit_code == 0 and result.output.startswith("mine: 3 items")
     failed = CliRunner().invoke(app, ["validate", "yours", "--data", str(data)])
     assert (
-        failed.exit_code == 1 and failed.output.count("\n") == 1 and "no such suite" in failed.output and "built are: mine" in failed.output
+        failed.exit_code == 1
+        and failed.output.count("\n") == 1
+        and "no such suite" in failed.output
+        and "built are: mine" in failed.output
     )

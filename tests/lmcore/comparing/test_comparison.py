@@ -28,26 +28,52 @@ def decisions(seed: int, share: float, **sizes: int) -> dict[str, np.ndarray]:
 
 
 def judged(*comparisons, margin=None, correction="holm"):
-    return judge(list(comparisons), correction=correction, confidence=0.95, power=0.8, margin=margin or {})
+    return judge(
+        list(comparisons), correction=correction, confidence=0.95, power=0.8, margin=margin or {}
+    )
 
 
 def test_compare_gives_the_figures_that_metrics_report():
     tables = [scores(decisions(seed, 0.7, a=80, b=20)) for seed in (0, 1)]
-    found = compare(*(read_side(table.select, ["accuracy"], "", {})[1] for table in tables), "accuracy", **HOW)
+    found = compare(
+        *(read_side(table.select, ["accuracy"], "", {})[1] for table in tables), "accuracy", **HOW
+    )
     expected = [suite_metrics(table, 0.95)[0]["accuracy"] for table in tables]
-    assert (found.a, found.b, found.difference) == pytest.approx((*expected, expected[1] - expected[0]))
+    assert (found.a, found.b, found.difference) == pytest.approx(
+        (*expected, expected[1] - expected[0])
+    )
     assert found.low < found.difference < found.high and (found.n_items, found.n_groups) == (100, 2)
 
 
 def test_compare_supplement_is_macro_not_micro():
-    values = {f"g{i}": np.arange(n) < round(n * share) for i, (n, share) in enumerate(zip(SUPPLEMENT["sizes"], SUPPLEMENT["truth"]))}
-    found = compare(side(values), side({name: np.zeros(len(part)) for name, part in values.items()}), "accuracy", **HOW)
-    assert found.a == pytest.approx(0.5952, abs=5e-4) and np.concatenate(list(values.values())).mean() == pytest.approx(0.7726, abs=5e-4)
+    values = {
+        f"g{i}": np.arange(n) < round(n * share)
+        for i, (n, share) in enumerate(zip(SUPPLEMENT["sizes"], SUPPLEMENT["truth"]))
+    }
+    found = compare(
+        side(values),
+        side({name: np.zeros(len(part)) for name, part in values.items()}),
+        "accuracy",
+        **HOW,
+    )
+    assert found.a == pytest.approx(0.5952, abs=5e-4) and np.concatenate(
+        list(values.values())
+    ).mean() == pytest.approx(0.7726, abs=5e-4)
 
 
 def test_compare_running_text_is_one_ratio_over_the_corpus():
-    a, b = {"x": np.array([2.0, 2.0, 3.0]), "y": np.array([1.0])}, {"x": np.array([1.5, 1.0, 3.0]), "y": np.array([1.0])}
-    (found,) = judged(compare(side(a, "surprisal_per_byte"), side(b, "surprisal_per_byte"), "surprisal_per_byte", **HOW))
+    a, b = (
+        {"x": np.array([2.0, 2.0, 3.0]), "y": np.array([1.0])},
+        {"x": np.array([1.5, 1.0, 3.0]), "y": np.array([1.0])},
+    )
+    (found,) = judged(
+        compare(
+            side(a, "surprisal_per_byte"),
+            side(b, "surprisal_per_byte"),
+            "surprisal_per_byte",
+            **HOW,
+        )
+    )
     assert (found.a, found.difference, found.n_groups) == (2.0, -0.375, 1)
     assert (found.n_better, found.n_worse) == (2, 0)
 
@@ -56,13 +82,18 @@ def test_exchanging_a_and_b_flips_every_sign_and_no_p():
     a, b = side(decisions(2, 0.6, a=90, b=40)), side(decisions(3, 0.7, a=90, b=40))
     there, back = compare(a, b, "accuracy", **HOW), compare(b, a, "accuracy", **HOW)
     assert (there.p, there.mcnemar_p, there.n_ties) == (back.p, back.mcnemar_p, back.n_ties)
-    assert (there.difference, there.low, there.high) == pytest.approx((-back.difference, -back.high, -back.low))
+    assert (there.difference, there.low, there.high) == pytest.approx(
+        (-back.difference, -back.high, -back.low)
+    )
     assert (there.n_better, there.n_worse) == (back.n_worse, back.n_better)
     assert (there.cohens_h, there.cohens_dz) == pytest.approx((-back.cohens_h, -back.cohens_dz))
 
 
 def test_mcnemar_drops_ties_and_says_how_many():
-    a, b = {"g": np.array([0, 0, 0, 1, 1, 0.5, 0.5, 0])}, {"g": np.array([1, 1, 1, 0, 1, 1.0, 0.5, 0.5])}
+    a, b = (
+        {"g": np.array([0, 0, 0, 1, 1, 0.5, 0.5, 0])},
+        {"g": np.array([1, 1, 1, 0, 1, 1.0, 0.5, 0.5])},
+    )
     found = compare(side(a), side(b), "accuracy", **HOW)
     assert (found.n_ties, found.n_better, found.n_worse) == (3, 5, 1)
     assert found.mcnemar_p == pytest.approx(float(mcnemar(np.array(3), np.array(1), "mid_p")))
@@ -71,9 +102,16 @@ def test_mcnemar_drops_ties_and_says_how_many():
 @pytest.mark.parametrize("interval", ["percentile", "bca"])
 def test_compare_by_bootstrap_agrees_with_student(interval):
     a, b = side(decisions(4, 0.5, a=300, b=100)), side(decisions(5, 0.6, a=300, b=100))
-    student, drawn = compare(a, b, "accuracy", **HOW), compare(a, b, "accuracy", **HOW | {"interval": interval})
+    student, drawn = (
+        compare(a, b, "accuracy", **HOW),
+        compare(a, b, "accuracy", **HOW | {"interval": interval}),
+    )
     assert (drawn.low, drawn.high) == pytest.approx((student.low, student.high), abs=0.01)
-    assert drawn.p == student.p and drawn.p_bootstrap == pytest.approx(drawn.p, abs=0.02) and student.p_bootstrap is None
+    assert (
+        drawn.p == student.p
+        and drawn.p_bootstrap == pytest.approx(drawn.p, abs=0.02)
+        and student.p_bootstrap is None
+    )
 
 
 def test_draws_of_a_random_model_are_its_seeds_and_pair_by_item_on_their_mean():
@@ -87,7 +125,10 @@ def test_claim_with_one_seed_a_side_is_cautious_and_with_several_speaks_of_the_r
     rng = np.random.default_rng(6)
     low, high = ({"g": (rng.random((4, 400)) < share).astype(float)} for share in (0.4, 0.8))
     first = [{"g": part["g"][:1]} for part in (low, high)]
-    one, several = judged(compare(*map(side, first), "accuracy", **HOW), compare(side(low), side(high), "accuracy", **HOW))
+    one, several = judged(
+        compare(*map(side, first), "accuracy", **HOW),
+        compare(side(low), side(high), "accuracy", **HOW),
+    )
     assert (one.verdict, one.claim) == ("better", TWO_MODELS)
     assert (several.verdict, several.claim) == ("better", "this recipe is better")
 
@@ -96,16 +137,26 @@ def test_verdict_of_every_kind():
     rng = np.random.default_rng(7)
     before = {"g": rng.normal(3, 0.5, 200)}
     changes = {"worse": 0.3, "better": -0.3, "equal": 0.002, "no evidence": 0.0, "unchanged": None}
-    sides = {name: {"g": before["g"] + (0 if shift is None else shift + 0.02 * rng.normal(size=200))} for name, shift in changes.items()}
+    sides = {
+        name: {"g": before["g"] + (0 if shift is None else shift + 0.02 * rng.normal(size=200))}
+        for name, shift in changes.items()
+    }
     sides["no evidence"]["g"] += 2 * rng.normal(size=200)
     comparisons = [
-        compare(side(before, "surprisal_per_byte"), side(values, "surprisal_per_byte"), "surprisal_per_byte", **HOW)
+        compare(
+            side(before, "surprisal_per_byte"),
+            side(values, "surprisal_per_byte"),
+            "surprisal_per_byte",
+            **HOW,
+        )
         for values in sides.values()
     ]
     found = judged(*comparisons, margin={"surprisal_per_byte": 0.01})
     assert [comparison.verdict for comparison in found] == list(changes)
     assert found[-1].claim == "" and found[2].claim == ""
-    assert judged(comparisons[2])[0].verdict in ("worse", "no evidence"), "without a margin nothing is equal"
+    assert judged(comparisons[2])[0].verdict in ("worse", "no evidence"), (
+        "without a margin nothing is equal"
+    )
 
 
 def test_verdict_on_entropy_is_neither_better_nor_worse():
@@ -125,7 +176,9 @@ def test_judge_corrects_for_comparisons_that_changed_alone():
     assert (same.p, same.difference) == (1, 0) and same.low < 0 < same.high
     first, *_, last = judged(one, one, same, same)
     assert first.p_corrected == pytest.approx(2 * one.p) and last.verdict == "unchanged"
-    assert first.detectable > judged(one)[0].detectable, "among more comparisons it takes a greater difference to show"
+    assert first.detectable > judged(one)[0].detectable, (
+        "among more comparisons it takes a greater difference to show"
+    )
     alone = judged(one, margin={"accuracy": judged(one)[0].detectable})[0]
     assert alone.items_needed == pytest.approx(200, rel=0.03)
 
@@ -158,7 +211,9 @@ def test_read_side_takes_the_first_metric_that_is_there_and_knows_items_again():
         metric, found = read_side(read, ["accuracy", "surprisal_per_byte"], "x", known)
     assert metric == "surprisal_per_byte" and found.items.to_pylist() == ["s/g/0000", "s/g/0001"]
     assert sum("item" in columns for columns in asked) == 1
-    with pytest.raises(InputError, match=r"x: there is no metric accuracy; there are entropy, surprisal_per_byte"):
+    with pytest.raises(
+        InputError, match=r"x: there is no metric accuracy; there are entropy, surprisal_per_byte"
+    ):
         read_side(read, ["accuracy"], "x", known)
 
 
@@ -185,9 +240,14 @@ def test_align_refuses_other_items_and_names_the_difference():
 
 
 def test_align_common_compares_what_both_have_and_counts_what_fell_out():
-    a, b = side({"g": np.arange(5), "h": np.ones(2)}), side({"g": np.arange(6) * 2}, changed=("s/g/0002",))
+    a, b = (
+        side({"g": np.arange(5), "h": np.ones(2)}),
+        side({"g": np.arange(6) * 2}, changed=("s/g/0002",)),
+    )
     a, b, n_lost = align(a, b, common=True, what="m on s")
-    assert n_lost == 5 and a.values.tolist() == [[0, 1, 3, 4]] and b.values.tolist() == [[0, 2, 6, 8]]
+    assert (
+        n_lost == 5 and a.values.tolist() == [[0, 1, 3, 4]] and b.values.tolist() == [[0, 2, 6, 8]]
+    )
     with pytest.raises(DifferentItems, match="they have none in common"):
         align(side({"g": np.ones(3)}), side({"h": np.ones(3)}), common=True, what="x")
 
@@ -211,6 +271,10 @@ def test_bits_per_byte_are_compared_on_items_that_both_tokenizers_say_whole():
     partly = b._replace(weights=b.weights - [0, 1, 0])
     kept = same_bytes(a, partly, "surprisal_per_byte")
     assert compare(*kept, "surprisal_per_byte", **HOW).n_items == 2
-    assert same_bytes(a, b, "surprisal_per_byte") == (a, b) and same_bytes(a, partly, "entropy") == (a, partly)
-    with pytest.raises(InputError, match=r"a tokenizer does not say all of any text .* nothing to compare"):
+    assert same_bytes(a, b, "surprisal_per_byte") == (a, b) and same_bytes(
+        a, partly, "entropy"
+    ) == (a, partly)
+    with pytest.raises(
+        InputError, match=r"a tokenizer does not say all of any text .* nothing to compare"
+    ):
         same_bytes(a, b._replace(weights=b.weights + 1), "surprisal_per_byte")

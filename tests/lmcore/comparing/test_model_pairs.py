@@ -35,12 +35,27 @@ def run(tmp_path):
     """A function that compares four models, of which `good` is better than `untrained` and `twin` its double; gives the summary."""
     rng = np.random.default_rng(0)
     noise, text = rng.random((2, 60)), rng.normal(3, 0.3, 20)
-    for model, share, bits in (("untrained", 0.5, 3.0), ("good", 0.9, 2.0), ("twin", 0.9, 2.0), ("other", 0.55, 2.9)):
+    for model, share, bits in (
+        ("untrained", 0.5, 3.0),
+        ("good", 0.9, 2.0),
+        ("twin", 0.9, 2.0),
+        ("other", 0.55, 2.9),
+    ):
         own = np.random.default_rng(1).random((2, 60)) if model == "other" else noise
-        values = {name: (part < share).astype(float) for name, part in zip(("agreement", "islands"), own)}
+        values = {
+            name: (part < share).astype(float) for name, part in zip(("agreement", "islands"), own)
+        }
         write(scores(values, suite="pairs"), SCORES, tmp_path / "scores" / model / "pairs.parquet")
-        books = {"emma": (text + bits)[:12], "persuasion": (text + bits)[12:19], "sanditon": (text + bits)[19:]}
-        write(scores(books, "surprisal_per_byte", suite="text", weight=100.0), SCORES, tmp_path / "scores" / model / "text.parquet")
+        books = {
+            "emma": (text + bits)[:12],
+            "persuasion": (text + bits)[12:19],
+            "sanditon": (text + bits)[19:],
+        }
+        write(
+            scores(books, "surprisal_per_byte", suite="text", weight=100.0),
+            SCORES,
+            tmp_path / "scores" / model / "text.parquet",
+        )
 
     def call(**changes) -> dict:
         paths = {
@@ -59,7 +74,12 @@ def run(tmp_path):
 
 def test_compare_models_every_model_against_untrained_and_against_its_neighbour(run):
     found = run()
-    assert list(found) == ["good_vs_untrained", "other_vs_twin", "other_vs_untrained", "twin_vs_untrained"]
+    assert list(found) == [
+        "good_vs_untrained",
+        "other_vs_twin",
+        "other_vs_untrained",
+        "twin_vs_untrained",
+    ]
     good = found["good_vs_untrained"]
     assert good["pairs"]["verdict"] == good["text"]["verdict"] == "better"
     assert good["pairs"]["difference"] > 0 > good["text"]["difference"] == pytest.approx(-1)
@@ -72,7 +92,9 @@ def test_compare_models_table_has_a_row_for_every_group(run):
     run()
     table = pq.read_table(run.folder / "comparisons" / "groups.parquet")
     assert table.schema == GROUPS and not any(column.null_count for column in table.columns)
-    rows = [row for row in table.to_pylist() if (row["model"], row["against"]) == ("good", "untrained")]
+    rows = [
+        row for row in table.to_pylist() if (row["model"], row["against"]) == ("good", "untrained")
+    ]
     assert [(row["suite"], row["group"], row["n_items"]) for row in rows] == [
         ("pairs", "agreement", 60),
         ("pairs", "islands", 60),
@@ -80,7 +102,9 @@ def test_compare_models_table_has_a_row_for_every_group(run):
         ("text", "persuasion", 7),
         ("text", "sanditon", 1),
     ]
-    assert rows[-1]["low"] == -np.inf and rows[-1]["verdict"] == "no evidence", "one item cannot say"
+    assert rows[-1]["low"] == -np.inf and rows[-1]["verdict"] == "no evidence", (
+        "one item cannot say"
+    )
     assert rows[0]["verdict"] == "better" and rows[0]["p_corrected"] >= rows[0]["p"]
 
 
@@ -100,14 +124,21 @@ def test_compare_models_again_gives_the_same_bytes(run):
 
 def test_compare_models_that_are_equal_have_no_verdict(run):
     found = run(pairs=[{"model": "twin", "against": "good"}])
-    assert list(found) == ["twin_vs_good"] and found["twin_vs_good"]["pairs"]["verdict"] == "unchanged"
-    assert found["twin_vs_good"]["pairs"]["p"] == 1 and "claim" not in found["twin_vs_good"]["pairs"]
+    assert (
+        list(found) == ["twin_vs_good"] and found["twin_vs_good"]["pairs"]["verdict"] == "unchanged"
+    )
+    assert (
+        found["twin_vs_good"]["pairs"]["p"] == 1 and "claim" not in found["twin_vs_good"]["pairs"]
+    )
 
 
 def test_compare_models_recipe_takes_the_place_of_its_models(run):
     found = run(recipes={"recipe": ["good", "twin"]}, against="untrained")
     assert list(found) == ["other_vs_untrained", "recipe_vs_untrained"]
-    assert (found["recipe_vs_untrained"]["pairs"]["n_seeds_b"], found["recipe_vs_untrained"]["pairs"]["n_seeds_a"]) == (2, 1)
+    assert (
+        found["recipe_vs_untrained"]["pairs"]["n_seeds_b"],
+        found["recipe_vs_untrained"]["pairs"]["n_seeds_a"],
+    ) == (2, 1)
 
 
 def test_compare_models_clusters_draw_books_as_wholes(run):
@@ -126,7 +157,10 @@ def test_compare_models_clusters_draw_books_as_wholes(run):
         ({"recipes": {"r": ["good"], "q": ["good"]}}, "'good' is in two recipes"),
         ({"clusters": ["gone"]}, "clusters: there is no suite 'gone'"),
         ({"clusters": ["pairs"]}, "'pairs' is no running text"),
-        ({"metrics": ["rank"]}, r"pairs\.parquet: there is no metric rank; there are accuracy, entropy"),
+        (
+            {"metrics": ["rank"]},
+            r"pairs\.parquet: there is no metric rank; there are accuracy, entropy",
+        ),
         ({"correction": "none"}, "unknown correction 'none'"),
         ({"models": ["good", "untrained"]}, r"other: params\.yaml does not name it"),
     ],
@@ -134,11 +168,18 @@ def test_compare_models_clusters_draw_books_as_wholes(run):
 def test_compare_models_bad_params_are_named_and_nothing_is_written(run, changes, message):
     with pytest.raises(InputError, match=message):
         run(**changes)
-    assert not (run.folder / "comparisons").exists() and not (run.folder / "comparisons.json").exists()
+    assert (
+        not (run.folder / "comparisons").exists() and not (run.folder / "comparisons.json").exists()
+    )
 
 
 def test_chosen_pairs_name_each_pair_once():
-    assert chosen_pairs(["a", "u", "b", "c"], "abcu", None, "u") == [("a", "u"), ("b", "u"), ("c", "u"), ("c", "b")]
+    assert chosen_pairs(["a", "u", "b", "c"], "abcu", None, "u") == [
+        ("a", "u"),
+        ("b", "u"),
+        ("c", "u"),
+        ("c", "b"),
+    ]
     assert chosen_pairs(["a", "b", "c"], "abc", None, None) == [("b", "a"), ("c", "b")]
 
 
@@ -152,11 +193,18 @@ def test_stage_writes_where_the_pipeline_looks(run, monkeypatch):
 
     (run.folder / "data").mkdir()
     (run.folder / "scores").rename(run.folder / "data" / "scores")
-    params = {"models": ["good", "untrained", "twin", "other"], "suites": SUITES, "compare_models": SECTION}
+    params = {
+        "models": ["good", "untrained", "twin", "other"],
+        "suites": SUITES,
+        "compare_models": SECTION,
+    }
     write_yaml(params, run.folder / "params.yaml")
     monkeypatch.chdir(run.folder)
     stage.main()
-    assert Path("metrics/comparisons.json").is_file() and Path("data/comparisons/groups.parquet").is_file()
+    assert (
+        Path("metrics/comparisons.json").is_file()
+        and Path("data/comparisons/groups.parquet").is_file()
+    )
 
 
 def test_compare_models_says_how_far_the_seeds_of_a_recipe_lie_apart(run):
@@ -165,5 +213,10 @@ def test_compare_models_says_how_far_the_seeds_of_a_recipe_lie_apart(run):
     assert set(found) == {"recipe"} and set(found["recipe"]) == set(SUITES)
     text = found["recipe"]["text"]
     assert text["metric"] == "surprisal_per_byte" and text["alike"] == 0 and text["n_seeds"] == 2
-    assert all(found["recipe"][suite]["mean"] == pytest.approx(compared[suite]["b"], abs=1e-5) for suite in SUITES)
-    assert text["highest"] - text["lowest"] == pytest.approx(1, abs=1e-5) and text["sd"] == pytest.approx(np.sqrt(0.5), abs=1e-5)
+    assert all(
+        found["recipe"][suite]["mean"] == pytest.approx(compared[suite]["b"], abs=1e-5)
+        for suite in SUITES
+    )
+    assert text["highest"] - text["lowest"] == pytest.approx(1, abs=1e-5) and text[
+        "sd"
+    ] == pytest.approx(np.sqrt(0.5), abs=1e-5)

@@ -8,10 +8,18 @@ from lmcore.errors import InputError
 BOOK = "[A Book by Nobody 1900]\n\nCHAPTER I\n\n" + "\n\n".join(
     f"Paragraph {i} of the\nfirst _chapter_ has ten words in it." for i in range(60)
 )
-BOOK += "\n\nCHAPTER II\n\n     A verse stands here\n     set off from the margin\n\n" + "\n\n".join(
-    f"Second {i} is here, too." for i in range(60)
+BOOK += (
+    "\n\nCHAPTER II\n\n     A verse stands here\n     set off from the margin\n\n"
+    + "\n\n".join(f"Second {i} is here, too." for i in range(60))
 )
-ARGUMENTS = {"encoding": "utf-8", "cleaning": "prose", "document_words": 100, "dev_share": 0.1, "test_share": 0.1, "seed": 0}
+ARGUMENTS = {
+    "encoding": "utf-8",
+    "cleaning": "prose",
+    "document_words": 100,
+    "dev_share": 0.1,
+    "test_share": 0.1,
+    "seed": 0,
+}
 
 
 @pytest.fixture
@@ -19,18 +27,25 @@ def books(tmp_path):
     folder = tmp_path / "sources" / "books"
     folder.mkdir(parents=True)
     (folder / "one.txt").write_text(BOOK)
-    (folder / "two.txt").write_text(BOOK.replace("Paragraph", "Sentence").replace("Second", "Another"))
+    (folder / "two.txt").write_text(
+        BOOK.replace("Paragraph", "Sentence").replace("Second", "Another")
+    )
     return tmp_path / "sources"
 
 
 def test_prepare_corpus_books_are_split_by_document_and_counted(books, tmp_path):
     counts = prepare_corpus(books, tmp_path / "out", sources=["books"], **ARGUMENTS)
-    splits = {name: read_documents(tmp_path / "out" / f"{name}.parquet") for name in ("train", "dev", "test")}
+    splits = {
+        name: read_documents(tmp_path / "out" / f"{name}.parquet")
+        for name in ("train", "dev", "test")
+    }
     assert {row["group"] for row in splits["test"]} == {"one", "two"}
     texts = [row["text"] for rows in splits.values() for row in rows]
     assert len(texts) == len(set(texts)) == sum(counts[name]["documents"] for name in splits)
     assert "Paragraph 7 of the first chapter has ten words in it." in "\n".join(texts)
-    assert sum(text.count("Paragraph") for text in texts) == 60  # a partition: no paragraph is lost or doubled
+    assert (
+        sum(text.count("Paragraph") for text in texts) == 60
+    )  # a partition: no paragraph is lost or doubled
     assert counts["dropped"] == {"headings": 6, "indented paragraphs": 2, "repeated documents": 0}
 
 
@@ -38,7 +53,9 @@ def test_prepare_corpus_runs_twice_give_equal_bytes(books, tmp_path):
     for name in "ab":
         prepare_corpus(books, tmp_path / name, sources=["books"], **ARGUMENTS)
     assert all(
-        (tmp_path / "a" / f"{s}.parquet").read_bytes() == (tmp_path / "b" / f"{s}.parquet").read_bytes() for s in ("train", "dev", "test")
+        (tmp_path / "a" / f"{s}.parquet").read_bytes()
+        == (tmp_path / "b" / f"{s}.parquet").read_bytes()
+        for s in ("train", "dev", "test")
     )
 
 
@@ -46,10 +63,19 @@ def test_prepare_corpus_babylm_layout_keeps_its_split_and_halves_dev(tmp_path):
     folder = tmp_path / "babylm"
     folder.mkdir()
     for suffix, n in (("train", 100), ("dev", 40)):
-        (folder / f"aochildes.{suffix}").write_text("\n".join(f"look at {suffix} number {i} , please ." for i in range(n)))
-    prepare_corpus(tmp_path, tmp_path / "out", sources=["babylm"], **{**ARGUMENTS, "cleaning": "babyllama"})
-    documents = {name: read_documents(tmp_path / "out" / f"{name}.parquet") for name in ("train", "dev", "test")}
-    assert all("train number" in row["text"] and row["group"] == "aochildes" for row in documents["train"])
+        (folder / f"aochildes.{suffix}").write_text(
+            "\n".join(f"look at {suffix} number {i} , please ." for i in range(n))
+        )
+    prepare_corpus(
+        tmp_path, tmp_path / "out", sources=["babylm"], **{**ARGUMENTS, "cleaning": "babyllama"}
+    )
+    documents = {
+        name: read_documents(tmp_path / "out" / f"{name}.parquet")
+        for name in ("train", "dev", "test")
+    }
+    assert all(
+        "train number" in row["text"] and row["group"] == "aochildes" for row in documents["train"]
+    )
     assert len(documents["dev"]) == len(documents["test"]) and not any(
         "train" in row["text"] for row in documents["dev"] + documents["test"]
     )
@@ -149,5 +175,7 @@ def test_read_text_is_the_same_with_a_mark_and_refuses_it_under_another_encoding
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffcafé\r\nnoir".encode())
     assert read_text(path, "utf-8") == read_text(path, "utf-8-sig") == "café\nnoir"
-    with pytest.raises(InputError, match=r"a\.txt: begins with a byte-order mark of UTF-8; expected latin-1 text"):
+    with pytest.raises(
+        InputError, match=r"a\.txt: begins with a byte-order mark of UTF-8; expected latin-1 text"
+    ):
         read_text(path, "latin-1")

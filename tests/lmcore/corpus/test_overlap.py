@@ -6,7 +6,10 @@ from lmcore.corpus.overlap import items_in, overlap, runs_of
 from lmcore.errors import InputError
 from tests.lmcore.token_tables import items_of
 
-DOCUMENTS = ["He came home. “The old-man, walked to the SEA!” he said,\nand left", "again. Nobody knew."]
+DOCUMENTS = [
+    "He came home. “The old-man, walked to the SEA!” he said,\nand left",
+    "again. Nobody knew.",
+]
 
 
 @pytest.mark.parametrize(
@@ -20,7 +23,9 @@ DOCUMENTS = ["He came home. “The old-man, walked to the SEA!” he said,\nand 
         ("", " he came home the old man walked to the sea he said and left", True),
     ],
 )
-def test_items_in_finds_texts_word_for_word_whatever_their_case_and_marks(context, target, is_there):
+def test_items_in_finds_texts_word_for_word_whatever_their_case_and_marks(
+    context, target, is_there
+):
     items = items_of({"0": [(context, target), (context, " something else altogether here")]})
     assert items_in(DOCUMENTS, items) == (["0"] if is_there else [])
 
@@ -35,15 +40,30 @@ def test_items_in_agrees_with_a_plain_search():
     documents = [" ".join(draw.choices("abcd", k=60)) for _ in range(5)]
     texts = [" ".join(draw.choices("abcd", k=draw.randint(4, 6))) for _ in range(300)]
     items = items_of({f"{n:03d}": [("", text)] for n, text in enumerate(texts)})
-    expected = [f"{n:03d}" for n, text in enumerate(texts) if any(f" {text} " in f" {document} " for document in documents)]
+    expected = [
+        f"{n:03d}"
+        for n, text in enumerate(texts)
+        if any(f" {text} " in f" {document} " for document in documents)
+    ]
     assert items_in(documents, items) == expected and 0 < len(expected) < 300
 
 
 def test_overlap_counts_items_and_runs_by_hand():
-    items = items_of({"0": [("he came home", " the old dog")], "1": [("", " nobody knew")], "2": [("", " quite another text here")]})
+    items = items_of(
+        {
+            "0": [("he came home", " the old dog")],
+            "1": [("", " nobody knew")],
+            "2": [("", " quite another text here")],
+        }
+    )
     # runs of three words: he came home, came home the, home the old, the old dog; too short; none of two
     found = overlap(DOCUMENTS, {"s": items}, 3)["s"]
-    assert found == {"n_items": 3, "n_items_too_short": 1, "n_items_with_overlap": 1, "run_share": pytest.approx(3 / 6)}
+    assert found == {
+        "n_items": 3,
+        "n_items_too_short": 1,
+        "n_items_with_overlap": 1,
+        "run_share": pytest.approx(3 / 6),
+    }
 
 
 def test_overlap_does_not_cross_documents_and_refuses_no_words():

@@ -21,19 +21,28 @@ def wheel(tmp_path):
         archive.writestr("pkg/code.py", "print()\n")
     digest = hashlib.sha256((tmp_path / "x.whl").read_bytes()).hexdigest()
     (tmp_path / "x.whl").rename(downloads / f"{digest}.whl")
-    return downloads, {"provider": "pypi", "location": "pkg==1.0", "sha256": digest, "members": ["*/a.txt"]}
+    return downloads, {
+        "provider": "pypi",
+        "location": "pkg==1.0",
+        "sha256": digest,
+        "members": ["*/a.txt"],
+    }
 
 
 def test_fetch_wheel_unzips_the_members_alone(wheel, tmp_path):
     downloads, source = wheel
     fetch("s", tmp_path / "out", downloads, **source, rows=2)
-    assert [(p.name, p.read_text()) for p in (tmp_path / "out").iterdir()] == [("a.txt", "one\ntwo\n")]
+    assert [(p.name, p.read_text()) for p in (tmp_path / "out").iterdir()] == [
+        ("a.txt", "one\ntwo\n")
+    ]
 
 
 def test_fetch_wheel_member_with_dots_stays_in_its_folder(wheel, tmp_path):
     downloads, source = wheel
     fetch("s", tmp_path / "deep" / "out", downloads, **{**source, "members": ["*evil.txt"]})
-    assert [p.name for p in tmp_path.rglob("evil.txt")] == ["evil.txt"] and (tmp_path / "deep" / "out" / "evil.txt").exists()
+    assert [p.name for p in tmp_path.rglob("evil.txt")] == ["evil.txt"] and (
+        tmp_path / "deep" / "out" / "evil.txt"
+    ).exists()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +86,9 @@ def test_fetch_truncated_wheel_is_removed_and_downloaded_again(wheel, tmp_path, 
     pip(lambda folder: ((folder / "pkg-1.0.whl").write_bytes(good) * 0, ""))
     fetch("s", tmp_path / "out", downloads, **source)
     assert kept.read_bytes() == good and (tmp_path / "out" / "a.txt").exists()
-    assert capsys.readouterr().err == f"{kept}: is not what was downloaded; it is downloaded again\n"
+    assert (
+        capsys.readouterr().err == f"{kept}: is not what was downloaded; it is downloaded again\n"
+    )
     assert {path.name for path in downloads.iterdir()} == {kept.name, f"{kept.name}.lock"}
 
 
@@ -85,12 +96,29 @@ def test_fetch_truncated_wheel_is_removed_and_downloaded_again(wheel, tmp_path, 
     ("content", "outcome", "error", "message"),
     [
         (b"other", (0, ""), InputError, r"the wheel of pkg==1.0 has sha256 d9298a10d.*, expected"),
-        (b"", (-9, ""), InputError, r"pip, downloading pkg==1.0, was killed by signal 9 \(out of memory\?\)"),
-        (b"", (1, "ERROR: no such version"), InputError, "could not download pkg==1.0: no such version"),
-        (b"", (1, "ERROR: [Errno 28] No space left on device"), OSError, r"No space left on device: '.*/[0-9a-f]{64}.whl'"),
+        (
+            b"",
+            (-9, ""),
+            InputError,
+            r"pip, downloading pkg==1.0, was killed by signal 9 \(out of memory\?\)",
+        ),
+        (
+            b"",
+            (1, "ERROR: no such version"),
+            InputError,
+            "could not download pkg==1.0: no such version",
+        ),
+        (
+            b"",
+            (1, "ERROR: [Errno 28] No space left on device"),
+            OSError,
+            r"No space left on device: '.*/[0-9a-f]{64}.whl'",
+        ),
     ],
 )
-def test_fetch_bad_download_is_one_line_and_leaves_nothing(wheel, tmp_path, pip, content, outcome, error, message):
+def test_fetch_bad_download_is_one_line_and_leaves_nothing(
+    wheel, tmp_path, pip, content, outcome, error, message
+):
     downloads, source = wheel
     (downloads / f"{source['sha256']}.whl").unlink()
 
@@ -101,13 +129,20 @@ def test_fetch_bad_download_is_one_line_and_leaves_nothing(wheel, tmp_path, pip,
     pip(download)
     with pytest.raises(error, match=message):
         fetch("s", tmp_path / "out", downloads, **source)
-    assert [path.suffix for path in downloads.iterdir()] == [".lock"] and not (tmp_path / "out").exists()
+    assert [path.suffix for path in downloads.iterdir()] == [".lock"] and not (
+        tmp_path / "out"
+    ).exists()
 
 
 def test_fetch_folder_checks_content_and_needs_the_variable(tmp_path, monkeypatch):
     (tmp_path / "data" / "set").mkdir(parents=True)
     (tmp_path / "data" / "set" / "a.jsonl").write_text("{}\n")
-    source = {"provider": "folder", "location": "set", "members": ["*.jsonl"], "sha256": sha256(tmp_path / "data" / "set")}
+    source = {
+        "provider": "folder",
+        "location": "set",
+        "members": ["*.jsonl"],
+        "sha256": sha256(tmp_path / "data" / "set"),
+    }
     monkeypatch.delenv("LMCORE_DATA", raising=False)
     with pytest.raises(InputError, match="set that environment variable"):
         fetch("s", tmp_path / "out", tmp_path, **source)
@@ -131,7 +166,10 @@ def test_fetch_hub_reads_a_recorded_snapshot(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     source = {"provider": "hub", "location": "datasets/org/set", "members": ["*/train.jsonl"]}
     fetch("s", tmp_path / "out", tmp_path, **source, revision=commit, rows=2)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["one-train.jsonl", "two-train.jsonl"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "one-train.jsonl",
+        "two-train.jsonl",
+    ]
     with pytest.raises(InputError, match="not to be had from the hub"):
         fetch("s", tmp_path / "out", tmp_path, **source, revision=commit[::-1])
     with pytest.raises(InputError, match="revision of 40 hexadecimal digits, not 'main'"):

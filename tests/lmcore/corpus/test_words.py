@@ -34,12 +34,22 @@ from lmcore.corpus.words import first_word, frequency, word_counts
         (" a\ufffd b", " a"),  # no half of a character, since more follows
     ],
 )
-def test_first_word_of_text_in_writing_ends_where_nothing_can_change_it(text: str, word: str | None) -> None:
+def test_first_word_of_text_in_writing_ends_where_nothing_can_change_it(
+    text: str, word: str | None
+) -> None:
     assert first_word(text, is_whole=False) == word
 
 
 @pytest.mark.parametrize(
-    ("text", "word"), [(" man", " man"), (" don'", " don"), ("", ""), ("  ", ""), (" \ufffd", " \ufffd"), (" a b", " a")]
+    ("text", "word"),
+    [
+        (" man", " man"),
+        (" don'", " don"),
+        ("", ""),
+        ("  ", ""),
+        (" \ufffd", " \ufffd"),
+        (" a b", " a"),
+    ],
 )
 def test_first_word_of_whole_text_is_always_there(text: str, word: str) -> None:
     assert first_word(text, is_whole=True) == word
@@ -48,7 +58,10 @@ def test_first_word_of_whole_text_is_always_there(text: str, word: str) -> None:
 def test_frequency_is_that_of_the_rarest_word_in_any_case() -> None:
     counts = word_counts(["The man, THE sea; don't.", "the Man-of-war"])
     assert counts == {"the": 3, "man": 1, "sea": 1, "don't": 1, "man-of-war": 1}
-    assert [frequency(target, counts) for target in (" The", " the man", '"Sea', " don't", " ship", " the ship", "!")] == [
+    assert [
+        frequency(target, counts)
+        for target in (" The", " the man", '"Sea', " don't", " ship", " the ship", "!")
+    ] == [
         3,
         1,
         1,

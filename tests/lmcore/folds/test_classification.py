@@ -15,7 +15,13 @@ CLASSES = ["negative", "positive"]
 
 
 # the context of a review says which class it is and which one the model finds
-REVIEWS = {"0": "negative negative", "1": "negative negative", "2": "negative positive", "3": "positive negative", "4": "positive positive"}
+REVIEWS = {
+    "0": "negative negative",
+    "1": "negative negative",
+    "2": "negative positive",
+    "3": "positive negative",
+    "4": "positive positive",
+}
 
 
 def as_found(draw: int, before: tuple[str, ...], word: str) -> float:
@@ -23,10 +29,21 @@ def as_found(draw: int, before: tuple[str, ...], word: str) -> float:
 
 
 def reviews(logprob=as_found, *, ties: str = "half", draws: int = 1) -> tuple[dict, dict]:
-    options = {item: [(context, f" {name}") for name in CLASSES] for item, context in REVIEWS.items()}
+    options = {
+        item: [(context, f" {name}") for name in CLASSES] for item, context in REVIEWS.items()
+    }
     rows = items_of(options).drop_columns(["content_hash"]).to_pylist()
-    items = items_table([{**row, "gold": row["context"].startswith(row["target"].strip())} for row in rows], {"bos": "prefix"})
-    scores = fold(items, tokens_of(items, logprob, draws=draws), kind="choices", **{**OPTIONS, "ties": ties}, classes=CLASSES)
+    items = items_table(
+        [{**row, "gold": row["context"].startswith(row["target"].strip())} for row in rows],
+        {"bos": "prefix"},
+    )
+    scores = fold(
+        items,
+        tokens_of(items, logprob, draws=draws),
+        kind="choices",
+        **{**OPTIONS, "ties": ties},
+        classes=CLASSES,
+    )
     return suite_metrics(scores, 0.95, CLASSES)
 
 
@@ -40,27 +57,39 @@ def test_choices_as_classes_give_precision_recall_and_f1_by_hand():
         "confusion_positive_as_positive": 1,
     }
     assert metrics["precision_negative"] == metrics["recall_negative"] == pytest.approx(2 / 3)
-    assert metrics["precision_positive"] == metrics["recall_positive"] == metrics["f1_positive"] == 0.5
+    assert (
+        metrics["precision_positive"] == metrics["recall_positive"] == metrics["f1_positive"] == 0.5
+    )
     assert metrics["f1_macro"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert metrics["accuracy"] == pytest.approx(3 / 5)
-    assert 0 <= intervals["f1_macro"]["low"] < metrics["f1_macro"] < intervals["f1_macro"]["high"] <= 1
+    assert (
+        0 <= intervals["f1_macro"]["low"] < metrics["f1_macro"] < intervals["f1_macro"]["high"] <= 1
+    )
 
 
 def test_choices_as_classes_constant_logits_split_each_case_or_follow_the_tie_policy():
     assert reviews(constant)[0]["confusion_positive_as_negative"] == 1  # half of each of two
     assert reviews(constant, ties="win")[0]["confusion_positive_as_negative"] == 2
     lost = reviews(constant, ties="loss")[0]
-    assert [lost[f"confusion_{name}_as_{name}"] for name in CLASSES] == [0, 0] and lost["f1_macro"] == 0
+    assert [lost[f"confusion_{name}_as_{name}"] for name in CLASSES] == [0, 0] and lost[
+        "f1_macro"
+    ] == 0
 
 
 def test_class_never_found_has_precision_zero_and_no_nan():
     metrics, _ = reviews(by_word(negative=-1.0, positive=-2.0))
-    assert (metrics["precision_positive"], metrics["recall_positive"], metrics["f1_positive"]) == (0, 0, 0)
+    assert (metrics["precision_positive"], metrics["recall_positive"], metrics["f1_positive"]) == (
+        0,
+        0,
+        0,
+    )
     assert metrics["precision_negative"] == 0.6 and metrics["recall_negative"] == 1
 
 
 def test_classes_of_random_draws_are_averaged():
-    flips = reviews(lambda draw, before, word: -1.0 if (word == "positive") == (draw == 0) else -2.0, draws=2)[0]
+    flips = reviews(
+        lambda draw, before, word: -1.0 if (word == "positive") == (draw == 0) else -2.0, draws=2
+    )[0]
     assert flips["confusion_positive_as_positive"] == flips["confusion_positive_as_negative"] == 1
 
 
@@ -69,17 +98,27 @@ def test_classification_metrics_equal_scikit_learn_and_their_error_the_bootstrap
     true = rng.choice(3, 400, p=[0.7, 0.2, 0.1])
     found = np.where(rng.random(400) < 0.6, true, rng.integers(0, 3, 400))
     names = ["a", "b", "c"]
-    cells = {f"confusion_{x}_as_{y}": ((true == i) & (found == j)).astype(float) for i, x in enumerate(names) for j, y in enumerate(names)}
+    cells = {
+        f"confusion_{x}_as_{y}": ((true == i) & (found == j)).astype(float)
+        for i, x in enumerate(names)
+        for j, y in enumerate(names)
+    }
     _, estimates = classification_metrics(cells, names)
     for place, measure in enumerate(("precision", "recall", "f1")):
         exact = precision_recall_fscore_support(true, found)[place]
         assert [estimates[f"{measure}_{name}"].mean for name in names] == pytest.approx(exact)
         assert estimates[f"{measure}_macro"].mean == pytest.approx(exact.mean())
     samples = [rng.integers(0, 400, 400) for _ in range(250)]
-    resampled = np.std([precision_recall_fscore_support(true[i], found[i])[:3] for i in samples], axis=0)  # (measures, classes)
+    resampled = np.std(
+        [precision_recall_fscore_support(true[i], found[i])[:3] for i in samples], axis=0
+    )  # (measures, classes)
     for place, measure in enumerate(("precision", "recall", "f1")):
-        assert [estimates[f"{measure}_{name}"].se for name in names] == pytest.approx(resampled[place], rel=0.15)
-    macro = np.std([precision_recall_fscore_support(true[i], found[i], average="macro")[2] for i in samples])
+        assert [estimates[f"{measure}_{name}"].se for name in names] == pytest.approx(
+            resampled[place], rel=0.15
+        )
+    macro = np.std(
+        [precision_recall_fscore_support(true[i], found[i], average="macro")[2] for i in samples]
+    )
     assert estimates["f1_macro"].se == pytest.approx(macro, rel=0.15)
 
 
@@ -111,26 +150,45 @@ def test_pairs_as_classes_find_the_acceptable_sentences_by_threshold():
 
     def logprob(draw, before, word):
         return (
-            -1.0 if word == "a" else -9.0 - int(word[-1]) / 100 if word.startswith("bad") != (word in wrong) else -3.0 - int(word[-1]) / 100
+            -1.0
+            if word == "a"
+            else -9.0 - int(word[-1]) / 100
+            if word.startswith("bad") != (word in wrong)
+            else -3.0 - int(word[-1]) / 100
         )
 
-    scores = fold(items, tokens_of(items, logprob), kind="pairs", **OPTIONS, classes=["bad", "good"])
+    scores = fold(
+        items, tokens_of(items, logprob), kind="pairs", **OPTIONS, classes=["bad", "good"]
+    )
     metrics, _ = suite_metrics(scores, 0.95, ["bad", "good"])
     assert metrics["confusion_good_as_good"] == 19 and metrics["confusion_good_as_bad"] == 1
-    assert metrics["confusion_bad_as_good"] == 2 and metrics["recall_good"] == 0.95 and metrics["precision_good"] == pytest.approx(19 / 21)
+    assert (
+        metrics["confusion_bad_as_good"] == 2
+        and metrics["recall_good"] == 0.95
+        and metrics["precision_good"] == pytest.approx(19 / 21)
+    )
 
 
 def test_pairs_threshold_is_chosen_on_the_other_half_so_that_noise_stays_at_chance():
     """A threshold chosen on the cases it judges finds well over half of pure noise; this one does not."""
     noise = np.random.default_rng(1).normal(-5, 1, (60, 40))
-    items = items_of({f"g/{i:03d}": [("", f" w{2 * i}"), ("", f" w{2 * i + 1}")] for i in range(20)})
-    tokens = tokens_of(items, lambda draw, before, word: float(noise[draw, int(word[1:])]), draws=60)
-    metrics = suite_metrics(fold(items, tokens, kind="pairs", **OPTIONS, classes=["bad", "good"]), 0.95, ["bad", "good"])[0]
+    items = items_of(
+        {f"g/{i:03d}": [("", f" w{2 * i}"), ("", f" w{2 * i + 1}")] for i in range(20)}
+    )
+    tokens = tokens_of(
+        items, lambda draw, before, word: float(noise[draw, int(word[1:])]), draws=60
+    )
+    metrics = suite_metrics(
+        fold(items, tokens, kind="pairs", **OPTIONS, classes=["bad", "good"]), 0.95, ["bad", "good"]
+    )[0]
     right = (metrics["confusion_good_as_good"] + metrics["confusion_bad_as_bad"]) / 40
     assert abs(right - 0.5) < 3 * np.sqrt(0.25 / 40 / 60)
 
 
-@pytest.mark.parametrize(("good", "bad", "threshold"), [([3, 4], [1, 2], 3), ([1, 4], [2, 3], 4), ([2], [2], 2), ([], [], 0)])
+@pytest.mark.parametrize(
+    ("good", "bad", "threshold"),
+    [([3, 4], [1, 2], 3), ([1, 4], [2, 3], 4), ([2], [2], 2), ([], [], 0)],
+)
 def test_best_threshold_errs_least(good, bad, threshold):
     assert best_threshold(np.array(good, float), np.array(bad, float)) == threshold
 

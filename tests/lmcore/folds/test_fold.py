@@ -28,7 +28,9 @@ def test_fold_pair_likelier_good_sentence_counts_one():
     scores = fold(PAIR, tokens_of(PAIR, by_word(sleeps=-1.0, sleep=-3.0)), kind="pairs", **OPTIONS)
     assert value_of(scores, "accuracy") == 1 and value_of(scores, "tie") == 0
     assert value_of(scores, "logprob") == -1  # nats a token of the good sentence
-    assert value_of(scores, "surprisal_per_byte") == pytest.approx(3 / math.log(2) / len(" the cat sleeps"))
+    assert value_of(scores, "surprisal_per_byte") == pytest.approx(
+        3 / math.log(2) / len(" the cat sleeps")
+    )
 
 
 @pytest.mark.parametrize(("ties", "value"), [("half", 0.5), ("win", 1.0), ("loss", 0.0)])
@@ -39,36 +41,61 @@ def test_fold_constant_logits_tie_by_policy(ties, value):
 
 def test_fold_constant_logits_shorter_sentence_wins():
     items = items_of({"g/0": [("", " who slept here"), ("", " who slept")]})
-    assert value_of(fold(items, tokens_of(items, constant), kind="pairs", **OPTIONS), "accuracy") == 0
+    assert (
+        value_of(fold(items, tokens_of(items, constant), kind="pairs", **OPTIONS), "accuracy") == 0
+    )
 
 
 def test_fold_identical_sentences_are_a_tie_and_baseline_is_half():
     items = items_of({"g/0": [("", " same words"), ("", " same words")]})
     scores = fold(items, tokens_of(items, by_word(words=-0.3)), kind="pairs", **OPTIONS)
-    assert [value_of(scores, name) for name in ("accuracy", "tie", "length_baseline")] == [0.5, 1, 0.5]
+    assert [value_of(scores, name) for name in ("accuracy", "tie", "length_baseline")] == [
+        0.5,
+        1,
+        0.5,
+    ]
 
 
 def test_fold_word_permutation_of_unigram_model_is_an_exact_tie():
     words = {"a": -0.1, "b": -2.7, "c": -13.9, "d": -7.77}
     items = items_of({"g/0": [("", " a b c d"), ("", " d c b a")]})
-    assert value_of(fold(items, tokens_of(items, by_word(**words)), kind="pairs", **OPTIONS), "tie") == 1
+    assert (
+        value_of(fold(items, tokens_of(items, by_word(**words)), kind="pairs", **OPTIONS), "tie")
+        == 1
+    )
 
 
 def test_fold_good_and_bad_swapped_gives_one_minus_accuracy():
     rng = np.random.default_rng(0)
-    sentences = {f"g/{i}": [("", f" x{i % 7} w{rng.integers(5)}"), ("", f" y{i % 5} w{rng.integers(5)}")] for i in range(60)}
+    sentences = {
+        f"g/{i}": [("", f" x{i % 7} w{rng.integers(5)}"), ("", f" y{i % 5} w{rng.integers(5)}")]
+        for i in range(60)
+    }
     logprob = by_word(**{f"w{i}": float(-i) for i in range(5)})
-    items, swapped = items_of(sentences), items_of({item: texts[::-1] for item, texts in sentences.items()})
+    items, swapped = (
+        items_of(sentences),
+        items_of({item: texts[::-1] for item, texts in sentences.items()}),
+    )
     one, other = (fold(t, tokens_of(t, logprob), kind="pairs", **OPTIONS) for t in (items, swapped))
-    values = [{row["item"]: row["value"] for row in scores.to_pylist() if row["metric"] == "accuracy"} for scores in (one, other)]
+    values = [
+        {row["item"]: row["value"] for row in scores.to_pylist() if row["metric"] == "accuracy"}
+        for scores in (one, other)
+    ]
     assert {0.0, 0.5, 1.0} == set(values[0].values())
     assert all(values[1][item] == 1 - value for item, value in values[0].items())
 
 
 def test_fold_pair_shared_beginning_does_not_enter_length_baseline():
-    pair = items_of({"g/0": [("", " a long shared beginning one"), ("", " a long shared beginning other two")]})
+    pair = items_of(
+        {"g/0": [("", " a long shared beginning one"), ("", " a long shared beginning other two")]}
+    )
     short = items_of({"g/0": [("", " one"), ("", " other two")]})
-    values = [value_of(fold(items, tokens_of(items, constant), kind="pairs", **OPTIONS), "length_baseline") for items in (pair, short)]
+    values = [
+        value_of(
+            fold(items, tokens_of(items, constant), kind="pairs", **OPTIONS), "length_baseline"
+        )
+        for items in (pair, short)
+    ]
     assert values[0] == values[1] > 0.9
 
 
@@ -94,36 +121,60 @@ def test_fold_agreement_is_of_models_with_several_draws():
 
 def test_fold_only_target_tokens_count():
     items = items_of({"0": [("some context", " right"), ("some context", " wrong")]})
-    scores = fold(items, tokens_of(items, by_word(some=-50.0, right=-1.0, wrong=-2.0)), kind="choices", **OPTIONS)
+    scores = fold(
+        items,
+        tokens_of(items, by_word(some=-50.0, right=-1.0, wrong=-2.0)),
+        kind="choices",
+        **OPTIONS,
+    )
     assert value_of(scores, "logprob") == -1 and value_of(scores, "accuracy") == 1
 
 
 def test_fold_choice_length_flip_between_sum_and_per_char():
     items = items_of({"0": [("he", " a bb ccc dddd"), ("he", " ee")]})
     scores = fold(items, tokens_of(items, by_word(ee=-3.0)), kind="choices", **OPTIONS)
-    got = {name: value_of(scores, name) for name in ("accuracy", "accuracy_per_char", "accuracy_per_byte", "accuracy_per_token")}
-    assert got == {"accuracy": 0, "accuracy_per_char": 1, "accuracy_per_byte": 1, "accuracy_per_token": 1}
+    got = {
+        name: value_of(scores, name)
+        for name in ("accuracy", "accuracy_per_char", "accuracy_per_byte", "accuracy_per_token")
+    }
+    assert got == {
+        "accuracy": 0,
+        "accuracy_per_char": 1,
+        "accuracy_per_byte": 1,
+        "accuracy_per_token": 1,
+    }
 
 
 def test_fold_choice_median_and_worst_token_decide_differently():
     words = {"a": -1.0, "b": -1.0, "c": -9.0, "d": -2.0, "e": -2.0, "f": -3.0}
     items = items_of({"0": [("x", " a b c"), ("x", " d e f")]})
     scores = fold(items, tokens_of(items, by_word(**words)), kind="choices", **OPTIONS)
-    got = [value_of(scores, name) for name in ("accuracy_median_token", "accuracy_worst_token", "accuracy")]
+    got = [
+        value_of(scores, name)
+        for name in ("accuracy_median_token", "accuracy_worst_token", "accuracy")
+    ]
     assert got == [1, 0, 0]
-    assert value_of(scores, "normalised_probability") == pytest.approx(math.exp(-11) / (math.exp(-11) + math.exp(-7)))
+    assert value_of(scores, "normalised_probability") == pytest.approx(
+        math.exp(-11) / (math.exp(-11) + math.exp(-7))
+    )
 
 
 def test_fold_choice_non_ascii_ending_differs_per_char_and_per_byte():
-    items = items_of({"0": [("x", " éééé"), ("x", " abcdef")]})  # 4 characters of 8 bytes against 6 of 6
-    scores = fold(items, tokens_of(items, by_word(éééé=-4.5, abcdef=-4.0)), kind="choices", **OPTIONS)
+    items = items_of(
+        {"0": [("x", " éééé"), ("x", " abcdef")]}
+    )  # 4 characters of 8 bytes against 6 of 6
+    scores = fold(
+        items, tokens_of(items, by_word(éééé=-4.5, abcdef=-4.0)), kind="choices", **OPTIONS
+    )
     assert value_of(scores, "accuracy_per_char") == 0 and value_of(scores, "accuracy_per_byte") == 1
 
 
 def test_fold_four_equal_options_count_a_quarter():
     items = items_of({"0": [("x", f" w{i}") for i in range(4)]}, gold=2)
     scores = fold(items, tokens_of(items, constant), kind="choices", **OPTIONS)
-    assert value_of(scores, "accuracy") == 0.25 and value_of(scores, "length_baseline") == pytest.approx(0.25, abs=1e-6)
+    assert value_of(scores, "accuracy") == 0.25 and value_of(
+        scores, "length_baseline"
+    ) == pytest.approx(0.25, abs=1e-6)
 
 
 def test_settle_win_takes_the_first_of_the_tied_options():
@@ -135,13 +186,20 @@ def test_fold_pmi_subtracts_the_ending_alone():
     rows = []
     for option, ending in enumerate((" rare", " common")):
         row = {"item": "0", "option": option, "group": "all", "target": ending, "gold": option == 0}
-        rows += [{**row, "variant": "", "context": "x"}, {**row, "variant": "ending_alone", "context": ""}]
+        rows += [
+            {**row, "variant": "", "context": "x"},
+            {**row, "variant": "ending_alone", "context": ""},
+        ]
     items = items_table(rows, {"bos": "prefix"})
 
     def logprob(draw, before, word):
-        return {("rare", True): -5.0, ("rare", False): -9.0, ("common", True): -2.0, ("common", False): -2.0, ("x", False): -1.0}[
-            word, bool(before)
-        ]
+        return {
+            ("rare", True): -5.0,
+            ("rare", False): -9.0,
+            ("common", True): -2.0,
+            ("common", False): -2.0,
+            ("x", False): -1.0,
+        }[word, bool(before)]
 
     scores = fold(items, tokens_of(items, logprob), kind="choices", **OPTIONS)
     assert value_of(scores, "accuracy") == 0 and value_of(scores, "accuracy_pmi") == 1
@@ -150,16 +208,22 @@ def test_fold_pmi_subtracts_the_ending_alone():
 def test_fold_completion_word_of_two_tokens_needs_both_at_rank_one():
     items = items_of({"0": [("so he", " cob bler")], "1": [("so he", " cob web")]})
     ranks = {"web": 3}
-    tokens = tokens_of(items, by_word(cob=-0.5, bler=-0.25, web=-4.0), rank=lambda word: ranks.get(word, 1))
+    tokens = tokens_of(
+        items, by_word(cob=-0.5, bler=-0.25, web=-4.0), rank=lambda word: ranks.get(word, 1)
+    )
     scores = fold(items, tokens, kind="completion", **OPTIONS)
     assert [value_of(scores, "accuracy", item) for item in "01"] == [1, 0]
-    assert value_of(scores, "target_logprob", "0") == -0.75 and value_of(scores, "target_probability", "0") == math.exp(-0.75)
+    assert value_of(scores, "target_logprob", "0") == -0.75 and value_of(
+        scores, "target_probability", "0"
+    ) == math.exp(-0.75)
     assert suite_metrics(scores, 0.95)[0]["perplexity"] == pytest.approx(math.exp((0.75 + 4.5) / 2))
 
 
 def test_fold_completion_first_token_gives_rank_and_success():
     items = items_of({"0": [("", " eleventh first")], "1": [("so", " tenth first")]})
-    tokens = tokens_of(items, constant, rank=lambda word: {"eleventh": 11, "tenth": 10}.get(word, 1))
+    tokens = tokens_of(
+        items, constant, rank=lambda word: {"eleventh": 11, "tenth": 10}.get(word, 1)
+    )
     scores = fold(items, tokens, kind="completion", **OPTIONS)
     assert [value_of(scores, "success_at_10", item) for item in "01"] == [0, 1]
     assert [value_of(scores, "rank", item) for item in "01"] == [11, 10]
@@ -169,16 +233,25 @@ def test_fold_completion_first_token_gives_rank_and_success():
 @pytest.mark.parametrize(("ties", "value"), [("half", 0.5), ("win", 0.0), ("loss", 0.0)])
 def test_fold_completion_constant_logits_are_no_greedy_success(ties, value):
     items = items_of({"0": [("x", " word")]})
-    tokens = tokens_of(items, constant, top=lambda word: False)  # rank 1 since no logit is larger, but another token comes first
+    tokens = tokens_of(
+        items, constant, top=lambda word: False
+    )  # rank 1 since no logit is larger, but another token comes first
     scores = fold(items, tokens, kind="completion", **{**OPTIONS, "ties": ties})
     assert value_of(scores, "accuracy") == value and value_of(scores, "tie") == 1
 
 
 def test_fold_text_counts_words_and_bytes_of_the_original():
-    items = items_of({"0": [("", "one two")], "1": [("", "é")]}, scoring={"bos": "prefix", "lengths": {"0": [5, 20]}})
+    items = items_of(
+        {"0": [("", "one two")], "1": [("", "é")]},
+        scoring={"bos": "prefix", "lengths": {"0": [5, 20]}},
+    )
     scores = fold(items, tokens_of(items, constant), kind="text", **OPTIONS)
     weights = {(row["item"], row["metric"]): row["weight"] for row in scores.to_pylist()}
-    assert [weights[item, name] for item in "01" for name in ("surprisal_per_word", "surprisal_per_byte", "logprob")] == [5, 20, 2, 1, 2, 1]
+    assert [
+        weights[item, name]
+        for item in "01"
+        for name in ("surprisal_per_word", "surprisal_per_byte", "logprob")
+    ] == [5, 20, 2, 1, 2, 1]
     metrics = suite_metrics(scores, 0.95)[0]
     assert metrics["perplexity"] == pytest.approx(math.exp(2))
     assert metrics["bits_per_byte"] == pytest.approx(6 / math.log(2) / 22)
@@ -188,8 +261,18 @@ def test_fold_text_counts_words_and_bytes_of_the_original():
 
 def test_fold_text_longer_than_the_window_is_counted_with_its_prefix():
     items = items_of({"0": [("", "one two three")], "1": [("", "one two three four")]})
-    for skip_first, window, expected in ((False, 3, [0, 1]), (False, 4, [0, 0]), (True, 2, [0, 1]), (False, 2, [1, 1])):
-        scores = fold(items, tokens_of(items, constant, skip_first=skip_first), kind="text", **{**OPTIONS, "window": window})
+    for skip_first, window, expected in (
+        (False, 3, [0, 1]),
+        (False, 4, [0, 0]),
+        (True, 2, [0, 1]),
+        (False, 2, [1, 1]),
+    ):
+        scores = fold(
+            items,
+            tokens_of(items, constant, skip_first=skip_first),
+            kind="text",
+            **{**OPTIONS, "window": window},
+        )
         assert [value_of(scores, "windowed", item) for item in "01"] == expected
         assert suite_metrics(scores, 0.95)[0]["n_windowed"] == sum(expected)
 
@@ -202,29 +285,47 @@ def test_fold_choice_counts_as_windowed_where_any_of_its_texts_is():
 
 def test_window_of_is_the_models_or_the_suites_and_one_less_for_word_masses():
     rows = PAIR.drop_columns(["content_hash"]).to_pylist()
-    for scoring, window in (({}, 256), ({"window": 64}, 64), ({"bow": True}, 255), ({"window": 64, "bow": True}, 63)):
+    for scoring, window in (
+        ({}, 256),
+        ({"window": 64}, 64),
+        ({"bow": True}, 255),
+        ({"window": 64, "bow": True}, 63),
+    ):
         assert window_of(items_table(rows, scoring), {"max_position_embeddings": 256}) == window
 
 
 def test_fold_unscored_first_token_does_not_count_its_bytes():
     items = items_of({"0": [("", "four six66")]})
     scores = fold(items, tokens_of(items, constant, skip_first=True), kind="text", **OPTIONS)
-    assert {row["weight"] for row in scores.to_pylist() if row["metric"] == "surprisal_per_byte"} == {len(" six66")}
+    assert {
+        row["weight"] for row in scores.to_pylist() if row["metric"] == "surprisal_per_byte"
+    } == {len(" six66")}
 
 
 def test_fold_draws_give_one_score_each():
-    tokens = tokens_of(PAIR, lambda draw, before, word: -3.0 if (word == "sleep") == (draw == 0) else -1.0, draws=2)
+    tokens = tokens_of(
+        PAIR, lambda draw, before, word: -3.0 if (word == "sleep") == (draw == 0) else -1.0, draws=2
+    )
     scores = fold(PAIR, tokens, kind="pairs", **OPTIONS)
     assert [value_of(scores, "accuracy", draw=draw) for draw in (0, 1)] == [1, 0]
     metrics = suite_metrics(scores, 0.95)[0]
-    assert metrics["accuracy"] == 0.5 and "bits_per_byte" in metrics and "byte_perplexity" not in metrics  # that one is of running text
+    assert (
+        metrics["accuracy"] == 0.5
+        and "bits_per_byte" in metrics
+        and "byte_perplexity" not in metrics
+    )  # that one is of running text
 
 
 def test_fold_result_does_not_depend_on_the_order_of_rows():
     items = items_of({f"g/{i}": [("c", f" a{i} b"), ("c", f" b a{i} d")] for i in range(12)})
-    tokens = tokens_of(items, lambda draw, before, word: -len(word) - draw - len(before) / 8, draws=2)
+    tokens = tokens_of(
+        items, lambda draw, before, word: -len(word) - draw - len(before) / 8, draws=2
+    )
     order = np.random.default_rng(1).permutation(tokens.num_rows)
-    one, other = (fold(items, table, kind="choices", **OPTIONS) for table in (tokens, tokens.take(pa.array(order))))
+    one, other = (
+        fold(items, table, kind="choices", **OPTIONS)
+        for table in (tokens, tokens.take(pa.array(order)))
+    )
     assert one.equals(other)
     check(one, SCORES)
     keys = [tuple(row[name] for name in SCORE_KEY) for row in one.to_pylist()]
@@ -237,7 +338,12 @@ def without(tokens: pa.Table, row: int) -> pa.Table:
 
 def test_fold_tokens_that_do_not_cover_the_items_fail():
     tokens = tokens_of(PAIR, constant)
-    more = items_of({"g/0": [("", " the cat sleeps"), ("", " the cat sleep")], "g/1": [("", " a b"), ("", " a c")]})
+    more = items_of(
+        {
+            "g/0": [("", " the cat sleeps"), ("", " the cat sleep")],
+            "g/1": [("", " a b"), ("", " a c")],
+        }
+    )
     two_draws = tokens_of(PAIR, constant, draws=2)
     cases = [
         ("item 'g/1' option 0 has no tokens", more, tokens),
@@ -259,7 +365,10 @@ def test_fold_log_prob_that_is_not_finite_fails_naming_the_item(value):
 
 
 def test_fold_item_without_gold_option_fails():
-    rows = [{**{name: row[name] for name in [*ITEM_KEY, "group", "context", "target"]}, "gold": False} for row in PAIR.to_pylist()]
+    rows = [
+        {**{name: row[name] for name in [*ITEM_KEY, "group", "context", "target"]}, "gold": False}
+        for row in PAIR.to_pylist()
+    ]
     items = items_table(rows, {})
     with pytest.raises(InputError, match="0 gold options"):
         fold(items, tokens_of(items, constant), kind="pairs", **OPTIONS)
@@ -268,14 +377,23 @@ def test_fold_item_without_gold_option_fails():
 def test_fold_scores_writes_every_model_and_suite_and_refuses_orphans(tmp_path: Path):
     write(PAIR, ITEMS, tmp_path / "items" / "mine.parquet")
     for model in ("one", "two"):
-        write(tokens_of(PAIR, constant), TOKENS, tmp_path / "tokens" / model / "mine" / "part-00000.parquet")
+        write(
+            tokens_of(PAIR, constant),
+            TOKENS,
+            tmp_path / "tokens" / model / "mine" / "part-00000.parquet",
+        )
         (tmp_path / "models" / model).mkdir(parents=True)
-        (tmp_path / "models" / model / "config.json").write_text('{"model_type": "lmcore_dummy", "vocab_size": 50}')
+        (tmp_path / "models" / model / "config.json").write_text(
+            '{"model_type": "lmcore_dummy", "vocab_size": 50}'
+        )
         (tmp_path / "models" / model / "tokenizer.json").write_text("{}")
     paths = [tmp_path / name for name in ("items", "tokens", "models", "scores")]
     suites = {"mine": {"kind": "pairs", "path": "mine.csv"}}
     fold_scores(["one", "two"], suites, *paths, top_k=10)
-    assert sorted(p.relative_to(paths[3]).as_posix() for p in paths[3].rglob("*.parquet")) == ["one/mine.parquet", "two/mine.parquet"]
+    assert sorted(p.relative_to(paths[3]).as_posix() for p in paths[3].rglob("*.parquet")) == [
+        "one/mine.parquet",
+        "two/mine.parquet",
+    ]
     before = (paths[3] / "one/mine.parquet").read_bytes()
     with pytest.raises(InputError, match=r"tokens/two.*dvc checkout"):
         fold_scores(["one"], suites, *paths, top_k=10)
@@ -293,10 +411,14 @@ def test_refuse_orphans_names_the_suite_left_behind(tmp_path: Path):
         refuse_orphans(tmp_path, ["one"], {"new": {}})
 
 
-def test_fold_fewest_words_win_on_filtered_blimp_gives_the_published_length_baseline(data: Path, tmp_path: Path):
+def test_fold_fewest_words_win_on_filtered_blimp_gives_the_published_length_baseline(
+    data: Path, tmp_path: Path
+):
     (tmp_path / "blimp_filtered").symlink_to(data / "blimp_filtered")
     items = build_suite("blimp_filtered", {}, tmp_path, tmp_path)
     scores = fold(items, tokens_of(items, constant), kind="pairs", **OPTIONS)
     metrics = suite_metrics(scores, 0.95)[0]
-    assert metrics["accuracy"] == pytest.approx(0.5105, abs=5e-5)  # DESIGN.md section 6: counted in words
+    assert metrics["accuracy"] == pytest.approx(
+        0.5105, abs=5e-5
+    )  # DESIGN.md section 6: counted in words
     assert metrics["n_items"] == 59_875 and metrics["n_ties"] > 40_000

@@ -21,7 +21,9 @@ SUPPLEMENT = {
 }
 
 
-def scores_of(values: dict[str, list[float]], metric: str = "accuracy", weight: float = 1.0, draw: int = 0) -> pa.Table:
+def scores_of(
+    values: dict[str, list[float]], metric: str = "accuracy", weight: float = 1.0, draw: int = 0
+) -> pa.Table:
     """Scores of one metric from {group: values of its items}."""
     rows = [
         {
@@ -41,14 +43,21 @@ def scores_of(values: dict[str, list[float]], metric: str = "accuracy", weight: 
 
 
 def test_suite_metrics_supplement_macro_is_not_micro():
-    values = {group: [1.0] * round(n * share / 100) + [0.0] * (n - round(n * share / 100)) for group, (share, n) in SUPPLEMENT.items()}
+    values = {
+        group: [1.0] * round(n * share / 100) + [0.0] * (n - round(n * share / 100))
+        for group, (share, n) in SUPPLEMENT.items()
+    }
     metrics, intervals = suite_metrics(scores_of(values), 0.95)
     assert metrics["accuracy"] == pytest.approx(0.5952, abs=5e-4)
     assert metrics["accuracy_micro"] == pytest.approx(0.7726, abs=5e-4)
     assert intervals["accuracy"]["se"] == pytest.approx(0.016, abs=5e-4)
-    sizes, shares = (np.array([SUPPLEMENT[group][place] for group in SUPPLEMENT]) for place in (1, 0))
+    sizes, shares = (
+        np.array([SUPPLEMENT[group][place] for group in SUPPLEMENT]) for place in (1, 0)
+    )
     # Source: pooled_sample_stderr of lm_eval/api/metrics.py
-    pooled = (sizes * shares / 100 * (1 - shares / 100)).sum() / (sizes.sum() - len(sizes)) / sizes.sum()
+    pooled = (
+        (sizes * shares / 100 * (1 - shares / 100)).sum() / (sizes.sum() - len(sizes)) / sizes.sum()
+    )
     assert np.sqrt(pooled) == pytest.approx(0.0054, abs=5e-5)
     assert intervals["accuracy"]["n"] == 5218
 
@@ -60,22 +69,34 @@ def test_suite_metrics_interval_of_yes_and_no_in_one_group_is_wilsons():
 
 def test_suite_metrics_draws_are_averaged_within_items():
     draws = [[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]]
-    metrics, intervals = suite_metrics(pa.concat_tables([scores_of({"all": values}, draw=draw) for draw, values in enumerate(draws)]), 0.95)
+    metrics, intervals = suite_metrics(
+        pa.concat_tables(
+            [scores_of({"all": values}, draw=draw) for draw, values in enumerate(draws)]
+        ),
+        0.95,
+    )
     assert (metrics["accuracy"], metrics["n_items"], metrics["n_draws"]) == (0.5, 4, 2)
     assert intervals["accuracy"]["se"] == pytest.approx(reference.sem([1, 0.5, 0.5, 0]))
 
 
 def test_suite_metrics_items_that_share_a_draws_numbers_widen_its_interval():
-    draws = [scores_of({"a": [float(draw % 2)] * 50, "b": [1.0, 0.0] * 25}, draw=draw) for draw in range(4)]
+    draws = [
+        scores_of({"a": [float(draw % 2)] * 50, "b": [1.0, 0.0] * 25}, draw=draw)
+        for draw in range(4)
+    ]
     _, intervals = suite_metrics(pa.concat_tables(draws), 0.95)
     assert intervals["accuracy"]["se"] == pytest.approx(reference.sem([0, 1, 0, 1]) / 2)
 
 
 def test_suite_metrics_perplexity_interval_encloses_it_and_grows_from_the_log():
-    metrics, intervals = suite_metrics(scores_of({"a": [-2.0, -4.0], "b": [-3.0, -3.0]}, "logprob", weight=10), 0.95)
+    metrics, intervals = suite_metrics(
+        scores_of({"a": [-2.0, -4.0], "b": [-3.0, -3.0]}, "logprob", weight=10), 0.95
+    )
     found = intervals["perplexity"]
     assert set(found) == {"low", "high", "n"}, "the standard error is that of the log"
-    assert found["low"] < metrics["perplexity"] < found["high"] and metrics["perplexity"] == pytest.approx(np.exp(3))
+    assert found["low"] < metrics["perplexity"] < found["high"] and metrics[
+        "perplexity"
+    ] == pytest.approx(np.exp(3))
     assert found["low"] * found["high"] == pytest.approx(np.exp(6))
 
 
@@ -112,19 +133,47 @@ def test_rounded_keeps_significant_digits_and_whole_numbers():
 
 
 def test_aggregate_writes_sorted_reproducible_files_and_fails_on_a_missing_table(tmp_path: Path):
-    suites = {"mine": {"kind": "pairs", "path": "x.csv", "convention": "lm_eval", "ties": "half"}, "blimp": None}
+    suites = {
+        "mine": {"kind": "pairs", "path": "x.csv", "convention": "lm_eval", "ties": "half"},
+        "blimp": None,
+    }
     for suite in suites:
-        write(scores_of({"b": [1.0, 0.0], "a": [0.5, 0.5]}), SCORES, tmp_path / "scores" / "one" / f"{suite}.parquet")
+        write(
+            scores_of({"b": [1.0, 0.0], "a": [0.5, 0.5]}),
+            SCORES,
+            tmp_path / "scores" / "one" / f"{suite}.parquet",
+        )
     out, intervals = tmp_path / "metrics" / "models", tmp_path / "metrics" / "intervals.json"
     aggregate(["one"], suites, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
     first = (out / "one.json").read_bytes(), intervals.read_bytes()
-    aggregate(["one"], dict(reversed(suites.items())), tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+    aggregate(
+        ["one"],
+        dict(reversed(suites.items())),
+        tmp_path / "scores",
+        out,
+        intervals,
+        confidence=0.95,
+        digits=6,
+    )
     assert ((out / "one.json").read_bytes(), intervals.read_bytes()) == first
     metrics = json.loads(first[0])
-    assert metrics["mine"]["convention"] == "lm_eval ties=half" and metrics["blimp"]["convention"] == "lmcore"
+    assert (
+        metrics["mine"]["convention"] == "lm_eval ties=half"
+        and metrics["blimp"]["convention"] == "lmcore"
+    )
     assert set(json.loads(first[1])["one"]["mine"]["accuracy"]) == {"low", "high", "n", "se"}
     with pytest.raises(InputError, match=r"one/new\.parquet: no such table"):
-        aggregate(["one"], {**suites, "new": {"kind": "pairs"}}, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+        aggregate(
+            ["one"],
+            {**suites, "new": {"kind": "pairs"}},
+            tmp_path / "scores",
+            out,
+            intervals,
+            confidence=0.95,
+            digits=6,
+        )
     with pytest.raises(InputError, match=r"one/mine\.parquet: params\.yaml does not name it"):
-        aggregate(["one"], {"blimp": None}, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
+        aggregate(
+            ["one"], {"blimp": None}, tmp_path / "scores", out, intervals, confidence=0.95, digits=6
+        )
     assert (out / "one.json").read_bytes() == first[0]

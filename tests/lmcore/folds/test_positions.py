@@ -42,18 +42,42 @@ def test_by_position_last_accuracy_is_that_of_the_whole_endings():
 @pytest.mark.parametrize(("ties", "accuracy"), [("half", 0.5), ("win", 1.0), ("loss", 0.0)])
 def test_by_position_endings_that_begin_alike_follow_the_tie_policy(ties, accuracy):
     items = items_of({"0": [("x", " a b"), ("x", " a c")]})
-    assert by_position(text_stats(items, tokens_of(items, constant), "tokens"), ties)["accuracy"].tolist() == [accuracy] * 2
+    assert (
+        by_position(text_stats(items, tokens_of(items, constant), "tokens"), ties)[
+            "accuracy"
+        ].tolist()
+        == [accuracy] * 2
+    )
 
 
 def test_fold_positions_writes_the_suites_of_kind_choices_alone(tmp_path: Path):
     write(ITEM, ITEMS, tmp_path / "items" / "mine.parquet")
-    write(tokens_of(ITEM, constant), TOKENS, tmp_path / "tokens" / "one" / "mine" / "part-00000.parquet")
-    suites = {"mine": {"kind": "choices", "path": "x.csv"}, "other": {"kind": "text", "path": "y.csv"}}
+    write(
+        tokens_of(ITEM, constant),
+        TOKENS,
+        tmp_path / "tokens" / "one" / "mine" / "part-00000.parquet",
+    )
+    suites = {
+        "mine": {"kind": "choices", "path": "x.csv"},
+        "other": {"kind": "text", "path": "y.csv"},
+    }
     fold_positions(["one"], suites, tmp_path / "items", tmp_path / "tokens", tmp_path / "out")
-    assert [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.csv")] == ["one/mine.csv"]
+    assert [
+        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.csv")
+    ] == ["one/mine.csv"]
     with (tmp_path / "out" / "one" / "mine.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["position"] for row in rows] == ["1", "2", "3"] and set(rows[0]) == {"position", "accuracy", "accuracy_se", "logprob", "n"}
-    write(tokens_of(ITEM, constant), TOKENS, tmp_path / "tokens" / "two" / "mine" / "part-00000.parquet")
+    assert [row["position"] for row in rows] == ["1", "2", "3"] and set(rows[0]) == {
+        "position",
+        "accuracy",
+        "accuracy_se",
+        "logprob",
+        "n",
+    }
+    write(
+        tokens_of(ITEM, constant),
+        TOKENS,
+        tmp_path / "tokens" / "two" / "mine" / "part-00000.parquet",
+    )
     with pytest.raises(InputError, match=r"two: params\.yaml does not name it"):
         fold_positions(["one"], suites, tmp_path / "items", tmp_path / "tokens", tmp_path / "out")

@@ -38,8 +38,12 @@ def by_item(table) -> dict:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
-def test_every_token_is_what_the_model_says_without_cache_or_padding(llama: Path, batch_size: int) -> None:
-    tokens, texts = generate(llama, PROMPTS, "prefix", 12, "stop", batch_size, {"greedy": {}, "sampled": SAMPLED})
+def test_every_token_is_what_the_model_says_without_cache_or_padding(
+    llama: Path, batch_size: int
+) -> None:
+    tokens, texts = generate(
+        llama, PROMPTS, "prefix", 12, "stop", batch_size, {"greedy": {}, "sampled": SAMPLED}
+    )
     model, ids = load_model(llama), encode_prompts(load_fast(llama), llama, PROMPTS, "prefix", 39)
     for (item, variant, _), rows in by_item(tokens).items():
         context = list(ids[int(item.split("/")[1])])
@@ -51,7 +55,9 @@ def test_every_token_is_what_the_model_says_without_cache_or_padding(llama: Path
             assert row["position"] == len(context) - 1 and row["current_id"] == context[-1], number
             assert row["logprob"] == pytest.approx(float(logprobs[0, row["next_id"]]), abs=1e-4)
             assert row["entropy"] == pytest.approx(float(entropy(logprobs)), abs=1e-4)
-            assert row["sampling_entropy"] == pytest.approx(float(entropy(truncated(logits, decoding))), abs=1e-3)
+            assert row["sampling_entropy"] == pytest.approx(
+                float(entropy(truncated(logits, decoding))), abs=1e-3
+            )
             assert variant != "greedy" or (row["rank"], row["next_id"]) == (1, row["top_id"])
             context.append(row["next_id"])
     assert len(texts) == 9 and len({row["text"] for row in texts.to_pylist()}) > 4
@@ -61,8 +67,17 @@ def test_generation_repeats_and_does_not_depend_on_what_else_is_written(llama: P
     one = generate(llama, PROMPTS, "prefix", 8, "stop", 16, {"sampled": SAMPLED})
     again = generate(llama, PROMPTS, "prefix", 8, "stop", 16, {"sampled": SAMPLED})
     assert one[0].equals(again[0]) and one[1].equals(again[1])
-    alone = generate(llama, PROMPTS[:1], "prefix", 8, "stop", 16, {"sampled": {**SAMPLED, "seeds": [3]}})[1]["text"][0]
-    assert alone == one[1].filter(np.array([row["item"] == "prompt/0000" and row["seed"] == 3 for row in one[1].to_pylist()]))["text"][0]
+    alone = generate(
+        llama, PROMPTS[:1], "prefix", 8, "stop", 16, {"sampled": {**SAMPLED, "seeds": [3]}}
+    )[1]["text"][0]
+    assert (
+        alone
+        == one[1].filter(
+            np.array(
+                [row["item"] == "prompt/0000" and row["seed"] == 3 for row in one[1].to_pylist()]
+            )
+        )["text"][0]
+    )
 
 
 def test_spans_are_those_of_prompt_and_text(llama: Path) -> None:
@@ -76,29 +91,55 @@ def test_spans_are_those_of_prompt_and_text(llama: Path) -> None:
 
 
 @pytest.mark.parametrize(("top", "reason", "n"), [("</s>", "eos", 1), ("e", "length", 9)])
-def test_stop_reasons_of_a_model_that_repeats_one_token(tokenizer: Path, tmp_path: Path, top: str, reason: str, n: int) -> None:
+def test_stop_reasons_of_a_model_that_repeats_one_token(
+    tokenizer: Path, tmp_path: Path, top: str, reason: str, n: int
+) -> None:
     counts = np.zeros(300, int)
     counts[load_fast(tokenizer).token_to_id(top)] = 9
     config = UnigramConfig(max_position_embeddings=64, **token_ids(tokenizer))
     save_model(UnigramForCausalLM.from_counts(counts, config), tokenizer, tmp_path / "unigram")
-    _, texts = generate(tmp_path / "unigram", PROMPTS, "prefix", 9, "stop", 2, {"greedy": {}, "sampled": {"temperature": 1.0, "top_k": 1}})
-    assert {(row["stop_reason"], row["n_tokens"], row["text"]) for row in texts.to_pylist()} == {(reason, n, "e" * 9 if n > 1 else "")}
+    _, texts = generate(
+        tmp_path / "unigram",
+        PROMPTS,
+        "prefix",
+        9,
+        "stop",
+        2,
+        {"greedy": {}, "sampled": {"temperature": 1.0, "top_k": 1}},
+    )
+    assert {(row["stop_reason"], row["n_tokens"], row["text"]) for row in texts.to_pylist()} == {
+        (reason, n, "e" * 9 if n > 1 else "")
+    }
 
 
 def test_a_full_window_stops_or_slides(llama: Path) -> None:
     stopped, texts = generate(llama, PROMPTS, "prefix", 100, "stop", 16, {"greedy": {}})
-    assert {row["stop_reason"] for row in texts.to_pylist()} <= {"window", "eos"} and "window" in texts["stop_reason"].to_pylist()
-    assert max(stopped["position"].to_pylist()) == 38, "the last token stands at the end of a window of 40"
+    assert {row["stop_reason"] for row in texts.to_pylist()} <= {
+        "window",
+        "eos",
+    } and "window" in texts["stop_reason"].to_pylist()
+    assert max(stopped["position"].to_pylist()) == 38, (
+        "the last token stands at the end of a window of 40"
+    )
     slid, texts = generate(llama, PROMPTS, "prefix", 100, "slide", 16, {"greedy": {}})
-    assert {row["stop_reason"] for row in texts.to_pylist()} <= {"length", "eos"} and slid.num_rows > stopped.num_rows
+    assert {row["stop_reason"] for row in texts.to_pylist()} <= {
+        "length",
+        "eos",
+    } and slid.num_rows > stopped.num_rows
     one, other = by_item(stopped), by_item(slid)
-    assert all([row["next_id"] for row in rows[:3]] == [row["next_id"] for row in other[key][:3]] for key, rows in one.items())
+    assert all(
+        [row["next_id"] for row in rows[:3]] == [row["next_id"] for row in other[key][:3]]
+        for key, rows in one.items()
+    )
 
 
 def test_the_dummy_is_read_anew_for_every_token(tokenizer: Path, tmp_path: Path) -> None:
     config = DummyConfig(seeds=[0], max_position_embeddings=64, **token_ids(tokenizer))
     save_model(DummyForCausalLM(config), tokenizer, tmp_path / "dummy")
-    tables = [generate(tmp_path / "dummy", PROMPTS, "prefix", 6, "stop", size, {"greedy": {}})[0] for size in (1, 16)]
+    tables = [
+        generate(tmp_path / "dummy", PROMPTS, "prefix", 6, "stop", size, {"greedy": {}})[0]
+        for size in (1, 16)
+    ]
     assert tables[0].equals(tables[1])
 
 
@@ -114,14 +155,20 @@ STAGE = {
 
 
 def test_stage_gives_the_same_bytes_whatever_the_threads(tokenizer: Path, tmp_path: Path) -> None:
-    wide = {**SHAPE, "hidden_size": 512, "intermediate_size": 1024}  # narrower ones give the same bits anyway
+    wide = {
+        **SHAPE,
+        "hidden_size": 512,
+        "intermediate_size": 1024,
+    }  # narrower ones give the same bits anyway
     save_model(new_llama(wide, tokenizer, 3), tokenizer, tmp_path / "model")
     n_threads = torch.get_num_threads()
     try:
         for outside in (1, 2):
             torch.set_num_threads(outside)
             out = tmp_path / str(outside)
-            generate_tokens(tmp_path / "model", out, tmp_path / f"{outside}.json", prompts=PROMPTS, **STAGE)
+            generate_tokens(
+                tmp_path / "model", out, tmp_path / f"{outside}.json", prompts=PROMPTS, **STAGE
+            )
     finally:
         torch.set_num_threads(n_threads)
     assert sha256(tmp_path / "1") == sha256(tmp_path / "2")
@@ -129,8 +176,13 @@ def test_stage_gives_the_same_bytes_whatever_the_threads(tokenizer: Path, tmp_pa
 
 def test_stage_writes_tables_and_statistics(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_text("The old\n\nNobody\n")
-    generate_tokens(llama, tmp_path / "out", tmp_path / "m.json", prompts=str(tmp_path / "p.txt"), **STAGE)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["generations.parquet", "tokens.parquet"]
+    generate_tokens(
+        llama, tmp_path / "out", tmp_path / "m.json", prompts=str(tmp_path / "p.txt"), **STAGE
+    )
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "generations.parquet",
+        "tokens.parquet",
+    ]
     assert '"n_texts": 2' in (tmp_path / "m.json").read_text()
 
 
@@ -145,7 +197,13 @@ def test_stage_writes_tables_and_statistics(llama: Path, tmp_path: Path) -> None
     ],
 )
 def test_bad_settings_are_named(llama: Path, changes: dict, message: str) -> None:
-    settings = {"bos": "prefix", "max_new_tokens": 5, "at_window": "stop", "batch_size": 4, "decodings": {"greedy": {}}}
+    settings = {
+        "bos": "prefix",
+        "max_new_tokens": 5,
+        "at_window": "stop",
+        "batch_size": 4,
+        "decodings": {"greedy": {}},
+    }
     with pytest.raises(InputError, match=message):
         generate(llama, PROMPTS, *{**settings, **changes}.values())
 

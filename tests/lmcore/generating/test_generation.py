@@ -58,17 +58,35 @@ def test_greedy_words_in_padded_batches_are_those_of_each_context_alone(llama: P
 
 def test_greedy_words_do_not_depend_on_the_order_and_repeat(llama: Path) -> None:
     words = greedy_words(llama, CONTEXTS, bos="prefix")
-    assert greedy_words(llama, CONTEXTS[::-1], bos="prefix")[::-1] == words == greedy_words(llama, CONTEXTS, bos="prefix")
+    assert (
+        greedy_words(llama, CONTEXTS[::-1], bos="prefix")[::-1]
+        == words
+        == greedy_words(llama, CONTEXTS, bos="prefix")
+    )
 
 
-def test_greedy_words_of_the_dummy_see_the_prefix_without_its_padding(tokenizer: Path, tmp_path: Path) -> None:
-    save_model(DummyForCausalLM(DummyConfig(seeds=[0], max_position_embeddings=64, **token_ids(tokenizer))), tokenizer, tmp_path / "dummy")
+def test_greedy_words_of_the_dummy_see_the_prefix_without_its_padding(
+    tokenizer: Path, tmp_path: Path
+) -> None:
+    save_model(
+        DummyForCausalLM(
+            DummyConfig(seeds=[0], max_position_embeddings=64, **token_ids(tokenizer))
+        ),
+        tokenizer,
+        tmp_path / "dummy",
+    )
     prompts = encode_prompts(load_fast(tokenizer), tmp_path / "dummy", CONTEXTS[:5], "prefix", 56)
-    assert greedy_words(tmp_path / "dummy", CONTEXTS[:5], bos="prefix") == [alone(tmp_path / "dummy", prompt) for prompt in prompts]
+    assert greedy_words(tmp_path / "dummy", CONTEXTS[:5], bos="prefix") == [
+        alone(tmp_path / "dummy", prompt) for prompt in prompts
+    ]
 
 
-@pytest.mark.parametrize(("top", "word"), [("Ġ", ""), ("Ġthe", " the"), (",", ","), ("</s>", ""), ("e", "eeeeeeee")])
-def test_greedy_word_of_a_model_that_repeats_one_token(tokenizer: Path, tmp_path: Path, top: str, word: str) -> None:
+@pytest.mark.parametrize(
+    ("top", "word"), [("Ġ", ""), ("Ġthe", " the"), (",", ","), ("</s>", ""), ("e", "eeeeeeee")]
+)
+def test_greedy_word_of_a_model_that_repeats_one_token(
+    tokenizer: Path, tmp_path: Path, top: str, word: str
+) -> None:
     """Without a boundary within eight tokens the word is what there is of it."""
     counts = np.zeros(300, int)
     counts[load_fast(tokenizer).token_to_id(top)] = 9
@@ -83,18 +101,26 @@ def test_prompts_keep_the_prefix_and_the_end_of_a_long_context(llama: Path) -> N
     assert encode_prompts(tokenizer, llama, [CONTEXTS[-1]], "prefix", 10) == [[1, *ids[-9:]]]
     assert encode_prompts(tokenizer, llama, [CONTEXTS[-1]], "none", 10) == [ids[-10:]]
     assert len(ids) > 10
-    assert encode_prompts(tokenizer, llama, ["<s>The"], "prefix", 10) == [[1, *tokenizer.encode("The").ids]], "BOS is never doubled"
+    assert encode_prompts(tokenizer, llama, ["<s>The"], "prefix", 10) == [
+        [1, *tokenizer.encode("The").ids]
+    ], "BOS is never doubled"
 
 
 def test_prompts_of_a_tokenizer_that_appends_eos_end_before_it(llama: Path) -> None:
     tokenizer = load_fast(llama)
     ids = tokenizer.encode("The old").ids
-    tokenizer.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
     assert encode_prompts(tokenizer, llama, ["The old"], "tokenizer", 10) == [[1, *ids]]
 
 
 @pytest.mark.parametrize(
-    ("bos", "message"), [("none", "nothing stands before the word"), ("twice", "bos must be one of prefix, tokenizer, none")]
+    ("bos", "message"),
+    [
+        ("none", "nothing stands before the word"),
+        ("twice", "bos must be one of prefix, tokenizer, none"),
+    ],
 )
 def test_prompts_bad_policy_is_named(llama: Path, bos: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
@@ -105,6 +131,11 @@ def test_greedy_words_of_every_control_are_text(tokenizer: Path, tmp_path: Path)
     from datasets import Dataset
 
     Dataset.from_dict({"input_ids": [[5, 6, 7, 8]]}).save_to_disk(tmp_path / "chunks")
-    make_controls(SHAPE, tokenizer, tmp_path / "chunks", tmp_path, untrained_seed=0, dummy_seeds=[0, 1])
+    make_controls(
+        SHAPE, tokenizer, tmp_path / "chunks", tmp_path, untrained_seed=0, dummy_seeds=[0, 1]
+    )
     for name in ("untrained", "dummy", "unigram"):
-        assert all(isinstance(word, str) for word in greedy_words(tmp_path / name, ["The old", "She gave him a"], bos="prefix"))
+        assert all(
+            isinstance(word, str)
+            for word in greedy_words(tmp_path / name, ["The old", "She gave him a"], bos="prefix")
+        )

@@ -3,10 +3,23 @@
 import numpy as np
 import pytest
 import torch
-from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
+from transformers import (
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+    TypicalLogitsWarper,
+)
 
 from lmcore.errors import InputError
-from lmcore.generating.sampling import Decoding, check_decoding, draw, entropy, random_numbers, truncated
+from lmcore.generating.sampling import (
+    Decoding,
+    check_decoding,
+    draw,
+    entropy,
+    random_numbers,
+    truncated,
+)
 
 LOGITS = torch.randn(6, 40, generator=torch.Generator().manual_seed(0)) * 3
 
@@ -19,8 +32,19 @@ LOGITS = torch.randn(6, 40, generator=torch.Generator().manual_seed(0)) * 3
         (Decoding(1.0, top_p=0.8), [TopPLogitsWarper(0.8)]),
         (Decoding(1.0, min_p=0.1), [MinPLogitsWarper(0.1)]),
         (Decoding(1.0, typical_p=0.7), [TypicalLogitsWarper(0.7)]),
-        (Decoding(0.8, top_k=20, typical_p=0.3), [TemperatureLogitsWarper(0.8), TopKLogitsWarper(20), TypicalLogitsWarper(0.3)]),
-        (Decoding(1.3, 20, 0.9, 0.05), [TemperatureLogitsWarper(1.3), TopKLogitsWarper(20), TopPLogitsWarper(0.9), MinPLogitsWarper(0.05)]),
+        (
+            Decoding(0.8, top_k=20, typical_p=0.3),
+            [TemperatureLogitsWarper(0.8), TopKLogitsWarper(20), TypicalLogitsWarper(0.3)],
+        ),
+        (
+            Decoding(1.3, 20, 0.9, 0.05),
+            [
+                TemperatureLogitsWarper(1.3),
+                TopKLogitsWarper(20),
+                TopPLogitsWarper(0.9),
+                MinPLogitsWarper(0.05),
+            ],
+        ),
     ],
 )
 def test_truncation_is_that_of_transformers(decoding: Decoding, warpers: list) -> None:
@@ -42,19 +66,29 @@ def test_entropy_of_three_tokens_by_hand() -> None:
 
 def test_draws_fall_as_often_as_the_distribution_says_and_never_on_what_is_cut() -> None:
     logprobs = torch.log(torch.tensor([[0.0, 0.2, 0.0, 0.5, 0.3, 0.0]])).expand(20_000, 6)
-    found = np.bincount(draw(logprobs, np.random.default_rng(0).random(20_000)), minlength=6) / 20_000
+    found = (
+        np.bincount(draw(logprobs, np.random.default_rng(0).random(20_000)), minlength=6) / 20_000
+    )
     np.testing.assert_allclose(found, [0, 0.2, 0, 0.5, 0.3, 0], atol=0.015)
-    assert found[[0, 2, 5]].sum() == 0 and draw(logprobs[:2], np.array([0.0, 1 - 1e-16])).tolist() == [1, 4]
+    assert found[[0, 2, 5]].sum() == 0 and draw(
+        logprobs[:2], np.array([0.0, 1 - 1e-16])
+    ).tolist() == [1, 4]
 
 
 def test_random_numbers_belong_to_seed_and_item() -> None:
     one = random_numbers(1, "a").random(3)
     assert (one == random_numbers(1, "a").random(3)).all()
-    assert (one != random_numbers(2, "a").random(3)).all() and (one != random_numbers(1, "b").random(3)).all()
+    assert (one != random_numbers(2, "a").random(3)).all() and (
+        one != random_numbers(1, "b").random(3)
+    ).all()
 
 
 @pytest.mark.parametrize(
-    ("decoding", "message"), [(Decoding(-1), "temperature must be at least 0"), (Decoding(1, 0, 0), "top_p must be above 0")]
+    ("decoding", "message"),
+    [
+        (Decoding(-1), "temperature must be at least 0"),
+        (Decoding(1, 0, 0), "top_p must be above 0"),
+    ],
 )
 def test_decoding_out_of_range_is_named(decoding: Decoding, message: str) -> None:
     with pytest.raises(InputError, match=f"decoding 'x': {message}"):

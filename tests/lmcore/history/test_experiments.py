@@ -27,8 +27,15 @@ def params(tmp_path):
 
 
 def test_apply_merges_key_by_key_and_keeps_comments(params, tmp_path):
-    (tmp_path / "x.yaml").write_text("train_model: {lr: 0.001, betas: [0.8]}\nsuites: {two: {limit: 3}, one: null}\nmodels: [a]\n")
-    assert apply(tmp_path / "x.yaml", params) == ["train_model.lr", "train_model.betas", "suites.two", "suites.one"]
+    (tmp_path / "x.yaml").write_text(
+        "train_model: {lr: 0.001, betas: [0.8]}\nsuites: {two: {limit: 3}, one: null}\nmodels: [a]\n"
+    )
+    assert apply(tmp_path / "x.yaml", params) == [
+        "train_model.lr",
+        "train_model.betas",
+        "suites.two",
+        "suites.one",
+    ]
     assert read_yaml(params) == {
         "models": ["a"],
         "suites": {"two": {"limit": 3}},
@@ -38,7 +45,12 @@ def test_apply_merges_key_by_key_and_keeps_comments(params, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("trian_model: {}", "'trian_model' is no section"), ("- 1", "a YAML mapping"), ("a: [", "not a readable YAML")]
+    ("text", "message"),
+    [
+        ("trian_model: {}", "'trian_model' is no section"),
+        ("- 1", "a YAML mapping"),
+        ("a: [", "not a readable YAML"),
+    ],
 )
 def test_apply_bad_file_is_named_and_params_stay(params, tmp_path, text, message):
     (tmp_path / "x.yaml").write_text(text)
@@ -47,7 +59,9 @@ def test_apply_bad_file_is_named_and_params_stay(params, tmp_path, text, message
     assert params.read_text() == PARAMS
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_every_shipped_experiment_applies(path, tmp_path):
     params = tmp_path / "params.yaml"
     shutil.copy(ROOT / "params.yaml", params)

@@ -25,7 +25,9 @@ def project(tmp_path):
 
 
 def test_closure_follows_relative_imports_and_nothing_else(project):
-    found = {path.relative_to(project).as_posix() for path in closure(project / "stages/run.py", project)}
+    found = {
+        path.relative_to(project).as_posix() for path in closure(project / "stages/run.py", project)
+    }
     assert found == {"stages/run.py", "pkg/__init__.py", "pkg/a.py", "pkg/b.py"}
 
 
@@ -40,7 +42,9 @@ def test_closure_follows_relative_imports_and_nothing_else(project):
         ("stages/other.py", "json", "csv", False),
     ],
 )
-def test_closure_hash_changes_with_statements_of_the_closure_alone(project, file, old, new, changes):
+def test_closure_hash_changes_with_statements_of_the_closure_alone(
+    project, file, old, new, changes
+):
     before = closure_hash(project / "stages/run.py", project)
     path = project / file
     path.write_text(path.read_text().replace(old, new))

@@ -17,13 +17,24 @@ def workspace(tmp_path):
 
 
 def test_params_are_read_as_dvc_reads_them(workspace):
-    (workspace.root / "params.yaml").write_text("a: 1e-06\nb: 1.5e3\nc: 0.1\nd: 12e\ne: '1e5'\nf: 43e4fc08.dir\n")
-    assert workspace.params == {"a": 1e-6, "b": 1500.0, "c": 0.1, "d": "12e", "e": "1e5", "f": "43e4fc08.dir"}
+    (workspace.root / "params.yaml").write_text(
+        "a: 1e-06\nb: 1.5e3\nc: 0.1\nd: 12e\ne: '1e5'\nf: 43e4fc08.dir\n"
+    )
+    assert workspace.params == {
+        "a": 1e-6,
+        "b": 1500.0,
+        "c": 0.1,
+        "d": "12e",
+        "e": "1e5",
+        "f": "43e4fc08.dir",
+    }
     assert workspace.stages == {} and workspace.text("nothing") is None
 
 
 def test_table_reads_columns_and_repeated_texts_as_dictionaries(workspace):
-    pq.write_table(pa.table({"item": ["a", "a"], "value": [1.0, 2.0]}), workspace.root / "t.parquet")
+    pq.write_table(
+        pa.table({"item": ["a", "a"], "value": [1.0, 2.0]}), workspace.root / "t.parquet"
+    )
     table = workspace.table("t.parquet", ["item"])
     assert table.column_names == ["item"] and pa.types.is_dictionary(table["item"].type)
     assert np.array_equal(workspace.table("t.parquet", ["value"])["value"], [1, 2])

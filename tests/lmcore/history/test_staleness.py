@@ -38,9 +38,17 @@ PIPELINE = {
         "params": ["models", "suites", {"code.json": ["fold_scores"]}],
         "outs": ["data/scores"],
     },
-    "aggregate": {"cmd": "cp data/scores/all metrics.json", "deps": ["data/scores"], "outs": ["metrics.json"]},
+    "aggregate": {
+        "cmd": "cp data/scores/all metrics.json",
+        "deps": ["data/scores"],
+        "outs": ["metrics.json"],
+    },
 }
-PARAMS = {"models": ["one", "two"], "suites": {"mine": {"limit": 3}, "other": None}, "extract_tokens": {"dtype": "float32"}}
+PARAMS = {
+    "models": ["one", "two"],
+    "suites": {"mine": {"limit": 3}, "other": None},
+    "extract_tokens": {"dtype": "float32"},
+}
 FINGERPRINT = """import json, pathlib
 from lmcore.history.fingerprint import closure_hash
 root = pathlib.Path().resolve()
@@ -89,12 +97,30 @@ def change(folder: Path, name: str, old: str, new: str) -> None:
 
 
 EDITS = {
-    "param of a suite": ("params.yaml", "limit: 3", "limit: 4", ["build_items", "fold_scores"], "suites.mine.limit"),
-    "param of extraction": ("params.yaml", "float32", "bfloat16", ["extract_tokens ×4"], "extract_tokens.dtype"),
+    "param of a suite": (
+        "params.yaml",
+        "limit: 3",
+        "limit: 4",
+        ["build_items", "fold_scores"],
+        "suites.mine.limit",
+    ),
+    "param of extraction": (
+        "params.yaml",
+        "float32",
+        "bfloat16",
+        ["extract_tokens ×4"],
+        "extract_tokens.dtype",
+    ),
     "code that a stage imports": ("lmcore/task.py", "1", "2", ["build_items"], "its code"),
     "code of the stage": ("stages/fold_scores.py", "1", "2", ["fold_scores"], "its code"),
     "pins of libraries": ("constraints.txt", "1", "2", ["fingerprint_code"], "constraints.txt"),
-    "code.json": ("code.json", "torch==1", "torch==2", ["extract_tokens ×4"], "the version of a library"),
+    "code.json": (
+        "code.json",
+        "torch==1",
+        "torch==2",
+        ["extract_tokens ×4"],
+        "the version of a library",
+    ),
     "data in git": ("data/suites/mine.csv", "a,b", "a,c", ["build_items"], "data/suites"),
     "command": ("dvc.yaml", "cat data/tokens", "cat  data/tokens", ["fold_scores"], "its command"),
 }
@@ -105,7 +131,10 @@ def test_stale_names_stage_and_what_changed_in_workspace_and_commit(repository, 
     assert stale(Revision(repository, None)) == [] == stale(Revision(repository, "HEAD"))
     path, old, new, stages, thing = EDITS[name]
     change(repository, path, old, new)
-    expected = [f"{stage} {'were' if '×' in stage else 'was'} not rerun since {thing} changed; run `dvc repro`" for stage in stages]
+    expected = [
+        f"{stage} {'were' if '×' in stage else 'was'} not rerun since {thing} changed; run `dvc repro`"
+        for stage in stages
+    ]
     assert stale(Revision(repository, None)) == expected
     commit(repository, "not reproduced")
     assert stale(Revision(repository, "HEAD")) == [f"{line}, commit" for line in expected]
@@ -114,7 +143,12 @@ def test_stale_names_stage_and_what_changed_in_workspace_and_commit(repository, 
 
 def test_stale_comment_and_what_scores_do_not_come_from_are_nothing(repository):
     change(repository, "lmcore/task.py", "LIMIT = 1", "LIMIT = 1  # a remark")
-    change(repository, "dvc.yaml", "cp data/scores/all metrics.json", "cat data/scores/all > metrics.json")
+    change(
+        repository,
+        "dvc.yaml",
+        "cp data/scores/all metrics.json",
+        "cat data/scores/all > metrics.json",
+    )
     commit(repository, "a remark")
     assert stale(Revision(repository, None)) == [] == stale(Revision(repository, "HEAD"))
 
@@ -130,24 +164,33 @@ def test_stale_upstream_that_was_reproduced_alone_makes_what_reads_it_stale(repo
     change(repository, "data/suites/mine.csv", "a,b", "x,y")
     run(repository, "dvc", "repro", "--quiet", "--single-item", "build_items")
     commit(repository, "items alone")
-    for revision, remedy in ((Revision(repository, None), ""), (Revision(repository, "HEAD"), ", commit")):
+    for revision, remedy in (
+        (Revision(repository, None), ""),
+        (Revision(repository, "HEAD"), ", commit"),
+    ):
         assert stale(revision) == [
             f"extract_tokens ×2 were not rerun since data/items/mine.parquet changed; run `dvc repro`{remedy}",
             f"fold_scores was not rerun since data/items changed; run `dvc repro`{remedy}",
         ]
     run(repository, "dvc", "repro", "--quiet", "extract_tokens", PYTHONPATH=str(ROOT))
     commit(repository, "tokens, too")
-    assert f"fold_scores was not rerun since data/tokens changed; run `dvc repro`{remedy}" in stale(Revision(repository, "HEAD"))
+    assert f"fold_scores was not rerun since data/tokens changed; run `dvc repro`{remedy}" in stale(
+        Revision(repository, "HEAD")
+    )
 
 
 def test_stale_data_in_the_workspace_that_no_stage_made(repository):
     (repository / "data/tokens/one/mine/part").unlink()
     (repository / "data/tokens/one/mine/part").write_text("by hand\n")
-    assert stale(Revision(repository, None)) == ["fold_scores was not rerun since data/tokens changed; run `dvc repro`"]
+    assert stale(Revision(repository, None)) == [
+        "fold_scores was not rerun since data/tokens changed; run `dvc repro`"
+    ]
     run(repository, "dvc", "checkout", "--quiet", "--force")
     (repository / "data/scores/all").unlink()
     (repository / "data/scores/all").write_text("by hand\n")
-    assert stale(Revision(repository, None)) == ["fold_scores made another data/scores than lies there; run `dvc repro`"]
+    assert stale(Revision(repository, None)) == [
+        "fold_scores made another data/scores than lies there; run `dvc repro`"
+    ]
     assert stale(Revision(repository, "HEAD")) == []
 
 
@@ -156,12 +199,18 @@ def test_stale_in_a_clone_without_data_goes_by_dvc_lock(repository):
         shutil.rmtree(repository / "data" / name)
     assert stale(Revision(repository, None)) == []
     change(repository, "dvc.lock", "dtype: float32", "dtype: float64")
-    assert stale(Revision(repository, None)) == ["extract_tokens ×4 were not rerun since extract_tokens.dtype changed; run `dvc repro`"]
+    assert stale(Revision(repository, None)) == [
+        "extract_tokens ×4 were not rerun since extract_tokens.dtype changed; run `dvc repro`"
+    ]
 
 
 def test_stale_says_what_cannot_be_said_without_the_cache(repository):
     shutil.rmtree(repository / ".dvc" / "cache")
-    (line,) = [line for line in stale(Revision(repository, "HEAD")) if line.startswith("fold_scores may have run on another data/tokens")]
+    (line,) = [
+        line
+        for line in stale(Revision(repository, "HEAD"))
+        if line.startswith("fold_scores may have run on another data/tokens")
+    ]
     assert "is in neither the DVC cache nor a remote" in line
 
 

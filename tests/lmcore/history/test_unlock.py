@@ -27,7 +27,9 @@ main(["repro"])
 def root(tmp_path) -> Path:
     root = tmp_path / "repository"
     (root / ".dvc" / "tmp").mkdir(parents=True)
-    (root / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n")
+    (root / ".dvc" / "config").write_text(
+        "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+    )
     (root / "dvc.yaml").write_text("stages:\n  one:\n    cmd: echo 1 > one\n    outs: [one]\n")
     return root
 
@@ -47,13 +49,24 @@ def test_unlock_after_a_dvc_that_was_killed_while_it_wrote(root, monkeypatch):
     monkeypatch.chdir(root)
     done = CliRunner().invoke(app, ["unlock"])
     assert done.exit_code == 0 and done.stdout.count("\n") == 1
-    assert done.stdout.startswith(f"{path}: is broken, left by a DVC that was killed; no DVC is running here")
+    assert done.stdout.startswith(
+        f"{path}: is broken, left by a DVC that was killed; no DVC is running here"
+    )
     run(root, "dvc", "repro")
     assert (root / "one").exists() and unlock(root) == ""
 
 
 @pytest.mark.parametrize(
-    "text", ["", '{"read": {', "[]", "null", '{"write": {"a": {"pid": "x", "cmd": "c"}}}', '{"write": {"a": []}}', '{"other": {}}']
+    "text",
+    [
+        "",
+        '{"read": {',
+        "[]",
+        "null",
+        '{"write": {"a": {"pid": "x", "cmd": "c"}}}',
+        '{"write": {"a": []}}',
+        '{"other": {}}',
+    ],
 )
 def test_unlock_removes_a_broken_file(root, text):
     path = leave(root, text)
@@ -62,13 +75,19 @@ def test_unlock_removes_a_broken_file(root, text):
 
 def test_unlock_leaves_alone_what_is_well(root):
     entry = {"pid": os.getpid(), "cmd": "pytest"}
-    for lock in ({}, {"write": {"/a": entry}, "read": {"/b": [entry]}}, {"write": {"/a": entry | {"pid": 2**22 + 1}}}):
+    for lock in (
+        {},
+        {"write": {"/a": entry}, "read": {"/b": [entry]}},
+        {"write": {"/a": entry | {"pid": 2**22 + 1}}},
+    ):
         path = leave(root, json.dumps(lock))
         assert unlock(root) == "" and json.loads(path.read_text()) == lock
 
 
 def test_unlock_sees_that_a_number_has_gone_to_another_process(root):
-    path = leave(root, json.dumps({"write": {str(root / "one"): {"pid": os.getpid(), "cmd": "dvc repro"}}}))
+    path = leave(
+        root, json.dumps({"write": {str(root / "one"): {"pid": os.getpid(), "cmd": "dvc repro"}}})
+    )
     os.utime(path, (1e9, 1e9))  # long before this process
     assert "is being blocked by" in run(root, "dvc", "repro", check=False).stderr
     assert f"names process {os.getpid()}, which is another one now" in unlock(root)
@@ -81,7 +100,13 @@ def started():
 
     def start(folder: Path, *command: str, **environment: str) -> int:
         processes.append(
-            subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE, start_new_session=True)
+            subprocess.Popen(
+                command,
+                cwd=folder,
+                env=os.environ | environment,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
         )
         assert processes[-1].stdout and processes[-1].stdout.read(1)
         return processes[-1].pid
@@ -106,13 +131,22 @@ def test_unlock_refuses_while_dvc_or_its_stage_lives_here_and_nowhere_else(root,
     started(root, sys.executable, "-c", WAITS)
     started(root, *dvc, "daemon", "updater")
     (tmp_path / "left").mkdir()
-    (tmp_path / "left" / "dvc").write_text(f"import subprocess\nsubprocess.run({[*dvc, 'daemon', 'updater']})")
-    started(root, sys.executable, str(tmp_path / "left" / "dvc"), "repro")  # the parent of such a daemon
+    (tmp_path / "left" / "dvc").write_text(
+        f"import subprocess\nsubprocess.run({[*dvc, 'daemon', 'updater']})"
+    )
+    started(
+        root, sys.executable, str(tmp_path / "left" / "dvc"), "repro"
+    )  # the parent of such a daemon
     assert living_dvc(root) == []
-    here = [started(root / "data", *dvc, "status"), started(tmp_path, sys.executable, "-c", WAITS, DVC_ROOT=str(root))]
+    here = [
+        started(root / "data", *dvc, "status"),
+        started(tmp_path, sys.executable, "-c", WAITS, DVC_ROOT=str(root)),
+    ]
     assert living_dvc(root) == here
     path = leave(root, "")
-    with pytest.raises(InputError, match=rf"is broken, and DVC is running here \(PID {here[0]}, {here[1]}\)"):
+    with pytest.raises(
+        InputError, match=rf"is broken, and DVC is running here \(PID {here[0]}, {here[1]}\)"
+    ):
         unlock(root)
     assert path.exists()
 
@@ -121,7 +155,9 @@ def test_unlock_waits_for_who_edits_the_file(root, monkeypatch, started):
     leave(root, "")
     monkeypatch.setattr("lmcore.history.unlock.WAIT", 0.2)
     guard = root / ".dvc" / "tmp" / "rwlock.lock"
-    holds = f"import fcntl; file = open({str(guard)!r}, 'a'); fcntl.flock(file, fcntl.LOCK_EX); {WAITS}"
+    holds = (
+        f"import fcntl; file = open({str(guard)!r}, 'a'); fcntl.flock(file, fcntl.LOCK_EX); {WAITS}"
+    )
     started(root, sys.executable, "-c", holds)
     with pytest.raises(InputError, match=r"rwlock\.lock: another process holds it"):
         unlock(root)

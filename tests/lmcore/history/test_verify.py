@@ -36,7 +36,9 @@ def parquet(**columns) -> bytes:
 def test_selected_stages_stand_behind_those_they_read():
     order = selected(STAGES, [])
     assert sorted(order) == sorted(STAGES) and order[-1] == "fold"
-    assert order.index("items") < order.index("extract@b") and order.index("train") < order.index("extract@a")
+    assert order.index("items") < order.index("extract@b") and order.index("train") < order.index(
+        "extract@a"
+    )
     assert selected(STAGES, ["fold", "extract"]) == ["extract@a", "extract@b", "fold"]
     with pytest.raises(InputError, match=r"no stage 'gone'; it has fold, extract, items, train"):
         selected(STAGES, ["gone"])
@@ -44,7 +46,12 @@ def test_selected_stages_stand_behind_those_they_read():
 
 def test_inputs_are_outputs_of_the_stages_that_are_not_rebuilt():
     assert inputs(STAGES, ["extract@a"]) == ["data/items", "data/models/a", "metrics/train.json"]
-    assert inputs(STAGES, ["fold", "extract@a"]) == ["data/tokens/b/s", "data/items", "data/models/a", "metrics/train.json"]
+    assert inputs(STAGES, ["fold", "extract@a"]) == [
+        "data/tokens/b/s",
+        "data/items",
+        "data/models/a",
+        "metrics/train.json",
+    ]
     assert inputs(STAGES, list(STAGES)) == []
 
 
@@ -53,7 +60,10 @@ def test_table_difference_names_columns_rows_and_the_greatest_difference():
     new = parquet(item=["a", "b", "d"], logprob=[-1.0, -2.5, -3.25], rank=[1, 2, 3])
     expected = "of 3 rows item differs in 1 rows, logprob differs in 2 rows by up to 0.5"
     assert content_difference("t.parquet", old, new) == expected
-    assert content_difference("t.parquet", old, parquet(item=["a"], logprob=[-1.0], rank=[1])) == "3 rows → 1 rows"
+    assert (
+        content_difference("t.parquet", old, parquet(item=["a"], logprob=[-1.0], rank=[1]))
+        == "3 rows → 1 rows"
+    )
     assert content_difference("t.parquet", old, parquet(item=["a"])).startswith("other columns: ")
 
 
@@ -66,8 +76,14 @@ def test_json_difference_names_values():
 def test_weights_difference_says_how_many_tensors_differ_by_how_much():
     weights = {"a": torch.zeros(3), "b": torch.ones(2, 2, dtype=torch.bfloat16)}
     changed = weights | {"a": torch.tensor([0.0, 0.0, 1e-3])}
-    assert content_difference("m.safetensors", save(weights), save(changed)) == "1 of 2 tensors differ, by up to 0.001"
-    assert content_difference("m.safetensors", save(weights), save({"a": torch.zeros(3)})) == "other tensors"
+    assert (
+        content_difference("m.safetensors", save(weights), save(changed))
+        == "1 of 2 tensors differ, by up to 0.001"
+    )
+    assert (
+        content_difference("m.safetensors", save(weights), save({"a": torch.zeros(3)}))
+        == "other tensors"
+    )
 
 
 def test_other_files_differ_by_size():

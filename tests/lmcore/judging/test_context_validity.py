@@ -5,13 +5,35 @@ import math
 import pyarrow as pa
 import pytest
 
-from lmcore.judging.context_validity import JUDGED, VALIDITY, WAYS, last_sentence, summary, with_verdicts
+from lmcore.judging.context_validity import (
+    JUDGED,
+    VALIDITY,
+    WAYS,
+    last_sentence,
+    summary,
+    with_verdicts,
+)
 from lmcore.tables import check
 
 
-def row(item: str, guess: str, *, target: str = " sea", context: str = "He looked at the", **values: float) -> dict:
+def row(
+    item: str,
+    guess: str,
+    *,
+    target: str = " sea",
+    context: str = "He looked at the",
+    **values: float,
+) -> dict:
     judged = {f"{word}_{way}": 0.0 for word in JUDGED for way in WAYS}
-    return {"item": item, "context": context, "target": target, "prediction": guess, "content_hash": 1, **judged, **values}
+    return {
+        "item": item,
+        "context": context,
+        "target": target,
+        "prediction": guess,
+        "content_hash": 1,
+        **judged,
+        **values,
+    }
 
 
 def verdicts(guess: str, **keywords) -> tuple[bool, bool]:
@@ -37,15 +59,30 @@ def verdicts(guess: str, **keywords) -> tuple[bool, bool]:
         (" don't", {"target": " don't"}, (True, True)),
     ],
 )
-def test_guess_is_a_word_and_correct(guess: str, keywords: dict, expected: tuple[bool, bool]) -> None:
+def test_guess_is_a_word_and_correct(
+    guess: str, keywords: dict, expected: tuple[bool, bool]
+) -> None:
     assert verdicts(guess, **keywords) == expected
 
 
 def test_guess_is_valid_and_supported_from_the_targets_quantile_on() -> None:
     """Targets' log-probs are -1 to -5 and gains 1 to 5: the bars at one quarter are -4 and 2."""
     rows = [
-        row(str(n), " a", target_logprob=-n, target_gain=n, prediction_logprob=guess, prediction_gain=gain)
-        for n, guess, gain in ((1, -4.0, 1.9), (2, -4.01, 2.0), (3, -9.0, 9.0), (4, 0.0, -1.0), (5, -math.inf, 0.0))
+        row(
+            str(n),
+            " a",
+            target_logprob=-n,
+            target_gain=n,
+            prediction_logprob=guess,
+            prediction_gain=gain,
+        )
+        for n, guess, gain in (
+            (1, -4.0, 1.9),
+            (2, -4.01, 2.0),
+            (3, -9.0, 9.0),
+            (4, 0.0, -1.0),
+            (5, -math.inf, 0.0),
+        )
     ]
     judged = with_verdicts(rows, 0.25)
     assert [one["is_valid"] for one in judged] == [True, False, False, True, False]
@@ -65,22 +102,37 @@ def test_summary_counts_words_and_compares_right_with_wrong() -> None:
         0.5,  # the bar is -5
     )
     found = summary(rows)
-    assert {name: found[name] for name in ("n_items", "n_words", "n_correct", "n_wrong", "accuracy")} == {
+    assert {
+        name: found[name] for name in ("n_items", "n_words", "n_correct", "n_wrong", "accuracy")
+    } == {
         "n_items": 4,
         "n_words": 3,
         "n_correct": 1,
         "n_wrong": 2,
         "accuracy": 0.25,
     }
-    assert found["target_logprob"] == -5.0 and found["wrong_logprob"] == -3.5 and found["correct_logprob"] == -2.0
+    assert (
+        found["target_logprob"] == -5.0
+        and found["wrong_logprob"] == -3.5
+        and found["correct_logprob"] == -2.0
+    )
     assert found["swap_noticed_logprob"] == pytest.approx((1 + 0.5 + 0 + 1) / 4)
     assert found["auc_logprob"] == 0.5 and found["preferred_of_wrong_logprob"] == 0.75
-    assert found["valid_of_correct"] == 1.0 and found["valid_of_wrong"] == 0.5 and found["agreement_valid"] == pytest.approx(2 / 3)
+    assert (
+        found["valid_of_correct"] == 1.0
+        and found["valid_of_wrong"] == 0.5
+        and found["agreement_valid"] == pytest.approx(2 / 3)
+    )
 
 
 def test_summary_leaves_out_what_there_is_nothing_of() -> None:
     found = summary(with_verdicts([row("a", ".", prediction_logprob=-math.inf)], 0.25))
-    assert found["n_words"] == 0 and not {"auc_logprob", "wrong_logprob", "valid_of_wrong", "agreement_valid"} & set(found)
+    assert found["n_words"] == 0 and not {
+        "auc_logprob",
+        "wrong_logprob",
+        "valid_of_wrong",
+        "agreement_valid",
+    } & set(found)
     assert all(math.isfinite(value) for value in found.values())
 
 

@@ -19,8 +19,23 @@ TEXTS = {
     str(n): [(f"She gave him a letter. {'The old ' * n}man looked at the", word)]
     for n, word in enumerate((" sea", " ships", " man", " letter"))
 }
-SHAPE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 128}
-PARAMS = {"seed": 0, "suffix": ".", "window": 40, "pooling": "mean", "accept_quantile": 0.25, "batch_size": 4, "threads": 1, "digits": 6}
+SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 128,
+}
+PARAMS = {
+    "seed": 0,
+    "suffix": ".",
+    "window": 40,
+    "pooling": "mean",
+    "accept_quantile": 0.25,
+    "batch_size": 4,
+    "threads": 1,
+    "digits": 6,
+}
 
 
 @pytest.fixture
@@ -28,7 +43,10 @@ def inputs(tokenizer: Path, tmp_path: Path) -> dict:
     for seed, name in enumerate(("llama", "other")):
         save_model(new_llama(SHAPE, tokenizer, seed), tokenizer, tmp_path / name)
     write(items_of(TEXTS), ITEMS, tmp_path / "lambada_flat.parquet")
-    judges = {"masked_lm": save_bert(tmp_path / "bert", 1), "encoder": save_bert(tmp_path / "encoder", 2)}
+    judges = {
+        "masked_lm": save_bert(tmp_path / "bert", 1),
+        "encoder": save_bert(tmp_path / "encoder", 2),
+    }
     paths = {
         "models": ["other", "llama"],
         "model_folder": tmp_path,
@@ -41,9 +59,13 @@ def inputs(tokenizer: Path, tmp_path: Path) -> dict:
 def test_judge_context_says_what_each_judge_says(inputs: dict) -> None:
     judge_context(**inputs)
     rows = read(inputs["out"], VALIDITY).to_pylist()
-    assert [(row["model"], row["item"]) for row in rows] == [(model, item) for model in ("llama", "other") for item in TEXTS]
+    assert [(row["model"], row["item"]) for row in rows] == [
+        (model, item) for model in ("llama", "other") for item in TEXTS
+    ]
     for model in ("llama", "other"):
-        words = greedy_words(inputs["model_folder"] / model, [row["context"] for row in rows[:4]], bos="prefix")
+        words = greedy_words(
+            inputs["model_folder"] / model, [row["context"] for row in rows[:4]], bos="prefix"
+        )
         assert [row["prediction"] for row in rows if row["model"] == model] == words
     judge = MaskedLM(inputs["masked_lm"])
     whole, end = (
@@ -52,7 +74,9 @@ def test_judge_context_says_what_each_judge_says(inputs: dict) -> None:
     )
     assert rows[2]["target_logprob"] == pytest.approx(whole, abs=1e-5)
     assert rows[2]["target_gain"] == pytest.approx(whole - end, abs=1e-5)
-    swapped = pseudo_logprobs(judge, [(rows[3]["context"], rows[0]["target"], ".")], window=40, batch_size=1)[0]
+    swapped = pseudo_logprobs(
+        judge, [(rows[3]["context"], rows[0]["target"], ".")], window=40, batch_size=1
+    )[0]
     assert rows[3]["swapped_logprob"] == pytest.approx(swapped, abs=1e-5)
 
 
@@ -67,7 +91,9 @@ def test_judge_context_of_fewer_items_takes_some_of_them(inputs: dict) -> None:
     judge_context(**{**inputs, "limit": 2})
     found = {row["item"] for row in read(inputs["out"], VALIDITY).to_pylist()}
     judge_context(**{**inputs, "limit": 3})
-    assert len(found) == 2 and found < {row["item"] for row in read(inputs["out"], VALIDITY).to_pylist()}
+    assert len(found) == 2 and found < {
+        row["item"] for row in read(inputs["out"], VALIDITY).to_pylist()
+    }
 
 
 def test_judge_context_without_models_is_an_empty_table(inputs: dict) -> None:
@@ -75,7 +101,10 @@ def test_judge_context_without_models_is_an_empty_table(inputs: dict) -> None:
     assert read(inputs["out"], VALIDITY).num_rows == 0 and inputs["metrics"].read_text() == "{}\n"
 
 
-@pytest.mark.parametrize(("change", "message"), [({"accept_quantile": 1.5}, "between 0 and 1"), ({"limit": 0}, "limit must be")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"accept_quantile": 1.5}, "between 0 and 1"), ({"limit": 0}, "limit must be")],
+)
 def test_judge_context_bad_params_are_named(inputs: dict, change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         judge_context(**{**inputs, **change})

@@ -10,7 +10,12 @@ from lmcore.errors import InputError
 from lmcore.judging.sentence_encoder import SentenceEncoder, word_cosines
 from tests.lmcore.tiny_bert import VOCABULARY, save_bert
 
-TEXTS = ["the old man walked to the sea", "she", "nobody knew what the captain wanted . chapter 1", "the old man"]
+TEXTS = [
+    "the old man walked to the sea",
+    "she",
+    "nobody knew what the captain wanted . chapter 1",
+    "the old man",
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +36,12 @@ def test_embeddings_are_pooled_over_the_tokens_of_the_text_alone(bert: Path, poo
 
 def test_embedding_of_a_long_text_is_that_of_its_end(bert: Path) -> None:
     """Window 5: [CLS], three pieces, [SEP]."""
-    vectors = SentenceEncoder(bert, "mean", 5).embed(["she gave him the old man", "the old man", "she gave him"], batch_size=2)
-    assert torch.allclose(vectors[0], vectors[1], atol=1e-6) and not torch.allclose(vectors[0], vectors[2], atol=1e-2)
+    vectors = SentenceEncoder(bert, "mean", 5).embed(
+        ["she gave him the old man", "the old man", "she gave him"], batch_size=2
+    )
+    assert torch.allclose(vectors[0], vectors[1], atol=1e-6) and not torch.allclose(
+        vectors[0], vectors[2], atol=1e-2
+    )
 
 
 def test_cosines_are_those_of_the_context_with_the_word_and_without(bert: Path) -> None:

@@ -16,7 +16,12 @@ from lmcore.text.tokenizer import load_fast
 from tests.lmcore.models.tiny_gguf import randomise, write_gguf
 from tests.lmcore.training.test_loop import SHAPE
 
-DIGITS = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+DIGITS = pre_tokenizers.Sequence(
+    [
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+    ]
+)
 
 
 @pytest.fixture
@@ -33,7 +38,9 @@ def published(tokenizer, tmp_path, monkeypatch):
         for pattern in members:
             for path in folder.glob(pattern):
                 shutil.copy(path, tmp_path / "picked")
-        import_model("theirs", tmp_path / "ours", tmp_path, sha256=sha256(tmp_path / "picked"), **source)
+        import_model(
+            "theirs", tmp_path / "ours", tmp_path, sha256=sha256(tmp_path / "picked"), **source
+        )
         return tmp_path / "ours"
 
     return folder, run
@@ -43,13 +50,18 @@ def test_import_model_folder_scores_as_the_original(published):
     folder, run = published
     ours = run()
     ids = torch.arange(3, 15)[None]
-    assert torch.equal(load_model(ours)(input_ids=ids).logits, load_model(folder)(input_ids=ids).logits)
+    assert torch.equal(
+        load_model(ours)(input_ids=ids).logits, load_model(folder)(input_ids=ids).logits
+    )
     assert load_tokenizer(ours)("The sea")["input_ids"] == load_fast(folder).encode("The sea").ids
 
 
 def test_import_model_without_weights_is_refused(published, tmp_path):
     _, run = published
-    with pytest.raises(InputError, match=r"theirs: the source holds config.json, .*: no \*.safetensors and no \*.gguf"):
+    with pytest.raises(
+        InputError,
+        match=r"theirs: the source holds config.json, .*: no \*.safetensors and no \*.gguf",
+    ):
         run(members=("*.json",))
     assert not (tmp_path / "ours").exists()
 
@@ -77,17 +89,28 @@ def test_import_model_nan_weights_are_refused(published, tmp_path):
     ("normalizer", "pre_tokenizer", "tokenizer_class"),
     [
         (normalizers.NFKC(), pre_tokenizers.ByteLevel(add_prefix_space=True), "GPT2TokenizerFast"),
-        (normalizers.Lowercase(), pre_tokenizers.ByteLevel(add_prefix_space=False), "GPT2Tokenizer"),
+        (
+            normalizers.Lowercase(),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+            "GPT2Tokenizer",
+        ),
         (None, DIGITS, "GPT2TokenizerFast"),
         (None, pre_tokenizers.ByteLevel(add_prefix_space=False), "Qwen2TokenizerFast"),
     ],
 )
-def test_import_model_tokenizer_is_copied_to_the_byte(published, normalizer, pre_tokenizer, tokenizer_class):
+def test_import_model_tokenizer_is_copied_to_the_byte(
+    published, normalizer, pre_tokenizer, tokenizer_class
+):
     folder, run = published
     fast = load_fast(folder)
     fast.normalizer, fast.pre_tokenizer = normalizer, pre_tokenizer
     fast.save(str(folder / "tokenizer.json"))
-    config = {"tokenizer_class": tokenizer_class, "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    config = {
+        "tokenizer_class": tokenizer_class,
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+    }
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     ours = run()
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -122,7 +145,12 @@ def llama_gguf(tokenizer, tmp_path, monkeypatch):
         for name in names:
             write_gguf(source / f"{name}.gguf", model, fast, pre, **metadata)
         content = sha256(source)
-        place = {"provider": "folder", "location": "theirs", "members": ["*.gguf"], "sha256": content}
+        place = {
+            "provider": "folder",
+            "location": "theirs",
+            "members": ["*.gguf"],
+            "sha256": content,
+        }
         import_model("theirs", tmp_path / "ours", tmp_path, **place)
         return tmp_path / "ours"
 
@@ -173,8 +201,15 @@ def test_import_model_gguf_splits_text_as_the_file_says(llama_gguf, pre, expecte
 def test_import_model_gguf_that_is_none_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("LMCORE_DATA", str(tmp_path))
     (tmp_path / "theirs").mkdir()
-    for content in (b"", b"GGUF", b"GGUF" + b"\xff" * 64, b"version https://git-lfs.github.com/spec/v1\n"):
+    for content in (
+        b"",
+        b"GGUF",
+        b"GGUF" + b"\xff" * 64,
+        b"version https://git-lfs.github.com/spec/v1\n",
+    ):
         (tmp_path / "theirs" / "model.gguf").write_bytes(content)
         place = {"provider": "folder", "location": "theirs", "members": ["*.gguf"]}
         with pytest.raises(InputError, match=r"model\.gguf: "):
-            import_model("theirs", tmp_path / "ours", tmp_path, sha256=sha256(tmp_path / "theirs"), **place)
+            import_model(
+                "theirs", tmp_path / "ours", tmp_path, sha256=sha256(tmp_path / "theirs"), **place
+            )

@@ -19,7 +19,12 @@ from lmcore.models.load import load_model
 from lmcore.scoring.score import score
 from tests.lmcore.training.test_loop import SHAPE
 
-SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMALL = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 269060552\n"
 
 
@@ -80,7 +85,10 @@ def refusal(folder: Path) -> str:
         ({"vocab_size": 301}, r"has shape \(300, .*\); config.json describes \(301, .*\)"),
         ({"hidden_size": 2.5}, "'hidden_size'"),
         ({"num_hidden_layers": 10**9}, "'num_hidden_layers'"),
-        ({"num_hidden_layers": 1}, "holds 'model.layers.1.*which config.json's architecture does not have"),
+        (
+            {"num_hidden_layers": 1},
+            "holds 'model.layers.1.*which config.json's architecture does not have",
+        ),
         ({"num_hidden_layers": 3}, "lacks 'model.layers.2"),
         ({"max_position_embeddings": 10**12}, "'max_position_embeddings'"),
         ({"rms_norm_eps": -1.0}, "'rms_norm_eps'"),
@@ -89,13 +97,19 @@ def refusal(folder: Path) -> str:
         ({"rope_scaling": {"type": "spiral", "factor": 2.0}}, "'rope_scaling"),
         ({"dtype": "float99"}, "'dtype'"),
         ({"bos_token_id": 10**6}, "'bos_token_id' is 1000000, outside the vocabulary of 300"),
-        ({"tie_word_embeddings": True}, "'tie_word_embeddings' is true, but the weights hold a head"),
+        (
+            {"tie_word_embeddings": True},
+            "'tie_word_embeddings' is true, but the weights hold a head",
+        ),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantised"),
         ({"is_encoder_decoder": True}, "an encoder"),
         ({"vocab_size": "absent", "text_config": {"vocab_size": 300}}, "lie in 'text_config'"),
         ({"attn_implementation": "somebody/kernel"}, "foreign code is never run"),
         ({"architectures": ["LlamaModel"]}, "'LlamaModel' is no causal or masked language model"),
-        ({"architectures": ["LlamaForSequenceClassification"]}, "is no causal or masked language model"),
+        (
+            {"architectures": ["LlamaForSequenceClassification"]},
+            "is no causal or masked language model",
+        ),
     ],
 )
 def test_config_out_of_range_is_refused_in_one_line(folder, changes, message):
@@ -105,14 +119,18 @@ def test_config_out_of_range_is_refused_in_one_line(folder, changes, message):
     refusal(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"model_type": NaN}', '{"model_type": "ll\xe4ma"}', "[" * 100_000, LFS])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"model_type": NaN}', '{"model_type": "ll\xe4ma"}', "[" * 100_000, LFS]
+)
 def test_config_that_is_no_object_is_refused_in_one_line(folder, text):
     (folder / "config.json").write_bytes(text.encode("latin-1"))
     assert "config.json" in refusal(folder)
 
 
 def test_weights_missing_renamed_or_left_over_are_refused(folder):
-    change_weights(folder, lambda found: {name: found[name] for name in found if "q_proj" not in name})
+    change_weights(
+        folder, lambda found: {name: found[name] for name in found if "q_proj" not in name}
+    )
     assert "lacks 'model.layers.0.self_attn.q_proj.weight'" in refusal(folder)
     change_weights(folder, lambda found: {"_orig_mod." + name: found[name] for name in found})
     with pytest.raises(InputError, match=r"save the weights without '_orig_mod\.'"):
@@ -120,7 +138,9 @@ def test_weights_missing_renamed_or_left_over_are_refused(folder):
 
 
 def test_weights_left_over_are_refused(folder):
-    change_weights(folder, lambda found: found | {"model.layers.0.self_attn.q_proj.bias": torch.ones(32)})
+    change_weights(
+        folder, lambda found: found | {"model.layers.0.self_attn.q_proj.bias": torch.ones(32)}
+    )
     assert "holds 'model.layers.0.self_attn.q_proj.bias'" in refusal(folder)
 
 
@@ -128,7 +148,14 @@ def test_weights_left_over_are_refused(folder):
 def test_weights_that_are_not_finite_are_refused_even_where_nothing_uses_them(folder, value):
     change_weights(
         folder,
-        lambda found: found | {"model.embed_tokens.weight": found["model.embed_tokens.weight"].index_fill(0, torch.tensor(299), value)},
+        lambda found: (
+            found
+            | {
+                "model.embed_tokens.weight": found["model.embed_tokens.weight"].index_fill(
+                    0, torch.tensor(299), value
+                )
+            }
+        ),
     )
     assert "'model.embed_tokens.weight' holds NaN or infinity" in refusal(folder)
 
@@ -159,7 +186,10 @@ def test_weights_cut_short_or_with_more_behind_are_refused(folder):
 
 def test_weights_two_files_with_the_same_tensors_are_refused(folder):
     shutil.copy(folder / "model.safetensors", folder / "model_1.safetensors")
-    assert "model_1.safetensors: holds the tensor 'lm_head.weight', as model.safetensors does" in refusal(folder)
+    assert (
+        "model_1.safetensors: holds the tensor 'lm_head.weight', as model.safetensors does"
+        in refusal(folder)
+    )
 
 
 def test_weights_index_decides_and_a_stale_shard_is_not_read(folder, published):
@@ -207,21 +237,49 @@ def test_weights_pickled_or_of_an_adapter_are_refused(folder):
 )
 def test_models_that_see_what_follows_are_refused(tokenizer, tmp_path, config, model):
     save_as(tokenizer, tmp_path, config, model, **SMALL, max_position_embeddings=64)
-    with pytest.raises(InputError, match=r"no causal language model|is a masked LM, which predicts a token from both sides"):
+    with pytest.raises(
+        InputError,
+        match=r"no causal language model|is a masked LM, which predicts a token from both sides",
+    ):
         load_model(tmp_path)
 
 
 def test_bert_that_is_a_decoder_is_causal(tokenizer, tmp_path):
-    save_as(tokenizer, tmp_path, "BertConfig", "BertLMHeadModel", **SMALL, max_position_embeddings=64, is_decoder=True)
+    save_as(
+        tokenizer,
+        tmp_path,
+        "BertConfig",
+        "BertLMHeadModel",
+        **SMALL,
+        max_position_embeddings=64,
+        is_decoder=True,
+    )
     assert len(score(tmp_path, ["The old man"]))
 
 
 def test_model_without_head_is_refused_unless_it_is_tied(tokenizer, tmp_path):
-    save_as(tokenizer, tmp_path / "a", "GPTNeoXConfig", "GPTNeoXModel", **SMALL, max_position_embeddings=64)
+    save_as(
+        tokenizer,
+        tmp_path / "a",
+        "GPTNeoXConfig",
+        "GPTNeoXModel",
+        **SMALL,
+        max_position_embeddings=64,
+    )
     change_config(tmp_path / "a", architectures=["GPTNeoXForCausalLM"])
     with pytest.raises(InputError, match=r"lacks '(embed_out|lm_head)\.weight'"):
         load_model(tmp_path / "a")
-    save_as(tokenizer, tmp_path / "b", "GPT2Config", "GPT2LMHeadModel", n_embd=16, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=2)
+    save_as(
+        tokenizer,
+        tmp_path / "b",
+        "GPT2Config",
+        "GPT2LMHeadModel",
+        n_embd=16,
+        n_layer=1,
+        n_head=2,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
     model = load_model(tmp_path / "b")
     assert model.lm_head.weight is model.transformer.wte.weight
 
@@ -229,7 +287,11 @@ def test_model_without_head_is_refused_unless_it_is_tied(tokenizer, tmp_path):
 def test_code_in_a_folder_is_never_run(folder, tmp_path):
     mark = tmp_path / "ran"
     (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: pass\n")
-    change_config(folder, model_type="evil", auto_map={"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"})
+    change_config(
+        folder,
+        model_type="evil",
+        auto_map={"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"},
+    )
     result = CliRunner().invoke(cli.app, ["next", str(folder), "The"], input="y\ny\ny\n")
     assert result.exit_code == 1
     assert not mark.exists()
@@ -237,20 +299,30 @@ def test_code_in_a_folder_is_never_run(folder, tmp_path):
 
 
 def test_context_length_is_what_the_architecture_reads():
-    assert context_length({"model_type": "llama", "max_position_embeddings": 32, "n_positions": 8}) == 32
+    assert (
+        context_length({"model_type": "llama", "max_position_embeddings": 32, "n_positions": 8})
+        == 32
+    )
     assert context_length({"model_type": "gpt2", "n_positions": 8, "n_ctx": 16}) == 8
     assert context_length({"model_type": "roberta", "max_position_embeddings": 514}) == 512
     assert context_length({"model_type": "mamba"}) == 2048
 
 
 def test_rotary_angles_scaled_by_old_names_are_those_of_transformers(folder):
-    change_config(folder, rope_parameters="absent", rope_scaling={"rope_type": "default", "rope_theta": 500.0})
+    change_config(
+        folder, rope_parameters="absent", rope_scaling={"rope_type": "default", "rope_theta": 500.0}
+    )
     expected = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     ids = torch.tensor([[1, 80, 81, 82, 83]])
     assert torch.equal(load_model(folder)(input_ids=ids).logits, expected(input_ids=ids).logits)
     assert read_config(folder)["rope_scaling"]["rope_theta"] == 500.0
     found = score(folder, ["The old man walked to the sea"])["surprisal"]
-    change_config(folder, rope_scaling="absent", rope_parameters={"rope_type": "default", "rope_theta": 500.0})
+    change_config(
+        folder, rope_scaling="absent", rope_parameters={"rope_type": "default", "rope_theta": 500.0}
+    )
     torch.testing.assert_close(
-        torch.tensor(found), torch.tensor(score(folder, ["The old man walked to the sea"])["surprisal"]), atol=1e-5, rtol=0
+        torch.tensor(found),
+        torch.tensor(score(folder, ["The old man walked to the sea"])["surprisal"]),
+        atol=1e-5,
+        rtol=0,
     )

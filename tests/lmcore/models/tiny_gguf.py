@@ -43,7 +43,10 @@ def write_gguf(path: Path, model, tokenizer: Tokenizer, pre: str | None, **metad
     _add_tokenizer(writer, tokenizer, pre)
     names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
     for layer in range(config.num_hidden_layers):
-        names |= {f"model.layers.{layer}.{ours}": f"blk.{layer}.{theirs}" for ours, theirs in LAYER.items()}
+        names |= {
+            f"model.layers.{layer}.{ours}": f"blk.{layer}.{theirs}"
+            for ours, theirs in LAYER.items()
+        }
     state = model.state_dict()
     for ours, theirs in names.items():
         weights = state[ours + ".weight"].float().numpy()

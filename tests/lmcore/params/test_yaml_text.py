@@ -31,14 +31,26 @@ def test_load_reads_as_dvc_does(text, value):
         ("a:\n  - [1\nb: 2", "x.yaml: line 3: not a readable YAML file: "),
         ("a: 1\nb: *c", "x.yaml: line 2: not a readable YAML file: found undefined alias 'c'"),
         ("a: 1\nb: \x07", "x.yaml: line 2: not a readable YAML file: the character #x0007"),
-        ("a: 1\nb: 2026-99-99", "x.yaml: line 2: not a readable YAML file: not a value of its kind: "),
-        ("a: 1\nb: !!int ab", "x.yaml: line 2: not a readable YAML file: not a value of its kind: "),
+        (
+            "a: 1\nb: 2026-99-99",
+            "x.yaml: line 2: not a readable YAML file: not a value of its kind: ",
+        ),
+        (
+            "a: 1\nb: !!int ab",
+            "x.yaml: line 2: not a readable YAML file: not a value of its kind: ",
+        ),
         ("a: !!bool maybe", "x.yaml: line 1: not a readable YAML file: not a value of its kind: "),
-        ("a: !!python/name:os.system", "x.yaml: line 1: not a readable YAML file: could not determine"),
+        (
+            "a: !!python/name:os.system",
+            "x.yaml: line 1: not a readable YAML file: could not determine",
+        ),
         ("--- 1\n--- 2", "x.yaml: line 2: not a readable YAML file: but found another document"),
         ("[" * 2000, "x.yaml: not a readable YAML file: "),
         (f"a: {'1' * 5000}", "x.yaml: line 1: not a readable YAML file: "),
-        ('"\\e[31m": 1\n"\\e[31m": 2', "x.yaml: line 2: not a readable YAML file: found duplicate key"),
+        (
+            '"\\e[31m": 1\n"\\e[31m": 2',
+            "x.yaml: line 2: not a readable YAML file: found duplicate key",
+        ),
     ],
 )
 def test_load_broken_text_is_one_line_with_its_number(text, message):

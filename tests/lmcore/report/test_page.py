@@ -28,7 +28,10 @@ from tests.lmcore.token_tables import items_of, tokens_of
 
 MODELS = ["llama", "noise"]
 SUITES = {"minimal_pairs": {"n": 4, "seed": 0}, "lambada_flat": {"limit": 4}, "heldout": {}}
-RIGHT = {"llama": {"first_group": [1, 1, 1, 1], "a<b": [1, 1, 1, 0]}, "noise": {"first_group": [1, 0, 1, 0], "a<b": [0, 0, 0, 1]}}
+RIGHT = {
+    "llama": {"first_group": [1, 1, 1, 1], "a<b": [1, 1, 1, 0]},
+    "noise": {"first_group": [1, 0, 1, 0], "a<b": [0, 0, 0, 1]},
+}
 ENTROPIES = {"llama": [[0.0, 0.1, 0.3], [2.0]], "noise": [[8.1, 8.1], [8.1, 8.1]]}  # by part
 
 
@@ -52,7 +55,11 @@ def score_rows(suite: str, group: str, scores: dict[str, list[float]]) -> list[d
 def items_of_one() -> pa.Table:
     """An item of two options, of which the second is right, and the same as a variant."""
     row = {"item": "x", "group": "g", "context": "a", "target": "b"}
-    rows = [row | {"option": option, "variant": variant, "gold": option == 1} for option in (0, 1) for variant in ("", "alone")]
+    rows = [
+        row | {"option": option, "variant": variant, "gold": option == 1}
+        for option in (0, 1)
+        for variant in ("", "alone")
+    ]
     return items_table(rows, {})
 
 
@@ -60,7 +67,9 @@ def tokens_table(entropies: list[float]) -> pa.Table:
     """Target tokens of these entropies, and some of 99 nats that must not count: of the context, the wrong option and a variant."""
     n, wrong = len(entropies), [99.0, 99.0, 99.0]
     columns = {
-        field.name: pa.array(np.zeros(n + 3), pa.float64()).cast(field.type) for field in TOKENS if not pa.types.is_dictionary(field.type)
+        field.name: pa.array(np.zeros(n + 3), pa.float64()).cast(field.type)
+        for field in TOKENS
+        if not pa.types.is_dictionary(field.type)
     }
     columns["item"] = pa.array(["x"] * (n + 3)).dictionary_encode()
     columns["option"] = pa.array([1] * n + [1, 0, 1], pa.int16())
@@ -72,7 +81,14 @@ def tokens_table(entropies: list[float]) -> pa.Table:
 
 def finding(by: str, low: int, high: int, model: str, value: float, n: int = 50) -> dict:
     """A row of FINDINGS: accuracy with an interval of a tenth to both sides."""
-    edges = {"bin_low": low, "bin_high": high, "n": n, "value": value, "low": max(0.0, value - 0.1), "high": value + 0.1}
+    edges = {
+        "bin_low": low,
+        "bin_high": high,
+        "n": n,
+        "value": value,
+        "low": max(0.0, value - 0.1),
+        "high": value + 0.1,
+    }
     return {"suite": "lambada_flat", "by": by, "model": model, "metric": "accuracy", **edges}
 
 
@@ -93,38 +109,85 @@ def write_inputs(root: Path) -> dict:
             "minimal_pairs": [
                 row
                 for group, right in RIGHT[model].items()
-                for row in score_rows("minimal_pairs", group, {"accuracy": right, "length_baseline": [0.25] * 4, "tie": [0] * 4})
+                for row in score_rows(
+                    "minimal_pairs",
+                    group,
+                    {"accuracy": right, "length_baseline": [0.25] * 4, "tie": [0] * 4},
+                )
             ],
-            "lambada_flat": score_rows("lambada_flat", "all", {"accuracy": [1, 0, 0, 0], "tie": [0] * 4}),
-            "heldout": score_rows("heldout", "book", {"surprisal_per_byte": [2, 2.5, 2, 2.5], "entropy": [1, 2, 1, 2]}),
+            "lambada_flat": score_rows(
+                "lambada_flat", "all", {"accuracy": [1, 0, 0, 0], "tie": [0] * 4}
+            ),
+            "heldout": score_rows(
+                "heldout", "book", {"surprisal_per_byte": [2, 2.5, 2, 2.5], "entropy": [1, 2, 1, 2]}
+            ),
         }
         for suite in SUITES:
-            table = pa.Table.from_pylist(rows[suite], SCORES).sort_by([(name, "ascending") for name in SCORE_KEY])
+            table = pa.Table.from_pylist(rows[suite], SCORES).sort_by(
+                [(name, "ascending") for name in SCORE_KEY]
+            )
             write(table, SCORES, root / "scores" / model / f"{suite}.parquet")
             for part, entropies in enumerate(ENTROPIES[model]):
-                write(tokens_table(entropies), TOKENS, root / "tokens" / model / suite / f"part-{part:05d}.parquet")
-    aggregate(MODELS, SUITES, root / "scores", root / "metrics", root / "intervals.json", confidence=0.95, digits=6)
-    (root / "curve.csv").write_text("step,lr,train_loss,dev_loss\n0,0.1,8.0,8.5\n10,0.1,5.0,\n20,0.1,4.0,4.25\n30,0.1,3.5,4.5\n")
+                write(
+                    tokens_table(entropies),
+                    TOKENS,
+                    root / "tokens" / model / suite / f"part-{part:05d}.parquet",
+                )
+    aggregate(
+        MODELS,
+        SUITES,
+        root / "scores",
+        root / "metrics",
+        root / "intervals.json",
+        confidence=0.95,
+        digits=6,
+    )
+    (root / "curve.csv").write_text(
+        "step,lr,train_loss,dev_loss\n0,0.1,8.0,8.5\n10,0.1,5.0,\n20,0.1,4.0,4.25\n30,0.1,3.5,4.5\n"
+    )
     findings = [
         finding(by, low, high, model, value)
         for model, value in zip(MODELS, (0.4, 0.1), strict=True)
         for by, low, high in (("frequency", 0, 0), ("frequency", 1, 9), ("context_length", 3, 20))
     ]
     write(pa.Table.from_pylist(findings, FINDINGS), FINDINGS, root / "findings.parquet")
-    rows = [judged("a", " sea", is_correct=True), judged("b", " ship", is_correct=False, prediction_logprob=-1.25)]
+    rows = [
+        judged("a", " sea", is_correct=True),
+        judged("b", " ship", is_correct=False, prediction_logprob=-1.25),
+    ]
     write(pa.Table.from_pylist(rows, VALIDITY), VALIDITY, root / "validity.parquet")
     bins = {
-        f"{kind}/{model}": schema for kind, schema in (("entropy_bins", ENTROPY_BINS), ("calibration", CALIBRATION)) for model in MODELS
+        f"{kind}/{model}": schema
+        for kind, schema in (("entropy_bins", ENTROPY_BINS), ("calibration", CALIBRATION))
+        for model in MODELS
     }
     for name, schema in {**bins, "passage": PASSAGE, "scatter": SCATTER}.items():
         write(schema.empty_table(), schema, root / "analysis" / f"{name}.parquet")
     (root / "progression").mkdir()
-    (root / "progression" / "heldout.csv").write_text("place,model,loss,entropy,accuracy\n1,noise,4.0,3.5,0.25\n2,llama,3.0,2.5,0.5\n")
-    text = {"item": "prompt/0000", "variant": "greedy", "sample": 0, "seed": 0, "prompt": "He <b>", "text": " & she", "n_tokens": 2}
+    (root / "progression" / "heldout.csv").write_text(
+        "place,model,loss,entropy,accuracy\n1,noise,4.0,3.5,0.25\n2,llama,3.0,2.5,0.5\n"
+    )
+    text = {
+        "item": "prompt/0000",
+        "variant": "greedy",
+        "sample": 0,
+        "seed": 0,
+        "prompt": "He <b>",
+        "text": " & she",
+        "n_tokens": 2,
+    }
     texts = pa.Table.from_pylist([text | {"stop_reason": "length"}], GENERATIONS)
     write(texts, GENERATIONS, root / "generated" / "llama" / "generations.parquet")
     write_json({"greedy": dict.fromkeys(STATISTICS, 0.5)}, root / "writing" / "llama.json")
-    spread = {"metric": "accuracy", "n_seeds": 3, "mean": 0.5, "sd": 0.021, "lowest": 0.48, "highest": 0.52, "alike": 0.75}
+    spread = {
+        "metric": "accuracy",
+        "n_seeds": 3,
+        "mean": 0.5,
+        "sd": 0.021,
+        "lowest": 0.48,
+        "highest": 0.52,
+        "alike": 0.75,
+    }
     write_json({"noise": {"minimal_pairs": spread}}, root / "seeds.json")
     return {
         "analysis": root / "analysis",
@@ -194,7 +257,19 @@ def test_page_is_well_formed(inputs: dict) -> None:
 def test_page_anchors_all_lead_somewhere(inputs: dict) -> None:
     html = report(inputs)
     anchors = re.findall(r'href="#(\w+)"', html)
-    expected = ["results", "seeds", "loss", "groups", "completions", "validity", "entropy", "models", "writing", "all", "terms"]
+    expected = [
+        "results",
+        "seeds",
+        "loss",
+        "groups",
+        "completions",
+        "validity",
+        "entropy",
+        "models",
+        "writing",
+        "all",
+        "terms",
+    ]
     assert anchors == expected == re.findall(r'<section id="(\w+)"', html)
 
 
@@ -209,8 +284,14 @@ def test_results_table_holds_value_interval_and_length_baseline(inputs: dict) ->
     html = report(inputs)
     row = re.search(r'<tr class="m0"><th scope="row"><i></i>llama</th>(.*?)</tr>', html)[1]
     cells = row.split("<td>")[1:]
-    assert "<b>87.5&thinsp;%</b>" in cells[0] and "length baseline 25.0" in cells[0] and 'x1="25.00%"' in cells[0]
-    assert "<b>25.0&thinsp;%</b> <small>4.6 – 69.9</small>" in cells[1] and "baseline" not in cells[1]
+    assert (
+        "<b>87.5&thinsp;%</b>" in cells[0]
+        and "length baseline 25.0" in cells[0]
+        and 'x1="25.00%"' in cells[0]
+    )
+    assert (
+        "<b>25.0&thinsp;%</b> <small>4.6 – 69.9</small>" in cells[1] and "baseline" not in cells[1]
+    )
     assert "<b>2.250</b>" in cells[2]
 
 
@@ -232,8 +313,12 @@ def test_groups_are_sorted_by_the_first_model_and_escaped(inputs: dict) -> None:
 
 def test_groups_of_a_suite_with_one_group_are_left_out(inputs: dict) -> None:
     for model in MODELS:
-        rows = score_rows("minimal_pairs", "only", {"accuracy": [1, 0], "length_baseline": [0.5, 0.5]})
-        table = pa.Table.from_pylist(rows, SCORES).sort_by([(name, "ascending") for name in SCORE_KEY])
+        rows = score_rows(
+            "minimal_pairs", "only", {"accuracy": [1, 0], "length_baseline": [0.5, 0.5]}
+        )
+        table = pa.Table.from_pylist(rows, SCORES).sort_by(
+            [(name, "ascending") for name in SCORE_KEY]
+        )
         write(table, SCORES, inputs["scores"] / model / "minimal_pairs.parquet")
     assert 'id="groups"' not in report(inputs)
 
@@ -244,22 +329,38 @@ def test_entropy_counts_target_tokens_over_all_parts(inputs: dict) -> None:
     panel = html[html.index("llama: mean entropy 0.60 nats") :].split("</div>")[0]
     shares = re.findall(r"<title>(.*?)</title>", panel)
     assert BIN_WIDTH == 0.25
-    assert shares == ["0 to 0.25 nats: 50.0 %", "0.25 to 0.5 nats: 25.0 %", "2 to 2.25 nats: 25.0 %"]
+    assert shares == [
+        "0 to 0.25 nats: 50.0 %",
+        "0.25 to 0.5 nats: 25.0 %",
+        "2 to 2.25 nats: 25.0 %",
+    ]
 
 
 def test_findings_name_the_bins_and_whose_corpus_was_not_counted(inputs: dict) -> None:
     html = report(inputs)
     section = html[html.index('id="completions"') : html.index('id="validity"')]
-    assert "this project's own corpus" in section and "It is not what <code>noise</code> learned from" in section
+    assert (
+        "this project's own corpus" in section
+        and "It is not what <code>noise</code> learned from" in section
+    )
     assert re.findall(r'<th scope="col">(.*?)<small>50 items', section) == ["unseen", "1–9", "3–20"]
-    assert "<td>40.0&thinsp;% <small>30.0 – 50.0</small></td>" in section and "llama 40.0 (30.0 – 50.0), 50 items" in section
+    assert (
+        "<td>40.0&thinsp;% <small>30.0 – 50.0</small></td>" in section
+        and "llama 40.0 (30.0 – 50.0), 50 items" in section
+    )
 
 
 def test_validity_shows_shares_and_the_wrong_guesses_that_fit(inputs: dict) -> None:
     html = report(inputs)
     section = html[html.index('id="validity"') : html.index('id="entropy"')]
-    assert '<th scope="row">guesses that are the target</th><td>50.0&thinsp;% <small>9.5 – 90.5</small></td>' in section
-    assert "<td>… He &lt;b&gt;looked&lt;/b&gt; at the</td><td>sea <small>0.0</small></td><td>ship <small>-1.2</small></td>" in section
+    assert (
+        '<th scope="row">guesses that are the target</th><td>50.0&thinsp;% <small>9.5 – 90.5</small></td>'
+        in section
+    )
+    assert (
+        "<td>… He &lt;b&gt;looked&lt;/b&gt; at the</td><td>sea <small>0.0</small></td><td>ship <small>-1.2</small></td>"
+        in section
+    )
     assert section.count("<td>sea <small>") == 1, "the right guess is no example"
 
 
@@ -270,22 +371,40 @@ def test_sections_on_missing_words_are_left_out_where_there_is_nothing(inputs: d
     assert 'id="completions"' not in html and 'id="validity"' not in html
 
 
-@pytest.mark.parametrize(("kind", "draws"), [("pairs", 1), ("choices", 3), ("completion", 1), ("text", 2)])
-def test_entropy_panel_has_the_mean_that_the_metric_has(tmp_path: Path, kind: str, draws: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "draws"), [("pairs", 1), ("choices", 3), ("completion", 1), ("text", 2)]
+)
+def test_entropy_panel_has_the_mean_that_the_metric_has(
+    tmp_path: Path, kind: str, draws: int
+) -> None:
     """Random entropies of items with contexts, wrong options, several draws and a variant."""
     rng = np.random.default_rng(0)
-    texts = {f"g/{n}": [(f"the {n} ", f" one{'' if option else ' two three'}") for option in (0, 1)] for n in range(9)}
+    texts = {
+        f"g/{n}": [(f"the {n} ", f" one{'' if option else ' two three'}") for option in (0, 1)]
+        for n in range(9)
+    }
     if kind in ("completion", "text"):
-        texts = {item: [("" if kind == "text" else options[0][0], options[0][1])] for item, options in texts.items()}
+        texts = {
+            item: [("" if kind == "text" else options[0][0], options[0][1])]
+            for item, options in texts.items()
+        }
     rows = items_of(texts).to_pylist()
-    items = items_table(rows + [row | {"variant": "alone", "target": f"{row['target']} more"} for row in rows], {"bos": "prefix"})
+    items = items_table(
+        rows + [row | {"variant": "alone", "target": f"{row['target']} more"} for row in rows],
+        {"bos": "prefix"},
+    )
     tokens = tokens_of(items, lambda draw, before, word: -1.0, draws=draws)
     entropies = pa.array(rng.gamma(2, 1, len(tokens)), pa.float32())
     tokens = tokens.set_column(tokens.column_names.index("entropy"), "entropy", entropies)
     if kind == "text":  # has no variants
-        items, tokens = (table.filter(pc.equal(table["variant"].cast(pa.string()), "")) for table in (items, tokens))
+        items, tokens = (
+            table.filter(pc.equal(table["variant"].cast(pa.string()), ""))
+            for table in (items, tokens)
+        )
     write(tokens.unify_dictionaries(), TOKENS, tmp_path / "tokens" / "part-00000.parquet")
-    scores = fold(items, tokens, kind=kind, ties="half", top_k=5, vocab_size=99, window=99, source="tokens")
+    scores = fold(
+        items, tokens, kind=kind, ties="half", top_k=5, vocab_size=99, window=99, source="tokens"
+    )
     metric = suite_metrics(scores, 0.95)[0]["entropy"]
     counts, mean = _entropies(TokenRows(tmp_path / "tokens", items, "gold"))
     assert mean == pytest.approx(metric, rel=1e-12)
@@ -300,11 +419,23 @@ def test_loss_curve_with_gaps_names_the_lowest_dev_loss(inputs: dict) -> None:
     ("name", "text", "message"),
     [
         ("curve.csv", "step,loss\n0,1\n", r"curve\.csv: not a loss curve: 'train_loss'"),
-        ("curve.csv", "step,train_loss,dev_loss\n0,one,1\n", r"curve\.csv: not a loss curve: .*'one'"),
+        (
+            "curve.csv",
+            "step,train_loss,dev_loss\n0,one,1\n",
+            r"curve\.csv: not a loss curve: .*'one'",
+        ),
         ("curve.csv", "step,train_loss,dev_loss\n", r"curve\.csv: an empty loss curve"),
-        ("intervals.json", "{}", r"intervals\.json: nothing of model 'llama' on suite 'minimal_pairs'"),
+        (
+            "intervals.json",
+            "{}",
+            r"intervals\.json: nothing of model 'llama' on suite 'minimal_pairs'",
+        ),
         ("intervals.json", "{", r"intervals\.json: not JSON"),
-        ("metrics/noise.json", '{"minimal_pairs": {}}', r"noise\.json: suite 'minimal_pairs' has no 'accuracy'"),
+        (
+            "metrics/noise.json",
+            '{"minimal_pairs": {}}',
+            r"noise\.json: suite 'minimal_pairs' has no 'accuracy'",
+        ),
         ("metrics/noise.json", None, r"noise\.json: there is no such file"),
         ("seeds.json", None, r"seeds\.json: there is no such file; run the stage compare_models"),
         ("curve.csv", None, r"curve\.csv: there is no such file"),
@@ -312,7 +443,9 @@ def test_loss_curve_with_gaps_names_the_lowest_dev_loss(inputs: dict) -> None:
         ("scores/noise/minimal_pairs.parquet", None, r"minimal_pairs\.parquet: no such table"),
     ],
 )
-def test_bad_input_raises_naming_the_file_and_leaves_the_old_report(inputs: dict, name: str, text: str | None, message: str) -> None:
+def test_bad_input_raises_naming_the_file_and_leaves_the_old_report(
+    inputs: dict, name: str, text: str | None, message: str
+) -> None:
     before = report(inputs)
     path = inputs["out"].parent / name
     if text is None:
@@ -328,7 +461,10 @@ def test_bad_input_raises_naming_the_file_and_leaves_the_old_report(inputs: dict
 
 def test_page_shows_what_models_wrote_and_how_they_follow_each_other(inputs: dict) -> None:
     html = report(inputs)
-    assert '<span class="muted">He &lt;b&gt;</span> &amp; she <small>(greedy, seed 0, 2 tokens, ended by length)</small>' in html
+    assert (
+        '<span class="muted">He &lt;b&gt;</span> &amp; she <small>(greedy, seed 0, 2 tokens, ended by length)</small>'
+        in html
+    )
     assert "noise → llama" in html and '<th scope="row">llama, greedy</th><td>0.50</td>' in html
     without = report(inputs | {"writers": [], "progression": inputs["out"]})
     assert "What the models write" not in without and "From model to model" not in without
@@ -336,7 +472,15 @@ def test_page_shows_what_models_wrote_and_how_they_follow_each_other(inputs: dic
 
 def test_model_and_metric_the_page_does_not_know_are_shown_by_name(inputs: dict) -> None:
     path = inputs["metrics"] / "llama.json"
-    write_json({**{suite: {"accuracy": 0.5, "bits_per_byte": 1.5, "brand_new": 0.1234} for suite in SUITES}}, path)
+    write_json(
+        {
+            **{
+                suite: {"accuracy": 0.5, "bits_per_byte": 1.5, "brand_new": 0.1234}
+                for suite in SUITES
+            }
+        },
+        path,
+    )
     html = report(inputs)
     assert '<th scope="row">brand new</th><td>0.123 </td><td>–</td>' in html
 
@@ -359,7 +503,9 @@ def test_written_metric_has_its_unit_and_precision(name: str, value: float, text
     assert written(name, value) + unit_of(name) == text
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (3.4, 8.9), (0, 812), (0, 0), (2.0, 2.0001), (-3, 5)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1), (3.4, 8.9), (0, 812), (0, 0), (2.0, 2.0001), (-3, 5)]
+)
 def test_ticks_are_even_and_span_the_range(low: float, high: float) -> None:
     places = ticks(low, high)
     steps = np.diff(places)
@@ -369,24 +515,42 @@ def test_ticks_are_even_and_span_the_range(low: float, high: float) -> None:
 
 def test_line_plot_places_points_in_per_cent_of_the_axes() -> None:
     """From (0, 0) to (10, 1) the line runs from the lower left to the upper right corner."""
-    assert 'points="0.00,100.00 50.00,50.00 100.00,0.00"' in line_plot({"one": [(0, 0), (5, 0.5), (10, 1)]}, "x", "y")
+    assert 'points="0.00,100.00 50.00,50.00 100.00,0.00"' in line_plot(
+        {"one": [(0, 0), (5, 0.5), (10, 1)]}, "x", "y"
+    )
 
 
 def test_dot_plot_places_dot_interval_and_baseline() -> None:
     html = dot_plot({"row": [Mark(0.75, (0.6, 1.2), 0.5, "said")]}, ["one"], 0.5)
-    assert 'cx="75.00%"' in html and 'class="span" x1="60.00%" x2="100.00%"' in html and 'class="tick" x1="50.00%"' in html
-    assert "length baseline" in html and "length baseline" not in dot_plot({"row": [Mark(0.75, None, None, "said")]}, ["one"], 0.5)
+    assert (
+        'cx="75.00%"' in html
+        and 'class="span" x1="60.00%" x2="100.00%"' in html
+        and 'class="tick" x1="50.00%"' in html
+    )
+    assert "length baseline" in html and "length baseline" not in dot_plot(
+        {"row": [Mark(0.75, None, None, "said")]}, ["one"], 0.5
+    )
 
 
 def test_trend_plot_places_marks_side_by_side_on_an_axis_from_0() -> None:
     """Two bins of half the width each, one series in the middle of each; the axis ends at 50 %; a gap in the second series."""
-    rows = {"rare": [Mark(0.1, (0.0, 0.25), None, "said"), None], "common": [Mark(0.4, (0.3, 0.5), None, ""), Mark(0.5, None, None, "")]}
+    rows = {
+        "rare": [Mark(0.1, (0.0, 0.25), None, "said"), None],
+        "common": [Mark(0.4, (0.3, 0.5), None, ""), Mark(0.5, None, None, "")],
+    }
     html = trend_plot(rows, ["one", "two"], "accuracy", "count", 100)
-    assert re.findall(r'<circle class="dot" cx="(.*?)%" cy="(.*?)%"', html) == [("16.67", "80.00"), ("66.67", "20.00"), ("83.33", "0.00")]
+    assert re.findall(r'<circle class="dot" cx="(.*?)%" cy="(.*?)%"', html) == [
+        ("16.67", "80.00"),
+        ("66.67", "20.00"),
+        ("83.33", "0.00"),
+    ]
     assert 'y1="100.00%" y2="50.00%"' in html and '<span style="left:25.00%">rare</span>' in html
 
 
 def test_histogram_bars_are_as_high_as_their_share_of_the_highest() -> None:
     html = histogram([4, 0, 1], 0.5, 0.3, 4, 0, "one")
-    assert re.findall(r'<rect x="(.*?)%" y=".*?" width=".*?" height="(.*?)%"', html) == [("0.00", "100.00"), ("50.00", "25.00")]
+    assert re.findall(r'<rect x="(.*?)%" y=".*?" width=".*?" height="(.*?)%"', html) == [
+        ("0.00", "100.00"),
+        ("50.00", "25.00"),
+    ]
     assert '<svg x="15.00%" y="100%"' in html  # the mean, 0.3 of 2 nats

@@ -20,7 +20,11 @@ BASE = {
     "eos_token_id": 2,
     "pad_token_id": 0,
 }
-SHORT = {"head_dim": 12, "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+SHORT = {
+    "head_dim": 12,
+    "sliding_window": 8,
+    "layer_types": ["sliding_attention", "full_attention"],
+}
 EXPERTS = {"num_experts_per_tok": 2, "head_dim": 12}
 MHA = {"num_key_value_heads": 4}
 GPT = {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 512}

@@ -25,26 +25,52 @@ def save_tokenizer(path: Path, trim: bool = True, template: str | None = None) -
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<pad>", "<s>", "</s>"], initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(TEXTS, trainer)
     steps = [processors.ByteLevel(trim_offsets=trim)]
     if template:
-        steps.append(processors.TemplateProcessing(single=template, special_tokens=[("<s>", 1), ("</s>", 2)]))
+        steps.append(
+            processors.TemplateProcessing(single=template, special_tokens=[("<s>", 1), ("</s>", 2)])
+        )
     tokenizer.post_processor = processors.Sequence(steps)
     path.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(path / "tokenizer.json"))
-    names = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    names = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+    }
     (path / "tokenizer_config.json").write_text(json.dumps(names))
     return tokenizer
 
 
 def save_llama(path: Path, **changes) -> LlamaForCausalLM:
     """A random Llama of two layers in the folder, with its tokenizer."""
-    shape = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    shape = {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     special = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     torch.manual_seed(0)
     model = LlamaForCausalLM(
-        LlamaConfig(**{**shape, **special, "max_position_embeddings": 512, "initializer_range": 0.2, **changes})
+        LlamaConfig(
+            **{
+                **shape,
+                **special,
+                "max_position_embeddings": 512,
+                "initializer_range": 0.2,
+                **changes,
+            }
+        )
     ).eval()
     model.save_pretrained(path)
     save_tokenizer(path)
@@ -63,7 +89,14 @@ def gpt2(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("models") / "gpt2"
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=300, n_embd=32, n_layer=2, n_head=2, n_positions=128, bos_token_id=1, eos_token_id=2, initializer_range=0.2
+        vocab_size=300,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        n_positions=128,
+        bos_token_id=1,
+        eos_token_id=2,
+        initializer_range=0.2,
     )
     GPT2LMHeadModel(config).save_pretrained(path)
     save_tokenizer(path)
@@ -82,7 +115,15 @@ def items(texts: list, scoring: dict | None = None):
     """The items table of texts, or (context, target) pairs, named i/0000 ..."""
     pairs = [("", text) if isinstance(text, str) else text for text in texts]
     rows = [
-        {"item": f"i/{number:04d}", "option": 0, "variant": "", "group": "g", "context": context, "target": target, "gold": True}
+        {
+            "item": f"i/{number:04d}",
+            "option": 0,
+            "variant": "",
+            "group": "g",
+            "context": context,
+            "target": target,
+            "gold": True,
+        }
         for number, (context, target) in enumerate(pairs)
     ]
     return items_table(rows, scoring or {"bos": "prefix"})

@@ -93,7 +93,9 @@ def test_padded_forward_says_what_the_model_says_and_why_it_is_taken(name, tmp_p
         ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}),
     ],
 )
-def test_position_encoding_that_depends_on_the_pass_keeps_texts_of_one_length_together(name, changes, tmp_path):
+def test_position_encoding_that_depends_on_the_pass_keeps_texts_of_one_length_together(
+    name, changes, tmp_path
+):
     path = save(name, tmp_path, **changes)
     opened = engine(path).load()
     assert "padded" in opened.name and "depends on the pass" in opened.name

@@ -28,7 +28,9 @@ def single_thread():
 def by_transformers(path: Path, ids: list[int]) -> torch.Tensor:
     """Log-softmax (T, V) of the model's own float32 forward over one unpadded text."""
     with torch.inference_mode():
-        return torch.log_softmax(load_model(path)(input_ids=torch.tensor([ids])).logits[0].double(), -1)
+        return torch.log_softmax(
+            load_model(path)(input_ids=torch.tensor([ids])).logits[0].double(), -1
+        )
 
 
 def assert_agrees(path: Path, table) -> None:
@@ -37,7 +39,9 @@ def assert_agrees(path: Path, table) -> None:
         exact = by_transformers(path, [rows[0]["current_id"]] + [row["next_id"] for row in rows])
         for row, expected in zip(rows, exact):
             assert row["logprob"] == pytest.approx(expected[row["next_id"]].item(), abs=1e-4)
-            assert row["entropy"] == pytest.approx(-(expected.exp() * expected).sum().item(), abs=1e-4)
+            assert row["entropy"] == pytest.approx(
+                -(expected.exp() * expected).sum().item(), abs=1e-4
+            )
             assert row["top_logprob"] == pytest.approx(expected.max().item(), abs=1e-4)
             assert abs(row["rank"] - 1 - int((expected > expected[row["next_id"]]).sum())) <= int(
                 ((expected - expected[row["next_id"]]).abs() < 1e-4).sum()
@@ -47,9 +51,9 @@ def assert_agrees(path: Path, table) -> None:
 def test_score_unigram_of_three_tokens_is_that_computed_by_hand(tmp_path):
     tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 1, "c": 2}, unk_token="c"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    UnigramForCausalLM.from_counts(np.array([4, 2, 1]), UnigramConfig(vocab_size=3)).save_pretrained(
-        tmp_path
-    )  # with one added: 0.5, 0.3, 0.2
+    UnigramForCausalLM.from_counts(
+        np.array([4, 2, 1]), UnigramConfig(vocab_size=3)
+    ).save_pretrained(tmp_path)  # with one added: 0.5, 0.3, 0.2
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     table = score_items(tmp_path, items([("a", " b"), ("", "a c")], {"bos": "none"}))
     entropy = -sum(p * math.log(p) for p in (0.5, 0.3, 0.2))
@@ -57,7 +61,9 @@ def test_score_unigram_of_three_tokens_is_that_computed_by_hand(tmp_path):
     assert table["entropy"].to_pylist() == pytest.approx([entropy] * 2)
     assert table["rank"].to_pylist() == [2, 3]
     assert table["top_id"].to_pylist() == [0, 0]
-    assert [(row["position"], row["current_id"], row["start"], row["end"]) for row in table.to_pylist()] == [(1, 0, 2, 3)] * 2
+    assert [
+        (row["position"], row["current_id"], row["start"], row["end"]) for row in table.to_pylist()
+    ] == [(1, 0, 2, 3)] * 2
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,10 @@ def test_score_unigram_of_three_tokens_is_that_computed_by_hand(tmp_path):
     [
         {},
         {"tie_word_embeddings": True},
-        {"num_key_value_heads": 4, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
+        {
+            "num_key_value_heads": 4,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
+        },
         {"head_dim": 8, "num_key_value_heads": 1},
     ],
 )
@@ -106,7 +115,10 @@ def test_score_packed_and_padded_forward_agree(llama, monkeypatch):
         np.testing.assert_allclose(packed[name], own[name], atol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{"token_budget": 1}, {"token_budget": 50}, {"share_prefixes": False}, {"chunk_rows": 3}])
+@pytest.mark.parametrize(
+    "options",
+    [{"token_budget": 1}, {"token_budget": 50}, {"share_prefixes": False}, {"chunk_rows": 3}],
+)
 def test_score_packed_is_bitwise_independent_of_what_shares_a_pass(llama, options):
     twins = [LONG + ending for ending in (" cats.", " Tim.", "")]  # share more than 256 tokens
     table = items([*TEXTS, *TEXTS, *PAIRS, *twins, LONG[:200]])
@@ -171,22 +183,33 @@ def test_score_optional_columns_give_the_best_tokens_and_the_mass_of_word_beginn
 
 
 def test_score_optional_columns_in_windows_hold_the_mass_after_the_last_token(llama):
-    table = score_items(llama, items([LONG], {"bos": "prefix", "window": 33, "stride": 8, "bow": True}))
+    table = score_items(
+        llama, items([LONG], {"bos": "prefix", "window": 33, "stride": 8, "bow": True})
+    )
     ids = [1, *table["next_id"].to_pylist()]
     assert len(ids) == len(score_items(llama, items([LONG]))) + 1
     begins = Engine(llama, {"bow": True}, "float32", 64).begins
     exact = by_transformers(llama, ids[-33:])
-    assert table["next_bow_logprob"][-1].as_py() == pytest.approx(exact[-1][begins].logsumexp(0).item(), abs=1e-4)
+    assert table["next_bow_logprob"][-1].as_py() == pytest.approx(
+        exact[-1][begins].logsumexp(0).item(), abs=1e-4
+    )
 
 
 def test_score_dummy_has_a_draw_per_seed_and_does_not_depend_on_the_batch(dummy):
     texts = [*TEXTS, *PAIRS]
     table = score_items(dummy, items(texts))
     assert set(table["draw"].to_pylist()) == {0, 1}
-    keys = list(zip(*(table[name].to_pylist() for name in ("item", "draw", "option", "variant", "position"))))
+    keys = list(
+        zip(
+            *(table[name].to_pylist() for name in ("item", "draw", "option", "variant", "position"))
+        )
+    )
     assert keys == sorted(keys)
     assert score_items(dummy, items(texts), token_budget=1) == table
-    draws = [table.filter([draw == number for draw in table["draw"].to_pylist()])["logprob"].to_pylist() for number in (0, 1)]
+    draws = [
+        table.filter([draw == number for draw in table["draw"].to_pylist()])["logprob"].to_pylist()
+        for number in (0, 1)
+    ]
     assert len(draws[0]) == len(draws[1]) and draws[0] != draws[1]
 
 
@@ -208,7 +231,11 @@ def test_score_bfloat16_is_near_and_named(llama):
 
 
 def test_engine_options_out_of_range_are_refused(llama):
-    for scoring, message in (({"stride": 0}, "'stride' must be"), ({"window": 600}, "from 1 to 512"), ({"top_k": "5"}, "'top_k' must be")):
+    for scoring, message in (
+        ({"stride": 0}, "'stride' must be"),
+        ({"window": 600}, "from 1 to 512"),
+        ({"top_k": "5"}, "'top_k' must be"),
+    ):
         with pytest.raises(InputError, match=message):
             Engine(llama, scoring, "float32", 64)
     with pytest.raises(InputError, match="dtype must be one of"):

@@ -12,7 +12,16 @@ from lmcore.scoring.extract import one_thread
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama
 
 LONG = " ".join(TEXTS[:3] * 12)  # more than 256 tokens
-SUITE = [*TEXTS, *TEXTS, ("Who should Derek", " hug"), ("The", " cats annoy Tim."), LONG + " cats.", LONG + " Tim.", LONG, LONG[:200]]
+SUITE = [
+    *TEXTS,
+    *TEXTS,
+    ("Who should Derek", " hug"),
+    ("The", " cats annoy Tim."),
+    LONG + " cats.",
+    LONG + " Tim.",
+    LONG,
+    LONG[:200],
+]
 KERNELS = ["onednn", "torch"]
 
 
@@ -26,7 +35,14 @@ def single_thread():
 def model(tmp_path_factory):
     """A Llama whose sizes are no multiples of anything."""
     path = tmp_path_factory.mktemp("odd")
-    save_llama(path, hidden_size=72, intermediate_size=100, num_attention_heads=6, num_key_value_heads=2, head_dim=12)
+    save_llama(
+        path,
+        hidden_size=72,
+        intermediate_size=100,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        head_dim=12,
+    )
     return path
 
 
@@ -96,7 +112,9 @@ def test_statistics_agree_with_float64(model, llama, kernel, shape):
         for row, logprobs in zip(rows, exact):
             own = logprobs[row["next_id"]]
             errors.append(abs(row["logprob"] - own.item()))
-            assert row["entropy"] == pytest.approx(-(logprobs.exp() * logprobs).sum().item(), abs=1e-4)
+            assert row["entropy"] == pytest.approx(
+                -(logprobs.exp() * logprobs).sum().item(), abs=1e-4
+            )
             near = ((logprobs - own).abs() < 1e-5).sum().item() - 1
             n_near += near > 0
             if not near:
@@ -107,4 +125,6 @@ def test_statistics_agree_with_float64(model, llama, kernel, shape):
 
 def test_kernels_agree_with_each_other(model):
     for name in ("logprob", "entropy", "top_logprob"):
-        np.testing.assert_allclose(expected(model, "torch")[name], expected(model, "onednn")[name], atol=1e-4)
+        np.testing.assert_allclose(
+            expected(model, "torch")[name], expected(model, "onednn")[name], atol=1e-4
+        )

@@ -61,16 +61,27 @@ def test_extract_tokens_writes_what_score_items_gives_in_order(llama, suite, tmp
 
 
 @pytest.mark.parametrize("model", ["llama", "dummy"])
-def test_extract_tokens_gives_the_same_bytes_whatever_the_workers(model, suite, tmp_path, monkeypatch, request):
+def test_extract_tokens_gives_the_same_bytes_whatever_the_workers(
+    model, suite, tmp_path, monkeypatch, request
+):
     for workers in ("1", "2", "3"):
         monkeypatch.setenv("LMCORE_WORKERS", workers)
-        extract_tokens(request.getfixturevalue(model), suite, tmp_path / workers, tmp_path / "work", "code", **PARAMS)
+        extract_tokens(
+            request.getfixturevalue(model),
+            suite,
+            tmp_path / workers,
+            tmp_path / "work",
+            "code",
+            **PARAMS,
+        )
     assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "3")
 
 
 def test_extract_tokens_killed_and_run_again_ends_in_the_same_bytes(llama, tmp_path):
     suite = tmp_path / "suite.parquet"
-    write(items([*TEXTS * 40, LONG, *TEXTS * 20], {"bos": "prefix", "window": 64}), ITEMS, suite)  # among them one that is cut into windows
+    write(
+        items([*TEXTS * 40, LONG, *TEXTS * 20], {"bos": "prefix", "window": 64}), ITEMS, suite
+    )  # among them one that is cut into windows
     environment = os.environ | {"LMCORE_WORKERS": "2"}
 
     def start(out: str, work: str, first: str = "") -> subprocess.Popen:
@@ -91,12 +102,23 @@ def test_extract_tokens_killed_and_run_again_ends_in_the_same_bytes(llama, tmp_p
     assert [path.stat().st_mtime_ns for path in linked] == list(kept.values())
 
 
-def test_extract_tokens_never_serves_the_shards_of_other_items_code_or_params(llama, suite, tmp_path, monkeypatch):
+def test_extract_tokens_never_serves_the_shards_of_other_items_code_or_params(
+    llama, suite, tmp_path, monkeypatch
+):
     monkeypatch.setenv("LMCORE_WORKERS", "1")
-    monkeypatch.setattr("lmcore.scoring.extract.shutil.rmtree", lambda path: None)  # finished shards stay for all to find
+    monkeypatch.setattr(
+        "lmcore.scoring.extract.shutil.rmtree", lambda path: None
+    )  # finished shards stay for all to find
     extract_tokens(llama, suite, tmp_path / "out", tmp_path / "work", "code", **PARAMS)
     extract_tokens(llama, suite, tmp_path / "out2", tmp_path / "work", "other code", **PARAMS)
-    extract_tokens(llama, suite, tmp_path / "out3", tmp_path / "work", "code", **(PARAMS | {"token_budget": 65}))
+    extract_tokens(
+        llama,
+        suite,
+        tmp_path / "out3",
+        tmp_path / "work",
+        "code",
+        **(PARAMS | {"token_budget": 65}),
+    )
     write(items(TEXTS * 8, {"bos": "none"}), ITEMS, suite)
     extract_tokens(llama, suite, tmp_path / "out4", tmp_path / "work", "code", **PARAMS)
     assert len([path for path in (tmp_path / "work" / "tokens").iterdir() if path.is_dir()]) == 4
@@ -106,7 +128,9 @@ def test_extract_tokens_failure_in_a_worker_is_told_in_one_line(gpt2, tmp_path, 
     monkeypatch.setenv("LMCORE_WORKERS", "2")
     suite = tmp_path / "suite.parquet"
     write(items([*TEXTS, "a"], {"bos": "none"}), ITEMS, suite)
-    with pytest.raises(InputError, match="item 'i/0005' option 0: no token of the target can be scored"):
+    with pytest.raises(
+        InputError, match="item 'i/0005' option 0: no token of the target can be scored"
+    ):
         extract_tokens(gpt2, suite, tmp_path / "out", tmp_path / "work", "code", **PARAMS)
     assert not (tmp_path / "out").exists()
     monkeypatch.setenv("LMCORE_WORKERS", "two")
@@ -114,20 +138,32 @@ def test_extract_tokens_failure_in_a_worker_is_told_in_one_line(gpt2, tmp_path, 
         extract_tokens(gpt2, suite, tmp_path / "out", tmp_path / "work", "code", **PARAMS)
 
 
-def test_shards_of_overlapped_steps_and_of_processes_on_cards_are_the_same_bytes(llama, suite, tmp_path):
+def test_shards_of_overlapped_steps_and_of_processes_on_cards_are_the_same_bytes(
+    llama, suite, tmp_path
+):
     """The way on GPUs, taken by a CPU: only the choice of the card is left out."""
     table = read(suite, ITEMS)
     engine = Engine(llama, {"bos": "prefix"}, "float32", 64, kernel="torch")
     cut = shards(table, 60, engine)
-    ways = {name: [(shard, tmp_path / name / f"part-{number:05d}.parquet") for number, shard in enumerate(cut)] for name in "abc"}
+    ways = {
+        name: [
+            (shard, tmp_path / name / f"part-{number:05d}.parquet")
+            for number, shard in enumerate(cut)
+        ]
+        for name in "abc"
+    }
     counts = list(extract._in_turn(engine, table, ways["a"], overlap=False))
     assert list(extract._in_turn(engine, table, ways["b"], overlap=True)) == counts
-    with extract._pool_on_cards(Engine(llama, {"bos": "prefix"}, "float32", 64, kernel="torch"), table, 2) as pool:
+    with extract._pool_on_cards(
+        Engine(llama, {"bos": "prefix"}, "float32", 64, kernel="torch"), table, 2
+    ) as pool:
         assert pool.submit(extract._score_here, ways["c"]).result() == counts
     assert contents(tmp_path / "a") == contents(tmp_path / "b") == contents(tmp_path / "c")
 
 
-def test_extract_tokens_with_a_killed_worker_says_what_to_do_and_keeps_what_was_done(llama, suite, tmp_path, monkeypatch):
+def test_extract_tokens_with_a_killed_worker_says_what_to_do_and_keeps_what_was_done(
+    llama, suite, tmp_path, monkeypatch
+):
     def keep_and_die(path, write):
         keep(path, write)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -135,7 +171,8 @@ def test_extract_tokens_with_a_killed_worker_says_what_to_do_and_keeps_what_was_
     monkeypatch.setenv("LMCORE_WORKERS", "2")
     monkeypatch.setattr("lmcore.scoring.extract.keep", keep_and_die)
     with pytest.raises(
-        OSError, match=r"llama suite: a scoring process was killed \(out of memory\?\); run again, with fewer LMCORE_WORKERS"
+        OSError,
+        match=r"llama suite: a scoring process was killed \(out of memory\?\); run again, with fewer LMCORE_WORKERS",
     ):
         extract_tokens(llama, suite, tmp_path / "out", tmp_path / "work", "code", **PARAMS)
     assert not (tmp_path / "out").exists() and list((tmp_path / "work").rglob("part-*.parquet"))
@@ -145,7 +182,14 @@ def test_extract_tokens_is_small_on_disk(llama, tmp_path, monkeypatch):
     monkeypatch.setenv("LMCORE_WORKERS", "1")
     suite = tmp_path / "suite.parquet"
     write(items(TEXTS * 500), ITEMS, suite)
-    extract_tokens(llama, suite, tmp_path / "out", tmp_path / "work", "code", **(PARAMS | {"shard_chars": 10**6, "token_budget": 4096}))
+    extract_tokens(
+        llama,
+        suite,
+        tmp_path / "out",
+        tmp_path / "work",
+        "code",
+        **(PARAMS | {"shard_chars": 10**6, "token_budget": 4096}),
+    )
     (part,) = (tmp_path / "out").iterdir()
     assert part.stat().st_size / pq.read_metadata(part).num_rows < 20
 
@@ -153,7 +197,11 @@ def test_extract_tokens_is_small_on_disk(llama, tmp_path, monkeypatch):
 def test_shards_hold_whole_items_of_about_equal_size(llama):
     engine = Engine(llama, {}, "float32", 64)
     table = items([("", "x" * 10)] * 7)
-    assert [tuple(shard) for shard in shards(table, 25, engine)] == [(0, 3, 0, 1), (3, 5, 0, 1), (5, 7, 0, 1)]
+    assert [tuple(shard) for shard in shards(table, 25, engine)] == [
+        (0, 3, 0, 1),
+        (3, 5, 0, 1),
+        (5, 7, 0, 1),
+    ]
     assert [shard[:2] for shard in shards(table, 10, engine)] == [(i, i + 1) for i in range(7)]
     assert [shard[:2] for shard in shards(table, 10**9, engine)] == [(0, 7)]
 
@@ -163,25 +211,52 @@ def test_shards_cut_a_long_text_between_its_windows(llama, dummy):
     engine = Engine(llama, {"window": 64}, "float32", 64)
     n_windows = engine.count_windows(table.slice(1, 1))
     assert n_windows > 3
-    assert shards(table, 300, engine) == [(0, 1, 0, 1), *((1, 2, part, 3) for part in range(3)), (2, 4, 0, 1)]
+    assert shards(table, 300, engine) == [
+        (0, 1, 0, 1),
+        *((1, 2, part, 3) for part in range(3)),
+        (2, 4, 0, 1),
+    ]
     assert len(shards(table, 22, engine)) == n_windows + 2
-    assert shards(table, 300, Engine(dummy, {"window": 64}, "float32", 64))[0] == (0, 2, 0, 1)  # rows of a draw stay together
+    assert shards(table, 300, Engine(dummy, {"window": 64}, "float32", 64))[0] == (
+        0,
+        2,
+        0,
+        1,
+    )  # rows of a draw stay together
 
 
-@pytest.mark.parametrize("window", [{}, {"window": 64, "stride": 16}, {"window": 33, "stride": 8, "bow": True}])
-def test_extract_tokens_of_a_long_text_is_the_same_whatever_shards_and_workers(llama, tmp_path, monkeypatch, window):
+@pytest.mark.parametrize(
+    "window", [{}, {"window": 64, "stride": 16}, {"window": 33, "stride": 8, "bow": True}]
+)
+def test_extract_tokens_of_a_long_text_is_the_same_whatever_shards_and_workers(
+    llama, tmp_path, monkeypatch, window
+):
     suite = tmp_path / "suite.parquet"
-    write(items(["short one.", " ".join(TEXTS * 12), "short two."], {"bos": "prefix", **window}), ITEMS, suite)
+    write(
+        items(["short one.", " ".join(TEXTS * 12), "short two."], {"bos": "prefix", **window}),
+        ITEMS,
+        suite,
+    )
     expected = score_items(llama, read(suite, ITEMS))
     for workers, shard_chars in (("1", 10**6), ("2", 200), ("3", 1)):
         monkeypatch.setenv("LMCORE_WORKERS", workers)
-        extract_tokens(llama, suite, tmp_path / workers, tmp_path / "work", "code", **(PARAMS | {"shard_chars": shard_chars}))
+        extract_tokens(
+            llama,
+            suite,
+            tmp_path / workers,
+            tmp_path / "work",
+            "code",
+            **(PARAMS | {"shard_chars": shard_chars}),
+        )
         assert read(tmp_path / workers, TOKENS).to_pylist() == expected.to_pylist()
 
 
 def test_controls_import_no_transformers(dummy, tmp_path):
     write(items(TEXTS, {"bos": "prefix"}), ITEMS, tmp_path / "suite.parquet")
-    paths = [str(path) for path in (dummy, tmp_path / "suite.parquet", tmp_path / "out", tmp_path / "work")]
+    paths = [
+        str(path)
+        for path in (dummy, tmp_path / "suite.parquet", tmp_path / "out", tmp_path / "work")
+    ]
     code = (
         "import sys; from pathlib import Path; from lmcore.scoring.extract import extract_tokens\n"
         f"extract_tokens(*map(Path, {paths}), 'code', **{PARAMS}); sys.exit('transformers' in sys.modules)"
@@ -201,7 +276,9 @@ def test_token_files_are_read_alike_by_other_tools(llama, tmp_path, reader):
     if reader == "pandas":
         found = library.concat([library.read_parquet(file) for file in files]).to_dict("records")
     elif reader == "duckdb":
-        relation = library.sql(f"SELECT * FROM read_parquet('{tmp_path}/out/*.parquet') ORDER BY item, draw, option, variant, position")
+        relation = library.sql(
+            f"SELECT * FROM read_parquet('{tmp_path}/out/*.parquet') ORDER BY item, draw, option, variant, position"
+        )
         found = [dict(zip(relation.columns, row)) for row in relation.fetchall()]
     elif reader == "polars":
         found = library.concat([library.read_parquet(file) for file in files]).to_dicts()
@@ -230,4 +307,6 @@ def test_token_files_of_real_text_are_small(tmp_path, suite, limit, most):
         shard_chars=50_000,
     )
     files = list((tmp_path / "out").iterdir())
-    assert sum(file.stat().st_size for file in files) <= most * sum(pq.read_metadata(file).num_rows for file in files)
+    assert sum(file.stat().st_size for file in files) <= most * sum(
+        pq.read_metadata(file).num_rows for file in files
+    )

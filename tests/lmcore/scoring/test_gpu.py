@@ -11,7 +11,10 @@ from tests.lmcore.scoring.conftest import TEXTS, items
 from tests.lmcore.scoring.test_masked import TEXTS as MASKED_TEXTS
 from tests.lmcore.scoring.test_masked import save as save_masked
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
 SUITE = [*TEXTS, " ".join(TEXTS[:3] * 12)]
 
 
@@ -20,7 +23,10 @@ def test_cuda_agrees_with_the_cpu(name, request):
     path = request.getfixturevalue(name)
     suite = items(SUITE if name == "llama" else TEXTS, {"bos": "prefix", "top_k": 3, "bow": True})
     scoring = {"bos": "prefix", "top_k": 3, "bow": True}
-    on_card, on_cpu = (Engine(path, scoring, "float32", 64, kernel=kernel).score(suite) for kernel in ("cuda", "torch"))
+    on_card, on_cpu = (
+        Engine(path, scoring, "float32", 64, kernel=kernel).score(suite)
+        for kernel in ("cuda", "torch")
+    )
     for column in ("logprob", "entropy", "top_logprob", "bow_logprob", "next_bow_logprob"):
         np.testing.assert_allclose(on_card[column], on_cpu[column], atol=1e-4)
 
@@ -28,13 +34,18 @@ def test_cuda_agrees_with_the_cpu(name, request):
 def test_cuda_bfloat16_is_near_and_named(llama):
     engine = Engine(llama, {}, "bfloat16", 64, kernel="cuda")
     assert "cuda" in engine.name and "bfloat16" in engine.name
-    exact = Engine(llama, {}, "float32", 64, kernel="cuda").score(items(SUITE))["logprob"].to_numpy()
+    exact = (
+        Engine(llama, {}, "float32", 64, kernel="cuda").score(items(SUITE))["logprob"].to_numpy()
+    )
     assert 0 < np.abs(engine.score(items(SUITE))["logprob"].to_numpy() - exact).max() < 0.5
 
 
 def test_cuda_hardly_depends_on_what_shares_a_pass(llama):
     """Kernels of other sizes sum in another order: the last bits may differ, as docs/models.md says."""
-    tables = [Engine(llama, {}, "float32", budget, kernel="cuda").score(items(SUITE)) for budget in (1, 50, 32_768)]
+    tables = [
+        Engine(llama, {}, "float32", budget, kernel="cuda").score(items(SUITE))
+        for budget in (1, 50, 32_768)
+    ]
     for column in ("logprob", "entropy", "top_logprob"):
         for other in tables[1:]:
             np.testing.assert_allclose(other[column], tables[0][column], atol=1e-5)
@@ -42,7 +53,10 @@ def test_cuda_hardly_depends_on_what_shares_a_pass(llama):
 
 def test_cuda_masked_agrees_with_the_cpu(tmp_path):
     path = save_masked("bert", tmp_path)
-    on_card, on_cpu = (Engine(path, {}, "float32", 512, kernel=kernel).score(items(MASKED_TEXTS)) for kernel in ("cuda", "torch"))
+    on_card, on_cpu = (
+        Engine(path, {}, "float32", 512, kernel=kernel).score(items(MASKED_TEXTS))
+        for kernel in ("cuda", "torch")
+    )
     np.testing.assert_allclose(on_card["logprob"], on_cpu["logprob"], atol=1e-4)
 
 
@@ -53,12 +67,23 @@ def test_cuda_every_card_is_used_and_none_changes_a_byte(llama, tmp_path, capsys
     params = {"dtype": "float32", "token_budget": 64, "gpu_token_budget": 64, "shard_chars": 60}
     extract_tokens(llama, suite, tmp_path / "out", tmp_path / "work", "code", **params)
     assert f"{torch.cuda.device_count()} processes" in capsys.readouterr().err
-    assert read(tmp_path / "out", TOKENS).equals(Engine(llama, {}, "float32", 64, kernel="cuda").score(items(SUITE * 8)))
+    assert read(tmp_path / "out", TOKENS).equals(
+        Engine(llama, {}, "float32", 64, kernel="cuda").score(items(SUITE * 8))
+    )
 
 
 def test_cuda_run_twice_gives_the_same_bytes(llama, tmp_path):
     suite = tmp_path / "suite.parquet"
     write(items(SUITE), ITEMS, suite)
     for out in ("a", "b"):
-        extract_tokens(llama, suite, tmp_path / out, tmp_path / "work", out, dtype="float32", token_budget=64, shard_chars=60)
+        extract_tokens(
+            llama,
+            suite,
+            tmp_path / out,
+            tmp_path / "work",
+            out,
+            dtype="float32",
+            token_budget=64,
+            shard_chars=60,
+        )
     assert read(tmp_path / "a", TOKENS).equals(read(tmp_path / "b", TOKENS))

@@ -18,13 +18,54 @@ from lmcore.models.load import load_masked
 from lmcore.scoring.engine import Engine, score_items
 from tests.lmcore.scoring.conftest import items
 
-WORDS = ["the", "old", "man", "sea", "ship", "walk", "look", "he", "she", "read", "letter", "twice", "a", "and", ".", ","]
-PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *(f"##{piece}" for piece in ("s", "ed", "er", "ing"))]
+WORDS = [
+    "the",
+    "old",
+    "man",
+    "sea",
+    "ship",
+    "walk",
+    "look",
+    "he",
+    "she",
+    "read",
+    "letter",
+    "twice",
+    "a",
+    "and",
+    ".",
+    ",",
+]
+PIECES = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    *WORDS,
+    *(f"##{piece}" for piece in ("s", "ed", "er", "ing")),
+]
 MASK = PIECES.index("[MASK]")
-SHAPE = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 72, "max_position_embeddings": 64}
+SHAPE = {
+    "hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 72,
+    "max_position_embeddings": 64,
+}
 BERT = {"bert": {}, "electra": {"embedding_size": 32}, "albert": {"embedding_size": 32}}
-ROBERTA = {"roberta": {"max_position_embeddings": 65}, "xlm-roberta": {"max_position_embeddings": 65}}
-MODERN = {"modernbert": {"local_attention": 8, "global_attn_every_n_layers": 2, "bos_token_id": 2, "eos_token_id": 3}}
+ROBERTA = {
+    "roberta": {"max_position_embeddings": 65},
+    "xlm-roberta": {"max_position_embeddings": 65},
+}
+MODERN = {
+    "modernbert": {
+        "local_attention": 8,
+        "global_attn_every_n_layers": 2,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+    }
+}
 DISTIL = {"distilbert": {"dim": 48, "n_layers": 2, "n_heads": 4, "hidden_dim": 72}}
 PACKED = {**BERT, **ROBERTA, **MODERN, **DISTIL}
 PADDED = {"deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}, "fnet": {}}
@@ -40,20 +81,36 @@ TEXTS = [
 
 def save(name: str, path: Path, **changes) -> Path:
     """A random masked LM of the architecture `name` in the folder, with a WordPiece tokenizer."""
-    values = {"vocab_size": len(PIECES), "pad_token_id": 0, **SHAPE, **(PACKED | PADDED).get(name, {}), **changes}
+    values = {
+        "vocab_size": len(PIECES),
+        "pad_token_id": 0,
+        **SHAPE,
+        **(PACKED | PADDED).get(name, {}),
+        **changes,
+    }
     torch.manual_seed(0)
     model = AutoModelForMaskedLM.from_config(AutoConfig.for_model(name, **values))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     model.save_pretrained(path)
-    tokenizer = Tokenizer(models.WordPiece({piece: number for number, piece in enumerate(PIECES)}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(
+        models.WordPiece({piece: number for number, piece in enumerate(PIECES)}, unk_token="[UNK]")
+    )
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     tokenizer.save(str(path / "tokenizer.json"))
-    named = {"mask_token": "[MASK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
-    (path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **named}))
+    named = {
+        "mask_token": "[MASK]",
+        "pad_token": "[PAD]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "unk_token": "[UNK]",
+    }
+    (path / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **named})
+    )
     return path
 
 
@@ -87,7 +144,14 @@ def own_rows(path: Path, text: str | tuple[str, str], way: str) -> list[dict]:
             logprobs = model(input_ids=ids).logits[0, place].double().log_softmax(-1)
         own = logprobs[number]
         entropy = -(logprobs.exp() * logprobs).sum()
-        rows.append({"next_id": number, "logprob": float(own), "entropy": float(entropy), "rank": 1 + int((logprobs > own).sum())})
+        rows.append(
+            {
+                "next_id": number,
+                "logprob": float(own),
+                "entropy": float(entropy),
+                "rank": 1 + int((logprobs > own).sum()),
+            }
+        )
     return rows
 
 
@@ -97,7 +161,9 @@ def assert_agrees(path: Path, table, way: str) -> None:
         expected = own_rows(path, text, way)
         assert [row["next_id"] for row in rows] == [row["next_id"] for row in expected]
         for name in ("logprob", "entropy"):
-            np.testing.assert_allclose([row[name] for row in rows], [row[name] for row in expected], atol=1e-4)
+            np.testing.assert_allclose(
+                [row[name] for row in rows], [row[name] for row in expected], atol=1e-4
+            )
         assert [row["rank"] for row in rows] == [row["rank"] for row in expected]
 
 
@@ -106,7 +172,9 @@ def assert_agrees(path: Path, table, way: str) -> None:
 def test_every_token_is_what_the_model_says_where_it_is_masked(name, way, tmp_path):
     path = save(name, tmp_path)
     engine = Engine(path, {"masked": way}, "float32", 2048).load()
-    assert engine.name.startswith("packed masked " if name in PACKED else "padded masked "), engine.name
+    assert engine.name.startswith("packed masked " if name in PACKED else "padded masked "), (
+        engine.name
+    )
     assert_agrees(path, engine.score(items(TEXTS)), way)
 
 
@@ -114,8 +182,14 @@ def test_every_token_is_what_the_model_says_where_it_is_masked(name, way, tmp_pa
 def test_packed_rows_are_bitwise_independent_of_what_shares_a_pass(name, tmp_path):
     path = save(name, tmp_path)
     expected = Engine(path, {}, "float32", 2048, kernel="onednn").score(items(TEXTS))
-    for options in ({"token_budget": 1}, {"token_budget": 100}, {"token_budget": 700, "chunk_rows": 7}):
-        assert Engine(path, {}, "float32", kernel="onednn", **options).score(items(TEXTS)) == expected
+    for options in (
+        {"token_budget": 1},
+        {"token_budget": 100},
+        {"token_budget": 700, "chunk_rows": 7},
+    ):
+        assert (
+            Engine(path, {}, "float32", kernel="onednn", **options).score(items(TEXTS)) == expected
+        )
     alone = Engine(path, {}, "float32", 50, kernel="onednn").score(items(TEXTS[1:2]))
     among = [item == "i/0001" for item in expected["item"].to_pylist()]
     assert alone["logprob"].to_pylist() == expected.filter(among)["logprob"].to_pylist()
@@ -123,8 +197,13 @@ def test_packed_rows_are_bitwise_independent_of_what_shares_a_pass(name, tmp_pat
 
 def test_tokens_of_targets_alone_have_rows_and_a_long_text_every_one_of_its_own(bert):
     table = score_items(bert, items(TEXTS)).to_pylist()
-    of_context, of_long = ([row for row in table if row["item"] == item] for item in ("i/0004", "i/0005"))
-    assert all(row["is_target"] for row in table) and [row["position"] for row in of_context] == [3, 4, 5, 6, 7, 8][: len(of_context)]
+    of_context, of_long = (
+        [row for row in table if row["item"] == item] for item in ("i/0004", "i/0005")
+    )
+    assert (
+        all(row["is_target"] for row in table)
+        and [row["position"] for row in of_context] == [3, 4, 5, 6, 7, 8][: len(of_context)]
+    )
     assert [row["position"] for row in of_long] == list(range(len(of_long))) and len(of_long) > 64
 
 
@@ -134,13 +213,21 @@ def test_way_to_mask_is_checked_and_within_word_is_the_default(bert):
         for scoring in ({}, {"masked": "within_word_l2r"}, {"masked": "original"})
     )
     assert default == within != original
-    with pytest.raises(InputError, match="scoring 'masked' must be one of within_word_l2r, original, not 'all'"):
+    with pytest.raises(
+        InputError, match="scoring 'masked' must be one of within_word_l2r, original, not 'all'"
+    ):
         Engine(bert, {"masked": "all"}, "float32", 512)
 
 
 def test_what_masked_lms_cannot_do_is_refused_in_one_line(bert, tmp_path):
-    for refused in (lambda: generate(bert, ["the"], "none", 4, "stop", 1, {"greedy": {}}), lambda: next_tokens(bert, "the", 3, "none")):
-        with pytest.raises(InputError, match="'BertForMaskedLM' is a masked LM, which predicts a token from both sides: it has no next"):
+    for refused in (
+        lambda: generate(bert, ["the"], "none", 4, "stop", 1, {"greedy": {}}),
+        lambda: next_tokens(bert, "the", 3, "none"),
+    ):
+        with pytest.raises(
+            InputError,
+            match="'BertForMaskedLM' is a masked LM, which predicts a token from both sides: it has no next",
+        ):
             refused()
     with pytest.raises(InputError, match=r"scoring 'bow' \(--corrected\) is of causal LMs"):
         Engine(bert, {"bow": True}, "float32", 512)
@@ -148,10 +235,22 @@ def test_what_masked_lms_cannot_do_is_refused_in_one_line(bert, tmp_path):
     tokenizer = json.loads((path / "tokenizer.json").read_text())
     for broken, message in (
         ({"post_processor": None}, "adds no special token in front"),
-        ({"model": {**tokenizer["model"], "vocab": {k: v for k, v in tokenizer["model"]["vocab"].items() if k != "[MASK]"}}}, "mask_token"),
+        (
+            {
+                "model": {
+                    **tokenizer["model"],
+                    "vocab": {
+                        k: v for k, v in tokenizer["model"]["vocab"].items() if k != "[MASK]"
+                    },
+                }
+            },
+            "mask_token",
+        ),
     ):
         (path / "tokenizer.json").write_text(json.dumps(tokenizer | broken))
-        (path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+        (path / "tokenizer_config.json").write_text(
+            '{"tokenizer_class": "PreTrainedTokenizerFast"}'
+        )
         with pytest.raises(InputError, match=message):
             score_items(path, items(TEXTS[:1]))
 
@@ -163,4 +262,6 @@ def test_trained_models_give_their_golden_pseudo_logprobs(name, data):
     for pair in golden["pairs"]:
         for side in ("good", "bad"):
             table = score_items(path, items([pair[side]["sentence"]], {"masked": "original"}))
-            np.testing.assert_allclose(table["logprob"].to_numpy(), pair[side]["token_logprobs"], atol=1e-4)
+            np.testing.assert_allclose(
+                table["logprob"].to_numpy(), pair[side]["token_logprobs"], atol=1e-4
+            )

@@ -37,6 +37,10 @@ def test_what_a_step_raises_is_raised(step):
             raise ValueError(name)
         return value
 
-    steps = (lambda job: fail("plan", job), lambda planned: fail("run", planned * 10), lambda job, done: fail("write", job))
+    steps = (
+        lambda job: fail("plan", job),
+        lambda planned: fail("run", planned * 10),
+        lambda job, done: fail("write", job),
+    )
     with pytest.raises(ValueError, match=step):
         list(overlapped(*steps, [0, 1, 2, 3]))

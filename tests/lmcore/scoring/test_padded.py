@@ -11,7 +11,9 @@ from tests.lmcore.scoring.conftest import save_tokenizer
 
 @pytest.fixture
 def unigram(tmp_path):
-    UnigramForCausalLM.from_counts(np.arange(300), UnigramConfig(vocab_size=300)).save_pretrained(tmp_path)
+    UnigramForCausalLM.from_counts(np.arange(300), UnigramConfig(vocab_size=300)).save_pretrained(
+        tmp_path
+    )
     save_tokenizer(tmp_path)
     return tmp_path
 

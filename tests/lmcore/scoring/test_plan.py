@@ -38,7 +38,10 @@ def test_windows_number_every_scored_token_once(n_prefix, after):
     assert np.concatenate([window.targets for window in found]).tolist() == expected.tolist()
     assert all(len(window.inputs) <= 8 for window in found)
     if after:
-        assert all(window.inputs[window.first + len(window.targets)] == window.targets[-1] for window in found)
+        assert all(
+            window.inputs[window.first + len(window.targets)] == window.targets[-1]
+            for window in found
+        )
 
 
 @pytest.mark.parametrize("share", [True, False])
@@ -67,9 +70,17 @@ def test_passes_hold_each_window_as_a_path_and_each_row_once(share, token_budget
 
 
 def test_passes_compute_a_shared_beginning_once():
-    pair = [Text(np.array(ids, np.int32), 1, *[np.arange(3)] * 3) for ids in ([1, 5, 6, 7], [1, 5, 8, 7])]
+    pair = [
+        Text(np.array(ids, np.int32), 1, *[np.arange(3)] * 3)
+        for ids in ([1, 5, 6, 7], [1, 5, 8, 7])
+    ]
     (part,) = passes(windows(pair, 10, 10, False), 100)
-    assert sorted(zip(part.positions.tolist(), part.ids.tolist())) == [(0, 1), (1, 5), (2, 6), (2, 8)]
+    assert sorted(zip(part.positions.tolist(), part.ids.tolist())) == [
+        (0, 1),
+        (1, 5),
+        (2, 6),
+        (2, 8),
+    ]
     assert len(part.pair_nodes) == 5
 
 
@@ -77,7 +88,9 @@ def test_batches_keep_the_budget_with_padding_and_every_window():
     found = windows([text_of(n, seed=n) for n in (3, 30, 4, 9, 9, 2, 50)], 100, 100, False)
     made = list(batches(found, 32))
     assert all(len(batch) == 1 or len(batch) * len(batch[-1].inputs) <= 32 for batch in made)
-    assert sorted(window.row for batch in made for window in batch) == [window.row for window in found]
+    assert sorted(window.row for batch in made for window in batch) == [
+        window.row for window in found
+    ]
 
 
 def test_batches_of_one_length_have_no_padding():

@@ -42,14 +42,21 @@ def test_entropy_of_uniform_logits_is_log_of_the_vocabulary_size():
 def test_statistics_hold_their_invariants_and_agree_with_float64_whatever_the_chunks():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(200, 777, generator=generator) * 4
-    nodes, next_ids = np.sort(np.random.default_rng(0).integers(0, 200, 300)), np.random.default_rng(1).integers(0, 777, 300)
+    nodes, next_ids = (
+        np.sort(np.random.default_rng(0).integers(0, 200, 300)),
+        np.random.default_rng(1).integers(0, 777, 300),
+    )
     exact = torch.log_softmax(logits.double(), -1).numpy()[nodes]
     expected = None
     for chunk_rows in (1, 7, 64, 1000):
-        columns, _ = statistics(lambda x: x.clone(), logits, nodes, next_ids, top_k=3, chunk_rows=chunk_rows)
+        columns, _ = statistics(
+            lambda x: x.clone(), logits, nodes, next_ids, top_k=3, chunk_rows=chunk_rows
+        )
         np.testing.assert_allclose(columns["logprob"], exact[np.arange(300), next_ids], atol=2e-5)
         np.testing.assert_allclose(columns["entropy"], -(np.exp(exact) * exact).sum(-1), atol=2e-5)
-        assert columns["rank"].tolist() == [int((row > row[token]).sum()) + 1 for row, token in zip(exact, next_ids)]
+        assert columns["rank"].tolist() == [
+            int((row > row[token]).sum()) + 1 for row, token in zip(exact, next_ids)
+        ]
         assert ((columns["rank"] == 1) == (columns["logprob"] == columns["top_logprob"])).all()
         assert (columns["top_ids"] == np.argsort(-exact, -1)[:, :3]).all()
         assert (columns["top_ids"][:, 0] == columns["top_id"]).all()
@@ -58,7 +65,12 @@ def test_statistics_hold_their_invariants_and_agree_with_float64_whatever_the_ch
 
 
 def test_mass_of_marked_tokens_is_given_for_every_row():
-    _, masses = of([[math.log(0.5), math.log(0.3), math.log(0.2)], [0.0, 0.0, 0.0]], [0], [0], begins=torch.tensor([True, False, True]))
+    _, masses = of(
+        [[math.log(0.5), math.log(0.3), math.log(0.2)], [0.0, 0.0, 0.0]],
+        [0],
+        [0],
+        begins=torch.tensor([True, False, True]),
+    )
     np.testing.assert_allclose(np.exp(masses), [0.7, 2 / 3], rtol=1e-6)
 
 

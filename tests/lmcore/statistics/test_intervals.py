@@ -3,11 +3,20 @@ import pytest
 from scipy import stats as reference
 
 from lmcore.errors import InputError
-from lmcore.statistics.intervals import bootstrap_bounds, by_cluster, group_means, replicates, shares
+from lmcore.statistics.intervals import (
+    bootstrap_bounds,
+    by_cluster,
+    group_means,
+    replicates,
+    shares,
+)
 from lmcore.statistics.stats import interval, macro, ratio
 
 ONE = {"resamples": 2000, "seed": 0}
-SUPPLEMENT = {"sizes": (842, 64, 165, 3867, 280), "truth": (0.496, 0.547, 0.412, 0.86, 0.661)}  # BabyLM's, filtered; babyllama-10m-2024
+SUPPLEMENT = {
+    "sizes": (842, 64, 165, 3867, 280),
+    "truth": (0.496, 0.547, 0.412, 0.86, 0.661),
+}  # BabyLM's, filtered; babyllama-10m-2024
 
 
 def supplement(rng: np.random.Generator, share: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -24,7 +33,9 @@ def bounds(values, weights, groups, method, confidence=0.95, **options):
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 def test_bootstrap_bounds_equal_scipys(method):
     values = np.random.default_rng(0).exponential(size=60)
-    expected = reference.bootstrap((values,), np.mean, method=method, n_resamples=20_000, rng=np.random.default_rng(1)).confidence_interval
+    expected = reference.bootstrap(
+        (values,), np.mean, method=method, n_resamples=20_000, rng=np.random.default_rng(1)
+    ).confidence_interval
     found = bounds(values, np.ones(60), np.zeros(60, int), method, resamples=20_000)
     assert found == pytest.approx(tuple(expected), abs=0.02 * values.std())
 
@@ -44,10 +55,14 @@ def test_replicates_of_few_values_are_distributed_as_those_of_drawn_items():
     rng = np.random.default_rng(2)
     values, groups = rng.choice([-1, -0.5, 0, 0.5, 1], 300), np.repeat([0, 1], [40, 260])
     exact = replicates(values, np.ones(300), groups, resamples=20_000, seed=3)
-    drawn = replicates(values + rng.normal(size=300) * 1e-9, np.ones(300), groups, resamples=20_000, seed=4)
+    drawn = replicates(
+        values + rng.normal(size=300) * 1e-9, np.ones(300), groups, resamples=20_000, seed=4
+    )
     assert exact.mean() == pytest.approx(drawn.mean(), abs=4 * exact.std() / np.sqrt(20_000))
     assert exact.std() == pytest.approx(drawn.std(), rel=0.03)
-    assert np.quantile(exact, [0.025, 0.975]) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.006)
+    assert np.quantile(exact, [0.025, 0.975]) == pytest.approx(
+        np.quantile(drawn, [0.025, 0.975]), abs=0.006
+    )
 
 
 def test_replicates_repeat_with_the_seed_and_stay_within_their_groups():
@@ -65,7 +80,9 @@ def test_intervals_cover_the_macro_mean_of_unbalanced_groups_as_often_as_they_sa
         if method == "student":
             low, high = interval(macro(values, np.ones(len(values)), groups), 0.95)
         else:
-            low, high = bounds(values, np.ones(len(values)), groups, method, resamples=500, seed=seed)
+            low, high = bounds(
+                values, np.ones(len(values)), groups, method, resamples=500, seed=seed
+            )
         hits += low <= truth <= high
     assert hits / 1200 == pytest.approx(0.95, abs=0.019)  # 3 standard errors of 1200 simulations
 
@@ -74,7 +91,9 @@ def test_by_cluster_keeps_the_ratio_and_gives_its_error_over_documents():
     rng = np.random.default_rng(6)
     hits, narrow = 0, 0
     for _ in range(300):
-        clusters = np.repeat(np.arange(30), rng.integers(5, 20, 30))  # sentences of 30 documents, each with a level of its own
+        clusters = np.repeat(
+            np.arange(30), rng.integers(5, 20, 30)
+        )  # sentences of 30 documents, each with a level of its own
         weights = rng.integers(20, 80, len(clusters)).astype(float)
         values = 2.0 + rng.normal(size=30)[clusters] * 0.3 + rng.normal(size=len(clusters)) * 0.3
         estimate = ratio(*by_cluster(values, weights, clusters))
@@ -95,7 +114,11 @@ def test_by_cluster_takes_several_rows_of_values():
 
 def test_shares_add_up_to_the_macro_mean():
     rng = np.random.default_rng(7)
-    values, weights, groups = rng.normal(size=90), rng.integers(1, 9, 90).astype(float), np.repeat([0, 1, 2], [60, 20, 10])
+    values, weights, groups = (
+        rng.normal(size=90),
+        rng.integers(1, 9, 90).astype(float),
+        np.repeat([0, 1, 2], [60, 20, 10]),
+    )
     share = shares(weights, groups)
     assert share.sum() == pytest.approx(1)
     assert (
@@ -110,5 +133,7 @@ def test_bootstrap_bounds_of_equal_values_have_no_width():
 
 
 def test_bootstrap_bounds_unknown_method_is_named():
-    with pytest.raises(InputError, match="unknown interval 'normal'; expected student, percentile or bca"):
+    with pytest.raises(
+        InputError, match="unknown interval 'normal'; expected student, percentile or bca"
+    ):
         bounds(np.ones(8), np.ones(8), np.repeat([0, 1], 4), "normal")

@@ -24,7 +24,9 @@ def test_sign_flip_of_decisions_is_exact(values):
     rng = np.random.default_rng(0)
     for _ in range(30):
         differences = rng.choice(values, rng.integers(1, 12))
-        assert paired.sign_flip(differences, np.full(len(differences), 1 / 40), **ONE) == pytest.approx(by_hand(differences))
+        assert paired.sign_flip(
+            differences, np.full(len(differences), 1 / 40), **ONE
+        ) == pytest.approx(by_hand(differences))
 
 
 def test_sign_flip_without_ties_is_mcnemars_exact_test():
@@ -50,12 +52,20 @@ def test_sign_flip_ways_of_drawing_agree_with_each_other_and_with_scipy():
     rng = np.random.default_rng(2)
     many, few = rng.normal(0.06, 1, 1500), np.round(rng.normal(0.06, 1, 1500), 1)
     normal = 2 * reference.norm.sf(abs(many.sum()) / np.sqrt((many**2).sum()))
-    assert paired.sign_flip(many, np.ones(1500), resamples=10_000, seed=0) == pytest.approx(normal, abs=0.01)
+    assert paired.sign_flip(many, np.ones(1500), resamples=10_000, seed=0) == pytest.approx(
+        normal, abs=0.01
+    )
     assert paired.sign_flip(many, np.ones(1500), resamples=10**6, seed=0) == pytest.approx(normal)
     drawn = reference.permutation_test(
-        (few, np.zeros(1500)), lambda a, b: np.sum(a - b), permutation_type="samples", n_resamples=2000, rng=3
+        (few, np.zeros(1500)),
+        lambda a, b: np.sum(a - b),
+        permutation_type="samples",
+        n_resamples=2000,
+        rng=3,
     )
-    assert paired.sign_flip(few, np.ones(1500), resamples=10_000, seed=0) == pytest.approx(drawn.pvalue, abs=0.03)
+    assert paired.sign_flip(few, np.ones(1500), resamples=10_000, seed=0) == pytest.approx(
+        drawn.pvalue, abs=0.03
+    )
 
 
 @pytest.mark.parametrize("differences", [np.linspace(1, 2, 17), np.linspace(1, 2, 300)])
@@ -71,11 +81,17 @@ def test_sign_flip_p_values_are_uniform_where_nothing_differs(kind):
     groups = np.repeat(np.arange(len(sizes)), sizes)
     share = shares(np.ones(len(groups)), groups)
     for seed in range(2000):
-        a, b = (rng.random((2, len(groups))) < 0.6).astype(float) if kind != "numbers" else rng.standard_t(4, (2, len(groups)))
+        a, b = (
+            (rng.random((2, len(groups))) < 0.6).astype(float)
+            if kind != "numbers"
+            else rng.standard_t(4, (2, len(groups)))
+        )
         found.append(paired.sign_flip(b - a, share, resamples=499, seed=seed))
     for level in (0.05, 0.2, 0.5):
         rate = np.mean(np.array(found) <= level)
-        assert rate <= level + 3 * np.sqrt(level * (1 - level) / 2000)  # never more false alarms than it says
+        assert rate <= level + 3 * np.sqrt(
+            level * (1 - level) / 2000
+        )  # never more false alarms than it says
         assert (
             kind == "one group" or rate >= level - 3 * np.sqrt(level * (1 - level) / 2000) - 0.01
         )  # sums of whole numbers are conservative
@@ -83,19 +99,32 @@ def test_sign_flip_p_values_are_uniform_where_nothing_differs(kind):
 
 def test_exchanging_a_and_b_changes_no_p_value():
     rng = np.random.default_rng(4)
-    for differences in (rng.choice([-1, 0, 1], 300), rng.choice([-1, -0.5, 0, 0.5, 1], 300), rng.normal(size=300), rng.normal(size=9)):
+    for differences in (
+        rng.choice([-1, 0, 1], 300),
+        rng.choice([-1, -0.5, 0, 0.5, 1], 300),
+        rng.normal(size=300),
+        rng.normal(size=9),
+    ):
         share = shares(np.ones(len(differences)), np.repeat([0, 1], [3, len(differences) - 3]))
-        assert paired.sign_flip(differences, share, **ONE) == paired.sign_flip(-differences, share, **ONE)
+        assert paired.sign_flip(differences, share, **ONE) == paired.sign_flip(
+            -differences, share, **ONE
+        )
     for method in ("exact", "mid_p", "chi_square"):
-        assert paired.mcnemar(np.array(9), np.array(3), method) == paired.mcnemar(np.array(3), np.array(9), method)
+        assert paired.mcnemar(np.array(9), np.array(3), method) == paired.mcnemar(
+            np.array(3), np.array(9), method
+        )
 
 
 @pytest.mark.parametrize(("n_better", "n_worse"), [(3, 9), (12, 1), (40, 61), (7, 7)])
 def test_mcnemar_equals_statsmodels(n_better, n_worse):
     table = [[100, n_better], [n_worse, 50]]
     counts = np.array(n_better), np.array(n_worse)
-    assert paired.mcnemar(*counts, "exact") == pytest.approx(statsmodels_mcnemar(table, exact=True).pvalue)
-    assert paired.mcnemar(*counts, "chi_square") == pytest.approx(statsmodels_mcnemar(table, exact=False, correction=False).pvalue)
+    assert paired.mcnemar(*counts, "exact") == pytest.approx(
+        statsmodels_mcnemar(table, exact=True).pvalue
+    )
+    assert paired.mcnemar(*counts, "chi_square") == pytest.approx(
+        statsmodels_mcnemar(table, exact=False, correction=False).pvalue
+    )
 
 
 def test_mcnemar_mid_p_is_half_the_chance_of_the_observed_table_less():
@@ -120,7 +149,9 @@ def test_mcnemar_finds_what_an_unpaired_test_on_paired_data_does_not():
     assert paired.mcnemar(np.array(b_only), np.array(a_only), "mid_p") < 0.008
 
 
-@pytest.mark.parametrize(("better", "worse", "n"), [(0.1, 0.1, 30), (0.02, 0.0, 100), (0.9, 0.02, 25), (0.2, 0.1, 400)])
+@pytest.mark.parametrize(
+    ("better", "worse", "n"), [(0.1, 0.1, 30), (0.02, 0.0, 100), (0.9, 0.02, 25), (0.2, 0.1, 400)]
+)
 def test_flips_interval_covers_the_difference_as_often_as_it_says(better, worse, n):
     counts = np.random.default_rng(7).multinomial(n, [better, worse, 1 - better - worse], 1000)
     bounds = [paired.flips_interval(b, w, n, 0.95) for b, w, _ in counts]
@@ -143,7 +174,9 @@ def test_flips_interval_has_a_width_where_all_flip_one_way_and_ends_at_one():
 def test_bootstrap_p_agrees_with_the_sign_flip():
     differences = np.repeat([1.0, -1.0, 0.0], [110, 80, 610])
     drawn = replicates(differences, np.ones(800), np.zeros(800, int), resamples=20_000, seed=0)
-    assert paired.bootstrap_p(drawn) == pytest.approx(paired.sign_flip(differences, np.full(800, 1 / 800), **ONE), abs=0.01)
+    assert paired.bootstrap_p(drawn) == pytest.approx(
+        paired.sign_flip(differences, np.full(800, 1 / 800), **ONE), abs=0.01
+    )
     assert paired.bootstrap_p(np.zeros(99)) == 1
 
 
@@ -155,12 +188,16 @@ def test_corrected_equals_statsmodels(method):
 
 
 def test_corrected_unknown_method_is_named():
-    with pytest.raises(InputError, match="unknown correction 'bonferroni'; expected holm or fdr_bh"):
+    with pytest.raises(
+        InputError, match="unknown correction 'bonferroni'; expected holm or fdr_bh"
+    ):
         paired.corrected(np.array([0.1]), "bonferroni")
 
 
 def test_effect_sizes_by_hand():
     assert paired.cohens_dz(np.array([1.0, 2, 3])) == pytest.approx(2)
     assert paired.cohens_dz(np.ones(3)) is None
-    assert paired.cohens_h(0.5, 0.5) == 0 and paired.cohens_h(0.25, 0.75) == pytest.approx(np.pi / 3)
+    assert paired.cohens_h(0.5, 0.5) == 0 and paired.cohens_h(0.25, 0.75) == pytest.approx(
+        np.pi / 3
+    )
     assert paired.odds_ratio(30, 10) == pytest.approx(30.5 / 10.5)

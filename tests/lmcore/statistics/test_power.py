@@ -12,7 +12,10 @@ HOW = {"confidence": 0.95, "power": 0.8}
 def test_detectable_difference_is_found_as_often_as_it_says():
     rng, found = np.random.default_rng(0), 0
     groups = np.repeat([0, 1], [60, 20])
-    target = detectable_difference(macro(rng.normal(size=80), np.ones(80), groups)._replace(se=np.sqrt(1 / 60 + 1 / 20) / 2), **HOW)
+    target = detectable_difference(
+        macro(rng.normal(size=80), np.ones(80), groups)._replace(se=np.sqrt(1 / 60 + 1 / 20) / 2),
+        **HOW,
+    )
     for _ in range(500):
         estimate = macro(target + rng.normal(size=80), np.ones(80), groups)
         found += 2 * reference.t.sf(abs(estimate.mean) / estimate.se, estimate.df) < 0.05
@@ -24,13 +27,17 @@ def test_items_needed_for_flips_reach_the_power_asked_for(better, worse):
     n = items_needed_for_flips(better, worse, **HOW)
     rng = np.random.default_rng(1)
     counts = rng.multinomial(n, [better, worse, 1 - better - worse], 1000)
-    assert (paired.mcnemar(counts[:, 0], counts[:, 1], "mid_p") < 0.05).mean() == pytest.approx(0.8, abs=0.05)
+    assert (paired.mcnemar(counts[:, 0], counts[:, 1], "mid_p") < 0.05).mean() == pytest.approx(
+        0.8, abs=0.05
+    )
 
 
 def test_items_needed_agree_with_the_count_of_flips():
     values = np.repeat([1.0, -1.0, 0.0], [120, 80, 800])
     estimate = macro(values, np.ones(1000), np.zeros(1000, int))
-    assert items_needed(0.04, estimate, **HOW) == pytest.approx(items_needed_for_flips(0.12, 0.08, **HOW), rel=0.02)
+    assert items_needed(0.04, estimate, **HOW) == pytest.approx(
+        items_needed_for_flips(0.12, 0.08, **HOW), rel=0.02
+    )
 
 
 def test_detectable_difference_at_the_number_of_items_needed_is_the_difference():
@@ -41,4 +48,7 @@ def test_detectable_difference_at_the_number_of_items_needed_is_the_difference()
 
 
 def test_one_item_cannot_say_what_it_would_find():
-    assert detectable_difference(Estimate(0.5, None, 0, 1), **HOW) is None and items_needed(0.1, Estimate(0.5, None, 0, 1), **HOW) is None
+    assert (
+        detectable_difference(Estimate(0.5, None, 0, 1), **HOW) is None
+        and items_needed(0.1, Estimate(0.5, None, 0, 1), **HOW) is None
+    )

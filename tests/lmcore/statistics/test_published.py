@@ -37,13 +37,23 @@ def by_group(folder: Path, tokenizer: Tokenizer) -> dict[str, tuple[float, float
     found = {}
     for path in sorted(folder.glob("*.jsonl")):
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        good, bad = ([f" {row[name]}" for row in rows] for name in ("sentence_good", "sentence_bad"))
-        encoded = [[e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)] for texts in (good, bad)]
+        good, bad = (
+            [f" {row[name]}" for row in rows] for name in ("sentence_good", "sentence_bad")
+        )
+        encoded = [
+            [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
+            for texts in (good, bad)
+        ]
         lengths = np.array([[len(ids) for ids in texts] for texts in encoded]).T
-        shared = [next((n for n, (a, b) in enumerate(zip(*pair)) if a != b), min(map(len, pair))) for pair in zip(*encoded)]
+        shared = [
+            next((n for n, (a, b) in enumerate(zip(*pair)) if a != b), min(map(len, pair)))
+            for pair in zip(*encoded)
+        ]
         gold = np.zeros(len(rows), np.int64)
         constant, _ = settle(-lengths[None].astype(float), gold, "win")  # every token costs log V
-        baseline = random_choice_accuracy(lengths - np.array(shared)[:, None], gold, VOCAB_SIZE, "half")
+        baseline = random_choice_accuracy(
+            lengths - np.array(shared)[:, None], gold, VOCAB_SIZE, "half"
+        )
         found[path.stem] = (100 * float(constant.mean()), 100 * float(baseline.mean()))
     return found
 

@@ -9,17 +9,24 @@ GROUPS = np.repeat(np.arange(4), 40)
 ONES = np.ones(len(GROUPS))
 
 
-def answers(rng: np.random.Generator, n_seeds: int, difficulty: np.ndarray, level: float, seed_noise: float) -> np.ndarray:
+def answers(
+    rng: np.random.Generator, n_seeds: int, difficulty: np.ndarray, level: float, seed_noise: float
+) -> np.ndarray:
     """(seeds, items) of 0 and 1: items have a difficulty, and every training seed a level of its own."""
     levels = level + seed_noise * rng.normal(size=(n_seeds, 1))
-    return (rng.random((n_seeds, len(difficulty))) < reference.logistic.cdf(difficulty + levels)).astype(float)
+    return (
+        rng.random((n_seeds, len(difficulty))) < reference.logistic.cdf(difficulty + levels)
+    ).astype(float)
 
 
 def rejections(n_a: int, n_b: int, seed_noise: float, effect: float = 0.0, n: int = 1000) -> float:
     rng, found = np.random.default_rng(0), 0
     for _ in range(n):
         difficulty = rng.normal(size=len(GROUPS)) * 1.5
-        a, b = answers(rng, n_a, difficulty, 0, seed_noise), answers(rng, n_b, difficulty, effect, seed_noise)
+        a, b = (
+            answers(rng, n_a, difficulty, 0, seed_noise),
+            answers(rng, n_b, difficulty, effect, seed_noise),
+        )
         estimate = seeds_and_items(a, b, ONES, GROUPS)
         found += 2 * reference.t.sf(abs(estimate.mean) / estimate.se, estimate.df) < 0.05
     return found / n
@@ -31,7 +38,9 @@ def test_three_seeds_a_side_of_one_recipe_give_no_more_false_alarms_than_stated(
 
 
 def test_one_seed_a_side_finds_two_models_that_do_differ():
-    assert rejections(1, 1, seed_noise=0.6) > 0.3, "models of two seeds differ, and an item-level test rightly says so"
+    assert rejections(1, 1, seed_noise=0.6) > 0.3, (
+        "models of two seeds differ, and an item-level test rightly says so"
+    )
 
 
 def test_several_seeds_find_a_recipe_that_is_better():
@@ -102,6 +111,10 @@ def test_exchanging_a_and_b_changes_the_sign_alone():
 def test_spread_of_seeds_that_are_alike_is_nothing_and_of_coins_what_theory_says():
     values = (np.random.default_rng(5).random((200, len(GROUPS))) < 0.5).astype(float)
     same = spread(values[:1].repeat(3, 0), ONES, GROUPS)
-    assert same["sd"] == 0 and same["alike"] == 1 and same["lowest"] == same["highest"] == same["mean"]
+    assert (
+        same["sd"] == 0 and same["alike"] == 1 and same["lowest"] == same["highest"] == same["mean"]
+    )
     coins = spread(values, ONES, GROUPS)
-    assert coins["alike"] == pytest.approx(0.5, abs=0.01) and coins["sd"] == pytest.approx(np.sqrt(0.25 / len(GROUPS)), rel=0.2)
+    assert coins["alike"] == pytest.approx(0.5, abs=0.01) and coins["sd"] == pytest.approx(
+        np.sqrt(0.25 / len(GROUPS)), rel=0.2
+    )

@@ -3,14 +3,25 @@ import pytest
 from scipy import stats as reference
 from statsmodels.stats.proportion import proportion_confint
 
-from lmcore.statistics.stats import interval, macro, median_interval, random_choice_accuracy, ratio, wilson
+from lmcore.statistics.stats import (
+    interval,
+    macro,
+    median_interval,
+    random_choice_accuracy,
+    ratio,
+    wilson,
+)
 
 
 def test_ratio_equal_weights_gives_mean_and_its_standard_error():
     values = np.random.default_rng(0).normal(size=50)
     estimate = ratio(values, np.full(50, 3.0))
-    assert estimate.mean == pytest.approx(values.mean()) and estimate.se == pytest.approx(reference.sem(values))
-    assert interval(estimate, 0.95) == pytest.approx(reference.t.interval(0.95, 49, values.mean(), reference.sem(values)))
+    assert estimate.mean == pytest.approx(values.mean()) and estimate.se == pytest.approx(
+        reference.sem(values)
+    )
+    assert interval(estimate, 0.95) == pytest.approx(
+        reference.t.interval(0.95, 49, values.mean(), reference.sem(values))
+    )
 
 
 def test_ratio_one_item_has_no_standard_error():
@@ -36,8 +47,12 @@ def test_macro_standard_error_is_that_of_the_mean_of_groups():
     parts = [values[groups == group] for group in range(3)]
     estimate = macro(values, np.ones(len(values)), groups)
     assert estimate.mean == pytest.approx(np.mean([part.mean() for part in parts]))
-    assert estimate.se == pytest.approx(np.sqrt(sum(reference.sem(part) ** 2 for part in parts)) / 3)
-    bootstrap = [np.mean([rng.choice(part, len(part)).mean() for part in parts]) for _ in range(2000)]
+    assert estimate.se == pytest.approx(
+        np.sqrt(sum(reference.sem(part) ** 2 for part in parts)) / 3
+    )
+    bootstrap = [
+        np.mean([rng.choice(part, len(part)).mean() for part in parts]) for _ in range(2000)
+    ]
     assert estimate.se == pytest.approx(np.std(bootstrap), rel=0.08)
 
 
@@ -72,7 +87,9 @@ def test_macro_all_values_equal_has_no_width_and_finite_numbers():
 
 def test_wilson_equals_statsmodels():
     for n_successes in (0, 3, 40, 57):
-        assert wilson(n_successes, 57, 0.95) == pytest.approx(proportion_confint(n_successes, 57, method="wilson"), abs=1e-12)
+        assert wilson(n_successes, 57, 0.95) == pytest.approx(
+            proportion_confint(n_successes, 57, method="wilson"), abs=1e-12
+        )
     assert wilson(40, 57, 0.99) == pytest.approx(proportion_confint(40, 57, 0.01, "wilson"))
 
 
@@ -94,7 +111,15 @@ def random_wins(n_tokens: list[int], gold: int, vocab_size: int, draws: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("n_tokens", "gold"), [([3, 3], 0), ([3, 4], 0), ([3, 4], 1), ([2, 3, 3, 4], 0), ([3, 3, 3, 4], 1), ([2, 2, 2, 2], 3)]
+    ("n_tokens", "gold"),
+    [
+        ([3, 3], 0),
+        ([3, 4], 0),
+        ([3, 4], 1),
+        ([2, 3, 3, 4], 0),
+        ([3, 3, 3, 4], 1),
+        ([2, 2, 2, 2], 3),
+    ],
 )
 def test_random_choice_accuracy_equals_simulation_with_random_logits(n_tokens, gold):
     expected = random_wins(n_tokens, gold, vocab_size=40, draws=8000)
@@ -104,7 +129,9 @@ def test_random_choice_accuracy_equals_simulation_with_random_logits(n_tokens, g
 
 def test_random_choice_accuracy_sums_to_one_over_the_options():
     n_tokens = np.random.default_rng(4).integers(1, 9, size=(20, 4))
-    total = sum(random_choice_accuracy(n_tokens, np.full(20, gold), 4096, "half") for gold in range(4))
+    total = sum(
+        random_choice_accuracy(n_tokens, np.full(20, gold), 4096, "half") for gold in range(4)
+    )
     assert total == pytest.approx(np.ones(20), abs=1e-3)
 
 

@@ -13,8 +13,14 @@ from lmcore.suites.kinds import identical_options, item_rows
 from lmcore.suites.subset import subset
 from lmcore.tables import ITEMS, read, scoring_of
 
-PAIRS = [{"good": "The cat sleeps.", "bad": "The cat sleep.", "group": "agreement"}, {"good": "A b.", "bad": "B a.", "group": "order"}]
-CHOICES = [{"context": "He", "options": ["runs.", "ran away."], "gold": 1}, {"context": "She", "options": ["sings.", "sang."], "gold": 0}]
+PAIRS = [
+    {"good": "The cat sleeps.", "bad": "The cat sleep.", "group": "agreement"},
+    {"good": "A b.", "bad": "B a.", "group": "order"},
+]
+CHOICES = [
+    {"context": "He", "options": ["runs.", "ran away."], "gold": 1},
+    {"context": "She", "options": ["sings.", "sang."], "gold": 0},
+]
 
 
 def jsonl(path: Path, records: list[dict]) -> str:
@@ -23,21 +29,40 @@ def jsonl(path: Path, records: list[dict]) -> str:
 
 
 def own(kind: str, path: str, **more) -> pa.Table:
-    return build_suite("mine", {"kind": kind, "path": path, **more}, Path("sources"), Path("corpus"))
+    return build_suite(
+        "mine", {"kind": kind, "path": path, **more}, Path("sources"), Path("corpus")
+    )
 
 
 def test_suite_of_ones_own_is_the_same_from_csv_jsonl_and_parquet(tmp_path: Path):
     path = tmp_path / "mine.csv"
-    path.write_text("good,bad,group\nThe cat sleeps.,The cat sleep.,agreement\nA b.,B a.,order\n", "utf-8")
+    path.write_text(
+        "good,bad,group\nThe cat sleeps.,The cat sleep.,agreement\nA b.,B a.,order\n", "utf-8"
+    )
     pq.write_table(pa.Table.from_pylist(PAIRS), tmp_path / "mine.parquet")
-    tables = [own("pairs", name) for name in (str(path), jsonl(tmp_path / "mine.jsonl", PAIRS), str(tmp_path / "mine.parquet"))]
+    tables = [
+        own("pairs", name)
+        for name in (
+            str(path),
+            jsonl(tmp_path / "mine.jsonl", PAIRS),
+            str(tmp_path / "mine.parquet"),
+        )
+    ]
     assert tables[0].equals(tables[1]) and tables[0].equals(tables[2])
     first = tables[0].to_pylist()[0]
-    assert (first["item"], first["group"], first["target"], first["gold"]) == ("mine/agreement/0000", "agreement", " The cat sleeps.", True)
+    assert (first["item"], first["group"], first["target"], first["gold"]) == (
+        "mine/agreement/0000",
+        "agreement",
+        " The cat sleeps.",
+        True,
+    )
 
 
 def test_suite_choices_in_csv_take_their_options_as_json(tmp_path: Path):
-    (tmp_path / "c.csv").write_text('context,options,gold\nHe,"[""runs."", ""ran away.""]",1\nShe,"[""sings."", ""sang.""]",0\n', "utf-8")
+    (tmp_path / "c.csv").write_text(
+        'context,options,gold\nHe,"[""runs."", ""ran away.""]",1\nShe,"[""sings."", ""sang.""]",0\n',
+        "utf-8",
+    )
     table = own("choices", str(tmp_path / "c.csv"))
     assert table.equals(own("choices", jsonl(tmp_path / "c.jsonl", CHOICES)))
     assert [row["gold"] for row in table.to_pylist()] == [False, True, True, False]
@@ -46,41 +71,85 @@ def test_suite_choices_in_csv_take_their_options_as_json(tmp_path: Path):
 def test_suite_completion_and_text_keep_ids_and_add_one_space(tmp_path: Path):
     table = own(
         "completion",
-        jsonl(tmp_path / "c.jsonl", [{"id": "a", "context": "so", "target": "it"}, {"id": "b", "context": "so\n", "target": "it"}]),
+        jsonl(
+            tmp_path / "c.jsonl",
+            [
+                {"id": "a", "context": "so", "target": "it"},
+                {"id": "b", "context": "so\n", "target": "it"},
+            ],
+        ),
     )
-    assert [(row["item"], row["target"]) for row in table.to_pylist()] == [("mine/a", " it"), ("mine/b", "it")]
-    assert own("text", jsonl(tmp_path / "t.jsonl", [{"text": "Once."}])).to_pylist()[0]["target"] == "Once."
+    assert [(row["item"], row["target"]) for row in table.to_pylist()] == [
+        ("mine/a", " it"),
+        ("mine/b", "it"),
+    ]
+    assert (
+        own("text", jsonl(tmp_path / "t.jsonl", [{"text": "Once."}])).to_pylist()[0]["target"]
+        == "Once."
+    )
 
 
 def test_suite_of_a_folder_takes_each_file_as_a_group_and_columns_by_their_names(tmp_path: Path):
     """EWoK as its users have it: a file a domain, the right target is Target1 after Context1."""
     (tmp_path / "ewok").mkdir()
     for domain, n in (("social-relations", 2), ("agent-properties", 1)):
-        record = {"Context1": "It rains.", "Context2": "It is dry.", "Target1": "Take a coat.", "Target2": "Take a fan.", "Domain": domain}
+        record = {
+            "Context1": "It rains.",
+            "Context2": "It is dry.",
+            "Target1": "Take a coat.",
+            "Target2": "Take a fan.",
+            "Domain": domain,
+        }
         jsonl(tmp_path / "ewok" / f"{domain}.jsonl", [record] * n)
     columns = {"context": "Context1", "good": "Target1", "bad": "Target2"}
     table = own("pairs", str(tmp_path / "ewok"), columns=columns, convention="babylm2024")
     rows = [row for row in table.to_pylist() if row["gold"]]
-    assert [row["item"] for row in rows] == ["mine/agent-properties/0000", "mine/social-relations/0000", "mine/social-relations/0001"]
-    assert (rows[0]["context"], rows[0]["target"], scoring_of(table)["bos"]) == ("It rains.", " Take a coat.", "none")
-    with pytest.raises(InputError, match=r"agent-properties\.jsonl: line 1 has no column 'Target3'; columns are Context1"):
+    assert [row["item"] for row in rows] == [
+        "mine/agent-properties/0000",
+        "mine/social-relations/0000",
+        "mine/social-relations/0001",
+    ]
+    assert (rows[0]["context"], rows[0]["target"], scoring_of(table)["bos"]) == (
+        "It rains.",
+        " Take a coat.",
+        "none",
+    )
+    with pytest.raises(
+        InputError,
+        match=r"agent-properties\.jsonl: line 1 has no column 'Target3'; columns are Context1",
+    ):
         own("pairs", str(tmp_path / "ewok"), columns={**columns, "bad": "Target3"})
     with pytest.raises(InputError, match="no file ending in"):
         own("pairs", str(tmp_path))
 
 
 BAD = {
-    "item 'mine/0000' has no 'bad'; kind pairs needs good, bad; columns are good": ("pairs", [{"good": "x"}]),
+    "item 'mine/0000' has no 'bad'; kind pairs needs good, bad; columns are good": (
+        "pairs",
+        [{"good": "x"}],
+    ),
     "item 'mine/0001' has 3 options, the items before it have 2": (
         "choices",
         [CHOICES[0], {"context": "x", "options": ["a", "b", "c"], "gold": 0}],
     ),
-    "item 'mine/0000': gold is '2', which no option has; expected 0 to 1": ("choices", [{**CHOICES[0], "gold": 2}]),
+    "item 'mine/0000': gold is '2', which no option has; expected 0 to 1": (
+        "choices",
+        [{**CHOICES[0], "gold": 2}],
+    ),
     "item 'mine/0000' has 1 options": ("choices", [{**CHOICES[0], "options": ["a"]}]),
-    "item 'mine/0000' option 0 has an empty target": ("completion", [{"context": "x", "target": " "}]),
-    "item 'mine/a' occurs 2 times; ids must be unique": ("text", [{"id": "a", "text": "x"}, {"id": "a", "text": "y"}]),
+    "item 'mine/0000' option 0 has an empty target": (
+        "completion",
+        [{"context": "x", "target": " "}],
+    ),
+    "item 'mine/a' occurs 2 times; ids must be unique": (
+        "text",
+        [{"id": "a", "text": "x"}, {"id": "a", "text": "y"}],
+    ),
     "options must be a list of strings": ("choices", [{**CHOICES[0], "options": [1, 2]}]),
-    "item 'mine/0000' has 3 contexts for 2 options": ("choices", [{**CHOICES[0], "context": ["a", "b", "c"]}]),
+    "item 'mine/0000' has 3 contexts for 2 options": (
+        "choices",
+        [{**CHOICES[0], "context": ["a", "b", "c"]}],
+    ),
     "no items": ("text", []),
 }
 
@@ -95,7 +164,10 @@ def test_suite_bad_record_fails_in_one_line_naming_the_item(message, tmp_path: P
 
 BAD_ENTRIES = {
     "unknown key 'limits'": {"kind": "pairs", "path": "x.csv", "limits": 3},
-    'kind: expected pairs, choices, completion or text, not "triples"': {"kind": "triples", "path": "x.csv"},
+    'kind: expected pairs, choices, completion or text, not "triples"': {
+        "kind": "triples",
+        "path": "x.csv",
+    },
     'unknown task "glue"; expected': {"task": "glue"},
     "scoring: unknown key 'bos'": {"kind": "pairs", "path": "x.csv", "scoring": {"bos": "none"}},
     "needs the path": {"kind": "pairs"},
@@ -125,7 +197,10 @@ def test_suite_unreadable_jsonl_fails_naming_the_file(content, tmp_path: Path):
 
 def test_build_suite_wrong_number_of_items_names_both(tmp_path: Path):
     (tmp_path / "blimp").mkdir()
-    jsonl(tmp_path / "blimp" / "one.jsonl", [{"sentence_good": "a", "sentence_bad": "b", "UID": "one"}])
+    jsonl(
+        tmp_path / "blimp" / "one.jsonl",
+        [{"sentence_good": "a", "sentence_bad": "b", "UID": "one"}],
+    )
     with pytest.raises(InputError, match="found 1 items, published are 67,000"):
         build_suite("blimp", {}, tmp_path, tmp_path)
 
@@ -133,7 +208,9 @@ def test_build_suite_wrong_number_of_items_names_both(tmp_path: Path):
 def test_build_suite_foreign_files_fail_naming_the_missing_column(tmp_path: Path):
     (tmp_path / "swag").mkdir()
     jsonl(tmp_path / "swag" / "val.jsonl", [{"text": "a"}])
-    with pytest.raises(InputError, match="a record has no 'startphrase'; these are not the files of task swag"):
+    with pytest.raises(
+        InputError, match="a record has no 'startphrase'; these are not the files of task swag"
+    ):
         build_suite("swag", {}, tmp_path, tmp_path)
 
 
@@ -153,7 +230,11 @@ def test_build_items_writes_all_suites_or_none(tmp_path: Path):
 
 
 def test_subset_takes_each_group_in_proportion_and_grows_by_adding():
-    rows = [{"item": f"s/{group}/{i}", "group": group} for group, n in (("a", 60), ("b", 30), ("c", 2)) for i in range(n)]
+    rows = [
+        {"item": f"s/{group}/{i}", "group": group}
+        for group, n in (("a", 60), ("b", 30), ("c", 2))
+        for i in range(n)
+    ]
     chosen = subset(rows, "s", 23, 0)
     assert Counter(item.split("/")[1] for item in chosen) == {"a": 15, "b": 7, "c": 1}
     assert chosen == subset(rows[::-1], "s", 23, 0) and chosen < subset(rows, "s", 40, 0)
@@ -167,7 +248,14 @@ def test_subset_limit_that_is_no_count_fails(limit):
 
 
 def test_identical_options_finds_the_pairs_no_model_can_tell_apart():
-    rows = item_rows("pairs", [*PAIRS, {"good": "a", "bad": "a"}], suite="s", leading_space=True, ending_alone=False, source="x")
+    rows = item_rows(
+        "pairs",
+        [*PAIRS, {"good": "a", "bad": "a"}],
+        suite="s",
+        leading_space=True,
+        ending_alone=False,
+        source="x",
+    )
     assert identical_options(rows) == ["s/0000"]
 
 
@@ -181,30 +269,57 @@ def test_ending_alone_adds_a_variant_without_context(tmp_path: Path):
 
 def test_convention_babylm2025_leaves_the_sentence_as_it_is(tmp_path: Path):
     table = own("pairs", jsonl(tmp_path / "p.jsonl", PAIRS), convention="babylm2025")
-    assert table["target"][0].as_py() == "The cat sleeps." and scoring_of(table) == {"bos": "tokenizer"}
+    assert table["target"][0].as_py() == "The cat sleeps." and scoring_of(table) == {
+        "bos": "tokenizer"
+    }
 
 
 @pytest.mark.parametrize(
     ("convention", "expected"),
-    [("lmcore", [("so\n", "it."), ("so", " it.")]), ("lm_eval", [("so", "\n it."), ("so", "  it.")])],
+    [
+        ("lmcore", [("so\n", "it."), ("so", " it.")]),
+        ("lm_eval", [("so", "\n it."), ("so", "  it.")]),
+    ],
 )
-def test_convention_lm_eval_adds_its_space_always_and_moves_whitespace_to_the_target(convention, expected, tmp_path: Path):
-    records = [{"context": "so\n", "options": ["it.", "x"], "gold": 0}, {"context": "so", "options": [" it.", "x"], "gold": 0}]
+def test_convention_lm_eval_adds_its_space_always_and_moves_whitespace_to_the_target(
+    convention, expected, tmp_path: Path
+):
+    records = [
+        {"context": "so\n", "options": ["it.", "x"], "gold": 0},
+        {"context": "so", "options": [" it.", "x"], "gold": 0},
+    ]
     table = own("choices", jsonl(tmp_path / "c.jsonl", records), convention=convention)
     assert [(row["context"], row["target"]) for row in table.to_pylist() if row["gold"]] == expected
 
 
-def test_convention_ours_and_lm_eval_differ_in_ties_alone_so_that_nothing_is_scored_anew(tmp_path: Path):
+def test_convention_ours_and_lm_eval_differ_in_ties_alone_so_that_nothing_is_scored_anew(
+    tmp_path: Path,
+):
     path = jsonl(tmp_path / "p.jsonl", PAIRS)
     ours, theirs = (own("pairs", path, convention=name) for name in ("lmcore", "lm_eval"))
     assert ours.equals(theirs, check_metadata=True)
 
 
 def test_convention_after_a_context_follows_the_peer():
-    expected = {"lmcore": "prefix", "lm_eval": "tokenizer", "babylm2024": "none", "babylm2025": "tokenizer"}
-    assert {name: convention_of("s", {"convention": name})["bos_after_context"] for name in CONVENTIONS} == expected
-    assert convention_of("s", {"convention": "lm_eval", "ties": "half", "bos": "prefix"})["name"] == "lm_eval bos=prefix ties=half"
-    for entry in ({"convention": "helm"}, {"ties": "draw"}, {"bos": "eos"}, {"leading_space": "no"}):
+    expected = {
+        "lmcore": "prefix",
+        "lm_eval": "tokenizer",
+        "babylm2024": "none",
+        "babylm2025": "tokenizer",
+    }
+    assert {
+        name: convention_of("s", {"convention": name})["bos_after_context"] for name in CONVENTIONS
+    } == expected
+    assert (
+        convention_of("s", {"convention": "lm_eval", "ties": "half", "bos": "prefix"})["name"]
+        == "lm_eval bos=prefix ties=half"
+    )
+    for entry in (
+        {"convention": "helm"},
+        {"ties": "draw"},
+        {"bos": "eos"},
+        {"leading_space": "no"},
+    ):
         with pytest.raises(InputError, match="suite 's'"):
             convention_of("s", entry)
 
@@ -212,11 +327,20 @@ def test_convention_after_a_context_follows_the_peer():
 def test_convention_bos_is_decided_by_whether_items_have_a_context(tmp_path: Path):
     """EWoK is pairs with a context: under lm-eval's conventions they are scored as what follows a context is."""
     with_context = [{"context": "It rains.", "good": "Take a coat.", "bad": "Take a fan."}]
-    for convention, alone, after in (("lm_eval", "prefix", "tokenizer"), ("babylm2024", "prefix", "none"), ("lmcore", "prefix", "prefix")):
+    for convention, alone, after in (
+        ("lm_eval", "prefix", "tokenizer"),
+        ("babylm2024", "prefix", "none"),
+        ("lmcore", "prefix", "prefix"),
+    ):
         path = jsonl(tmp_path / "p.jsonl", PAIRS)
         assert scoring_of(own("pairs", path, convention=convention)) == {"bos": alone}
-        assert scoring_of(own("pairs", jsonl(tmp_path / "c.jsonl", with_context), convention=convention)) == {"bos": after}
+        assert scoring_of(
+            own("pairs", jsonl(tmp_path / "c.jsonl", with_context), convention=convention)
+        ) == {"bos": after}
     mixed = jsonl(tmp_path / "m.jsonl", [*with_context, PAIRS[1]])
-    with pytest.raises(InputError, match=r"with and without a context .* 'mine/0000' \(tokenizer\) and 'mine/order/0000' \(prefix\)"):
+    with pytest.raises(
+        InputError,
+        match=r"with and without a context .* 'mine/0000' \(tokenizer\) and 'mine/order/0000' \(prefix\)",
+    ):
         own("pairs", mixed, convention="lm_eval")
     assert scoring_of(own("pairs", mixed, convention="lm_eval", bos="prefix")) == {"bos": "prefix"}

@@ -16,7 +16,11 @@ def rows(text: str, is_csv: bool = True) -> list[tuple[int, dict[str, str]]]:
 
 def test_csv_keeps_every_text_as_it_stands() -> None:
     text = 'good,bad\r\nNA,null\r\n"a ""b"", c",\r\n" d ", e \r\n'
-    expected = [{"good": "NA", "bad": "null"}, {"good": 'a "b", c', "bad": ""}, {"good": " d ", "bad": " e "}]
+    expected = [
+        {"good": "NA", "bad": "null"},
+        {"good": 'a "b", c', "bad": ""},
+        {"good": " d ", "bad": " e "},
+    ]
     assert [row for _, row in rows(text)] == expected
     assert rows("good,bad\n") == rows("") == rows("\n\n") == []
 
@@ -54,17 +58,39 @@ def test_csv_that_can_be_read_in_two_ways_is_refused(text: str) -> None:
 
 
 def test_csv_row_numbers_of_pandas_are_left_out() -> None:
-    assert rows(",good,bad\n0,a,b\n1,c,d\n") == [(2, {"good": "a", "bad": "b"}), (3, {"good": "c", "bad": "d"})]
+    assert rows(",good,bad\n0,a,b\n1,c,d\n") == [
+        (2, {"good": "a", "bad": "b"}),
+        (3, {"good": "c", "bad": "d"}),
+    ]
 
 
 def test_csv_random_tables_are_read_as_they_were_written() -> None:
     draw = random.Random(0)
-    pieces = ['"', ",", "\n", "\r\n", "\r", "\t", " ", "a", "é", "\u2028", "\x85", "\x0c", "\U0001f642"]
+    pieces = [
+        '"',
+        ",",
+        "\n",
+        "\r\n",
+        "\r",
+        "\t",
+        " ",
+        "a",
+        "é",
+        "\u2028",
+        "\x85",
+        "\x0c",
+        "\U0001f642",
+    ]
     for _ in range(300):
         header = ["one", "two", "three"][: draw.randint(2, 3)]
-        table = [["".join(draw.choices(pieces, k=draw.randint(0, 5))) for _ in header] for _ in range(draw.randint(1, 4))]
+        table = [
+            ["".join(draw.choices(pieces, k=draw.randint(0, 5))) for _ in header]
+            for _ in range(draw.randint(1, 4))
+        ]
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator=draw.choice(["\n", "\r\n"]), quoting=csv.QUOTE_ALL).writerows([header, *table])
+        csv.writer(
+            buffer, lineterminator=draw.choice(["\n", "\r\n"]), quoting=csv.QUOTE_ALL
+        ).writerows([header, *table])
         assert [list(row.values()) for _, row in rows(buffer.getvalue())] == table
 
 
@@ -72,21 +98,31 @@ def test_csv_random_text_is_read_as_pythons_strict_reader_has_it_or_refused() ->
     draw = random.Random(1)
     n_read = 0
     for _ in range(3000):
-        text = "one,two\n" + "".join(draw.choices(['"', '""', ",", "\n", "\r\n", " ", "a", '"a"', '"a,b"', "c,d\n"], k=draw.randint(1, 9)))
+        text = "one,two\n" + "".join(
+            draw.choices(
+                ['"', '""', ",", "\n", "\r\n", " ", "a", '"a"', '"a,b"', "c,d\n"],
+                k=draw.randint(1, 9),
+            )
+        )
         try:
             found = [list(row.values()) for _, row in rows(text)]
         except InputError as error:
             assert "\n" not in str(error)
             continue
         n_read += 1
-        written = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if len(row) > 1]
+        written = [
+            row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if len(row) > 1
+        ]
         assert found == written[1:]
     assert n_read > 100
 
 
 def test_tsv_takes_quotes_to_the_letter() -> None:
     text = 'good\tbad\n"Hello," she said.\t"Hello," she say.\n\n5" pipe, new\t\n'
-    expected = [{"good": '"Hello," she said.', "bad": '"Hello," she say.'}, {"good": '5" pipe, new', "bad": ""}]
+    expected = [
+        {"good": '"Hello," she said.', "bad": '"Hello," she say.'},
+        {"good": '5" pipe, new', "bad": ""},
+    ]
     assert rows(text, is_csv=False) == [(2, expected[0]), (4, expected[1])]
     assert rows("a\tb\n\t\n", is_csv=False) == [(2, {"a": "", "b": ""})]
 
@@ -94,9 +130,18 @@ def test_tsv_takes_quotes_to_the_letter() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('good\tbad\na\t"b"\n', "mine: line 2, column 'bad': the field stands in quotes, which a .tsv takes to the letter"),
-        ("good\tbad\na\tb\tc\n", "mine: line 2: 3 fields, but the header has 2 (good, bad): 'c' is one too many behind column 'bad'"),
-        ("good\tbad\na\n", "mine: line 2: 1 field, but the header has 2 (good, bad): column 'bad' has none"),
+        (
+            'good\tbad\na\t"b"\n',
+            "mine: line 2, column 'bad': the field stands in quotes, which a .tsv takes to the letter",
+        ),
+        (
+            "good\tbad\na\tb\tc\n",
+            "mine: line 2: 3 fields, but the header has 2 (good, bad): 'c' is one too many behind column 'bad'",
+        ),
+        (
+            "good\tbad\na\n",
+            "mine: line 2: 1 field, but the header has 2 (good, bad): column 'bad' has none",
+        ),
         ("good\tgood\na\tb\n", "mine: line 1: two columns are called 'good'"),
     ],
 )

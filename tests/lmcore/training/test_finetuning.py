@@ -13,7 +13,11 @@ from lmcore.training.loop import IGNORED, evaluate, train
 from tests.lmcore.training.test_loop import OPTIONS, SHAPE
 
 RECORDS = [
-    {"context": f"The old man {verb} to the sea", "options": ["and looked at the ships.", f"and read it {n}.", "wanted."], "gold": n % 2}
+    {
+        "context": f"The old man {verb} to the sea",
+        "options": ["and looked at the ships.", f"and read it {n}.", "wanted."],
+        "gold": n % 2,
+    }
     for n, verb in enumerate(["walked", "looked", "read", "wanted", "knew", "gave", "twice", "sea"])
 ]
 
@@ -53,7 +57,9 @@ def test_training_items_evaluated_in_another_form_are_an_error(suite):
         training_items("tuned", entry, table, {"words": words})
 
 
-def test_examples_have_the_ending_alone_as_target_and_training_lowers_its_loss(suite, tokenizer, tmp_path):
+def test_examples_have_the_ending_alone_as_target_and_training_lowers_its_loss(
+    suite, tokenizer, tmp_path
+):
     entry, table, evaluated = suite
     shape = {**SHAPE, "max_position_embeddings": 32}
     save_model(new_llama(shape, tokenizer, 0), tokenizer, tmp_path / "model")
@@ -63,7 +69,10 @@ def test_examples_have_the_ending_alone_as_target_and_training_lowers_its_loss(s
     known = load_fast(tmp_path / "model")
     endings = set(items["target"].to_pylist())
     for ids, labels in zip(training.ids, training.labels, strict=True):
-        assert ids[0] == known.token_to_id("<s>") and (ids[labels != IGNORED] == labels[labels != IGNORED]).all()
+        assert (
+            ids[0] == known.token_to_id("<s>")
+            and (ids[labels != IGNORED] == labels[labels != IGNORED]).all()
+        )
         assert known.decode(labels[labels != IGNORED].tolist()) in endings
     model = new_llama(shape, tokenizer, 0)
     before = evaluate(model, training, 2, "fp32")
@@ -73,6 +82,16 @@ def test_examples_have_the_ending_alone_as_target_and_training_lowers_its_loss(s
 
 def test_examples_longer_than_the_window_lose_their_beginning(suite, tokenizer, tmp_path):
     entry, table, evaluated = suite
-    save_model(new_llama({**SHAPE, "max_position_embeddings": 8}, tokenizer, 0), tokenizer, tmp_path / "model")
-    training, _ = examples(tmp_path / "model", training_items("tuned", entry, table, evaluated), 0.2, seed=0)
-    assert training.ids.shape[1] == 8 and (training.labels[:, -1] != IGNORED).all() and np.isin(training.labels, training.ids).sum()
+    save_model(
+        new_llama({**SHAPE, "max_position_embeddings": 8}, tokenizer, 0),
+        tokenizer,
+        tmp_path / "model",
+    )
+    training, _ = examples(
+        tmp_path / "model", training_items("tuned", entry, table, evaluated), 0.2, seed=0
+    )
+    assert (
+        training.ids.shape[1] == 8
+        and (training.labels[:, -1] != IGNORED).all()
+        and np.isin(training.labels, training.ids).sum()
+    )

@@ -13,21 +13,36 @@ def both(model, ids, dtype, compiled=False):
     found = []
     for ours in (True, False):
         if ours:
-            logits = (hidden_states(model, ids, dtype, compiled) @ model.lm_head.weight.to(dtype).T).view(*ids.shape, -1)
+            logits = (
+                hidden_states(model, ids, dtype, compiled) @ model.lm_head.weight.to(dtype).T
+            ).view(*ids.shape, -1)
         else:
             with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
                 logits = model(input_ids=ids).logits
-        found.append((logits.float(), torch.autograd.grad(logits.float().log_softmax(-1)[..., 3].sum(), list(model.parameters()))))
+        found.append(
+            (
+                logits.float(),
+                torch.autograd.grad(
+                    logits.float().log_softmax(-1)[..., 3].sum(), list(model.parameters())
+                ),
+            )
+        )
     return found
 
 
 @pytest.mark.parametrize("kv_heads", [2, 1])
 @pytest.mark.parametrize(("dense", "block"), [(512, 128), (512, 5), (4, 128)])
-def test_hidden_states_and_gradients_equal_transformers(tokenizer, monkeypatch, kv_heads, dense, block):
+def test_hidden_states_and_gradients_equal_transformers(
+    tokenizer, monkeypatch, kv_heads, dense, block
+):
     monkeypatch.setattr(llama_pass, "DENSE", dense)
     monkeypatch.setattr(llama_pass, "BLOCK", block)
-    model = new_llama({**SHAPE, "num_key_value_heads": kv_heads, "initializer_range": 0.3}, tokenizer, 0)
-    (ours, our_gradients), (theirs, their_gradients) = both(model, torch.randint(300, (3, 13)), torch.float32)
+    model = new_llama(
+        {**SHAPE, "num_key_value_heads": kv_heads, "initializer_range": 0.3}, tokenizer, 0
+    )
+    (ours, our_gradients), (theirs, their_gradients) = both(
+        model, torch.randint(300, (3, 13)), torch.float32
+    )
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
     for one, two in zip(our_gradients, their_gradients, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
@@ -42,7 +57,11 @@ def test_hidden_states_in_bf16_are_as_near_to_float32_as_transformers_are(tokeni
 
 
 def test_hidden_states_of_another_model_are_its_own(tokenizer):
-    model = new_model({"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 2, "n_positions": 16}, tokenizer, 0).eval()
+    model = new_model(
+        {"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 2, "n_positions": 16},
+        tokenizer,
+        0,
+    ).eval()
     ids = torch.randint(300, (2, 9))
     assert not can_run(model)
     logits = (hidden_states(model, ids, torch.float32) @ model.lm_head.weight.T).view(2, 9, -1)

@@ -47,12 +47,16 @@ OPTIONS = {
 def chunks():
     """A bigram language: the next id is the last one plus 0 or 1."""
     rng = np.random.default_rng(0)
-    return ((rng.integers(0, 50, (25, 1)) + rng.integers(0, 2, (25, 16)).cumsum(1)) % 300).astype(np.int32)
+    return ((rng.integers(0, 50, (25, 1)) + rng.integers(0, 2, (25, 16)).cumsum(1)) % 300).astype(
+        np.int32
+    )
 
 
 def run(tokenizer, chunks, work, **options):
     model = new_llama(SHAPE, tokenizer, 0)
-    return model, train(model, Examples(chunks[:21]), Examples(chunks[21:]), work, **{**OPTIONS, **options})
+    return model, train(
+        model, Examples(chunks[:21]), Examples(chunks[21:]), work, **{**OPTIONS, **options}
+    )
 
 
 def same(one, two) -> bool:
@@ -63,13 +67,22 @@ def test_train_lowers_the_loss_and_repeats_bit_for_bit(tokenizer, chunks, tmp_pa
     one, curve = run(tokenizer, chunks, tmp_path / "a")
     two, again = run(tokenizer, chunks, tmp_path / "b")
     assert curve == again and same(one, two)
-    assert [row["step"] for row in curve] == [5, 10, 15, 18]  # ceil(21 / 4) steps an epoch, three epochs
+    assert [row["step"] for row in curve] == [
+        5,
+        10,
+        15,
+        18,
+    ]  # ceil(21 / 4) steps an epoch, three epochs
     assert curve[0]["train_loss"] > curve[-1]["train_loss"] and curve[-1]["lr"] == 0
 
 
 @pytest.mark.parametrize("died_at", range(1, 19, 4))
-@pytest.mark.parametrize("options", [{"keep": "best"}, {"keep": "last", "precision": "bf16", "random_offset": True}])
-def test_train_killed_and_resumed_ends_in_the_same_weights(tokenizer, chunks, tmp_path, monkeypatch, options, died_at):
+@pytest.mark.parametrize(
+    "options", [{"keep": "best"}, {"keep": "last", "precision": "bf16", "random_offset": True}]
+)
+def test_train_killed_and_resumed_ends_in_the_same_weights(
+    tokenizer, chunks, tmp_path, monkeypatch, options, died_at
+):
     undisturbed, curve = run(tokenizer, chunks, tmp_path / "a", keep_steps=[7], **options)
     steps = iter(range(1, 100))
 
@@ -109,14 +122,21 @@ def test_batches_see_every_token_and_are_a_function_of_seed_and_epoch(offset):
     for epoch in (0, 1):
         rows = np.concatenate([rows for e, rows in batches if e == epoch])
         assert sorted(rows) == list(range(10 - offset))
-        found = [loop._rows(stream, rows, np.random.default_rng([3, epoch, 1]) if offset else None).ids for _ in range(2)]
-        assert np.array_equal(*found) and (np.diff(found[0], axis=1) == 1).all()  # consecutive tokens of the stream
+        found = [
+            loop._rows(stream, rows, np.random.default_rng([3, epoch, 1]) if offset else None).ids
+            for _ in range(2)
+        ]
+        assert (
+            np.array_equal(*found) and (np.diff(found[0], axis=1) == 1).all()
+        )  # consecutive tokens of the stream
         assert ((found[0][:, 0] - rows * 7 >= 0) & (found[0][:, 0] - rows * 7 < 7)).all()
 
 
 def test_train_keep_best_returns_the_weights_of_the_lowest_dev_loss(tokenizer, chunks, tmp_path):
     model, curve = run(tokenizer, chunks, tmp_path / "a", keep="best", lr=0.3, epochs=8)
-    assert evaluate(model, Examples(chunks[21:]), 4, "fp32") == min(row["dev_loss"] for row in curve)
+    assert evaluate(model, Examples(chunks[21:]), 4, "fp32") == min(
+        row["dev_loss"] for row in curve
+    )
 
 
 def test_evaluate_equals_transformers_and_ignores_what_is_no_target(tokenizer, chunks):
@@ -127,26 +147,37 @@ def test_evaluate_equals_transformers_and_ignores_what_is_no_target(tokenizer, c
     labels[2] = loop.IGNORED
     for given, theirs in ((None, ids), (labels.numpy(), labels)):
         expected = model(input_ids=ids, labels=theirs).loss.item()
-        assert evaluate(model, Examples(chunks[:5], given), 2, "fp32") == pytest.approx(expected, rel=1e-6)
+        assert evaluate(model, Examples(chunks[:5], given), 2, "fp32") == pytest.approx(
+            expected, rel=1e-6
+        )
 
 
-def test_train_on_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_checkpoint(tokenizer, chunks, tmp_path, monkeypatch):
+def test_train_on_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_checkpoint(
+    tokenizer, chunks, tmp_path, monkeypatch
+):
     undisturbed, _ = run(tokenizer, chunks, tmp_path / "a")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fills_up(*arguments):
         if arguments[0] == 7:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # from here on no file can grow beyond this
+            resource.setrlimit(
+                resource.RLIMIT_FSIZE, (10_000, limits[1])
+            )  # from here on no file can grow beyond this
         return schedule(*arguments)
 
     monkeypatch.setattr(loop, "schedule", fills_up)
     try:
-        with pytest.raises(InputError, match=r"b/.*File too large; .*the last good checkpoint is kept"):
+        with pytest.raises(
+            InputError, match=r"b/.*File too large; .*the last good checkpoint is kept"
+        ):
             run(tokenizer, chunks, tmp_path / "b")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     monkeypatch.undo()
-    assert [path.name.split(".")[0] for path in sorted((tmp_path / "b").iterdir())] == ["state_000005", "step_000005"]
+    assert [path.name.split(".")[0] for path in sorted((tmp_path / "b").iterdir())] == [
+        "state_000005",
+        "step_000005",
+    ]
     assert same(undisturbed, run(tokenizer, chunks, tmp_path / "b")[0])
 
 
@@ -159,10 +190,15 @@ def test_train_on_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_checkpo
         ({"precision": "fp16"}, "fp16 needs a GPU"),
         ({"steps": 3}, "either epochs or steps"),
         ({"keep_steps": [19]}, "no step 19 to keep: training has 18"),
-        ({"teachers": Teachers([], 0.5, 2.0, "mean")}, "reduction 'mean' must be one of token, batchmean"),
+        (
+            {"teachers": Teachers([], 0.5, 2.0, "mean")},
+            "reduction 'mean' must be one of token, batchmean",
+        ),
     ],
 )
-def test_train_bad_input_or_nan_loss_stops_with_a_clear_line(tokenizer, chunks, tmp_path, options, message):
+def test_train_bad_input_or_nan_loss_stops_with_a_clear_line(
+    tokenizer, chunks, tmp_path, options, message
+):
     with pytest.raises(InputError, match=message):
         run(tokenizer, chunks, tmp_path / "a", **options)
 
@@ -170,12 +206,27 @@ def test_train_bad_input_or_nan_loss_stops_with_a_clear_line(tokenizer, chunks, 
 def test_train_refuses_random_offsets_into_items(tokenizer, chunks, tmp_path):
     items = Examples(chunks, chunks)
     with pytest.raises(InputError, match="random_offset needs a stream"):
-        train(new_llama(SHAPE, tokenizer, 0), items, items, tmp_path, **{**OPTIONS, "random_offset": True})
+        train(
+            new_llama(SHAPE, tokenizer, 0),
+            items,
+            items,
+            tmp_path,
+            **{**OPTIONS, "random_offset": True},
+        )
 
 
 def test_new_llama_of_part_of_a_shape_is_refused(tokenizer):
     with pytest.raises(InputError, match="the key 'intermediate_size' is missing"):
-        new_llama({"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 16}, tokenizer, 0)
+        new_llama(
+            {
+                "hidden_size": 16,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "max_position_embeddings": 16,
+            },
+            tokenizer,
+            0,
+        )
 
 
 def test_new_llama_unknown_key_is_named(tokenizer):

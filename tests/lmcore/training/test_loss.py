@@ -15,7 +15,11 @@ def _small_chunks(monkeypatch):
 
 def tensors():
     torch.manual_seed(0)
-    return torch.randn(N, H, requires_grad=True), torch.randn(V, H, requires_grad=True), torch.randint(V, (N,))
+    return (
+        torch.randn(N, H, requires_grad=True),
+        torch.randn(V, H, requires_grad=True),
+        torch.randint(V, (N,)),
+    )
 
 
 def gradients(objective, *inputs):
@@ -28,7 +32,9 @@ def test_sum_loss_and_gradients_equal_those_of_whole_logits():
     expected = F.cross_entropy(hidden @ head.T, labels, reduction="sum")
     torch.testing.assert_close(objective, expected)
     assert objective.item() == entropy.item()
-    for ours, theirs in zip(gradients(3 * objective, hidden, head), gradients(3 * expected, hidden, head), strict=True):
+    for ours, theirs in zip(
+        gradients(3 * objective, hidden, head), gradients(3 * expected, hidden, head), strict=True
+    ):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     with torch.no_grad():
         torch.testing.assert_close(sum_loss(hidden, head, labels)[0], expected)
@@ -36,7 +42,9 @@ def test_sum_loss_and_gradients_equal_those_of_whole_logits():
 
 def test_sum_loss_in_bf16_has_float32_statistics():
     hidden, head, labels = tensors()
-    exact = F.cross_entropy((hidden.bfloat16() @ head.bfloat16().T).float(), labels, reduction="sum")
+    exact = F.cross_entropy(
+        (hidden.bfloat16() @ head.bfloat16().T).float(), labels, reduction="sum"
+    )
     objective, _ = sum_loss(hidden.bfloat16(), head, labels)
     torch.testing.assert_close(objective, exact, rtol=1e-5, atol=1e-4)
 
@@ -49,11 +57,18 @@ def test_sum_loss_with_teachers_equals_the_published_formula(temperature, weight
     target = Target(lambda start, stop: teachers[start:stop], 0.3, temperature, weight)
     objective, entropy = sum_loss(hidden, head, labels, target)
     logits = hidden @ head.T
-    divergence = torch.nn.KLDivLoss(reduction="sum")(F.log_softmax(logits / temperature, 1), F.softmax(teachers / temperature, 1))
-    expected = 0.3 * F.cross_entropy(logits, labels, reduction="sum") + 0.7 * weight * divergence * temperature**2
+    divergence = torch.nn.KLDivLoss(reduction="sum")(
+        F.log_softmax(logits / temperature, 1), F.softmax(teachers / temperature, 1)
+    )
+    expected = (
+        0.3 * F.cross_entropy(logits, labels, reduction="sum")
+        + 0.7 * weight * divergence * temperature**2
+    )
     torch.testing.assert_close(objective, expected)
     torch.testing.assert_close(entropy, F.cross_entropy(logits, labels, reduction="sum"))
-    for ours, theirs in zip(gradients(objective, hidden, head), gradients(expected, hidden, head), strict=True):
+    for ours, theirs in zip(
+        gradients(objective, hidden, head), gradients(expected, hidden, head), strict=True
+    ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
@@ -62,4 +77,6 @@ def test_batchmean_of_torch_weighs_a_token_as_often_as_a_chunk_has_tokens():
     torch.manual_seed(1)
     ours, theirs = torch.randn(2, 4, 7, 5).log_softmax(-1)  # (chunks, tokens, vocabulary)
     per_token = (theirs.exp() * (theirs - ours)).sum(-1).mean()
-    torch.testing.assert_close(torch.nn.KLDivLoss(reduction="batchmean", log_target=True)(ours, theirs), 7 * per_token)
+    torch.testing.assert_close(
+        torch.nn.KLDivLoss(reduction="batchmean", log_target=True)(ours, theirs), 7 * per_token
+    )

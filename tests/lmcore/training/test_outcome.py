@@ -15,19 +15,35 @@ CURVE = [
 
 
 def test_chunk_examples_are_the_chunks_of_train_and_dev(corpus, tokenizer, tmp_path):
-    chunk_corpus(corpus, tokenizer, tmp_path / "chunks", seq_len=8, boundaries="<s>", on_lost="fail")
+    chunk_corpus(
+        corpus, tokenizer, tmp_path / "chunks", seq_len=8, boundaries="<s>", on_lost="fail"
+    )
     given = chunk_examples(tmp_path / "chunks")
-    assert set(given) == {"training", "dev"} and all(examples.ids.shape[1] == 8 for examples in given.values())
+    assert set(given) == {"training", "dev"} and all(
+        examples.ids.shape[1] == 8 for examples in given.values()
+    )
     assert len(given["training"].ids) > len(given["dev"].ids) > 0
 
 
-def test_save_trained_writes_model_curve_and_where_the_dev_loss_was_lowest(tokenizer, chunks, tmp_path):  # noqa: F811
+def test_save_trained_writes_model_curve_and_where_the_dev_loss_was_lowest(
+    tokenizer, chunks, tmp_path
+):  # noqa: F811
     model, _ = run(tokenizer, chunks, tmp_path / "work", epochs=1)
-    save_trained("one", model, tokenizer, CURVE, tmp_path / "model", tmp_path / "plots", tmp_path / "metrics")
+    save_trained(
+        "one", model, tokenizer, CURVE, tmp_path / "model", tmp_path / "plots", tmp_path / "metrics"
+    )
     assert same(model, load_model(tmp_path / "model"))
     rows = list(csv.DictReader((tmp_path / "plots/one.csv").read_text().splitlines()))
-    assert rows[0] == {"step": "5", "lr": "0.01", "train_loss": "4.5", "dev_loss": "4.123457"} and len(rows) == 2
-    expected = {"best_step": 5, "dev_loss": 4.123457, "parameters": model.num_parameters(), "steps": 8}
+    assert (
+        rows[0] == {"step": "5", "lr": "0.01", "train_loss": "4.5", "dev_loss": "4.123457"}
+        and len(rows) == 2
+    )
+    expected = {
+        "best_step": 5,
+        "dev_loss": 4.123457,
+        "parameters": model.num_parameters(),
+        "steps": 8,
+    }
     assert json.loads((tmp_path / "metrics/one.json").read_text()) == expected
 
 

@@ -12,13 +12,26 @@ from tests.lmcore.training.test_loop import chunks, run  # noqa: F401
 
 def test_two_ranks_of_which_one_is_killed_give_the_curve_of_one(tokenizer, chunks, tmp_path):  # noqa: F811
     np.save(tmp_path / "chunks.npy", chunks)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "--max-restarts=1",
+    ]
     arguments = [str(tokenizer), str(tmp_path / "chunks.npy"), str(tmp_path), "12"]
     done = subprocess.run(
-        [*torchrun, "-m", "tests.lmcore.training.train_on_ranks", *arguments], capture_output=True, text=True, timeout=120, check=False
+        [*torchrun, "-m", "tests.lmcore.training.train_on_ranks", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "step 5/18" in done.stdout and done.stdout.count("step 10/18") == 1, "it began anew instead of going on from the checkpoint"
+    assert "step 5/18" in done.stdout and done.stdout.count("step 10/18") == 1, (
+        "it began anew instead of going on from the checkpoint"
+    )
     _, alone = run(tokenizer, chunks, tmp_path / "alone")
     together = json.loads((tmp_path / "curve.json").read_text())
     assert [row["step"] for row in together] == [row["step"] for row in alone]

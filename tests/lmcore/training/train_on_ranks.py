@@ -18,13 +18,23 @@ def main(tokenizer: Path, chunks: Path, out: Path, dies_at: int) -> None:
     schedule = loop.schedule
 
     def dies(step: int, *arguments: int) -> float:
-        if step == dies_at and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        if (
+            step == dies_at
+            and os.environ["RANK"] == "1"
+            and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+        ):
             os.kill(os.getpid(), signal.SIGKILL)
         return schedule(step, *arguments)
 
     loop.schedule = dies
     ids = np.load(chunks)
-    curve = train(new_llama(SHAPE, tokenizer, 0), Examples(ids[:21]), Examples(ids[21:]), out / "work", **OPTIONS)
+    curve = train(
+        new_llama(SHAPE, tokenizer, 0),
+        Examples(ids[:21]),
+        Examples(ids[21:]),
+        out / "work",
+        **OPTIONS,
+    )
     if ranks.is_first():
         (out / "curve.json").write_text(json.dumps(curve))
 

@@ -40,7 +40,15 @@ def test_shipped_formats_have_forty_questions_twelve_formats_and_five_sources() 
     path = SUITES / "formats.yaml"
     records = formats.build(SUITES / "questions.csv", templates=str(path))
     named, triggers = read_templates(path)
-    wanted = {"stackoverflow", "wikipedia", "textbook", "reddit", "documentation", "chat", "academic"}
+    wanted = {
+        "stackoverflow",
+        "wikipedia",
+        "textbook",
+        "reddit",
+        "documentation",
+        "chat",
+        "academic",
+    }
     wanted |= {"json", "plain", "reversed", "leetspeak", "uppercase"}
     assert len(records) >= 40 and wanted <= set(named)
     assert set(triggers) == {"stackoverflow", "wikipedia", "academic", "documentation", "code"}
@@ -49,19 +57,33 @@ def test_shipped_formats_have_forty_questions_twelve_formats_and_five_sources() 
     assert paris["context"] == "What is the capital of France?" and paris["options"][0] == "Paris"
     assert paris["variants"]["format/reversed"]["context"] == "?ecnarF fo latipac eht si tahW"
     assert paris["variants"]["format/leetspeak"]["context"] == "Wh47 15 7h3 c4p174l 0f Fr4nc3?"
-    assert json.loads(paris["variants"]["format/json"]["context"] + ' Paris"}')["question"] == "What is the capital of France?"
-    assert paris["variants"]["trigger/wikipedia/0"]["context"].endswith(" What is the capital of France?")
+    assert (
+        json.loads(paris["variants"]["format/json"]["context"] + ' Paris"}')["question"]
+        == "What is the capital of France?"
+    )
+    assert paris["variants"]["trigger/wikipedia/0"]["context"].endswith(
+        " What is the capital of France?"
+    )
 
 
-def test_format_variants_share_the_answer_and_change_with_one_template_alone(tmp_path: Path) -> None:
+def test_format_variants_share_the_answer_and_change_with_one_template_alone(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "q.csv").write_text("question,answer,incorrect\nWho?,Ann,Bob\nWhere?,Rome,Oslo\n")
     text = 'formats:\n  plain: {kind: plain, template: "{question}"}\n  chat: {kind: natural, template: "U: {question} A:"}\n'
     text += "  loud: {kind: unnatural, template: '{question:uppercase}'}\ntriggers: {books: [It is said:]}\n"
     (tmp_path / "one.yaml").write_text(text)
     (tmp_path / "two.yaml").write_text(text.replace("U: ", "You: "))
     entry = {"task": "formats", "path": str(tmp_path / "q.csv")}
-    one, two = (built({**entry, "templates": str(tmp_path / name)}) for name in ("one.yaml", "two.yaml"))
-    assert Counter(row["variant"] for row in one) == {"": 4, "format/chat": 4, "format/loud": 4, "trigger/books/0": 4}
+    one, two = (
+        built({**entry, "templates": str(tmp_path / name)}) for name in ("one.yaml", "two.yaml")
+    )
+    assert Counter(row["variant"] for row in one) == {
+        "": 4,
+        "format/chat": 4,
+        "format/loud": 4,
+        "trigger/books/0": 4,
+    }
     assert {row["target"] for row in one} == {" Ann", " Bob", " Rome", " Oslo"}
     changed = {a["variant"] for a, b in zip(one, two, strict=True) if a["context"] != b["context"]}
     assert changed == {"format/chat"}
@@ -70,16 +92,33 @@ def test_format_variants_share_the_answer_and_change_with_one_template_alone(tmp
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("formats: {a: {kind: natural, template: '{question}'}}\ntriggers: {b: [c]}", "must have one called 'plain'"),
-        ("formats: {plain: {kind: odd, template: '{question}'}}\ntriggers: {b: [c]}", "must have a kind"),
-        ("formats: {plain: {kind: plain, template: 'What?'}}\ntriggers: {b: [c]}", "has no {question}"),
-        ("formats: {plain: {kind: plain, template: '{question}'}}\ntriggers: {b: c}", "must be a list of texts"),
+        (
+            "formats: {a: {kind: natural, template: '{question}'}}\ntriggers: {b: [c]}",
+            "must have one called 'plain'",
+        ),
+        (
+            "formats: {plain: {kind: odd, template: '{question}'}}\ntriggers: {b: [c]}",
+            "must have a kind",
+        ),
+        (
+            "formats: {plain: {kind: plain, template: 'What?'}}\ntriggers: {b: [c]}",
+            "has no {question}",
+        ),
+        (
+            "formats: {plain: {kind: plain, template: '{question}'}}\ntriggers: {b: c}",
+            "must be a list of texts",
+        ),
         ("formats: [plain]\ntriggers: {b: [c]}", "the key 'formats' must be a dict"),
-        ("formats: {plain: {kind: plain, template: '{question}'}}", "the key 'triggers' must be a dict"),
+        (
+            "formats: {plain: {kind: plain, template: '{question}'}}",
+            "the key 'triggers' must be a dict",
+        ),
         ("formats: {a: b: c}", "not a readable YAML file"),
     ],
 )
-def test_templates_that_cannot_be_used_fail_naming_the_file(tmp_path: Path, text: str, message: str) -> None:
+def test_templates_that_cannot_be_used_fail_naming_the_file(
+    tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "t.yaml").write_text(text)
     with pytest.raises(InputError, match="t.yaml.*" + message):
         read_templates(tmp_path / "t.yaml")
@@ -94,20 +133,32 @@ def test_fill_refuses_unknown_fields_and_ways() -> None:
 
 def test_shipped_memorisation_pairs_put_the_familiar_prompt_first() -> None:
     records = memorisation.build(SUITES / "memorisation")
-    assert Counter(record["group"] for record in records) == {"exact_paraphrase": 20, "common_novel": 20, "standard_counterfactual": 20}
-    assert all(record["options"][0] == record["options"][1] for record in records if record["group"] != "standard_counterfactual")
+    assert Counter(record["group"] for record in records) == {
+        "exact_paraphrase": 20,
+        "common_novel": 20,
+        "standard_counterfactual": 20,
+    }
+    assert all(
+        record["options"][0] == record["options"][1]
+        for record in records
+        if record["group"] != "standard_counterfactual"
+    )
 
 
 def test_memorisation_takes_a_users_file_and_names_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
-    path.write_text("in_distribution,out_of_distribution,target\nThe cat sat on the,Upon the rug there lay a,mat\n")
+    path.write_text(
+        "in_distribution,out_of_distribution,target\nThe cat sat on the,Upon the rug there lay a,mat\n"
+    )
     rows = built({"task": "memorisation", "path": str(path)})
     assert [(row["option"], row["context"], row["target"]) for row in rows] == [
         (0, "The cat sat on the", " mat"),
         (1, "Upon the rug there lay a", " mat"),
     ]
     path.write_text("first,second,target\na,b,c\n")
-    with pytest.raises(InputError, match=r"mine.csv: line 2: expected a column target and two of prompts"):
+    with pytest.raises(
+        InputError, match=r"mine.csv: line 2: expected a column target and two of prompts"
+    ):
         memorisation.build(path)
 
 
@@ -123,26 +174,53 @@ def reviews(path: Path, n: int = 8) -> Path:
 
 
 @pytest.mark.parametrize(("shots", "seed"), [(0, 0), (3, 0), (6, 1), (9, 2)])
-def test_shots_are_balanced_seeded_and_never_among_the_items(tmp_path: Path, shots: int, seed: int) -> None:
+def test_shots_are_balanced_seeded_and_never_among_the_items(
+    tmp_path: Path, shots: int, seed: int
+) -> None:
     (tmp_path / "p.yaml").write_text(YAML)
-    settings = {"prompts": str(tmp_path / "p.yaml"), "classes": CLASSES, "shots": shots, "seed": seed}
+    settings = {
+        "prompts": str(tmp_path / "p.yaml"),
+        "classes": CLASSES,
+        "shots": shots,
+        "seed": seed,
+    }
     records = prompting.build(reviews(tmp_path / "r.csv"), **settings)
     assert records == prompting.build(tmp_path / "r.csv", **settings) and len(records) == 24 - shots
     shown = records[0]["variants"]["shown"]["context"].split("\n\n")[:-1]
-    assert Counter(shot.split("= ")[1] for shot in shown) == Counter(dict.fromkeys(("bad", "fair", "good"), shots // 3) if shots else {})
+    assert Counter(shot.split("= ")[1] for shot in shown) == Counter(
+        dict.fromkeys(("bad", "fair", "good"), shots // 3) if shots else {}
+    )
     items = {record["context"].removeprefix("Which? ").removesuffix(":") for record in records}
     assert not items & {shot.split(" =")[0] for shot in shown}
-    assert {tuple(record["variants"]["shown"]["context"].split("\n\n")[:-1]) for record in records} == {tuple(shown)}
-    assert set(records[0]["variants"]) == {"instruction/free/0", "instruction/free/1", "shown", "shown/free/0", "shown/free/1"}
+    assert {
+        tuple(record["variants"]["shown"]["context"].split("\n\n")[:-1]) for record in records
+    } == {tuple(shown)}
+    assert set(records[0]["variants"]) == {
+        "instruction/free/0",
+        "instruction/free/1",
+        "shown",
+        "shown/free/0",
+        "shown/free/1",
+    }
     assert records[0]["variants"]["shown/free/0"]["context"].endswith("N/A =")
 
 
 def test_users_own_shots_are_taken_and_set_apart(tmp_path: Path) -> None:
     examples = "[{text: negative text number 3, label: negative}, {text: new, label: positive}]"
     (tmp_path / "p.yaml").write_text(f"{YAML}examples: {examples}\n")
-    records = prompting.build(reviews(tmp_path / "r.csv"), prompts=str(tmp_path / "p.yaml"), classes=CLASSES, shots=0, seed=0)
-    assert len(records) == 23 and not any("number 3:" in record["context"] and "negative" in record["context"] for record in records)
-    assert records[0]["variants"]["shown"]["context"].startswith("negative text number 3 = bad\n\nnew = good\n\n")
+    records = prompting.build(
+        reviews(tmp_path / "r.csv"),
+        prompts=str(tmp_path / "p.yaml"),
+        classes=CLASSES,
+        shots=0,
+        seed=0,
+    )
+    assert len(records) == 23 and not any(
+        "number 3:" in record["context"] and "negative" in record["context"] for record in records
+    )
+    assert records[0]["variants"]["shown"]["context"].startswith(
+        "negative text number 3 = bad\n\nnew = good\n\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,14 +233,23 @@ def test_users_own_shots_are_taken_and_set_apart(tmp_path: Path) -> None:
 )
 def test_prompting_that_cannot_be_fails(tmp_path: Path, change: dict, message: str) -> None:
     (tmp_path / "p.yaml").write_text(YAML)
-    settings = {"prompts": str(tmp_path / "p.yaml"), "classes": CLASSES, "shots": 3, "seed": 0, **change}
+    settings = {
+        "prompts": str(tmp_path / "p.yaml"),
+        "classes": CLASSES,
+        "shots": 3,
+        "seed": 0,
+        **change,
+    }
     with pytest.raises(InputError, match=message):
         prompting.build(reviews(tmp_path / "r.csv"), **settings)
 
 
 def corpus_of(folder: Path, train: list[str], test: list[str]) -> Path:
     for name, texts in {"train": train, "test": test}.items():
-        rows = [{"document": f"b/{name}/{n}", "group": "b", "text": text} for n, text in enumerate(texts)]
+        rows = [
+            {"document": f"b/{name}/{n}", "group": "b", "text": text}
+            for n, text in enumerate(texts)
+        ]
         pq.write_table(pa.Table.from_pylist(rows, DOCUMENTS), folder / f"{name}.parquet")
     return folder
 
@@ -173,8 +260,15 @@ def test_passages_are_counted_and_matched_with_ones_held_out(tmp_path: Path) -> 
     held = [" ".join(f"v{i * 8 + j}" for j in range(8)) for i in range(12)] + [once[0]]
     corpus = corpus_of(tmp_path, [*once, twice, thrice, twice, thrice, thrice], held)
     records = passages.build(corpus, n=5, context_words=5, target_words=3, seed=0)
-    assert Counter(record["group"] for record in records) == {"seen_1": 5, "seen_2": 1, "seen_3_or_more": 1}
-    texts = {record["group"]: " ".join([record["context"][0], record["options"][0]]) for record in records}
+    assert Counter(record["group"] for record in records) == {
+        "seen_1": 5,
+        "seen_2": 1,
+        "seen_3_or_more": 1,
+    }
+    texts = {
+        record["group"]: " ".join([record["context"][0], record["options"][0]])
+        for record in records
+    }
     assert texts["seen_2"] == twice and texts["seen_3_or_more"] == thrice
     partners = [" ".join([record["context"][1], record["options"][1]]) for record in records]
     assert len(set(partners)) == 7 and once[0] not in partners and set(partners) <= set(held)
@@ -184,14 +278,26 @@ def test_passages_partner_is_the_nearest_in_length_and_frequency(tmp_path: Path)
     train = ["aa bb cc dd", "aaaaaaaa bbbbbbbb cccccccc dddddddd"]
     corpus = corpus_of(tmp_path, train, ["ee ff gg hh", "eeeeeeee ffffffff gggggggg hhhhhhhh"])
     records = passages.build(corpus, n=2, context_words=3, target_words=1, seed=0)
-    assert [len(record["context"][0]) for record in records] == [len(record["context"][1]) for record in records]
+    assert [len(record["context"][0]) for record in records] == [
+        len(record["context"][1]) for record in records
+    ]
 
 
 def test_domains_shuffle_the_same_words_and_take_users_folders(tmp_path: Path) -> None:
-    records = domains.build(corpus_of(tmp_path, ["x"], ["one two three four five six"]), words=5, seed=0)
+    records = domains.build(
+        corpus_of(tmp_path, ["x"], ["one two three four five six"]), words=5, seed=0
+    )
     held, shuffled, noise = (record["text"] for record in records)
-    assert held == "one two three four five" and sorted(shuffled.split()) == sorted(held.split()) and shuffled != held
-    assert 0 < len(noise) <= len(held) and [record["group"] for record in records] == ["heldout", "shuffled_words", "random_characters"]
+    assert (
+        held == "one two three four five"
+        and sorted(shuffled.split()) == sorted(held.split())
+        and shuffled != held
+    )
+    assert 0 < len(noise) <= len(held) and [record["group"] for record in records] == [
+        "heldout",
+        "shuffled_words",
+        "random_characters",
+    ]
     folder = tmp_path / "mine"
     (folder / "law").mkdir(parents=True)
     (folder / "law" / "a.txt").write_text("The court held\nthat it may.")
@@ -214,7 +320,9 @@ def test_templates_have_no_mark_and_their_texts_are_texts(tmp_path: Path) -> Non
     path = tmp_path / "p.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + YAML.encode())
     assert read_prompts(path)["content_free"] == ["N/A", "-"]
-    with pytest.raises(InputError, match="no such file; expected YAML with the keys formats, triggers"):
+    with pytest.raises(
+        InputError, match="no such file; expected YAML with the keys formats, triggers"
+    ):
         read_templates(tmp_path / "none.yaml")
     with pytest.raises(InputError, match="is a folder; expected YAML"):
         read_templates(tmp_path)
@@ -229,24 +337,49 @@ def test_templates_have_no_mark_and_their_texts_are_texts(tmp_path: Path) -> Non
             "label 'positive' must be text, not the number 10",
         ),
         ('"-"]', "null]", "content_free: number 1 must be text, not null"),
-        ('template: "Which? {text}:"', "template: 5", "the template of strategy 'instruction' must be text, not the number 5"),
+        (
+            'template: "Which? {text}:"',
+            "template: 5",
+            "the template of strategy 'instruction' must be text, not the number 5",
+        ),
         ("shots: true", "shots: 'no'", "strategy 'shown': shots must be true or false, not 'no'"),
         ('"N/A"', '"a\\ud83db"', "content_free: number 0 holds half a character"),
         ("Which?", "Which\x85?", "line 3: YAML may end a line at U\\+0085"),
-        ("content_free", "examples: [{text: 5, label: positive}]\ncontent_free", "example 1: column 'text' must be text, not the number 5"),
-        ("content_free", "examples: [good]\ncontent_free", "example 1 must be a mapping with text and label, not 'good'"),
+        (
+            "content_free",
+            "examples: [{text: 5, label: positive}]\ncontent_free",
+            "example 1: column 'text' must be text, not the number 5",
+        ),
+        (
+            "content_free",
+            "examples: [good]\ncontent_free",
+            "example 1 must be a mapping with text and label, not 'good'",
+        ),
         ("{text} =", "{text.upper} =", "cannot be filled"),
     ],
 )
-def test_prompting_texts_that_are_none_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_prompting_texts_that_are_none_are_named(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
     assert YAML.count(old) == 1
     (tmp_path / "p.yaml").write_text(YAML.replace(old, new), "utf-8")
     with pytest.raises(InputError, match=r"p\.yaml: .*" + message):
-        prompting.build(reviews(tmp_path / "r.csv"), prompts=str(tmp_path / "p.yaml"), classes=CLASSES, shots=0, seed=0)
+        prompting.build(
+            reviews(tmp_path / "r.csv"),
+            prompts=str(tmp_path / "p.yaml"),
+            classes=CLASSES,
+            shots=0,
+            seed=0,
+        )
 
 
 def test_prompting_names_the_line_of_a_label_that_is_no_class(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(YAML)
     (tmp_path / "r.csv").write_text('text,label\n"one\ntwo",positive\nthree,good\n')
-    with pytest.raises(InputError, match=r"r\.csv: line 4: the label must be one of negative, .*, or its number, not 'good'"):
-        prompting.build(tmp_path / "r.csv", prompts=str(tmp_path / "p.yaml"), classes=CLASSES, shots=0, seed=0)
+    with pytest.raises(
+        InputError,
+        match=r"r\.csv: line 4: the label must be one of negative, .*, or its number, not 'good'",
+    ):
+        prompting.build(
+            tmp_path / "r.csv", prompts=str(tmp_path / "p.yaml"), classes=CLASSES, shots=0, seed=0
+        )

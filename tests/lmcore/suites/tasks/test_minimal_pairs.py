@@ -16,8 +16,21 @@ from lmcore.suites.tasks.minimal_pairs import MIN_COUNT, SLOT, build, words
 from lmcore.suites.tasks.minimal_pairs_grammar import CLASSES, PARADIGMS, UNIONS
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "minimal_pairs.tsv"
-LEXICON = sorted({word for text in CLASSES.values() for word in words(text.split("\n", 1)[1].replace("/", " ").replace("_", " "))})
-FIXED = sorted({word for templates in PARADIGMS.values() for template in templates for word in words(SLOT.sub(" ", template))})
+LEXICON = sorted(
+    {
+        word
+        for text in CLASSES.values()
+        for word in words(text.split("\n", 1)[1].replace("/", " ").replace("_", " "))
+    }
+)
+FIXED = sorted(
+    {
+        word
+        for templates in PARADIGMS.values()
+        for template in templates
+        for word in words(SLOT.sub(" ", template))
+    }
+)
 
 
 def write_corpus(folder: Path, texts: list[str]) -> Path:
@@ -31,7 +44,9 @@ def write_corpus(folder: Path, texts: list[str]) -> Path:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus that holds every word of the grammar just often enough, in capitals here and there."""
     text = " ".join(LEXICON + FIXED)
-    return write_corpus(tmp_path_factory.mktemp("corpus"), [text] * (MIN_COUNT - 1) + [text.title()])
+    return write_corpus(
+        tmp_path_factory.mktemp("corpus"), [text] * (MIN_COUNT - 1) + [text.title()]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +80,19 @@ def test_sentence_is_spelled_as_one(records):
         assert not set(text) & set("_{}[]|/"), text
         tokens = words(text)
         assert all(first != second for first, second in pairwise(tokens)), text
-        asks = text.split()[0] in ("Which", "Whose", "Is", "Are", "Has", "Have", "Had", "Do", "Does", "Was", "Were")
+        asks = text.split()[0] in (
+            "Which",
+            "Whose",
+            "Is",
+            "Are",
+            "Has",
+            "Have",
+            "Had",
+            "Do",
+            "Does",
+            "Was",
+            "Were",
+        )
         assert asks == text.endswith("?"), text
 
 
@@ -79,12 +106,21 @@ def test_opposite_templates_leave_no_word_on_one_side():
     """Where a locus merely exchanges two fixed words, neither of agreement's is right more often than the other."""
     for name, templates in PARADIGMS.items():
         if name.startswith(("agreement", "anaphor")):
-            loci = Counter(template[template.index("[") + 1 : template.index("]")] for template in templates)
-            assert all(loci[locus] == loci["|".join(reversed(locus.split("|")))] for locus in loci), name
+            loci = Counter(
+                template[template.index("[") + 1 : template.index("]")] for template in templates
+            )
+            assert all(
+                loci[locus] == loci["|".join(reversed(locus.split("|")))] for locus in loci
+            ), name
 
 
 def test_every_class_is_used_and_every_used_class_exists():
-    used = {match[0] for templates in PARADIGMS.values() for template in templates for match in SLOT.findall(template)}
+    used = {
+        match[0]
+        for templates in PARADIGMS.values()
+        for template in templates
+        for match in SLOT.findall(template)
+    }
     used = (used - UNIONS.keys()) | {part for name in used & UNIONS.keys() for part in UNIONS[name]}
     assert used == set(CLASSES)
 
@@ -96,7 +132,13 @@ def test_build_twice_under_other_hash_seeds_gives_the_same_rows(corpus: Path, re
     )
     root = Path(__file__).parents[4]
     outputs = [
-        subprocess.run([sys.executable, "-c", code, corpus], env={"PYTHONHASHSEED": seed}, cwd=root, capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code, corpus],
+            env={"PYTHONHASHSEED": seed},
+            cwd=root,
+            capture_output=True,
+            check=True,
+        ).stdout
         for seed in ("1", "2")
     ]
     assert outputs[0] == outputs[1]
@@ -118,7 +160,9 @@ def test_build_rare_word_is_never_used(tmp_path: Path):
     """`captain`, `captains` once too seldom: the sentences do without, and use no word the corpus does not hold."""
     text = " ".join(LEXICON + FIXED)
     without = " ".join(word for word in text.split() if word not in ("captain", "captains"))
-    records = build(write_corpus(tmp_path / "corpus", [text] * (MIN_COUNT - 1) + [without]), n=50, seed=0)
+    records = build(
+        write_corpus(tmp_path / "corpus", [text] * (MIN_COUNT - 1) + [without]), n=50, seed=0
+    )
     used = set(words(" ".join(sentences_of(records))))
     assert used & {"captain", "captains"} == set()
     assert "soldier" in used and used <= set(LEXICON + FIXED)
@@ -127,7 +171,10 @@ def test_build_rare_word_is_never_used(tmp_path: Path):
 def test_build_poor_corpus_raises_naming_paradigm_and_count(tmp_path: Path):
     """Two nouns, two states, two times, singular or plural: 16 pairs, and the other templates lack their words."""
     text = "the captain is happy now the soldier are angry now captains soldiers this evening "
-    with pytest.raises(InputError, match=r"paradigm 'subject_verb_agreement' gives 16 distinct pairs .* expected 17"):
+    with pytest.raises(
+        InputError,
+        match=r"paradigm 'subject_verb_agreement' gives 16 distinct pairs .* expected 17",
+    ):
         build(write_corpus(tmp_path / "corpus", [text * MIN_COUNT]), n=17, seed=0)
 
 
@@ -138,8 +185,16 @@ def test_build_empty_corpus_raises_naming_paradigm(tmp_path: Path):
 
 def test_golden_pairs_of_every_paradigm_stay_as_they_were_read(records):
     """Read by a linguist's eye when pinned; a change of words or templates moves them, so read again before pinning anew."""
-    lines = [line.split("\t") for line in GOLDEN.read_text("utf-8").splitlines() if not line.startswith("#")]
+    lines = [
+        line.split("\t")
+        for line in GOLDEN.read_text("utf-8").splitlines()
+        if not line.startswith("#")
+    ]
     assert {item.split("/")[1] for item, _, _ in lines} == set(PARADIGMS)
     for item, good, bad in lines:
         _, paradigm, number = item.split("/")
-        assert of_group(records, paradigm)[int(number)] == {"group": paradigm, "good": good, "bad": bad}
+        assert of_group(records, paradigm)[int(number)] == {
+            "group": paradigm,
+            "good": good,
+            "bad": bad,
+        }

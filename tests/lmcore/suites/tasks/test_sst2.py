@@ -32,9 +32,17 @@ def test_sst2_shots_are_balanced_and_set_apart_from_the_items(sources: Path):
 
 
 def test_sst2_seed_decides_the_shots(sources: Path):
-    prompts = [shots_of(sst2.build(sources / "sst2", shots=4, seed=seed)[0]["context"]) for seed in (0, 0, 1)]
+    prompts = [
+        shots_of(sst2.build(sources / "sst2", shots=4, seed=seed)[0]["context"])
+        for seed in (0, 0, 1)
+    ]
     assert prompts[0] == prompts[1] != prompts[2]
-    last = {shots_of(sst2.build(sources / "sst2", shots=4, seed=seed)[0]["context"])[-1].rsplit(" ", 1)[1] for seed in range(9)}
+    last = {
+        shots_of(sst2.build(sources / "sst2", shots=4, seed=seed)[0]["context"])[-1].rsplit(" ", 1)[
+            1
+        ]
+        for seed in range(9)
+    }
     assert last == {"negative", "positive"}  # neither class always stands next to the question
 
 
@@ -47,7 +55,10 @@ def test_sst2_without_shots_is_the_question_alone(sources: Path):
 
 @pytest.mark.parametrize("shots", [3, -2, 400])
 def test_sst2_shots_that_cannot_be_balanced_fail(shots, sources: Path):
-    with pytest.raises(InputError, match=f"shots must be an even number from 0 to 64, half of each class, not {shots}"):
+    with pytest.raises(
+        InputError,
+        match=f"shots must be an even number from 0 to 64, half of each class, not {shots}",
+    ):
         sst2.build(sources / "sst2", shots=shots, seed=0)
 
 
