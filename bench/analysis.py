@@ -117,20 +117,19 @@ def _tokens(
 
 
 def _run(folder: Path, n_models: int) -> None:
-    from lmcore.analysis.analyse import analyse_tokens
+    from lmcore.analysis.analyse import Paths, Settings, analyse_tokens
 
-    paths: dict[str, Any] = {
-        "items": folder / "items",
-        "tokens": folder / "tokens",
-        "model_folder": folder / "models",
-        "out": folder / "analysis",
-    }
-    paths |= {
-        "summaries": folder / "summaries",
-        "comparison": folder / "comparison.json",
-        "plots": folder / "plots",
-    }
-    analyse_tokens([f"m{number}" for number in range(n_models)], ["bench"], **paths, **SETTINGS)
+    paths = Paths(
+        items=folder / "items",
+        tokens=folder / "tokens",
+        model_folder=folder / "models",
+        out=folder / "analysis",
+        summaries=folder / "summaries",
+        comparison=folder / "comparison.json",
+        plots=folder / "plots",
+    )
+    models = [f"m{number}" for number in range(n_models)]
+    analyse_tokens(models, ["bench"], paths, Settings(**SETTINGS))
     status = Path(
         "/proc/self/status"
     ).read_text()  # ru_maxrss would count what the parent held before this program took its place

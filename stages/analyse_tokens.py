@@ -1,32 +1,39 @@
-"""Stage: what the tokens say: by token, by entropy, in summary, and model against model on the same text."""
+"""Stage: what the tokens say.
+
+By token, by entropy, in summary, and model against model on the same text.
+"""
 
 from pathlib import Path
 
-from lmcore.analysis.analyse import analyse_tokens
+from lmcore.analysis.analyse import Paths, Settings, analyse_tokens
 from lmcore.params.ranges import Digits, Names, OpenShare, SomeEntries, SomeNames
 from stages.stage import call, clear_leftovers, run, section
+
+PATHS = Paths(
+    items=Path("data/items"),
+    tokens=Path("data/tokens"),
+    model_folder=Path("data/models"),
+    out=Path("data/analysis"),
+    summaries=Path("metrics/tokens"),
+    comparison=Path("metrics/model_comparison.json"),
+    plots=Path("metrics/plots/tokens"),
+    metrics=Path("metrics/models"),
+    generated=Path("data/generated"),
+)
 
 
 def main() -> None:
     clear_leftovers("data/generated", "data/models", "data/tokens")
-    call(
-        analyse_tokens,
+    models = section("models", SomeNames)
+    suites = list(section("suites", SomeEntries))
+    writers = section("generate_tokens.models", Names)
+    settings = call(
+        Settings,
         "analyse_tokens",
-        models=section("models", SomeNames),
-        suites=list(section("suites", SomeEntries)),
-        items=Path("data/items"),
-        tokens=Path("data/tokens"),
-        model_folder=Path("data/models"),
-        out=Path("data/analysis"),
-        summaries=Path("metrics/tokens"),
-        comparison=Path("metrics/model_comparison.json"),
-        plots=Path("metrics/plots/tokens"),
-        metrics=Path("metrics/models"),
-        generated=Path("data/generated"),
-        writers=section("generate_tokens.models", Names),
         confidence=section("aggregate.confidence", OpenShare),
         digits=section("aggregate.digits", Digits),
     )
+    analyse_tokens(models, suites, PATHS, settings, writers)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,24 @@
-"""Everything the token tables say, of any number of models and suites: items, tokens and tokenizers go in, tables and plots come out.
+"""Everything the token tables say about any number of models and suites.
 
-Masked LMs say something else of a token than causal ones, so they have no part in the comparisons on the same text.
-What models wrote themselves counts as one more suite, `generated`, in all but the comparisons on the same text.
+Items, token tables and tokenizers go in; tables, summaries and plots come out.
 
-`out`: by_token/MODEL.parquet, entropy_bins/, bin_tokens/, calibration/ likewise, scatter.parquet, passage.parquet. For git and DVC: a
-summary a model, the comparison on the same text, and one CSV a model and plot. The same input gives the same bytes.
+What a masked LM says about a token is not what a causal LM says about it, so masked LMs take no
+part in the comparison on the same text. What models wrote themselves counts as one more suite,
+`generated`, everywhere except in the comparison on the same text.
+
+The folder `out` holds by_token/MODEL.parquet, and entropy_bins/, bin_tokens/ and calibration/
+likewise; scatter.parquet; and passage.parquet. Files for git and DVC are a summary for each model,
+the comparison on the same text, and one CSV for each model and plot. The same input gives the same
+bytes.
 """
 
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer
 
@@ -26,7 +33,7 @@ from lmcore.analysis.entropy_bins import (
     expected_calibration_error,
 )
 from lmcore.analysis.passage import PASSAGE, passage
-from lmcore.analysis.progression import progression as curves
+from lmcore.analysis.progression import progression
 from lmcore.analysis.rows import TokenRows
 from lmcore.analysis.same_text import SCATTER, compare_on_same_text
 from lmcore.analysis.summary import density, summary
@@ -48,16 +55,39 @@ GENERATED = "generated"  # the suite of what models wrote
 PLOTS = ("entropy", "probability_by_entropy", "calibration", "by_token")
 
 
-class Settings(NamedTuple):
-    """The numbers one may change; see params.yaml."""
+class Paths(NamedTuple):
+    """Where the analysis finds its input and writes its results."""
 
-    rows: str
-    minimum_count: int
-    n_extremes: int
-    n_bins: int
-    n_frequent: int
-    calibration_bins: int
-    digits: int
+    items: Path  # folder of SUITE.parquet
+    tokens: Path  # folder of the token tables MODEL/SUITE
+    model_folder: Path  # folder of the models
+    out: Path  # folder of tables
+    summaries: Path  # folder of MODEL.json
+    comparison: Path  # JSON file of the comparison on the same text
+    plots: Path  # folder of PLOT/MODEL.csv
+    metrics: Path | None = None  # folder of MODEL.json, with the accuracies of the progression
+    generated: Path | None = None  # folder of MODEL/tokens.parquet: what the models wrote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What one may change. The fields are the schema of the section analyse_tokens in params.yaml.
+
+    `confidence` and `digits` are those of the section aggregate.
+    """
+
+    rows: Literal["gold", "target", "all"]  # which tokens count (lmcore.analysis.rows)
+    minimum_count: Count  # of a token, to have statistics of its own
+    n_extremes: Count  # tokens at either end of the by-token tables that are plotted
+    n_bins: Bins  # entropy bins
+    n_frequent: Count  # most frequent tokens named in a bin
+    calibration_bins: Bins
+    corrected: bool  # word probabilities with the word-boundary correction
+    plot_suite: Name  # the suite of the plots and the passage
+    passage_chars: Count  # length of the passage
+    progression: Names  # models in the order of their curves
+    confidence: OpenShare  # of the intervals
+    digits: Digits  # significant digits in JSON and CSV files
 
 
 class Analysis(NamedTuple):
@@ -70,92 +100,110 @@ class Analysis(NamedTuple):
 def analyse_tokens(
     models: list[str],
     suites: Iterable[str],
-    *,
-    items: Path,
-    tokens: Path,
-    model_folder: Path,
-    out: Path,
-    summaries: Path,
-    comparison: Path,
-    plots: Path,
-    metrics: Path | None = None,
-    generated: Path | None = None,
-    writers: Iterable[str] = (),
-    rows: Literal["gold", "target", "all"],
-    minimum_count: Count,
-    n_extremes: Count,
-    n_bins: Bins,
-    n_frequent: Count,
-    calibration_bins: Bins,
-    corrected: bool,
-    plot_suite: Name,
-    passage_chars: Count,
-    progression: Names,
-    confidence: OpenShare,
-    digits: Digits,
+    paths: Paths,
+    settings: Settings,
+    writers: Collection[str] = (),
 ) -> None:
-    """Write the analysis of `tokens`/MODEL/SUITE for all models and suites.
+    """Write the analysis of the token tables of all models and suites.
 
-    rows: which tokens count (lmcore.analysis.rows); corrected: word probabilities with the word-boundary correction; plot_suite: the
-    suite of plots and passage; progression: models in the order of their curves, of which `metrics`/MODEL.json has accuracies; writers:
-    models of `models` whose own writing is `generated`/MODEL/tokens.parquet. Raises InputError where a table is missing, or a number is
-    out of range.
+    writers: those of `models` whose own writing is analysed, too (see `Paths.generated`).
+
+    Raises InputError where a table is missing, or a number is out of range.
     """
     suites = list(suites)
-    if generated and GENERATED in suites:
+    _check_suites(suites, settings.plot_suite, has_generated=bool(paths.generated))
+    tokenizers = {model: load_fast(paths.model_folder / model) for model in models}
+    items = {suite: read(paths.items / f"{suite}.parquet", ITEMS) for suite in suites}
+    rows = _rows_that_count(models, items, paths.tokens, settings.rows)
+    written = _rows_of_writers(models, writers, paths.generated)
+    masked = {model for model in models if holds_masked(paths.model_folder / model)}
+    analysis = analyse(
+        rows | ({GENERATED: written} if written else {}), tokenizers, settings, masked
+    )
+    accuracies = _metrics_of(settings.progression, paths.metrics)
+    progress = progression(settings.progression, analysis.summaries, accuracies)
+    comparisons, scatter = _compare_suites(items, tokenizers, masked, paths.tokens, settings)
+    with whole(paths.out) as folder:
+        write_tables(analysis, folder)
+        write(scatter, SCATTER, folder / "scatter.parquet")
+        shown_passage = _passage(items[settings.plot_suite], tokenizers, paths.tokens, settings)
+        write(shown_passage, PASSAGE, folder / "passage.parquet")
+    write_summaries(analysis, paths.summaries, settings.digits)
+    write_json(rounded(comparisons, settings.digits), paths.comparison)
+    shown_rows = rows[settings.plot_suite]
+    write_plots(analysis, shown_rows, settings.plot_suite, paths.plots, settings, progress)
+
+
+def _check_suites(suites: list[str], plot_suite: str, *, has_generated: bool) -> None:
+    """Raises InputError for a suite with the name GENERATED, and for a `plot_suite` not there."""
+    if has_generated and GENERATED in suites:
         raise InputError(f"a suite cannot be called '{GENERATED}': that is what the models write")
     if plot_suite not in suites:
         raise InputError(
-            f"params.yaml: analyse_tokens: plot_suite: there is no suite '{plot_suite}'; there are {', '.join(suites)}"
+            f"params.yaml: analyse_tokens: plot_suite: there is no suite '{plot_suite}'; "
+            f"there are {', '.join(suites)}"
         )
-    settings = Settings(
-        rows, minimum_count, n_extremes, n_bins, n_frequent, calibration_bins, digits
-    )
-    tokenizers = {model: load_fast(model_folder / model) for model in models}
-    tables = {suite: read(items / f"{suite}.parquet", ITEMS) for suite in suites}
-    counted = {
-        suite: {model: TokenRows(tokens / model / suite, tables[suite], rows) for model in models}
-        for suite in suites
-    }
-    written = {
-        model: TokenRows(generated / model / "tokens.parquet")
-        for model in models
-        if generated and model in writers
-    }
-    masked = {model for model in models if holds_masked(model_folder / model)}
-    found = analyse(
-        counted | ({GENERATED: written} if written else {}), tokenizers, settings, masked
-    )
-    accuracies = {
-        model: json.loads((metrics / f"{model}.json").read_text("utf-8"))
-        for model in progression
-        if metrics
-    }
-    progress = curves(progression, found.summaries, accuracies)
-    compared, scatter = {}, []
-    for suite in suites:
-        paths = {model: tokens / model / suite for model in models if model not in masked}
-        compared[suite], squares = compare_on_same_text(
-            tables[suite], paths, tokenizers, corrected=corrected, confidence=confidence
+
+
+def _rows_that_count(
+    models: list[str], items: dict[str, pa.Table], tokens: Path, choice: str
+) -> dict[str, dict[str, TokenRows]]:
+    """{suite: {model: its rows that count}}; `choice`: gold, target or all."""
+    rows: dict[str, dict[str, TokenRows]] = {}
+    for suite, table in items.items():
+        rows[suite] = {model: TokenRows(tokens / model / suite, table, choice) for model in models}
+    return rows
+
+
+def _rows_of_writers(
+    models: list[str], writers: Collection[str], generated: Path | None
+) -> dict[str, TokenRows]:
+    """{model: all tokens that it wrote}, for those of `models` that write."""
+    if not generated:
+        return {}
+    writing = [model for model in models if model in writers]
+    return {model: TokenRows(generated / model / "tokens.parquet") for model in writing}
+
+
+def _metrics_of(models: list[str], metrics: Path | None) -> dict[str, dict]:
+    """{model: its metrics by suite}, from `metrics`/MODEL.json."""
+    if not metrics:
+        return {}
+    return {model: json.loads((metrics / f"{model}.json").read_text("utf-8")) for model in models}
+
+
+def _compare_suites(
+    items: dict[str, pa.Table],
+    tokenizers: dict[str, Tokenizer],
+    masked: Collection[str],
+    tokens: Path,
+    settings: Settings,
+) -> tuple[dict[str, dict], pa.Table]:
+    """{suite: the comparison of the causal models on it}, and the SCATTER table of all suites."""
+    causal = {model: known for model, known in tokenizers.items() if model not in masked}
+    comparisons: dict[str, dict] = {}
+    scatter: list[dict] = []
+    for suite, table in items.items() if causal else ():
+        comparisons[suite], squares = compare_on_same_text(
+            table,
+            {model: tokens / model / suite for model in causal},
+            causal,
+            corrected=settings.corrected,
+            confidence=settings.confidence,
         )
-        scatter += [{"suite": suite, **row} for row in squares]
+        scatter += [{"suite": suite, **square} for square in squares]
         pa.default_memory_pool().release_unused()
-    shown = {
-        model: TokenRows(tokens / model / plot_suite, tables[plot_suite], rows) for model in models
-    }
-    with whole(out) as folder:
-        write_tables(found, folder)
-        write(pa.Table.from_pylist(scatter, SCATTER), SCATTER, folder / "scatter.parquet")
-        texts = {model: token_texts(tokenizer) for model, tokenizer in tokenizers.items()}
-        paths = {model: tokens / model / plot_suite for model in models}
-        write(
-            passage(tables[plot_suite], paths, texts, plot_suite, passage_chars),
-            PASSAGE,
-            folder / "passage.parquet",
-        )
-    write_summaries(found, summaries, digits)
-    write_json(rounded(compared, digits), comparison)
-    write_plots(found, shown, plot_suite, plots, settings, progress)
+    return comparisons, pa.Table.from_pylist(scatter, SCATTER)
+
+
+def _passage(
+    items: pa.Table, tokenizers: dict[str, Tokenizer], tokens: Path, settings: Settings
+) -> pa.Table:
+    """The PASSAGE table of the plotted suite; `items`: its items."""
+    suite = settings.plot_suite
+    texts = {model: token_texts(tokenizer) for model, tokenizer in tokenizers.items()}
+    token_paths = {model: tokens / model / suite for model in tokenizers}
+    return passage(items, token_paths, texts, suite, settings.passage_chars)
 
 
 def analyse(
@@ -164,115 +212,154 @@ def analyse(
     settings: Settings,
     masked: Collection[str] = (),
 ) -> Analysis:
-    """The tables and summaries of `rows` (by suite and model); bins with common edges are common to the models of a suite; `masked`: the
-    models that are masked LMs.
+    """The tables and summaries of `rows`, which are by suite and model.
+
+    Bins with common edges are common to the models of a suite; `masked` names the models that are
+    masked LMs.
     """
-    tables: dict[str, dict[str, list[pa.Table]]] = {
-        name: {model: [] for model in tokenizers} for name in TABLES
-    }
+    parts: dict[str, dict[str, list[pa.Table]]] = {}  # by table and model, one for each suite
+    for name in TABLES:
+        parts[name] = {model: [] for model in tokenizers}
     summaries: dict[str, dict[str, dict]] = {model: {} for model in tokenizers}
     texts = {model: token_texts(tokenizer) for model, tokenizer in tokenizers.items()}
     for suite, by_model in rows.items():
         common = common_edges(list(by_model.values()), settings.n_bins)
-        for model, part in by_model.items():
-            where = {"model": model, "suite": suite}
-            edges = {"own": common_edges([part], settings.n_bins), "common": common}
-            found = {
-                "by_token": by_token(
-                    part, texts[model], **where, minimum_count=settings.minimum_count
-                ),
-                "calibration": calibration(part, **where, n_bins=settings.calibration_bins),
-            }
-            found["entropy_bins"], found["bin_tokens"] = entropy_bins(
-                part, texts[model], edges, **where, n_frequent=settings.n_frequent
+        for model, model_rows in by_model.items():
+            tables = _tables_of(
+                model_rows, texts[model], common, settings, model=model, suite=suite
             )
-            error = expected_calibration_error(found["calibration"].to_pylist())
-            summaries[model][suite] = summary(part, model in masked) | {
-                "expected_calibration_error": error
-            }
-            for name, table in found.items():
-                tables[name][model].append(table)
+            error = expected_calibration_error(tables["calibration"].to_pylist())
+            figures = summary(model_rows, model in masked)
+            summaries[model][suite] = figures | {"expected_calibration_error": error}
+            for name, table in tables.items():
+                parts[name][model].append(table)
             pa.default_memory_pool().release_unused()
-    return Analysis(
-        summaries,
-        {
-            name: {model: pa.concat_tables(parts) for model, parts in of.items()}
-            for name, of in tables.items()
-        },
+    whole_tables: dict[str, dict[str, pa.Table]] = {}
+    for name, parts_by_model in parts.items():
+        whole_tables[name] = {
+            model: pa.concat_tables(of_suites) for model, of_suites in parts_by_model.items()
+        }
+    return Analysis(summaries, whole_tables)
+
+
+def _tables_of(
+    rows: TokenRows,
+    texts: list[str],
+    common: np.ndarray,
+    settings: Settings,
+    *,
+    model: str,
+    suite: str,
+) -> dict[str, pa.Table]:
+    """{name of TABLES: its rows for one model and suite}.
+
+    texts: of the model's token ids; common: the edges of the entropy bins that all models of the
+    suite share.
+    """
+    edges = {"own": common_edges([rows], settings.n_bins), "common": common}
+    tables = {
+        "by_token": by_token(
+            rows, texts, model=model, suite=suite, minimum_count=settings.minimum_count
+        ),
+        "calibration": calibration(
+            rows, model=model, suite=suite, n_bins=settings.calibration_bins
+        ),
+    }
+    tables["entropy_bins"], tables["bin_tokens"] = entropy_bins(
+        rows, texts, edges, model=model, suite=suite, n_frequent=settings.n_frequent
     )
+    return tables
 
 
-def write_tables(found: Analysis, folder: Path) -> None:
-    """`folder`/TABLE/MODEL.parquet for every table and model."""
-    for name, by_model in found.tables.items():
+def write_tables(analysis: Analysis, folder: Path) -> None:
+    """Write `folder`/TABLE/MODEL.parquet for every table and model."""
+    for name, by_model in analysis.tables.items():
         for model, table in by_model.items():
             write(table, TABLES[name], folder / name / f"{model}.parquet")
 
 
-def write_summaries(found: Analysis, folder: Path, digits: int) -> None:
-    """`folder`/MODEL.json: {suite: summary}."""
+def write_summaries(analysis: Analysis, folder: Path, digits: int) -> None:
+    """Write `folder`/MODEL.json: {suite: summary}."""
     with whole(folder) as temporary:
-        for model, suites in found.summaries.items():
+        for model, suites in analysis.summaries.items():
             write_json(rounded(suites, digits), temporary / f"{model}.json")
 
 
 def write_plots(
-    found: Analysis,
+    analysis: Analysis,
     shown: dict[str, TokenRows],
     suite: str,
     folder: Path,
     settings: Settings,
     progress: dict[str, list[dict]],
 ) -> None:
-    """`folder`/PLOT/MODEL.csv for each of PLOTS: density of entropy, probability by entropy bin, calibration and the tokens at the ends of
-    the by-token tables, all of one suite (`shown`); `folder`/progression/SUITE.csv.
+    """Write `folder`/PLOT/MODEL.csv for each of PLOTS, and `folder`/progression/SUITE.csv.
+
+    PLOTS are the density of entropy, probability by entropy bin, calibration, and the tokens at
+    the ends of the by-token tables, all of one suite, whose rows are `shown`. The curves of
+    `progress` are by suite.
     """
-    top = max(summaries[suite]["entropy"]["p99"] for summaries in found.summaries.values()) * 1.1
+    p99s = [summaries[suite]["entropy"]["p99"] for summaries in analysis.summaries.values()]
+    top = max(p99s) * 1.1
     with whole(folder) as temporary:
         (temporary / "progression").mkdir(parents=True)  # also where no models are named for it
         for model, rows in shown.items():
-            bins = [
-                row
-                for row in found.tables["entropy_bins"][model].to_pylist()
-                if row["suite"] == suite and row["edges"] == "own"
-            ]
-            confidence = [
-                row
-                for row in found.tables["calibration"][model].to_pylist()
-                if row["suite"] == suite
-            ]
+            tables = {name: by_model[model] for name, by_model in analysis.tables.items()}
             lines = {
-                "entropy": [
-                    {"entropy": x, "density": y}
-                    for x, y in density(rows.column("entropy"), 0.0, top)
-                ],
-                "probability_by_entropy": [
-                    {
-                        "entropy": row["entropy_mean"],
-                        "probability": row["probability_mean"],
-                        "accuracy": row["accuracy"],
-                        "n": row["n"],
-                    }
-                    for row in bins
-                ],
-                "calibration": [
-                    {
-                        "probability": row["top_probability_mean"],
-                        "accuracy": row["accuracy"],
-                        "n": row["n"],
-                    }
-                    for row in confidence
-                ],
-                "by_token": [
-                    {"label": f"{row['measure']} {row['side']} {row['token']}", **row}
-                    for row in extremes(found.tables["by_token"][model], settings.n_extremes)
-                    if row["suite"] == suite
-                ],
+                "entropy": _density_lines(rows, top),
+                "probability_by_entropy": _entropy_bin_lines(tables["entropy_bins"], suite),
+                "calibration": _calibration_lines(tables["calibration"], suite),
+                "by_token": _extreme_lines(tables["by_token"], suite, settings.n_extremes),
             }
             for name in PLOTS:
                 write_csv(rounded(lines[name], settings.digits), temporary / name / f"{model}.csv")
-        for of_suite, rows_of_suite in progress.items():
-            write_csv(
-                rounded(rows_of_suite, settings.digits),
-                temporary / "progression" / f"{of_suite}.csv",
+        for curve_suite, curve in progress.items():
+            path = temporary / "progression" / f"{curve_suite}.csv"
+            write_csv(rounded(curve, settings.digits), path)
+
+
+def _density_lines(rows: TokenRows, top: float) -> list[dict]:
+    """The density of entropy (nats) from 0 to `top`."""
+    points = density(rows.column("entropy"), 0.0, top)
+    return [{"entropy": entropy, "density": height} for entropy, height in points]
+
+
+def _entropy_bin_lines(table: pa.Table, suite: str) -> list[dict]:
+    """Probability by entropy, in the suite's bins with the model's own edges."""
+    lines = []
+    for row in table.to_pylist():
+        if row["suite"] == suite and row["edges"] == "own":
+            lines.append(
+                {
+                    "entropy": row["entropy_mean"],
+                    "probability": row["probability_mean"],
+                    "accuracy": row["accuracy"],
+                    "n": row["n"],
+                }
             )
+    return lines
+
+
+def _calibration_lines(table: pa.Table, suite: str) -> list[dict]:
+    """Accuracy by the probability of the first choice, in the suite's bins."""
+    lines = []
+    for row in table.to_pylist():
+        if row["suite"] == suite:
+            lines.append(
+                {
+                    "probability": row["top_probability_mean"],
+                    "accuracy": row["accuracy"],
+                    "n": row["n"],
+                }
+            )
+    return lines
+
+
+def _extreme_lines(table: pa.Table, suite: str, n_extremes: int) -> list[dict]:
+    """The tokens at the ends of the suite's by-token table, each with a label for the plot."""
+    lines = []
+    for row in extremes(table, n_extremes):
+        if row["suite"] == suite:
+            label = f"{row['measure']} {row['side']} {row['token']}"
+            lines.append({"label": label, **row})
+    return lines

@@ -1,11 +1,14 @@
-"""How good a model's predictions are by how sure it was: token rows go in, rows of entropy bins and of calibration come out.
+"""How good a model's predictions are, by how sure it was.
 
-Entropy bins hold equally many tokens (qcut); common edges, over the tokens of several models together, make bins that can be set side by
-side. Calibration groups tokens by the probability of the model's first choice, in bins of equal width; the expected calibration error is
-the mean distance between that probability and how often the choice was right, weighted by tokens (Guo et al. 2017, equation 3).
+Token rows go in; rows of entropy bins and of calibration come out.
+
+Entropy bins hold equally many tokens (qcut). Common edges come from the tokens of several models
+together, so that the bins of these models can be set side by side.
+
+Calibration groups tokens by the probability of the model's first choice, in bins of equal width.
+The expected calibration error is the mean distance between that probability and how often the
+choice was right, weighted by tokens (Guo et al. 2017, equation 3).
 """
-
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -65,80 +68,97 @@ def entropy_bins(
     suite: str,
     n_frequent: int,
 ) -> tuple[pa.Table, pa.Table]:
-    """ENTROPY_BINS and BIN_TOKENS for each named set of `edges`, with the `n_frequent` most frequent current and next tokens of a bin.
+    """ENTROPY_BINS and BIN_TOKENS for each named set of `edges`.
 
-    A bin without a token, as common edges can give, has no row.
+    BIN_TOKENS has the `n_frequent` most frequent current and next tokens of each bin. A bin without
+    a token, as common edges can give, has no row.
     """
     entropy = rows.column("entropy")
+    # {name of the edges: (N,) the bin of each token}
     bins = {name: bin_of(entropy, values).astype(np.int32) for name, values in edges.items()}
-    sums = {
-        name: {"entropy_mean": np.bincount(number, weights=entropy)}
-        for name, number in bins.items()
-    }
-    del entropy
+    sums: dict[str, dict[str, np.ndarray]] = {}
+    for name, numbers in bins.items():
+        sums[name] = {"entropy_mean": np.bincount(numbers, weights=entropy)}
+    del entropy  # so that one column is in memory at a time
     for column, derive in (
         ("probability_mean", lambda: np.exp(rows.column("logprob"))),
         ("top_probability_mean", lambda: np.exp(rows.column("top_logprob"))),
         ("accuracy", lambda: rows.column("is_top")),
     ):
         values = derive()
-        for name, number in bins.items():
-            sums[name][column] = np.bincount(number, weights=values)
+        for name, numbers in bins.items():
+            sums[name][column] = np.bincount(numbers, weights=values)
         del values
-    found: list[dict] = []
-    frequent: list[dict[str, Any]] = []
-    for name, number in bins.items():
-        n = np.bincount(number)
-        for at in np.flatnonzero(n):
-            row = {
-                "model": model,
-                "suite": suite,
-                "edges": name,
-                "bin": at,
-                "low": edges[name][at],
-                "high": edges[name][at + 1],
-            }
-            found.append(
-                row
-                | {"n": n[at]}
-                | {column: total[at] / n[at] for column, total in sums[name].items()}
-            )
+    labels = {"model": model, "suite": suite}
+    bin_rows: list[dict] = []
+    for name, numbers in bins.items():
+        means = _bin_means(np.bincount(numbers), edges[name], sums[name])
+        bin_rows += [{**labels, "edges": name, **row} for row in means]
+    frequent = [{**labels, **row} for row in _frequent_tokens(rows, texts, bins, n_frequent)]
+    return _table(bin_rows, ENTROPY_BINS), _table(frequent, BIN_TOKENS)
+
+
+def _bin_means(counts: np.ndarray, edges: np.ndarray, sums: dict[str, np.ndarray]) -> list[dict]:
+    """One row for each bin that holds tokens, with the means of the columns.
+
+    counts: (bins,) tokens; edges: (bins + 1,); sums: {column: (bins,) sums over tokens}.
+    """
+    rows = []
+    for number in np.flatnonzero(counts):
+        n = counts[number]
+        row = {"bin": number, "low": edges[number], "high": edges[number + 1], "n": n}
+        for column, total in sums.items():
+            row[column] = total[number] / n
+        rows.append(row)
+    return rows
+
+
+def _frequent_tokens(
+    rows: TokenRows, texts: list[str], bins: dict[str, np.ndarray], n_frequent: int
+) -> list[dict]:
+    """The `n_frequent` most frequent tokens of each bin and side, by edges, bin, side and place.
+
+    bins: {name of the edges: (N,) the bin of each token}.
+    """
+    frequent: list[dict] = []
     for side, column in SIDES.items():
         ids = rows.column(column).astype(np.int64)
-        n_ids = int(ids.max()) + 1
-        for name, number in bins.items():
-            counts = np.bincount(
-                number * n_ids + ids, minlength=(int(number.max()) + 1) * n_ids
-            ).reshape(-1, n_ids)
-            for which, of_bin in enumerate(counts):
-                for place, token in enumerate(_most(of_bin, n_frequent).tolist()):
-                    where = {
-                        "model": model,
-                        "suite": suite,
-                        "edges": name,
-                        "bin": which,
-                        "side": side,
-                        "place": place + 1,
-                    }
+        for name, numbers in bins.items():
+            for number, counts in enumerate(_counts_by_bin(numbers, ids)):
+                for place, token in enumerate(_most(counts, n_frequent).tolist(), 1):
                     frequent.append(
-                        where
-                        | {"token_id": token, "token": text_of(texts, token), "n": of_bin[token]}
+                        {
+                            "edges": name,
+                            "bin": number,
+                            "side": side,
+                            "place": place,
+                            "token_id": token,
+                            "token": text_of(texts, token),
+                            "n": counts[token],
+                        }
                     )
-    order = {name: number for number, name in enumerate(edges)}
+    order = {name: place for place, name in enumerate(bins)}
     frequent.sort(key=lambda row: (order[row["edges"]], row["bin"], row["side"], row["place"]))
-    return _table(found, ENTROPY_BINS), _table(frequent, BIN_TOKENS)
+    return frequent
+
+
+def _counts_by_bin(numbers: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """(bins, ids) how often each id is in each bin; `numbers` are the bins of `ids`, both (N,)."""
+    n_bins, n_ids = int(numbers.max()) + 1, int(ids.max()) + 1
+    return np.bincount(numbers * n_ids + ids, minlength=n_bins * n_ids).reshape(-1, n_ids)
 
 
 def calibration(rows: TokenRows, *, model: str, suite: str, n_bins: int) -> pa.Table:
-    """The CALIBRATION table: `n_bins` bins of equal width over the probability of the first choice, closed on the right; none is empty."""
+    """The CALIBRATION table: bins of equal width over the probability of the first choice.
+
+    The `n_bins` bins are closed on the right. Empty bins have no row.
+    """
     confidence = np.exp(rows.column("top_logprob").astype(np.float64))
     number = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
     n = np.bincount(number, minlength=n_bins)
-    total, right = (
-        np.bincount(number, weights=values, minlength=n_bins)
-        for values in (confidence, rows.column("is_top"))
-    )
-    found = [
+    total = np.bincount(number, weights=confidence, minlength=n_bins)
+    n_right = np.bincount(number, weights=rows.column("is_top"), minlength=n_bins)
+    bins = [
         {
             "model": model,
             "suite": suite,
@@ -146,19 +166,18 @@ def calibration(rows: TokenRows, *, model: str, suite: str, n_bins: int) -> pa.T
             "high": (at + 1) / n_bins,
             "n": n[at],
             "top_probability_mean": total[at] / n[at],
-            "accuracy": right[at] / n[at],
+            "accuracy": n_right[at] / n[at],
         }
         for at in np.flatnonzero(n)
     ]
-    return _table(found, CALIBRATION)
+    return _table(bins, CALIBRATION)
 
 
 def expected_calibration_error(bins: list[dict]) -> float:
-    """The mean of |accuracy - probability of the first choice| over bins, weighted by their tokens."""
-    total = sum(row["n"] for row in bins)
-    return float(
-        sum(row["n"] * abs(row["accuracy"] - row["top_probability_mean"]) for row in bins) / total
-    )
+    """The mean over bins of |accuracy - probability of the first choice|, weighted by tokens."""
+    n_tokens = sum(row["n"] for row in bins)
+    distances = [row["n"] * abs(row["accuracy"] - row["top_probability_mean"]) for row in bins]
+    return float(sum(distances) / n_tokens)
 
 
 def common_edges(tables: list[TokenRows], n_bins: int) -> np.ndarray:
@@ -173,15 +192,18 @@ def common_edges(tables: list[TokenRows], n_bins: int) -> np.ndarray:
 
 
 def _most(counts: np.ndarray, n: int) -> np.ndarray:
-    """The ids of the `n` greatest counts above 0, of equal ones the lowest first."""
-    n_there = min(n, int((counts > 0).sum()))
-    if not n_there:
+    """The ids of the `n` greatest counts above 0; of equal counts the lowest ids first."""
+    n_above = min(n, int((counts > 0).sum()))
+    if not n_above:
         return np.zeros(0, np.int64)
-    least = np.partition(counts, len(counts) - n_there)[len(counts) - n_there]
+    least = np.partition(counts, len(counts) - n_above)[len(counts) - n_above]
     ids = np.flatnonzero(counts >= max(least, 1))
     return ids[np.lexsort((ids, -counts[ids]))][:n]
 
 
 def _table(rows: list[dict], schema: pa.Schema) -> pa.Table:
-    columns = [pa.array([row[field.name] for row in rows], field.type) for field in schema]
+    """The checked table of rows that have a value for every column of `schema`."""
+    columns = []
+    for field in schema:
+        columns.append(pa.array([row[field.name] for row in rows], field.type))
     return check(pa.table(columns, schema), schema)

@@ -1,4 +1,7 @@
-"""One passage token by token under every model, for a page that colours it: token rows of one item go in, PASSAGE rows come out."""
+"""One passage token by token under every model, for a page that colours it.
+
+The token rows of one item go in, PASSAGE rows come out.
+"""
 
 import json
 import math
@@ -49,54 +52,56 @@ def passage(
     n_chars: int,
     item: str | None = None,
 ) -> pa.Table:
-    """The first `n_chars` characters of an item's right option (of the first item, unless named) under each model's draw 0.
+    """The first `n_chars` characters of an item's right option under draw 0 of each model.
 
-    `texts`: each model's token texts, for the alternatives: as many as the table holds (scoring `top_k`), else the first choice.
+    The item is the first one unless it is named.
+
+    texts: the token texts of each model, for the alternatives. There are as many alternatives as
+    the table holds (scoring `top_k`), else the first choice alone.
     """
     gold = items.filter(pc.and_(items["gold"], pc.equal(items["variant"], "")))
-    row = gold.slice(0, 1) if item is None else gold.filter(pc.equal(gold["item"], item))
-    name, option, text = (
-        row["item"][0].as_py(),
-        row["option"][0].as_py(),
-        row["context"][0].as_py() + row["target"][0].as_py(),
-    )
-    found = []
+    chosen = gold.slice(0, 1) if item is None else gold.filter(pc.equal(gold["item"], item))
+    name, option = chosen["item"][0].as_py(), chosen["option"][0].as_py()
+    text = chosen["context"][0].as_py() + chosen["target"][0].as_py()
+    rows = []
     for model, path in tokens.items():
-        shown = 0
-        for token in _rows_of(path, name, option):
+        n_shown = 0  # characters that the tokens so far have added
+        for token in _tokens_of(path, name, option):
             if token["start"] >= n_chars:
                 break
-            pairs = zip(
-                token.get("top_ids", [token["top_id"]]),
-                token.get("top_logprobs", [token["top_logprob"]]),
-            )
-            alternatives = [
-                [text_of(texts[model], number), round(math.exp(logprob), 4)]
-                for number, logprob in pairs
-            ]
-            found.append(
+            rows.append(
                 {
                     "suite": suite,
                     "item": name,
                     "model": model,
                     "position": token["position"],
-                    "text": text[shown : token["end"]],
+                    "text": text[n_shown : token["end"]],
                     "surprisal": -token["logprob"] / math.log(2),
                     "entropy": token["entropy"],
                     "rank": token["rank"],
-                    "alternatives": json.dumps(alternatives, ensure_ascii=False),
+                    "alternatives": _alternatives(token, texts[model]),
                 }
             )
-            shown = max(shown, token["end"])
-    return check(pa.Table.from_pylist(found, PASSAGE), PASSAGE)
+            n_shown = max(n_shown, token["end"])
+    return check(pa.Table.from_pylist(rows, PASSAGE), PASSAGE)
 
 
-def _rows_of(path: Path, item: str, option: int) -> list[dict]:
-    """The token rows of one text, found by the shards' statistics without reading the others."""
+def _alternatives(token: dict, texts: list[str]) -> str:
+    """JSON: [token, probability] of the model's first choices in place of this token."""
+    ids = token.get("top_ids", [token["top_id"]])
+    logprobs = token.get("top_logprobs", [token["top_logprob"]])
+    alternatives = [
+        [text_of(texts, number), round(math.exp(logprob), 4)]
+        for number, logprob in zip(ids, logprobs)
+    ]
+    return json.dumps(alternatives, ensure_ascii=False)
+
+
+def _tokens_of(path: Path, item: str, option: int) -> list[dict]:
+    """The token rows of one text; the shards' statistics say which shards need not be read."""
     for part in parts_of(path):
-        optional = [
-            name for name in ("top_ids", "top_logprobs") if name in pq.read_schema(part).names
-        ]
+        known = pq.read_schema(part).names
+        optional = [name for name in ("top_ids", "top_logprobs") if name in known]
         table = pq.read_table(
             part, columns=COLUMNS + optional, partitioning=None, filters=[("item", "==", item)]
         )

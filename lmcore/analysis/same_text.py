@@ -1,16 +1,16 @@
 """Models on the same text: their token tables of one suite go in, paired differences come out.
 
-Words that a model's tokenizer does not say whole are left out for all models (`n_words_dropped`),
-as are first words without a probability. Tokenizers may differ, and then tokens are not the same
-things: models are compared per word and per byte (lmcore.analysis.word_units), and token by token
-only where all tokens are the same. An entropy per word is the sum over its tokens: what was
-undecided on the way along this word. The draws of a random model are averaged. Intervals are over
-items, of a ratio of sums (Student, lmcore.statistics.stats.ratio), and a difference is the second
-model's figure less the first's.
+Tokenizers may differ, and then tokens are not the same things. Models are therefore compared per
+word and per byte (lmcore.analysis.word_units), and token by token only where all tokens are the
+same. Words that the tokenizer of a model cannot represent completely are left out for all models
+(`n_words_dropped`), as are first words without a probability.
+
+The entropy of a word is the sum over its tokens: what was undecided on the way along this word. The
+draws of a random model are averaged. Intervals are over items, of a ratio of sums (Student,
+lmcore.statistics.stats.ratio). A difference is the second model's figure minus the first model's.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 from lmcore.analysis.rows import parts_of
 from lmcore.analysis.totals import Totals
 from lmcore.analysis.word_units import (
+    WordGrid,
     correct_word_boundaries,
     joined_words,
     word_grid,
@@ -60,15 +61,60 @@ class Words(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """Some items under all models. `tokens`: for models whose tokens are the same, their columns; `item` numbers the items."""
+    """Some items under all models."""
 
-    words: dict[str, Words]
-    item: np.ndarray  # (words,)
+    words: dict[str, Words]  # by model
+    item: np.ndarray  # (words,) the number of each word's item
     n_bytes: np.ndarray  # (words,)
-    tokens: dict[str, dict[str, np.ndarray]]
+    tokens: dict[str, dict[str, np.ndarray]]  # {model: columns}, of models with the same tokens
     n_items: int
-    n_joined: int
-    n_dropped: int
+    n_joined: int  # words that are one unit with the word before them
+    n_dropped: int  # units that are left out
+
+
+class _ModelTokens(NamedTuple):
+    """One model's tokens on the texts of a chunk, sorted by draw, text and position."""
+
+    columns: dict[str, np.ndarray]  # (T,) each
+    text: np.ndarray  # (T,) the number of each token's text
+    first: np.ndarray  # (T,) the first word that the token has a part in
+    last: np.ndarray  # (T,) the last one
+    begins: np.ndarray  # (texts,) where each text begins among the tokens of the first draw
+    gold_rows: np.ndarray  # (items,) the texts of the right options
+    n_draws: int
+
+
+class _Sums:
+    """What is kept of all chunks for the comparison of `models`."""
+
+    def __init__(self, models: list[str], groups: list[list[str]]):
+        """`groups` are the models of one tokenizer each."""
+        self.models = models
+        self.groups = [group for group in groups if len(group) > 1]
+        self.words = Totals()  # of the words' bits
+        self.tokens: dict[str, dict[str, Totals]] = {}  # by the group's first model and figure
+        for group in self.groups:
+            self.tokens[group[0]] = {name: Totals() for name in OF_TOKENS}
+        self.entropy = np.zeros(len(models))  # nats of all words
+        self.n_bytes: list[np.ndarray] = []  # for each chunk (items,)
+        self.n_joined = self.n_dropped = 0
+        # words by the whole bits under the first model and under each model
+        self.scatter = np.zeros((len(models), MAX_BITS**2), np.int64)
+
+    def add(self, chunk: Shared) -> None:
+        """Add the words and tokens of a chunk."""
+        surprisals = np.stack([chunk.words[model].surprisal for model in self.models])
+        self.words.add(surprisals, chunk.item, chunk.n_items)
+        self.n_bytes.append(np.bincount(chunk.item, weights=chunk.n_bytes, minlength=chunk.n_items))
+        self.entropy += [chunk.words[model].entropy.sum() for model in self.models]
+        self.n_joined += chunk.n_joined
+        self.n_dropped += chunk.n_dropped
+        bits = np.clip(surprisals.astype(np.int64), 0, MAX_BITS - 1)
+        for number in range(1, len(self.models)):
+            square = bits[0] * MAX_BITS + bits[number]
+            self.scatter[number] += np.bincount(square, minlength=MAX_BITS**2)
+        for group in self.groups:
+            _add_tokens(self.tokens[group[0]], chunk, group)
 
 
 def compare_on_same_text(
@@ -79,45 +125,29 @@ def compare_on_same_text(
     corrected: bool,
     confidence: float,
 ) -> tuple[dict, list[dict]]:
-    """The comparison of models (`tokens`: the folder of each) on one suite's right options: a dictionary for JSON, and scatter rows.
+    """The comparison of models on one suite's right options: a dictionary for JSON, scatter rows.
 
-    corrected: word log-probs with the word-boundary correction, which needs the columns of scoring `bow`. Raises InputError where tables
-    do not cover the same items.
+    tokens: {model: the folder of its token table}; corrected: word log-probs with the word-boundary
+    correction, which needs the columns of scoring `bow`.
+
+    Raises InputError where tables do not cover the same items.
     """
-    groups, models = same_tokenizers(tokenizers), list(tokens)
-    words, n_bytes, entropy = Totals(), [], np.zeros(len(models))
-    of_tokens = {
-        group[0]: {name: Totals() for name in OF_TOKENS} for group in groups if len(group) > 1
-    }
-    counts: Counter[str] = Counter()
-    scatter = np.zeros((len(models), MAX_BITS**2), np.int64)
-    for part in shared_chunks(items, tokens, groups, corrected=corrected):
-        surprisals = np.stack([part.words[model].surprisal for model in models])
-        words.add(surprisals, part.item, part.n_items)
-        n_bytes.append(np.bincount(part.item, weights=part.n_bytes, minlength=part.n_items))
-        entropy += [part.words[model].entropy.sum() for model in models]
-        counts += Counter({"n_words_joined": part.n_joined, "n_words_dropped": part.n_dropped})
-        bits = np.clip(surprisals.astype(np.int64), 0, MAX_BITS - 1)
-        for number in range(1, len(models)):
-            scatter[number] += np.bincount(bits[0] * MAX_BITS + bits[number], minlength=MAX_BITS**2)
-        for group in groups:
-            if len(group) > 1:
-                _add_tokens(of_tokens[group[0]], part, group)
-    n_words = words.n_of_items()
-    if not n_words.sum():
+    models, groups = list(tokens), same_tokenizers(tokenizers)
+    sums = _Sums(models, groups)
+    for chunk in shared_chunks(items, tokens, groups, corrected=corrected):
+        sums.add(chunk)
+    if not sums.words.n_of_items().sum():
         raise InputError(
-            "no word has a probability under every model; a text needs more than one word where its first has none"
+            "no word has a probability under every model; "
+            "a text needs more than one word where its first has none"
         )
-    sizes = np.concatenate(n_bytes)
-    found: dict = {
-        "words": _words(words, sizes, n_words, entropy / n_words.sum(), models, confidence)
-    }
-    found["words"] |= {name: counts[name] for name in ("n_words_joined", "n_words_dropped")}
-    for group in groups:
+    comparison: dict = {"words": _compare_words(sums, confidence)}
+    for group in sums.groups:
+        pairs = comparison.setdefault("tokens", {})
         for a, b in combinations(range(len(group)), 2):
-            pair = _tokens(of_tokens[group[0]], a, b, confidence)
-            found.setdefault("tokens", {}).setdefault(group[a], {})[group[b]] = pair
-    return found, _squares(scatter, models)
+            pair = _compare_tokens(sums.tokens[group[0]], a, b, confidence)
+            pairs.setdefault(group[a], {})[group[b]] = pair
+    return comparison, _squares(sums.scatter, models)
 
 
 def same_tokenizers(tokenizers: dict[str, Tokenizer]) -> list[list[str]]:
@@ -125,32 +155,39 @@ def same_tokenizers(tokenizers: dict[str, Tokenizer]) -> list[list[str]]:
     groups: list[list[str]] = []
     for name, tokenizer in tokenizers.items():
         vocabulary = tokenizer.get_vocab()
-        group = next(
-            (group for group in groups if tokenizers[group[0]].get_vocab() == vocabulary), None
-        )
-        if group is None:
-            groups.append([name])
+        for group in groups:
+            if tokenizers[group[0]].get_vocab() == vocabulary:
+                group.append(name)
+                break
         else:
-            group.append(name)
+            groups.append([name])
     return groups
 
 
 def refuse_different_tokenizers(tokenizers: dict[str, Tokenizer]) -> None:
-    """Raises InputError, with the reason, unless all models have one tokenizer: else a comparison token by token means nothing."""
+    """Raises InputError, with the reason, unless all models have one tokenizer.
+
+    With different tokenizers, a comparison token by token means nothing.
+    """
     groups = same_tokenizers(tokenizers)
     if len(groups) > 1:
         one, other = groups[0][0], groups[1][0]
         sizes = [f"{tokenizers[name].get_vocab_size():,}" for name in (one, other)]
         raise InputError(
-            f"{one} and {other} cannot be compared token by token: their tokenizers ({sizes[0]} and {sizes[1]} entries) cut the same text "
-            "differently, and a longer token is harder to predict; compare them per word or per byte"
+            f"{one} and {other} cannot be compared token by token: "
+            f"their tokenizers ({sizes[0]} and {sizes[1]} entries) cut the same text "
+            "differently, and a longer token is harder to predict; "
+            "compare them per word or per byte"
         )
 
 
 def shared_chunks(
     items: pa.Table, tokens: dict[str, Path], groups: list[list[str]], *, corrected: bool
 ) -> Iterator[Shared]:
-    """The suite in chunks of whole items, each under all models; `groups` are those of one tokenizer."""
+    """The suite in chunks of whole items, each under all models.
+
+    groups: the models of one tokenizer each.
+    """
     names = [*COLUMNS, "end", *(BOW if corrected else ())]
     for parts in _aligned_parts(tokens):
         tables = {model: _read(files, names) for model, files in parts.items()}
@@ -160,29 +197,33 @@ def shared_chunks(
 
 
 def _aligned_parts(tokens: dict[str, Path]) -> Iterator[dict[str, list[Path]]]:
-    """Files of every model that cover the same items, CHUNK_ROWS rows at a time: shards are cut by the items alone."""
+    """Files of every model that cover the same items, CHUNK_ROWS rows at a time.
+
+    Shards are cut by the items alone, so that the n-th shards of all models hold the same items.
+    """
     files = {model: parts_of(path) for model, path in tokens.items()}
     if len({len(parts) for parts in files.values()}) > 1:  # extracted with different shard_chars
         yield files
         return
     first = next(iter(files))
-    start = rows = 0
+    start = n_rows = 0
     for number, part in enumerate(files[first]):
-        rows += pq.read_metadata(part).num_rows
-        if rows >= CHUNK_ROWS or number + 1 == len(files[first]):
+        n_rows += pq.read_metadata(part).num_rows
+        if n_rows >= CHUNK_ROWS or number + 1 == len(files[first]):
             yield {model: parts[start : number + 1] for model, parts in files.items()}
-            start, rows = number + 1, 0
+            start, n_rows = number + 1, 0
 
 
 def _read(files: list[Path], names: list[str]) -> pa.Table:
+    """The columns `names` of the files. Raises InputError where the first file lacks one."""
     known = pq.read_schema(files[0]).names
     if missing := [name for name in names if name not in known]:
         raise InputError(
-            f"{files[0]}: column '{missing[0]}' is missing; set `scoring: {{bow: true}}` for the suite and extract its tokens again"
+            f"{files[0]}: column '{missing[0]}' is missing; "
+            "set `scoring: {bow: true}` for the suite and extract its tokens again"
         )
-    return concat_parts(
-        files, [pq.read_table(file, columns=names, partitioning=None) for file in files]
-    )
+    tables = [pq.read_table(file, columns=names, partitioning=None) for file in files]
+    return concat_parts(files, tables)
 
 
 def _share(
@@ -192,90 +233,96 @@ def _share(
     paths: dict[str, Path],
     corrected: bool,
 ) -> Shared:
+    """The items of one chunk under all models; `tables` holds the tokens of each model."""
     contexts, targets = items["context"].to_pylist(), items["target"].to_pylist()
     grid = word_grid([context + target for context, target in zip(contexts, targets)])
     n_words = len(grid.starts)
-    n_context = np.array([len(context) for context in contexts])
     joined, lost = np.zeros(n_words, bool), np.zeros(n_words, bool)
-    parts, by_token = {}, {}
-    is_gold = None
+    by_model: dict[str, _ModelTokens] = {}
     for model, table in tables.items():
-        stats = text_stats(items, table, paths[model])
-        if is_gold is None:
-            is_gold = np.zeros(stats.shape[1], bool)
-            is_gold[stats.gold_rows] = True
-        order = np.argsort(table["draw"].to_numpy(), kind="stable")  # the order of text_stats
-        columns = stats.tokens | {
-            name: table[name].to_numpy()[order]
-            for name in table.column_names
-            if name in ("end", *BOW)
-        }
-        text = np.repeat(np.arange(len(stats.starts)) % stats.shape[1], stats.ends - stats.starts)
-        first, last = words_of_tokens(grid, text, columns["start"], columns["end"])
-        joined |= joined_words(n_words, first, last)
-        begins = stats.starts[: stats.shape[1]]
-        for row in np.flatnonzero(
-            columns["position"][begins] > 0
-        ):  # a first token without a probability takes its words with it
-            offset = grid.offsets[row]
-            lost[
-                grid.word_at[offset] : grid.word_before[offset + columns["start"][begins[row]]] + 1
-            ] = True
-        lost |= _unsaid_words(n_words, first, last, columns)
-        parts[model] = (columns, text, first, stats.shape[0])
-        by_token[model] = _target_tokens(
-            columns, text, is_gold, stats.shape[0], _item_numbers(items)
-        )
-    unit = np.cumsum(~joined) - 1
-    n_units = int(unit[-1]) + 1
-    heads = np.flatnonzero(~joined)  # the first word of each unit
-    bytes_of_unit = np.bincount(unit, weights=grid.n_bytes)
-    dropped = np.bincount(unit, weights=lost) > 0
+        tokens = _model_tokens(items, table, grid, paths[model])
+        joined |= joined_words(n_words, tokens.first, tokens.last)
+        lost |= _unscored_words(grid, tokens)
+        lost |= _unsaid_words(n_words, tokens.first, tokens.last, tokens.columns)
+        by_model[model] = tokens
+    unit = np.cumsum(~joined) - 1  # (words,) the unit of each word
+    heads = np.flatnonzero(~joined)  # (units,) the first word of each unit
     text_of_unit = grid.text_of_word[heads]
-    assert is_gold is not None
-    counts = is_gold[text_of_unit] & (grid.starts[heads] >= n_context[text_of_unit])
-    keep = counts & ~dropped
-    words = {}
-    for model, (columns, text, first, n_draws) in parts.items():
-        at = unit[first]
-        logprob = columns["logprob"]
-        if corrected:
-            logprob = correct_word_boundaries(logprob, at, text, columns[BOW[0]], columns[BOW[1]])
-        sums = [
-            np.bincount(at, weights=values, minlength=n_units)[keep] / n_draws
-            for values in (logprob, columns["entropy"])
-        ]
-        words[model] = Words(-sums[0] / BITS, sums[1])
-    tokens = {model: by_token[model] for group in groups if len(group) > 1 for model in group}
-    numbers = _item_numbers(items)
-    n_joined = int(joined[np.isin(unit, np.flatnonzero(keep))].sum())
+    is_gold = np.zeros(len(contexts), bool)
+    is_gold[next(iter(by_model.values())).gold_rows] = True
+    n_context = np.array([len(context) for context in contexts])
+    is_target = is_gold[text_of_unit] & (grid.starts[heads] >= n_context[text_of_unit])
+    is_dropped = np.bincount(unit, weights=lost) > 0
+    keep = is_target & ~is_dropped
+    item = _item_numbers(items)
+    same_tokens: dict[str, dict[str, np.ndarray]] = {}
+    for group in groups:
+        if len(group) > 1:
+            for model in group:
+                same_tokens[model] = _target_tokens(by_model[model], is_gold, item)
     return Shared(
-        words,
-        numbers[text_of_unit[keep]],
-        bytes_of_unit[keep],
-        tokens,
-        int(numbers[-1]) + 1,
-        n_joined,
-        int((counts & dropped).sum()),
+        words={model: _words(by_model[model], unit, keep, corrected) for model in by_model},
+        item=item[text_of_unit[keep]],
+        n_bytes=np.bincount(unit, weights=grid.n_bytes)[keep],
+        tokens=same_tokens,
+        n_items=int(item[-1]) + 1,
+        n_joined=int((joined & keep[unit]).sum()),
+        n_dropped=int((is_target & is_dropped).sum()),
     )
+
+
+def _model_tokens(items: pa.Table, table: pa.Table, grid: WordGrid, path: Path) -> _ModelTokens:
+    """One model's tokens, from its token table of these items.
+
+    Raises InputError, naming `path`, where the table does not cover the items exactly.
+    """
+    stats = text_stats(items, table, path)
+    n_draws, n_texts = stats.shape
+    order = np.argsort(table["draw"].to_numpy(), kind="stable")  # the order of text_stats
+    columns = dict(stats.tokens)
+    for name in table.column_names:
+        if name in ("end", *BOW):
+            columns[name] = table[name].to_numpy()[order]
+    text = np.repeat(np.arange(len(stats.starts)) % n_texts, stats.ends - stats.starts)
+    first, last = words_of_tokens(grid, text, columns["start"], columns["end"])
+    begins = stats.starts[:n_texts]
+    return _ModelTokens(columns, text, first, last, begins, stats.gold_rows, n_draws)
+
+
+def _unscored_words(grid: WordGrid, tokens: _ModelTokens) -> np.ndarray:
+    """(words,) bool: the words that a first token without a probability takes with it."""
+    is_unscored = np.zeros(len(grid.starts), bool)
+    position, start = tokens.columns["position"], tokens.columns["start"]
+    for row in np.flatnonzero(position[tokens.begins] > 0):
+        offset = grid.offsets[row]
+        first = grid.word_at[offset]
+        last = grid.word_before[offset + start[tokens.begins[row]]]
+        is_unscored[first : last + 1] = True
+    return is_unscored
 
 
 def _unsaid_words(n_words: int, first: np.ndarray, last: np.ndarray, columns: dict) -> np.ndarray:
-    """(words,) bool: whether a model has no token for the word, or its tokens do not say all of it (lmcore.text.token_losses).
+    """(words,) bool: whether a model's tokens do not represent all of the word.
 
-    `first`, `last`: the words of each token. What was dropped counts for the words of the token beside it.
+    Either the model has no token for the word, or its tokens lose a part of it
+    (lmcore.text.token_losses). What was dropped counts for the words of the token beside it.
+
+    first, last: (T,) the words of each token.
     """
-    is_unsaid = np.zeros(len(first), bool)
+    has_losses = np.zeros(len(first), bool)
     for name in LOSSES:
-        is_unsaid |= columns.get(name, np.zeros(len(first), np.int32)) > 0
-    n_tokens, n_unsaid = (
-        np.cumsum(
-            np.bincount(first[of], minlength=n_words + 1)
-            - np.bincount(last[of] + 1, minlength=n_words + 1)
-        )[:-1]
-        for of in (np.ones(len(first), bool), is_unsaid)
-    )
-    return (n_tokens == 0) | (n_unsaid > 0)
+        if name in columns:
+            has_losses |= columns[name] > 0
+    n_tokens = _tokens_per_word(n_words, first, last)
+    n_with_losses = _tokens_per_word(n_words, first[has_losses], last[has_losses])
+    return (n_tokens == 0) | (n_with_losses > 0)
+
+
+def _tokens_per_word(n_words: int, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """(words,) how many tokens have a part in each word; first, last: (T,) as above."""
+    begun = np.bincount(first, minlength=n_words + 1)
+    over = np.bincount(last + 1, minlength=n_words + 1)
+    return np.cumsum(begun - over)[:-1]
 
 
 def _item_numbers(items: pa.Table) -> np.ndarray:
@@ -284,11 +331,33 @@ def _item_numbers(items: pa.Table) -> np.ndarray:
     return codes.astype(np.int64)
 
 
+def _words(tokens: _ModelTokens, unit: np.ndarray, keep: np.ndarray, corrected: bool) -> Words:
+    """What a model says of the units to keep, averaged over draws.
+
+    unit: (words,) the unit of each word; keep: (units,) bool.
+    """
+    columns = tokens.columns
+    unit_of_token = unit[tokens.first]
+    logprob = columns["logprob"]
+    if corrected:
+        logprob = correct_word_boundaries(
+            logprob, unit_of_token, tokens.text, columns[BOW[0]], columns[BOW[1]]
+        )
+    n_units = len(keep)
+    logprobs = np.bincount(unit_of_token, weights=logprob, minlength=n_units)
+    entropies = np.bincount(unit_of_token, weights=columns["entropy"], minlength=n_units)
+    return Words(-(logprobs[keep] / tokens.n_draws) / BITS, entropies[keep] / tokens.n_draws)
+
+
 def _target_tokens(
-    columns: dict, text: np.ndarray, is_gold: np.ndarray, n_draws: int, item: np.ndarray
+    tokens: _ModelTokens, is_gold: np.ndarray, item: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The target tokens of the right options, averaged over draws."""
-    keep = is_gold[text] & columns["is_target"]
+    """The target tokens of the right options, averaged over draws.
+
+    is_gold: (texts,) bool: the right options; item: (texts,) the number of each text's item.
+    """
+    columns, n_draws = tokens.columns, tokens.n_draws
+    keep = is_gold[tokens.text] & columns["is_target"]
     n = int(keep.sum()) // n_draws
 
     def mean(values: np.ndarray) -> np.ndarray:
@@ -300,89 +369,98 @@ def _target_tokens(
         "entropy": mean(columns["entropy"]),
         "top_1_accuracy": mean(is_top),
         "next_id": columns["next_id"][keep][:n],
-        "item": item[text[keep][:n]],
+        "item": item[tokens.text[keep][:n]],
     }
 
 
-def _words(
-    totals: Totals,
-    n_bytes: np.ndarray,
-    n_words: np.ndarray,
-    entropy: np.ndarray,
-    models: list[str],
-    confidence: float,
-) -> dict:
-    sums = totals.of_items()
-    found: dict = {
+def _add_tokens(totals: dict[str, Totals], chunk: Shared, group: list[str]) -> None:
+    """Add the tokens of a chunk to the totals of one group of models.
+
+    Raises InputError where the models cut the text into different tokens.
+    """
+    first = chunk.tokens[group[0]]
+    for model in group[1:]:
+        if not np.array_equal(chunk.tokens[model]["next_id"], first["next_id"]):
+            raise InputError(
+                f"{group[0]} and {model} have one vocabulary but cut the text into different "
+                "tokens; compare them per word or per byte"
+            )
+    for name in OF_TOKENS:
+        values = np.stack([chunk.tokens[model][name] for model in group])
+        totals[name].add(values, first["item"], chunk.n_items)
+
+
+def _compare_words(sums: _Sums, confidence: float) -> dict:
+    """The models' figures per word and per byte, and the differences of all pairs."""
+    models = sums.models
+    bits = sums.words.of_items()
+    n_words, n_bytes = sums.words.n_of_items(), np.concatenate(sums.n_bytes)
+    figures = {}
+    for number, model in enumerate(models):
+        figures[model] = {
+            "bits_per_byte": float(bits[number].sum() / n_bytes.sum()),
+            "surprisal_per_word": float(bits[number].sum() / n_words.sum()),
+            "entropy_per_word": float(sums.entropy[number] / n_words.sum()),
+        }
+    pairs: dict[str, dict[str, dict]] = {}
+    for a, b in combinations(range(len(models)), 2):
+        pairs.setdefault(models[a], {})[models[b]] = {
+            "bits_per_byte": _difference(bits[b] - bits[a], n_bytes, confidence),
+            "surprisal_per_word": _difference(bits[b] - bits[a], n_words, confidence),
+            "correlation": sums.words.correlation(a, b),
+            "second_less_surprised": sums.words.share_less(a, b),
+        }
+    return {
         "n_items": int((n_words > 0).sum()),
         "n_words": int(n_words.sum()),
         "n_bytes": int(n_bytes.sum()),
-        "models": {
-            model: {
-                "bits_per_byte": float(sums[number].sum() / n_bytes.sum()),
-                "surprisal_per_word": float(sums[number].sum() / n_words.sum()),
-                "entropy_per_word": float(entropy[number]),
-            }
-            for number, model in enumerate(models)
-        },
-        "pairs": {},
+        "models": figures,
+        "pairs": pairs,
+        "n_words_joined": sums.n_joined,
+        "n_words_dropped": sums.n_dropped,
     }
-    for a, b in combinations(range(len(models)), 2):
-        found["pairs"].setdefault(models[a], {})[models[b]] = {
-            "bits_per_byte": _difference(sums[b] - sums[a], n_bytes, confidence),
-            "surprisal_per_word": _difference(sums[b] - sums[a], n_words, confidence),
-            "correlation": totals.correlation(a, b),
-            "second_less_surprised": totals.share_less(a, b),
-        }
-    return found
 
 
-def _add_tokens(totals: dict[str, Totals], part: Shared, group: list[str]) -> None:
-    first = part.tokens[group[0]]
-    for model in group[1:]:
-        if not np.array_equal(part.tokens[model]["next_id"], first["next_id"]):
-            raise InputError(
-                f"{group[0]} and {model} have one vocabulary but cut the text into different tokens; compare them per word or per byte"
-            )
-    for name in OF_TOKENS:
-        totals[name].add(
-            np.stack([part.tokens[model][name] for model in group]), first["item"], part.n_items
-        )
-
-
-def _tokens(totals: dict[str, Totals], a: int, b: int, confidence: float) -> dict:
-    n = totals["logprob"].n_of_items()
-    found: dict = {"n_tokens": int(n.sum())}
+def _compare_tokens(totals: dict[str, Totals], a: int, b: int, confidence: float) -> dict:
+    """The differences of the models number `a` and `b` of a group, token by token."""
+    n_tokens = totals["logprob"].n_of_items()
+    pair: dict = {"n_tokens": int(n_tokens.sum())}
     for name in OF_TOKENS:
         sums = totals[name].of_items()
-        found[name] = _difference(sums[b] - sums[a], n, confidence)
-    less = totals["logprob"].share_less(a, b)
-    return found | {
-        "correlation": totals["logprob"].correlation(a, b),
-        "second_more_probable": 1 - less,
-    }
+        pair[name] = _difference(sums[b] - sums[a], n_tokens, confidence)
+    pair["correlation"] = totals["logprob"].correlation(a, b)
+    pair["second_more_probable"] = 1 - totals["logprob"].share_less(a, b)
+    return pair
 
 
 def _difference(sums: np.ndarray, weights: np.ndarray, confidence: float) -> dict:
-    """The ratio of the sums, with its interval over items where there are several."""
-    there = weights > 0
-    estimate = ratio(sums[there] / weights[there], weights[there])
+    """The ratio of the sums, with its interval over items where there are several.
+
+    sums, weights: (items,) the summed differences, and the numbers of what was summed.
+    """
+    has_weight = weights > 0
+    estimate = ratio(sums[has_weight] / weights[has_weight], weights[has_weight])
     bounds = interval(estimate, confidence)
-    return {"difference": estimate.mean} | (
-        {} if bounds is None else {"low": bounds[0], "high": bounds[1]}
-    )
+    if bounds is None:
+        return {"difference": estimate.mean}
+    return {"difference": estimate.mean, "low": bounds[0], "high": bounds[1]}
 
 
 def _squares(counts: np.ndarray, models: list[str]) -> list[dict]:
-    """How many words have so many bits under the first model and so many under each other one, in squares of one bit."""
-    return [
-        {
-            "x_model": models[0],
-            "y_model": model,
-            "x": int(at) // MAX_BITS,
-            "y": int(at) % MAX_BITS,
-            "n": int(counts[number, at]),
-        }
-        for number, model in enumerate(models)
-        for at in np.flatnonzero(counts[number])
-    ]
+    """How many words have so many bits under the first model and so many under each other model.
+
+    The squares are of one bit. counts: (models, squares).
+    """
+    squares = []
+    for number, model in enumerate(models):
+        for square in np.flatnonzero(counts[number]):
+            squares.append(
+                {
+                    "x_model": models[0],
+                    "y_model": model,
+                    "x": int(square) // MAX_BITS,
+                    "y": int(square) % MAX_BITS,
+                    "n": int(counts[number, square]),
+                }
+            )
+    return squares

@@ -1,7 +1,8 @@
 """One model on one suite in a few numbers: the token rows go in, a dictionary for JSON comes out.
 
-Means, standard deviations (n - 1) and percentiles of entropy (nats), probability, surprisal (bits) and rank; perplexity a token; how often
-the token is the model's first choice, or among its ten first. The draws of a random model count as so many more tokens.
+It holds means, standard deviations (n - 1) and percentiles of entropy (nats), probability,
+surprisal (bits) and rank; the perplexity per token; and how often the token is the model's first
+choice, or among its first ten. The draws of a random model count as so many more tokens.
 """
 
 import math
@@ -18,7 +19,10 @@ N_DENSITY = 60  # bins of a density
 
 
 def summary(rows: TokenRows, masked: bool = False) -> dict:
-    """The summary of these rows, unrounded; `masked`: of a masked LM, whose perplexity is a pseudo-perplexity."""
+    """The summary of these rows, unrounded.
+
+    masked: whether they are of a masked LM, whose perplexity is a pseudo-perplexity.
+    """
     logprob = rows.column("logprob")
     logprob.sort()
     rank = rows.column("rank")
@@ -41,18 +45,25 @@ def summary(rows: TokenRows, masked: bool = False) -> dict:
 
 
 def describe(ordered: np.ndarray, unit: Callable[[np.ndarray], np.ndarray]) -> dict:
-    """Mean, std and percentiles of `unit(values)`, which must be sorted upwards; std is 0 where there is one value."""
+    """The mean, std and percentiles of `unit(ordered)`, which must be sorted upwards.
+
+    The std of a single value is 0.
+    """
     values = unit(ordered.astype(np.float64))
-    percentiles = quantiles_of_groups(
-        values, np.array([len(values)]), [q / 100 for q in PERCENTILES]
-    )[0]
+    probabilities = [percentile / 100 for percentile in PERCENTILES]
+    quantiles = quantiles_of_groups(values, np.array([len(values)]), probabilities)[0]
     spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    found = {"mean": float(values.mean()), "std": spread}
-    return found | {f"p{q:02d}": float(value) for q, value in zip(PERCENTILES, percentiles)}
+    figures = {"mean": float(values.mean()), "std": spread}
+    for percentile, value in zip(PERCENTILES, quantiles):
+        figures[f"p{percentile:02d}"] = float(value)
+    return figures
 
 
 def density(values: np.ndarray, low: float, high: float) -> list[tuple[float, float]]:
-    """The histogram of `values` in N_DENSITY bins from `low` to `high`, as (middle, density); densities times widths add up to 1."""
+    """The histogram of `values` in N_DENSITY bins from `low` to `high`, as (middle, density).
+
+    Densities times widths add up to 1 where all values lie in this range.
+    """
     counts, edges = np.histogram(values, bins=N_DENSITY, range=(low, max(high, low + 1e-6)))
     width = edges[1] - edges[0]
     return [

@@ -6,11 +6,13 @@ the same), and index.html.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lmcore.analysis.analyse import (
     Analysis,
+    Paths,
     Settings,
     analyse,
     analyse_tokens,
@@ -43,6 +45,11 @@ SETTINGS = Settings(
     n_bins=10,
     n_frequent=10,
     calibration_bins=15,
+    corrected=False,
+    plot_suite=SUITE,
+    passage_chars=1500,
+    progression=[],
+    confidence=0.95,
     digits=6,
 )
 ALTERNATIVES = 5  # of each token, for the page
@@ -88,9 +95,7 @@ def compare_texts(
                 folder, target / "items" / f"{SUITE}.parquet", tokens, work, "", **EXTRACTION
             )
         links = _linked(folders, work / "models")
-        analyse_tokens(
-            list(folders),
-            [SUITE],
+        paths = Paths(
             items=target / "items",
             tokens=target / "tokens",
             model_folder=links,
@@ -98,13 +103,11 @@ def compare_texts(
             summaries=target / "summaries",
             comparison=target / "model_comparison.json",
             plots=target / "plots",
-            corrected=corrected,
-            plot_suite=SUITE,
-            passage_chars=1500,
-            progression=list(folders),
-            confidence=confidence,
-            **settings._asdict(),
         )
+        settings = replace(
+            settings, corrected=corrected, progression=list(folders), confidence=confidence
+        )
+        analyse_tokens(list(folders), [SUITE], paths, settings)
         summaries = {
             name: json.loads((target / "summaries" / f"{name}.json").read_text("utf-8"))
             for name in folders

@@ -1,7 +1,10 @@
-"""The token table regrouped by text: an items table and a tokens table go in, reductions over each text's target tokens come out.
+"""The token table regrouped by text.
 
-A text is one row of the items table; arrays of shape (draws, texts) follow its order, which is by item, option and variant. The two
-tables must cover each other exactly: every text in every draw, every token once. Of a masked LM the tokens of contexts have no rows.
+An items table and a tokens table go in; reductions over each text's target tokens come out.
+
+A text is one row of the items table; arrays of shape (draws, texts) follow its order, which is by
+item, option and variant. The two tables must cover each other exactly: every text in every draw,
+every token once. Under a masked LM the tokens of contexts have no rows.
 """
 
 from dataclasses import dataclass
@@ -34,12 +37,12 @@ COLUMNS = [
 
 @dataclass
 class TextStats:
-    """`rows` gives, for each variant, the items rows (items, options); `tokens` are numpy columns, sorted by draw, text and position."""
+    """The tokens of a suite by text, and what follows from them for each text."""
 
     table: pa.Table  # the items
-    rows: dict[str, np.ndarray]
+    rows: dict[str, np.ndarray]  # of each variant (items, options): the rows of the items table
     gold: np.ndarray  # (items,) the gold option
-    tokens: dict[str, np.ndarray]
+    tokens: dict[str, np.ndarray]  # columns, sorted by draw, text and position
     starts: np.ndarray  # (draws * texts,) where each text begins in `tokens`
     shape: tuple[int, int]  # draws, texts
 
@@ -53,15 +56,20 @@ class TextStats:
 
     @cached_property
     def gold_rows(self) -> np.ndarray:
+        """(items,) the items row of the gold option."""
         return np.take_along_axis(self.rows[""], self.gold[:, None], 1)[:, 0]
 
     @cached_property
     def first_target(self) -> np.ndarray:
-        """Where each text's target begins in `tokens`: the target is the end of its text."""
+        """(draws * texts,) where each text's target begins in `tokens`.
+
+        The target is the end of its text.
+        """
         return self.ends - np.add.reduceat(self.tokens["is_target"].astype(np.int64), self.starts)
 
     @cached_property
     def ends(self) -> np.ndarray:
+        """(draws * texts,) where each text ends in `tokens`."""
         return np.append(self.starts[1:], len(self.tokens["next_id"]))
 
     def reduce(self, ufunc: np.ufunc, values: np.ndarray) -> np.ndarray:
@@ -73,11 +81,15 @@ class TextStats:
 
     @cached_property
     def n_tokens(self) -> np.ndarray:
+        """The number of target tokens."""
         return (self.ends - self.first_target).astype(float).reshape(self.shape)
 
     @cached_property
     def n_inputs(self) -> np.ndarray:
-        """How many tokens the model must see at once to score the whole text in one window; of a masked LM without the specials."""
+        """How many tokens the model must see at once to score the whole text in one window.
+
+        The special tokens of a masked LM are not counted.
+        """
         position = self.tokens["position"]
         counts_all = (position[self.starts] == 0) | self.is_without_contexts
         return (position[self.ends - 1] + counts_all).reshape(self.shape)
@@ -91,34 +103,39 @@ class TextStats:
 
     @cached_property
     def logprob(self) -> np.ndarray:
-        """Nats a target, summed in float64: of float32 values, and so as good as exact and independent of their order."""
+        """The log-prob of the target, in nats.
+
+        It is a float64 sum of float32 values, and so as good as exact and independent of their
+        order.
+        """
         return self.reduce(np.add, self.tokens["logprob"].astype(np.float64))
 
     @cached_property
     def entropy(self) -> np.ndarray:
+        """The sum of the target tokens' entropies, in nats."""
         return self.reduce(np.add, self.tokens["entropy"].astype(np.float64))
 
     @cached_property
     def probability(self) -> np.ndarray:
-        """The sum of the tokens' probabilities."""
+        """The sum of the target tokens' probabilities."""
         return self.reduce(np.add, np.exp(self.tokens["logprob"].astype(np.float64)))
 
     @cached_property
     def worst(self) -> np.ndarray:
+        """The lowest log-prob of a target token."""
         return self.reduce(np.minimum, self.tokens["logprob"]).astype(np.float64)
 
     @cached_property
     def median(self) -> np.ndarray:
         """The median log-prob of the target tokens."""
         text = np.repeat(np.arange(len(self.starts)), self.ends - self.starts)
-        logprob = np.where(
-            self.tokens["is_target"], self.tokens["logprob"], -np.inf
-        )  # the context sorts to the front, outside the target's span
+        # the context sorts to the front, outside the target's span
+        logprob = np.where(self.tokens["is_target"], self.tokens["logprob"], -np.inf)
         logprob = logprob[np.lexsort((logprob, text))].astype(np.float64)
         n = self.ends - self.first_target
-        return (
-            (logprob[self.first_target + (n - 1) // 2] + logprob[self.first_target + n // 2]) / 2
-        ).reshape(self.shape)
+        lower = logprob[self.first_target + (n - 1) // 2]
+        upper = logprob[self.first_target + n // 2]
+        return ((lower + upper) / 2).reshape(self.shape)
 
     @cached_property
     def first_rank(self) -> np.ndarray:
@@ -137,7 +154,10 @@ class TextStats:
 
     @cached_property
     def n_unsaid(self) -> np.ndarray:
-        """Bytes of the target that no token says: those that were dropped, and those that an unknown token stands for."""
+        """Bytes of the target that no token represents.
+
+        These are bytes that were dropped, and bytes that an unknown token stands for.
+        """
         lost = [
             self.reduce(np.add, self.tokens[name].astype(np.float64))
             for name in LOSSES
@@ -146,7 +166,10 @@ class TextStats:
         return np.sum(lost, 0) if lost else np.zeros(self.shape)
 
     def n_lost(self, name: str) -> np.ndarray:
-        """Of each text, context and target: its unknown tokens (`unknown_bytes`), or its `dropped_bytes`."""
+        """What the tokenizer loses of each text, context and target together.
+
+        These are the unknown tokens for the name `unknown_bytes`, the bytes for `dropped_bytes`.
+        """
         if name not in self.tokens:
             return np.zeros(self.shape)
         values = self.tokens[name] > 0 if name == "unknown_bytes" else self.tokens[name]
@@ -154,183 +177,239 @@ class TextStats:
 
     @cached_property
     def n_bytes(self) -> np.ndarray:
-        """UTF-8 bytes of the target that were scored: without those of a first token that nothing precedes, of a BOS that the text
-        brings, and of characters that no token says (`n_unsaid`).
+        """UTF-8 bytes of the target that were scored.
+
+        Not counted are those of a first token that nothing precedes, of a BOS that the text itself
+        brings, and of characters that no token represents (`n_unsaid`).
         """
         sizes = pc.binary_length(self.table["target"].cast(pa.binary())).to_numpy().astype(float)
-        first = self.starts[: self.shape[1]]
-        contexts, targets = self.table["context"], self.table["target"]
-        dropped = self.tokens.get("dropped_bytes", np.zeros(0, np.int32))
-        for row in np.flatnonzero(
-            (self.tokens["start"][first] > 0) & (first == self.first_target[: self.shape[1]])
-        ):
-            n_chars = int(self.tokens["start"][first[row]]) - len(contexts[row].as_py())
-            before = targets[row].as_py()[: max(0, n_chars)]
-            if self.tokens["position"][first[row]] > 0 and (
-                before.strip() or not contexts[row].as_py()
-            ):
-                sizes[row] -= len(before.encode())
-            elif (
-                before.strip()
-            ):  # a BOS; whitespace alone belongs to the first token of some tokenizers
-                sizes[row] -= max(
-                    0, len(before.encode()) - int(dropped[first[row]] if len(dropped) else 0)
-                )
+        n_texts = self.shape[1]
+        first = self.starts[:n_texts]
+        begins_late = self.tokens["start"][first] > 0
+        begins_with_target = first == self.first_target[:n_texts]
+        for row in np.flatnonzero(begins_late & begins_with_target).tolist():
+            sizes[row] -= self._n_bytes_before_first_token(row)
         return np.broadcast_to(sizes, self.shape) - self.n_unsaid
+
+    def _n_bytes_before_first_token(self, row: int) -> int:
+        """Bytes of a target, before the first token of its text, that were not scored."""
+        context, target = self.table["context"][row].as_py(), self.table["target"][row].as_py()
+        token = self.starts[row]
+        n_chars = int(self.tokens["start"][token]) - len(context)
+        before = target[: max(0, n_chars)]
+        if self.tokens["position"][token] > 0 and (before.strip() or not context):
+            return len(before.encode())
+        if before.strip():  # a BOS; some tokenizers leave whitespace alone to the first token
+            n_dropped = 0
+            if "dropped_bytes" in self.tokens:
+                n_dropped = int(self.tokens["dropped_bytes"][token])
+            return max(0, len(before.encode()) - n_dropped)
+        return 0
 
     @cached_property
     def n_after_shared(self) -> np.ndarray:
-        """(items, options) target tokens behind those that all options of an item begin with alike: only these can decide between them."""
-        begins, lengths = self.starts[self.rows[""]], (self.ends - self.starts)[self.rows[""]]
-        shared = lengths.min(1)
+        """(items, options) target tokens behind the beginning that all options of an item share.
+
+        Only these tokens can decide between the options.
+        """
+        rows = self.rows[""]
+        begins, lengths = self.starts[rows], (self.ends - self.starts)[rows]
+        n_shared = lengths.min(1)
         for option in range(1, lengths.shape[1]):
             n = np.minimum(lengths[:, 0], lengths[:, option])
-            step = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-            one, other = np.repeat(begins[:, 0], n) + step, np.repeat(begins[:, option], n) + step
-            differs = np.zeros(len(step), bool)
-            for name in ("current_id", "next_id"):
-                differs |= self.tokens[name][one] != self.tokens[name][other]
-            shared = np.minimum(
-                shared,
-                np.minimum.reduceat(np.where(differs, step, np.repeat(n, n)), np.cumsum(n) - n),
-            )
+            n_shared = np.minimum(n_shared, self._n_alike(begins[:, 0], begins[:, option], n))
         if self.is_without_contexts:
-            contexts = self.table["context"].to_numpy()[self.rows[""]]
-            shared[(contexts != contexts[:, :1]).any(1)] = 0
-        n_target = (self.ends - self.first_target)[self.rows[""]]
-        return np.minimum(n_target, lengths - shared[:, None])
+            contexts = self.table["context"].to_numpy()[rows]
+            n_shared[(contexts != contexts[:, :1]).any(1)] = 0
+        n_target = (self.ends - self.first_target)[rows]
+        return np.minimum(n_target, lengths - n_shared[:, None])
+
+    def _n_alike(self, one: np.ndarray, other: np.ndarray, n: np.ndarray) -> np.ndarray:
+        """(items,) the number of tokens that two texts of an item begin with alike.
+
+        one, other: (items,) where the two texts begin in `tokens`; n: (items,) the tokens of the
+        shorter one.
+        """
+        first = np.cumsum(n) - n
+        step = np.arange(n.sum()) - np.repeat(first, n)  # from 0 to n - 1, item by item
+        differs = np.zeros(len(step), bool)
+        for name in ("current_id", "next_id"):
+            ids = self.tokens[name]
+            differs |= ids[np.repeat(one, n) + step] != ids[np.repeat(other, n) + step]
+        return np.minimum.reduceat(np.where(differs, step, np.repeat(n, n)), first)
 
 
 def text_stats(items: pa.Table, tokens: pa.Table, source: str | Path) -> TextStats:
-    """The regrouped tables; `tokens` needs COLUMNS only, and the LOSSES that there are.
+    """The regrouped tables; `tokens` needs only COLUMNS, and those of LOSSES that it has.
 
-    Raises InputError, naming `source` and the item, where a text lacks tokens or has too many, or a log-prob or entropy is not finite.
+    Raises InputError, naming `source` and the item, where a text lacks tokens or has too many, or
+    where a log-prob or entropy is not finite.
     """
     rows, gold = _layout(items, source)
-    lost = [name for name in LOSSES if name in tokens.column_names]
-    columns = {
-        name: tokens[name].to_numpy()
-        for name in [*COLUMNS, *lost]
-        if name not in ("item", "variant")
-    }
+    names = [name for name in COLUMNS if name not in ("item", "variant")]
+    names += [name for name in LOSSES if name in tokens.column_names]
+    columns = {name: tokens[name].to_numpy() for name in names}
     text = _text_of_token(items, tokens, columns["option"], source)
     n_draws, n_texts = int(columns["draw"].max(initial=0)) + 1, items.num_rows
-    text += columns["draw"].astype(np.int64) * n_texts
-    if np.any(text[1:] < text[:-1]) or np.any(
-        (text[1:] == text[:-1]) & (columns["position"][1:] <= columns["position"][:-1])
-    ):
+    text += columns["draw"].astype(np.int64) * n_texts  # numbered through all draws
+    if not _is_sorted(text, columns["position"]):
         order = np.lexsort((columns["position"], text))
         text, columns = text[order], {name: values[order] for name, values in columns.items()}
     starts = np.flatnonzero(np.diff(text, prepend=-1))
     if len(starts) != n_draws * n_texts:
         missing = int(np.setdiff1d(np.arange(n_draws * n_texts), text[starts])[0])
         raise InputError(
-            f"{source}: {_name(items, missing % n_texts)} has no tokens in draw {missing // n_texts}; run extract_tokens again"
+            f"{source}: {_name(items, missing % n_texts)} has no tokens in draw "
+            f"{missing // n_texts}; run extract_tokens again"
         )
     stats = TextStats(items, rows, gold, columns, starts, (n_draws, n_texts))
     _check_tokens(stats, source)
     return stats
 
 
+def _is_sorted(text: np.ndarray, position: np.ndarray) -> bool:
+    """Whether tokens are in the order of their texts, and within a text of their positions."""
+    if np.any(text[1:] < text[:-1]):
+        return False
+    is_same_text = text[1:] == text[:-1]
+    return not np.any(is_same_text & (position[1:] <= position[:-1]))
+
+
 def _layout(items: pa.Table, source: str | Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The rows of each variant (items, options), and the gold options."""
-    option, variant, gold = (
-        items["option"].to_numpy(),
-        items["variant"].to_numpy(zero_copy_only=False),
-        items["gold"].to_numpy(),
-    )
+    """{variant: (items, options) its rows}, and (items,) the gold options.
+
+    Raises InputError for items with unequal numbers of options, or not one gold option each.
+    """
+    option, gold = items["option"].to_numpy(), items["gold"].to_numpy()
+    variant = items["variant"].to_numpy(zero_copy_only=False)
     names = pc.unique(items["item"]).to_pylist()
     rows = {}
     for name in sorted(set(variant.tolist()) | {""}):
         chosen = np.flatnonzero(variant == name)
-        if (
-            len(chosen) == 0
-            or len(chosen) % len(names)
-            or np.any(option[chosen] != np.tile(np.arange(len(chosen) // len(names)), len(names)))
-        ):
+        if not _is_a_grid(option[chosen], len(names)):
             raise InputError(
-                f"{source}: the items have unequal numbers of options in variant '{name}'; build_items must be run again"
+                f"{source}: the items have unequal numbers of options in variant '{name}'; "
+                "build_items must be run again"
             )
         rows[name] = chosen.reshape(len(names), -1)
     is_gold = gold[rows[""]]
-    if np.any(is_gold.sum(1) != 1):
-        item = names[int(np.flatnonzero(is_gold.sum(1) != 1)[0])]
+    n_gold = is_gold.sum(1)
+    if np.any(n_gold != 1):
+        number = int(np.flatnonzero(n_gold != 1)[0])
         raise InputError(
-            f"{source}: item '{item}' has {int(is_gold[names.index(item)].sum())} gold options; expected one"
+            f"{source}: item '{names[number]}' has {int(n_gold[number])} gold options; expected one"
         )
     return rows, is_gold.argmax(1)
+
+
+def _is_a_grid(option: np.ndarray, n_items: int) -> bool:
+    """Whether the options of the rows are 0, 1, ... for each of `n_items` items, equally many."""
+    if len(option) == 0 or len(option) % n_items:
+        return False
+    expected = np.tile(np.arange(len(option) // n_items), n_items)
+    return not np.any(option != expected)
 
 
 def _text_of_token(
     items: pa.Table, tokens: pa.Table, option: np.ndarray, source: str | Path
 ) -> np.ndarray:
-    """(N,) int64: the items row that each token belongs to. Raises InputError for a token of no row."""
-    n_options = int(items["option"].to_numpy().max()) + 1
-    keys = np.zeros(tokens.num_rows, np.int64), np.zeros(items.num_rows, np.int64)
+    """(N,) int64: the items row that each token belongs to.
+
+    option: (N,) the tokens' options.
+
+    Raises InputError for a token that belongs to no row.
+    """
+    # one number for item, variant and option, of each token and of each items row
+    token_keys = np.zeros(tokens.num_rows, np.int64)
+    item_keys = np.zeros(items.num_rows, np.int64)
     for name in ("item", "variant"):
         known = pc.unique(items[name])
-        column = tokens[name].combine_chunks()
-        codes = pc.fill_null(pc.index_in(column.dictionary, known), -1).to_numpy()[
-            column.indices.to_numpy()
-        ]
-        if len(codes) and codes.min() < 0:
-            raise InputError(
-                f"{source}: tokens of {name} '{column[int(codes.argmin())]}', which the items table does not have; run extract_tokens again"
-            )
-        for key, part in zip(
-            keys, (codes, pc.index_in(items[name], known).to_numpy()), strict=True
-        ):
-            key *= len(known)
-            key += part
-    for key, part in zip(keys, (option, items["option"].to_numpy()), strict=True):
-        key *= n_options
-        key += part
-    lookup = np.full(int(keys[1].max()) + 1, -1, np.int64)
-    lookup[keys[1]] = np.arange(items.num_rows)
-    outside = (option >= n_options) | (keys[0] >= len(lookup))
-    text = lookup[np.where(outside, 0, keys[0])]
-    if np.any(outside | (text < 0)):
-        token = int(np.flatnonzero(outside | (text < 0))[0])
+        token_keys *= len(known)
+        token_keys += _codes(tokens[name].combine_chunks(), known, name, source)
+        item_keys *= len(known)
+        item_keys += pc.index_in(items[name], known).to_numpy()
+    item_options = items["option"].to_numpy()
+    n_options = int(item_options.max()) + 1
+    token_keys *= n_options
+    token_keys += option
+    item_keys *= n_options
+    item_keys += item_options
+    row_of_key = np.full(int(item_keys.max()) + 1, -1, np.int64)
+    row_of_key[item_keys] = np.arange(items.num_rows)
+    is_outside = (option >= n_options) | (token_keys >= len(row_of_key))
+    text = row_of_key[np.where(is_outside, 0, token_keys)]
+    if np.any(is_outside | (text < 0)):
+        token = int(np.flatnonzero(is_outside | (text < 0))[0])
         raise InputError(
-            f"{source}: tokens of item '{tokens['item'][token]}' option {option[token]}, which the items table does not have"
+            f"{source}: tokens of item '{tokens['item'][token]}' option {option[token]}, "
+            "which the items table does not have"
         )
     return text
 
 
+def _codes(
+    column: pa.DictionaryArray, known: pa.Array, name: str, source: str | Path
+) -> np.ndarray:
+    """(N,) the place of each value of a column among the known values.
+
+    Raises InputError, naming the column and `source`, for a value that is not known.
+    """
+    code_of_entry = pc.fill_null(pc.index_in(column.dictionary, known), -1).to_numpy()
+    codes = code_of_entry[column.indices.to_numpy()]
+    if len(codes) and codes.min() < 0:
+        raise InputError(
+            f"{source}: tokens of {name} '{column[int(codes.argmin())]}', "
+            "which the items table does not have; run extract_tokens again"
+        )
+    return codes
+
+
 def _check_tokens(stats: TextStats, source: str | Path) -> None:
-    tokens, ends, n_texts = stats.tokens, stats.ends, stats.shape[1]
-    position = tokens["position"]
-    gaps = position[ends - 1] - position[stats.starts] != ends - 1 - stats.starts
-    if not stats.is_without_contexts:
-        gaps |= position[stats.starts] > 1
-    same = np.concatenate([[False], np.diff(position) == 0])
-    same[stats.starts] = False
-    gaps |= np.add.reduceat(same, stats.starts) > 0
-    no_target = stats.first_target >= ends
-    ends_early = np.zeros(len(position), bool)  # a context token behind a target token
-    ends_early[1:] = tokens["is_target"][:-1] & ~tokens["is_target"][1:]
-    ends_early[stats.starts] = False
-    scattered = np.logical_or.reduceat(ends_early, stats.starts)
-    for wrong, what in (
-        (gaps, "has tokens missing or twice"),
-        (no_target, "has no target token"),
-        (scattered, "has a target that is not the end of its text"),
+    """Raises InputError for the first text whose tokens are not one text's, or not finite."""
+    tokens, n_texts = stats.tokens, stats.shape[1]
+    for is_wrong, problem in (
+        (_has_gaps(stats), "has tokens missing or twice"),
+        (stats.first_target >= stats.ends, "has no target token"),
+        (_is_scattered(stats), "has a target that is not the end of its text"),
     ):
-        if wrong.any():
+        if is_wrong.any():
+            text = int(np.flatnonzero(is_wrong)[0]) % n_texts
             raise InputError(
-                f"{source}: {_name(stats.table, int(np.flatnonzero(wrong)[0]) % n_texts)} {what}; run extract_tokens again"
+                f"{source}: {_name(stats.table, text)} {problem}; run extract_tokens again"
             )
     for name in ("logprob", "entropy"):
-        if not np.isfinite(tokens[name]).all():
-            token = int(np.flatnonzero(~np.isfinite(tokens[name]))[0])
-            text = int(np.searchsorted(stats.starts, token, "right")) - 1
+        is_finite = np.isfinite(tokens[name])
+        if not is_finite.all():
+            token = int(np.flatnonzero(~is_finite)[0])
+            text = (int(np.searchsorted(stats.starts, token, "right")) - 1) % n_texts
             raise InputError(
-                f"{source}: {_name(stats.table, text % n_texts)} has {name} {tokens[name][token]}; a model must give finite numbers"
+                f"{source}: {_name(stats.table, text)} has {name} {tokens[name][token]}; "
+                "a model must give finite numbers"
             )
+
+
+def _has_gaps(stats: TextStats) -> np.ndarray:
+    """(draws * texts,) bool: whether positions of a text are missing or there twice."""
+    position, last = stats.tokens["position"], stats.ends - 1
+    has_gaps = position[last] - position[stats.starts] != last - stats.starts
+    if not stats.is_without_contexts:
+        has_gaps |= position[stats.starts] > 1
+    is_repeated = np.concatenate([[False], np.diff(position) == 0])
+    is_repeated[stats.starts] = False
+    return has_gaps | (np.add.reduceat(is_repeated, stats.starts) > 0)
+
+
+def _is_scattered(stats: TextStats) -> np.ndarray:
+    """(draws * texts,) bool: whether a context token stands behind a target token."""
+    is_target = stats.tokens["is_target"]
+    is_behind = np.zeros(len(is_target), bool)
+    is_behind[1:] = is_target[:-1] & ~is_target[1:]
+    is_behind[stats.starts] = False
+    return np.logical_or.reduceat(is_behind, stats.starts)
 
 
 def _name(items: pa.Table, row: int) -> str:
+    """What a message calls the text in this row."""
     variant = items["variant"][row].as_py()
-    return f"item '{items['item'][row]}' option {items['option'][row]}" + (
-        f" variant '{variant}'" if variant else ""
-    )
+    name = f"item '{items['item'][row]}' option {items['option'][row]}"
+    return f"{name} variant '{variant}'" if variant else name

@@ -1,20 +1,26 @@
-"""From scores to the metrics that git tracks: scores tables go in; `MODEL.json` {suite: {metric: value}} and intervals come out.
+"""From scores to the metrics that git tracks.
 
-- Decisions (`accuracy` and its variants, `length_baseline`, probabilities of a target) are means over groups of the groups' means
-  (macro); `accuracy_micro` is the mean over items. Sums over a corpus (`bits_per_byte`, perplexities, `entropy` and `probability` of a
-  token) are one ratio.
-- `perplexity` is per token, but of a `completion` suite per target, as LAMBADA's is published; `word_perplexity` counts words,
-  `byte_perplexity` bytes.
-- Of a suite with classes: `confusion_TRUE_as_FOUND` counts cases, and precision, recall and F1 follow (see lmcore.folds.classification).
-- `n_unknown` and `n_dropped_bytes`, where they are not 0: what the tokenizer does not say of the suite's texts (see lmcore.folds.fold).
-- The draws of a random model are averaged within each item first. Items that begin alike share its random numbers, so its interval is
-  no narrower than what the draws' group means say.
-- Of a masked LM `pseudo_perplexity`, `pseudo_bits_per_byte` and so on, which compare with those of other masked LMs alone.
+Scores tables go in; `MODEL.json` {suite: {metric: value}} and intervals come out.
+
+- Decisions (`accuracy` and its variants, `length_baseline`, probabilities of a target) are means
+  over groups of the groups' means (macro); `accuracy_micro` is the mean over items. Sums over a
+  corpus (`bits_per_byte`, perplexities, `entropy` and `probability` of a token) are one ratio.
+- `perplexity` is per token, but for a `completion` suite it is per target, as LAMBADA's is
+  published. `word_perplexity` is per word, `byte_perplexity` per byte.
+- For a suite with classes: `confusion_TRUE_as_FOUND` counts cases, and precision, recall and F1
+  follow (see lmcore.folds.classification).
+- `n_unknown` and `n_dropped_bytes`, where they are not 0: what the tokenizer does not represent of
+  the suite's texts (see lmcore.folds.fold).
+- The draws of a random model are averaged within each item first. Items that begin alike share its
+  random numbers, so its interval is no narrower than what the draws' group means say.
+- For a masked LM `pseudo_perplexity`, `pseudo_bits_per_byte` and so on, which compare only with
+  those of other masked LMs.
 - `convention` names how the suite was scored, and what it overrides.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +44,7 @@ def _perplexity(logprob: float) -> float:
     return math.exp(-logprob)
 
 
-# of the scores that are summed over the corpus: the names of the metrics and how they follow from the ratio
+# for the scores that are summed over the corpus: {score: {metric: how it follows from the ratio}}
 RATIOS: dict[str, dict[str, Callable[[float], float]]] = {
     "logprob": {"perplexity": _perplexity},
     "target_logprob": {"perplexity": _perplexity},
@@ -56,6 +62,33 @@ COUNTS = {
 }
 
 
+@dataclass
+class _Report:
+    """The metrics of one scores table, and the intervals of those that have one."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, dict] = field(default_factory=dict)
+
+    def add(
+        self,
+        name: str,
+        estimate: Estimate,
+        bounds: tuple[float, float] | None,
+        change: Callable[[float], float] = _same,
+    ) -> None:
+        """Add a metric, with its interval where there are `bounds`.
+
+        `change` turns the mean and its bounds into the metric's unit. The standard error is that of
+        the mean, and so it is left out where the unit changes.
+        """
+        self.values[name] = change(estimate.mean)
+        if bounds is not None:
+            low, high = sorted(map(change, bounds))
+            self.intervals[name] = {"low": low, "high": high, "n": estimate.n}
+            if change is _same and estimate.se is not None:
+                self.intervals[name]["se"] = estimate.se
+
+
 def aggregate(
     models: list[str],
     suites: dict[str, dict],
@@ -66,9 +99,13 @@ def aggregate(
     confidence: OpenShare,
     digits: Digits,
 ) -> None:
-    """Write `out`/MODEL.json for every model, and `intervals`: {model: {suite: {metric: {low, high, se, n}}}}; numbers to `digits` digits.
+    """Write `out`/MODEL.json for every model, and the file `intervals`.
 
-    Raises InputError where a scores table is missing, or where `scores` holds a model or suite that is not asked for.
+    `intervals` holds {model: {suite: {metric: {low, high, se, n}}}}. Numbers have `digits`
+    significant digits.
+
+    Raises InputError where a scores table is missing, or where `scores` holds a model or suite that
+    is not asked for.
     """
     refuse_orphans(scores, models, suites)
     all_intervals: dict[str, dict] = {}
@@ -77,12 +114,10 @@ def aggregate(
             values: dict[str, dict] = {}
             for suite, entry in suites.items():
                 table = read(scores / model / f"{suite}.parquet", SCORES)
-                kind = kind_of(suite, entry)
-                values[suite], found = suite_metrics(
-                    table, confidence, classes_of(suite, entry, kind)
-                )
+                classes = classes_of(suite, entry, kind_of(suite, entry))
+                values[suite], suite_intervals = suite_metrics(table, confidence, classes)
                 values[suite]["convention"] = convention_of(suite, entry or {})["name"]
-                all_intervals.setdefault(model, {})[suite] = found
+                all_intervals.setdefault(model, {})[suite] = suite_intervals
             write_json(rounded(values, digits), folder / f"{model}.json")
         write_json(rounded(all_intervals, digits), intervals)
 
@@ -90,111 +125,122 @@ def aggregate(
 def suite_metrics(
     scores: pa.Table, confidence: float, classes: Sequence[str] = ()
 ) -> tuple[dict, dict]:
-    """{metric: value} of one scores table, and {metric: {low, high, se, n}} of those that have an interval; `classes` as in the suite."""
+    """The metrics of one scores table, and their intervals.
+
+    These are {metric: value}, and {metric: {low, high, se, n}} of those metrics that have an
+    interval; `classes` as in the suite.
+    """
     by_metric = item_means(scores)
-    values: dict = {"n_items": len(next(iter(by_metric.values()))["values"])}
+    report = _Report()
+    report.values["n_items"] = len(next(iter(by_metric.values()))["values"])
     if (n_draws := len(pc.unique(scores["draw"]))) > 1:
-        values["n_draws"] = n_draws
-    intervals = {}
-
-    def report(
-        name: str,
-        estimate: Estimate,
-        change: Callable[[float], float],
-        bounds: tuple[float, float] | None,
-    ) -> None:
-        values[name] = change(estimate.mean)
-        if bounds is not None:
-            low, high = sorted(map(change, bounds))
-            intervals[name] = {"low": low, "high": high, "n": estimate.n}
-            if change is _same and estimate.se is not None:
-                intervals[name]["se"] = estimate.se
-
-    for name, part in by_metric.items():
+        report.values["n_draws"] = n_draws
+    for name, columns in by_metric.items():
         if name in COUNTS:
-            values[COUNTS[name]] = float(part["values"].sum())
+            report.values[COUNTS[name]] = float(columns["values"].sum())
         elif name.startswith("confusion_"):
             continue
         elif name == "rank":
-            values["median_rank"] = float(np.median(part["values"]))
-            low, high = median_interval(part["values"], confidence)
-            intervals["median_rank"] = {"low": low, "high": high, "n": len(part["values"])}
+            _add_median_rank(report, columns["values"], confidence)
         elif name in CORPUS_RATIOS:
-            plain, pseudo = name.removeprefix(PSEUDO), PSEUDO if name.startswith(PSEUDO) else ""
-            if plain != "logprob" or f"{pseudo}target_logprob" not in by_metric:
-                estimate = ratio(part["values"], part["weights"])
-                for metric, change in CORPUS_RATIOS[name].items():
-                    is_of_text = f"{pseudo}surprisal_per_word" in by_metric
-                    if (
-                        not metric.endswith("byte_perplexity") or is_of_text
-                    ):  # it is published of running text alone
-                        report(metric, estimate, change, interval(estimate, confidence))
+            _add_corpus_ratios(report, name, by_metric, confidence)
         else:
-            estimate = widened(
-                macro(part["values"], part["weights"], part["groups"]), scores, name, n_draws
-            )
-            report(
-                name,
-                estimate,
-                _same,
-                share_interval(part["values"], estimate, confidence, part["groups"]),
-            )
-            if name == "accuracy":
-                estimate = ratio(part["values"], part["weights"])
-                report(
-                    "accuracy_micro",
-                    estimate,
-                    _same,
-                    share_interval(part["values"], estimate, confidence),
-                )
+            estimate = macro(columns["values"], columns["weights"], columns["groups"])
+            estimate = widened(estimate, scores, name, n_draws)
+            _add_mean(report, name, columns, estimate, confidence)
     if classes:
-        from lmcore.folds.classification import (
-            classification_metrics,
-        )  # scikit-learn takes a second to import
+        _add_classification(report, by_metric, list(classes), confidence)
+    return report.values, report.intervals
 
-        cells = {
-            name: part["values"]
-            for name, part in by_metric.items()
-            if name.startswith("confusion_")
-        }
-        counts, estimates = classification_metrics(cells, list(classes))
-        values |= counts
-        for name, estimate in estimates.items():
-            bounds = interval(estimate, confidence)
-            report(name, estimate, _same, bounds and (max(0.0, bounds[0]), min(1.0, bounds[1])))
-    return values, intervals
+
+def _add_median_rank(report: _Report, ranks: np.ndarray, confidence: float) -> None:
+    """Add the median of the items' ranks."""
+    report.values["median_rank"] = float(np.median(ranks))
+    low, high = median_interval(ranks, confidence)
+    report.intervals["median_rank"] = {"low": low, "high": high, "n": len(ranks)}
+
+
+def _add_corpus_ratios(
+    report: _Report, name: str, by_metric: dict[str, dict[str, np.ndarray]], confidence: float
+) -> None:
+    """Add what follows from the score `name`, which is summed over the corpus."""
+    pseudo = PSEUDO if name.startswith(PSEUDO) else ""
+    if name == f"{pseudo}logprob" and f"{pseudo}target_logprob" in by_metric:
+        return  # the perplexity of a completion suite is per target
+    is_running_text = f"{pseudo}surprisal_per_word" in by_metric
+    estimate = ratio(by_metric[name]["values"], by_metric[name]["weights"])
+    for metric, change in CORPUS_RATIOS[name].items():
+        if metric.endswith("byte_perplexity") and not is_running_text:
+            continue  # it is published for running text alone
+        report.add(metric, estimate, interval(estimate, confidence), change)
+
+
+def _add_mean(
+    report: _Report,
+    name: str,
+    columns: dict[str, np.ndarray],
+    estimate: Estimate,
+    confidence: float,
+) -> None:
+    """Add the macro mean of a score between 0 and 1; for `accuracy` also the micro mean.
+
+    columns: the score's values, weights and groups; estimate: the macro mean.
+    """
+    values, groups = columns["values"], columns["groups"]
+    report.add(name, estimate, share_interval(values, estimate, confidence, groups))
+    if name == "accuracy":
+        micro = ratio(values, columns["weights"])
+        report.add("accuracy_micro", micro, share_interval(values, micro, confidence))
+
+
+def _add_classification(
+    report: _Report,
+    by_metric: dict[str, dict[str, np.ndarray]],
+    classes: list[str],
+    confidence: float,
+) -> None:
+    """Add the confusion matrix, and precision, recall and F1."""
+    # scikit-learn takes a second to import
+    from lmcore.folds.classification import classification_metrics
+
+    cells = {
+        name: columns["values"]
+        for name, columns in by_metric.items()
+        if name.startswith("confusion_")
+    }
+    counts, estimates = classification_metrics(cells, classes)
+    report.values.update(counts)
+    for name, estimate in estimates.items():
+        report.add(name, estimate, _cut_to_shares(interval(estimate, confidence)))
 
 
 def item_means(scores: pa.Table) -> dict[str, dict[str, np.ndarray]]:
-    """{metric: {values, weights, groups}}: one value an item, the mean of its draws; groups are integers in the order of their names."""
+    """{metric: {values, weights, groups}}: one value for each item, the mean of its draws.
+
+    Groups are integers in the order of their names.
+    """
     means = scores.group_by(["metric", "group", "item"], use_threads=False).aggregate(
         [("value", "mean"), ("weight", "mean")]
     )
-    names = sorted(pc.unique(means["group"]).to_pylist())
-    groups = pc.index_in(means["group"], pa.array(names, pa.string())).to_numpy()
-    metrics, values, weights = (
-        means["metric"].to_numpy(),
-        means["value_mean"].to_numpy(),
-        means["weight_mean"].to_numpy(),
-    )
-    chosen = {name: metrics == name for name in sorted(set(metrics))}
-    return {
-        name: {"values": values[rows], "weights": weights[rows], "groups": groups[rows]}
-        for name, rows in chosen.items()
-    }
+    group_names = sorted(pc.unique(means["group"]).to_pylist())
+    groups = pc.index_in(means["group"], pa.array(group_names, pa.string())).to_numpy()
+    metrics = means["metric"].to_numpy()
+    values, weights = means["value_mean"].to_numpy(), means["weight_mean"].to_numpy()
+    by_metric = {}
+    for name in sorted(set(metrics)):
+        rows = metrics == name
+        by_metric[name] = {"values": values[rows], "weights": weights[rows], "groups": groups[rows]}
+    return by_metric
 
 
 def widened(estimate: Estimate, scores: pa.Table, metric: str, n_draws: int) -> Estimate:
-    """A macro mean with its standard error over draws, where that is greater than the one over items."""
+    """A macro mean with its standard error over draws, where that is greater than over items."""
     if n_draws == 1 or estimate.se is None:
         return estimate
     rows = scores.filter(pc.equal(scores["metric"], metric))
     means = rows.group_by(["group", "draw"], use_threads=False).aggregate([("value", "mean")])
-    by_draw = (
-        means.sort_by([("group", "ascending"), ("draw", "ascending")])["value_mean"]
-        .to_numpy()
-        .reshape(-1, n_draws)
-    )
+    means = means.sort_by([("group", "ascending"), ("draw", "ascending")])
+    by_draw = means["value_mean"].to_numpy().reshape(-1, n_draws)  # (groups, draws)
     over_draws = float(np.sqrt((by_draw.var(1, ddof=1) / n_draws).sum()) / len(by_draw))
     return estimate._replace(se=max(estimate.se, over_draws))
 
@@ -202,8 +248,15 @@ def widened(estimate: Estimate, scores: pa.Table, metric: str, n_draws: int) -> 
 def share_interval(
     values: np.ndarray, estimate: Estimate, confidence: float, groups: np.ndarray | None = None
 ) -> tuple[float, float] | None:
-    """The interval of a mean of numbers between 0 and 1: Wilson's for yes and no in one group, else Student's, cut at 0 and 1."""
+    """The interval of a mean of numbers between 0 and 1.
+
+    It is Wilson's for yes and no in one group, else Student's, cut at 0 and 1.
+    """
     if (groups is None or not groups.any()) and np.isin(values, (0, 0.5, 1)).all():
         return wilson(values.sum(), len(values), confidence)
-    bounds = interval(estimate, confidence)
+    return _cut_to_shares(interval(estimate, confidence))
+
+
+def _cut_to_shares(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The bounds, cut at 0 and 1."""
     return bounds and (max(0.0, bounds[0]), min(1.0, bounds[1]))

@@ -1,12 +1,14 @@
-"""How a choice forms token by token: the tokens of suites of kind choices go in, one row a position in the ending comes out.
+"""How a choice forms token by token: one row for each position in the ending.
 
-After p tokens of every ending, the running choice is the ending with the greatest log-prob so far; an ending that is over keeps its sum.
-Endings that begin alike are tied so far, and the suite's tie policy holds.
+The tokens of suites of kind choices go in. After p tokens of every ending, the running choice is
+the ending with the greatest log-prob so far; an ending that is over keeps its sum. Endings that
+begin alike are tied so far, and the suite's tie policy holds.
 """
 
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from lmcore.files import rounded, whole, write_csv
 from lmcore.folds.by_text import COLUMNS, TextStats, text_stats
@@ -16,35 +18,47 @@ from lmcore.suites.conventions import convention_of
 from lmcore.suites.declare import kind_of
 from lmcore.tables import ITEMS, TOKENS, read
 
+DIGITS = 6  # significant
+
 
 def fold_positions(
     models: list[str], suites: dict[str, dict], items: Path, tokens: Path, out: Path
 ) -> None:
-    """Write `out`/MODEL/SUITE.csv for every model and suite of kind choices, all or none: position from 1, then as `by_position`.
+    """Write `out`/MODEL/SUITE.csv for every model and suite of kind choices, all or none.
 
-    Raises InputError where a table is missing, or where `tokens` holds a model or suite that is not asked for.
+    The columns are the position from 1, and those of `by_position`.
+
+    Raises InputError where a table is missing, or where `tokens` holds a model or suite that is not
+    asked for.
     """
     refuse_orphans(tokens, models, suites)
     with whole(out) as folder:
         folder.mkdir()
         for suite, entry in suites.items():
-            kind = kind_of(suite, entry)
-            if kind != "choices":
+            if kind_of(suite, entry) != "choices":
                 continue
+            ties = convention_of(suite, entry or {})["ties"]
             items_table = read(items / f"{suite}.parquet", ITEMS)
             for model in models:
-                source = tokens / model / suite
-                texts = text_stats(items_table, read(source, TOKENS, COLUMNS), source)
-                columns = by_position(texts, convention_of(suite, entry or {})["ties"])
-                lines = [
-                    {"position": place, **dict(zip(columns, rounded(list(map(float, row)), 6)))}
-                    for place, row in enumerate(zip(*columns.values()), 1)
-                ]
+                lines = _lines(items_table, tokens / model / suite, ties)
                 write_csv(lines, folder / model / f"{suite}.csv")
 
 
+def _lines(items: pa.Table, tokens: Path, ties: str) -> list[dict]:
+    """The rows of one model and suite, rounded."""
+    texts = text_stats(items, read(tokens, TOKENS, COLUMNS), tokens)
+    columns = by_position(texts, ties)
+    lines = []
+    for position, values in enumerate(zip(*columns.values()), 1):
+        figures = rounded(list(map(float, values)), DIGITS)
+        lines.append({"position": position, **dict(zip(columns, figures))})
+    return lines
+
+
 def by_position(texts: TextStats, ties: str) -> dict[str, np.ndarray]:
-    """One value a position, up to the end of the longest right ending; draws are averaged within items:
+    """{column: one value for each position}, up to the end of the longest right ending.
+
+    Draws are averaged within items. The columns are
 
     - `accuracy` and `accuracy_se`: of the running choice, over all items;
     - `logprob`: the mean log-prob of the token there, over the `n` right endings that reach it.

@@ -56,7 +56,7 @@ def random_table(n: int, vocab_size: int, seed: int) -> pa.Table:
 
 
 def by_hand() -> pa.Table:
-    """Four tokens of three: (current, next, p, entropy, rank, top, p of top)."""
+    """Four rows on three tokens: (current, next, p, entropy, rank, top, p of top)."""
     rows = [
         (0, 1, 0.5, 1.0, 1, 1, 0.5),
         (1, 2, 0.25, 0.5, 2, 1, 0.75),
@@ -64,7 +64,7 @@ def by_hand() -> pa.Table:
         (1, 1, 0.75, 0.25, 1, 1, 0.75),
     ]
     names = ("current_id", "next_id", "logprob", "entropy", "rank", "top_id", "top_logprob")
-    columns = {name: [row[number] for row in rows] for number, name in enumerate(names)}
+    columns = {name: list(column) for name, column in zip(names, zip(*rows))}
     for name in ("logprob", "top_logprob"):
         columns[name] = [math.log(p) for p in columns[name]]
     return table_of(columns)

@@ -1,13 +1,17 @@
-"""The whole analysis on a small suite: its files, that they repeat, and that its numbers are the metrics' own."""
+"""The whole analysis on a small suite.
+
+Its files, that the same input gives the same files, and that its numbers are those of the metrics.
+"""
 
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lmcore.analysis.analyse import PLOTS, analyse_tokens
+from lmcore.analysis.analyse import PLOTS, Paths, Settings, analyse_tokens
 from lmcore.analysis.entropy_bins import ENTROPY_BINS
 from lmcore.analysis.passage import PASSAGE
 from lmcore.errors import InputError
@@ -20,21 +24,20 @@ from tests.lmcore.token_tables import items_of, tokens_of
 
 WORDS = "the old man saw the sea and the ship saw the man"
 TEXTS = items_of({f"t/{number}": [("", WORDS[number:])] for number in (0, 4, 8)})
-PATHS = ("items", "tokens", "model_folder", "out", "summaries", "comparison", "plots")
-SETTINGS = {
-    "rows": "gold",
-    "minimum_count": 2,
-    "n_extremes": 2,
-    "n_bins": 3,
-    "n_frequent": 2,
-    "calibration_bins": 5,
-    "corrected": False,
-    "plot_suite": "texts",
-    "passage_chars": 20,
-    "progression": ["b", "a"],
-    "confidence": 0.95,
-    "digits": 6,
-}
+SETTINGS = Settings(
+    rows="gold",
+    minimum_count=2,
+    n_extremes=2,
+    n_bins=3,
+    n_frequent=2,
+    calibration_bins=5,
+    corrected=False,
+    plot_suite="texts",
+    passage_chars=20,
+    progression=["b", "a"],
+    confidence=0.95,
+    digits=6,
+)
 
 
 @pytest.fixture
@@ -54,24 +57,19 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folders: Path, name: str, **changes) -> Path:
-    paths = {
-        "items": folders / "items",
-        "tokens": folders / "tokens",
-        "model_folder": folders / "models",
-    }
-    paths |= {
-        "out": folders / name / "analysis",
-        "summaries": folders / name / "summaries",
-        "plots": folders / name / "plots",
-    }
-    analyse_tokens(
-        ["a", "b"],
-        ["texts", "more"],
-        **paths,
+def run(folders: Path, name: str, *, generated: Path | None = None, writers=(), **changes) -> Path:
+    """Analyse both models on both suites into the folder `name`; `changes` of SETTINGS."""
+    paths = Paths(
+        items=folders / "items",
+        tokens=folders / "tokens",
+        model_folder=folders / "models",
+        out=folders / name / "analysis",
+        summaries=folders / name / "summaries",
         comparison=folders / name / "comparison.json",
-        **{**SETTINGS, **changes},
+        plots=folders / name / "plots",
+        generated=generated,
     )
+    analyse_tokens(["a", "b"], ["texts", "more"], paths, replace(SETTINGS, **changes), writers)
     return folders / name
 
 
@@ -112,12 +110,10 @@ def test_analysis_agrees_with_the_fold_of_the_same_tokens(folders: Path) -> None
                 "perplexity"
             ] == pytest.approx(math.exp(-mean), rel=1e-5)
             continue
-        compared = json.loads((folders / "one/comparison.json").read_text())["texts"]["words"][
-            "models"
-        ]["a"]
-        assert compared[
-            {"surprisal_per_byte": "bits_per_byte"}.get(metric, metric)
-        ] == pytest.approx(mean, rel=1e-5)
+        comparison = json.loads((folders / "one/comparison.json").read_text())
+        compared = comparison["texts"]["words"]["models"]["a"]
+        name = {"surprisal_per_byte": "bits_per_byte"}.get(metric, metric)
+        assert compared[name] == pytest.approx(mean, rel=1e-5)
 
 
 def test_passage_is_the_beginning_of_the_first_text_under_each_model(folders: Path) -> None:
@@ -174,7 +170,6 @@ def test_analysis_counts_what_a_model_wrote_as_a_suite_of_its_own(folders: Path)
         analyse_tokens(
             ["a"],
             ["generated"],
-            **dict.fromkeys(PATHS, folders),
-            generated=folders,
-            **{**SETTINGS, "plot_suite": "generated"},
+            Paths(*[folders] * 7, generated=folders),
+            replace(SETTINGS, plot_suite="generated"),
         )

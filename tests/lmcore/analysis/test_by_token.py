@@ -1,4 +1,7 @@
-"""Statistics by token: by hand on three tokens, and against pandas on random data for every column."""
+"""Statistics by token.
+
+By hand on three tokens, and against pandas on random data for every column.
+"""
 
 import numpy as np
 import pandas as pd

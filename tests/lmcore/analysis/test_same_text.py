@@ -1,4 +1,7 @@
-"""Models on the same text: two tokenizers of one text by hand, refusals, and the word scores of minicons."""
+"""Models on the same text.
+
+Two tokenizers of one text by hand, refusals, and the word scores of minicons.
+"""
 
 import math
 import warnings
@@ -125,7 +128,8 @@ def test_words_without_a_first_token_are_dropped_for_all_models(tmp_path, tokeni
 def test_token_by_token_of_two_tokenizers_is_refused_with_the_reason(tokenizers) -> None:
     with pytest.raises(
         InputError,
-        match=r"words and characters cannot be compared token by token: their tokenizers \(300 and 301 entries\)",
+        match=r"words and characters cannot be compared token by token: "
+        r"their tokenizers \(300 and 301 entries\)",
     ):
         refuse_different_tokenizers(tokenizers)
     refuse_different_tokenizers({"a": tokenizers["words"], "b": tokenizers["words"]})
@@ -167,7 +171,10 @@ def spaces_alone(tokenizer, vocab_size: int) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("corrected", [False, True])
 def test_word_scores_are_those_of_minicons(scorer, corrected: bool, tmp_path, monkeypatch) -> None:
-    """Its bow_correction counts the tokens with a leading space alone; ours also other whitespace and the end of the text."""
+    """The correction of minicons counts only the tokens with a leading space as word beginnings.
+
+    Ours also counts other whitespace and the end of the text.
+    """
     folder, model = scorer
     monkeypatch.setattr("lmcore.scoring.engine.word_beginnings", spaces_alone)
     table = items(SENTENCES, {"bos": "prefix", "bow": True})

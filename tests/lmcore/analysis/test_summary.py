@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from lmcore.analysis.rows import TokenRows
-from lmcore.analysis.summary import PERCENTILES, density, rounded, summary
+from lmcore.analysis.summary import PERCENTILES, density, summary
+from lmcore.files import rounded
 from tests.lmcore.analysis.random_tokens import by_hand, random_table, save
 
 

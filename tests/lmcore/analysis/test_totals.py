@@ -1,4 +1,4 @@
-"""Sums, correlations and shares that are kept chunk by chunk, against numpy on all values at once."""
+"""Sums, correlations and shares kept chunk by chunk, against numpy on all values at once."""
 
 import numpy as np
 import pytest

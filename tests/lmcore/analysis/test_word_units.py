@@ -1,4 +1,4 @@
-"""Words from characters: whitespace, tokens that reach over a boundary, and sums that lose nothing."""
+"""Words from characters: whitespace, tokens across a boundary, and sums that lose nothing."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,10 @@ def test_every_token_of_random_text_is_in_one_word_and_none_is_lost(seed: int) -
 
 
 def test_correction_telescopes_to_the_mass_behind_the_last_word() -> None:
-    """What a word is given the next one pays, so that a text's corrected log-prob is that of its tokens and of its end."""
+    """What a word is given, the next word pays.
+
+    A text's corrected log-prob is therefore that of its tokens and of its end.
+    """
     logprob, unit, text = (
         np.array([-1.0, -2, -3, -4, -5]),
         np.array([0, 0, 1, 2, 3]),

@@ -14,9 +14,10 @@ from lmcore.analysis.word_units import (
     word_grid,
     words_of_tokens,
 )
-from lmcore.scoring.score import words
+from lmcore.api import words
 
-# whitespace of every length in UTF-8, what looks like it and is none, the edges of 1 to 4 bytes
+# whitespace of every length in UTF-8, characters that look like it but are not, and the first and
+# last characters of 1 to 4 bytes
 CHARACTERS = st.one_of(
     st.sampled_from(" \n\t\x1c\x85\xa0\u2003\u2028\u3000"),
     st.sampled_from("\u200b\u2060\ufeff\u3001a\x7f\x80\u07ff\u0800\uffff\U00010000\0"),
@@ -62,7 +63,7 @@ def test_words_are_those_of_split_with_the_whitespace_before_them(texts: list[st
 
 @given(TEXTS)
 def test_word_at_and_word_before_every_character(texts: list[str]):
-    """The word that goes on or begins there; and the last one that began before it."""
+    """`word_at` goes on or begins there; `word_before` is the last one that began before."""
     grid, first = word_grid(texts), 0
     for offset, text in zip(grid.offsets.tolist(), texts, strict=True):
         spans = spans_of_words(text)

@@ -8,13 +8,13 @@ from lmcore.folds.fold import fold
 from lmcore.folds.metrics import suite_metrics
 from lmcore.suites.declare import classes_of
 from lmcore.tables import items_table
-from tests.lmcore.test_folds import OPTIONS, by_word, constant
+from tests.lmcore.folds.test_fold import OPTIONS, by_word, constant
 from tests.lmcore.token_tables import items_of, tokens_of
 
 CLASSES = ["negative", "positive"]
 
 
-# the context of a review says which class it is and which one the model finds
+# the context of a review says which class it has and which class the model finds
 REVIEWS = {
     "0": "negative negative",
     "1": "negative negative",
@@ -29,9 +29,9 @@ def as_found(draw: int, before: tuple[str, ...], word: str) -> float:
 
 
 def reviews(logprob=as_found, *, ties: str = "half", draws: int = 1) -> tuple[dict, dict]:
-    options = {
-        item: [(context, f" {name}") for name in CLASSES] for item, context in REVIEWS.items()
-    }
+    options = {}
+    for item, context in REVIEWS.items():
+        options[item] = [(context, f" {name}") for name in CLASSES]
     rows = items_of(options).drop_columns(["content_hash"]).to_pylist()
     items = items_table(
         [{**row, "gold": row["context"].startswith(row["target"].strip())} for row in rows],
@@ -109,9 +109,10 @@ def test_classification_metrics_equal_scikit_learn_and_their_error_the_bootstrap
         assert [estimates[f"{measure}_{name}"].mean for name in names] == pytest.approx(exact)
         assert estimates[f"{measure}_macro"].mean == pytest.approx(exact.mean())
     samples = [rng.integers(0, 400, 400) for _ in range(250)]
+    # (measures, classes)
     resampled = np.std(
         [precision_recall_fscore_support(true[i], found[i])[:3] for i in samples], axis=0
-    )  # (measures, classes)
+    )
     for place, measure in enumerate(("precision", "recall", "f1")):
         assert [estimates[f"{measure}_{name}"].se for name in names] == pytest.approx(
             resampled[place], rel=0.15
@@ -170,7 +171,10 @@ def test_pairs_as_classes_find_the_acceptable_sentences_by_threshold():
 
 
 def test_pairs_threshold_is_chosen_on_the_other_half_so_that_noise_stays_at_chance():
-    """A threshold chosen on the cases it judges finds well over half of pure noise; this one does not."""
+    """A threshold chosen on the cases that it judges gets well over half of pure noise right.
+
+    This one does not.
+    """
     noise = np.random.default_rng(1).normal(-5, 1, (60, 40))
     items = items_of(
         {f"g/{i:03d}": [("", f" w{2 * i}"), ("", f" w{2 * i + 1}")] for i in range(20)}

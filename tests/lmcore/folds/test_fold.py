@@ -65,6 +65,11 @@ def test_fold_word_permutation_of_unigram_model_is_an_exact_tie():
     )
 
 
+def accuracy_of_items(scores: pa.Table) -> dict[str, float]:
+    rows = scores.to_pylist()
+    return {row["item"]: row["value"] for row in rows if row["metric"] == "accuracy"}
+
+
 def test_fold_good_and_bad_swapped_gives_one_minus_accuracy():
     rng = np.random.default_rng(0)
     sentences = {
@@ -77,10 +82,7 @@ def test_fold_good_and_bad_swapped_gives_one_minus_accuracy():
         items_of({item: texts[::-1] for item, texts in sentences.items()}),
     )
     one, other = (fold(t, tokens_of(t, logprob), kind="pairs", **OPTIONS) for t in (items, swapped))
-    values = [
-        {row["item"]: row["value"] for row in scores.to_pylist() if row["metric"] == "accuracy"}
-        for scores in (one, other)
-    ]
+    values = [accuracy_of_items(scores) for scores in (one, other)]
     assert {0.0, 0.5, 1.0} == set(values[0].values())
     assert all(values[1][item] == 1 - value for item, value in values[0].items())
 
@@ -100,7 +102,7 @@ def test_fold_pair_shared_beginning_does_not_enter_length_baseline():
 
 
 def test_fold_length_baseline_counts_no_tokens_of_the_contexts():
-    """Options that differ in their contexts alone, as Winogrande's: as many tokens to score."""
+    """Options that differ only in their contexts, as Winogrande's, have as many tokens to score."""
     items = items_of({"0": [("a long name sat", " down here"), ("Tim sat", " down here")]})
     scores = fold(items, tokens_of(items, constant), kind="choices", **OPTIONS)
     assert value_of(scores, "length_baseline") == pytest.approx(0.5)
@@ -160,9 +162,8 @@ def test_fold_choice_median_and_worst_token_decide_differently():
 
 
 def test_fold_choice_non_ascii_ending_differs_per_char_and_per_byte():
-    items = items_of(
-        {"0": [("x", " éééé"), ("x", " abcdef")]}
-    )  # 4 characters of 8 bytes against 6 of 6
+    # 4 characters of 8 bytes against 6 of 6
+    items = items_of({"0": [("x", " éééé"), ("x", " abcdef")]})
     scores = fold(
         items, tokens_of(items, by_word(éééé=-4.5, abcdef=-4.0)), kind="choices", **OPTIONS
     )
@@ -233,9 +234,8 @@ def test_fold_completion_first_token_gives_rank_and_success():
 @pytest.mark.parametrize(("ties", "value"), [("half", 0.5), ("win", 0.0), ("loss", 0.0)])
 def test_fold_completion_constant_logits_are_no_greedy_success(ties, value):
     items = items_of({"0": [("x", " word")]})
-    tokens = tokens_of(
-        items, constant, top=lambda word: False
-    )  # rank 1 since no logit is larger, but another token comes first
+    # rank 1 since no logit is larger, but another token comes first
+    tokens = tokens_of(items, constant, top=lambda word: False)
     scores = fold(items, tokens, kind="completion", **{**OPTIONS, "ties": ties})
     assert value_of(scores, "accuracy") == value and value_of(scores, "tie") == 1
 
@@ -309,11 +309,8 @@ def test_fold_draws_give_one_score_each():
     scores = fold(PAIR, tokens, kind="pairs", **OPTIONS)
     assert [value_of(scores, "accuracy", draw=draw) for draw in (0, 1)] == [1, 0]
     metrics = suite_metrics(scores, 0.95)[0]
-    assert (
-        metrics["accuracy"] == 0.5
-        and "bits_per_byte" in metrics
-        and "byte_perplexity" not in metrics
-    )  # that one is of running text
+    assert metrics["accuracy"] == 0.5 and "bits_per_byte" in metrics
+    assert "byte_perplexity" not in metrics, "it is for running text alone"
 
 
 def test_fold_result_does_not_depend_on_the_order_of_rows():
@@ -328,7 +325,7 @@ def test_fold_result_does_not_depend_on_the_order_of_rows():
     )
     assert one.equals(other)
     check(one, SCORES)
-    keys = [tuple(row[name] for name in SCORE_KEY) for row in one.to_pylist()]
+    keys = list(zip(*(one[name].to_pylist() for name in SCORE_KEY)))
     assert keys == sorted(set(keys))
 
 
@@ -365,11 +362,8 @@ def test_fold_log_prob_that_is_not_finite_fails_naming_the_item(value):
 
 
 def test_fold_item_without_gold_option_fails():
-    rows = [
-        {**{name: row[name] for name in [*ITEM_KEY, "group", "context", "target"]}, "gold": False}
-        for row in PAIR.to_pylist()
-    ]
-    items = items_table(rows, {})
+    columns = PAIR.select([*ITEM_KEY, "group", "context", "target"])
+    items = items_table([{**row, "gold": False} for row in columns.to_pylist()], {})
     with pytest.raises(InputError, match="0 gold options"):
         fold(items, tokens_of(items, constant), kind="pairs", **OPTIONS)
 
@@ -418,7 +412,6 @@ def test_fold_fewest_words_win_on_filtered_blimp_gives_the_published_length_base
     items = build_suite("blimp_filtered", {}, tmp_path, tmp_path)
     scores = fold(items, tokens_of(items, constant), kind="pairs", **OPTIONS)
     metrics = suite_metrics(scores, 0.95)[0]
-    assert metrics["accuracy"] == pytest.approx(
-        0.5105, abs=5e-5
-    )  # DESIGN.md section 6: counted in words
+    # DESIGN.md section 6: counted in words
+    assert metrics["accuracy"] == pytest.approx(0.5105, abs=5e-5)
     assert metrics["n_items"] == 59_875 and metrics["n_ties"] > 40_000

@@ -1,4 +1,4 @@
-"""Folds on any items: no order of rows matters, options are alike, ties follow their policy."""
+"""Folds on any items: rows in any order, options exchanged, and ties by their policy."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from lmcore.folds.by_text import text_stats
 from lmcore.folds.fold import fold, settle
-from tests.lmcore.test_folds import OPTIONS
+from tests.lmcore.folds.test_fold import OPTIONS
 from tests.lmcore.token_tables import items_of, tokens_of
 
-LOGPROBS = {"a": -1.0, "b": -1.0, "c": -2.5, "d": -4.0}  # of the words; two are alike
+LOGPROBS = {"a": -1.0, "b": -1.0, "c": -2.5, "d": -4.0}  # of each word; two are equal
 WORDS = st.lists(st.sampled_from(list(LOGPROBS)), min_size=1, max_size=4)
 ENDINGS = WORDS.map(lambda words: " " + " ".join(words))
 TIES = st.sampled_from(["half", "win", "loss"])
@@ -85,7 +85,7 @@ def test_fold_of_exchanged_options_is_one_less_the_accuracy(options: dict, draws
 
 @given(suites(4))
 def test_fold_gives_each_option_a_share_and_all_of_them_one(options: dict):
-    """Over the options called right in turn, the shares of an item add up to 1."""
+    """When each option in turn is the right one, the shares of an item add up to 1."""
     tables = [items_of(options, gold=gold) for gold in range(4)]
     found = [fold(items, tokens_of(items, logprob), kind="choices", **OPTIONS) for items in tables]
     decisions = (
@@ -140,7 +140,8 @@ def test_tokens_behind_a_shared_beginning_are_those_that_no_other_option_has_at_
 def test_settle_shares_an_item_out_or_loses_its_ties(n_draws, n_items, n_options, seed, ties):
     values = np.random.default_rng(seed).integers(0, 3, (n_draws, n_items, n_options)).astype(float)
     found = [settle(values, np.full(n_items, gold), ties) for gold in range(n_options)]
-    total, tied = (np.sum([part[number] for part in found], 0) for number in (0, 1))
+    shares, is_tied = zip(*found)
+    total, tied = np.sum(shares, 0), np.sum(is_tied, 0)
     n_best = (values == values.max(-1, keepdims=True)).sum(-1)
     expected = np.where(n_best > 1, 0.0, 1.0) if ties == "loss" else np.ones_like(total)
     assert total == pytest.approx(expected)

@@ -7,11 +7,13 @@ import pytest
 from scipy import stats as reference
 
 from lmcore.errors import InputError
-from lmcore.folds.metrics import aggregate, rounded, suite_metrics
+from lmcore.files import rounded
+from lmcore.folds.metrics import aggregate, suite_metrics
 from lmcore.statistics.stats import wilson
 from lmcore.tables import SCORES, write
 
-# of babyllama-10m-2024, README of the BabyLM 2024 evaluation pipeline; sizes of the filtered supplement
+# accuracies (%) of babyllama-10m-2024, from the README of the BabyLM 2024 evaluation pipeline, and
+# sizes of the filtered supplement
 SUPPLEMENT = {
     "hypernym": (49.6, 842),
     "qa_congruence_easy": (54.7, 64),
@@ -51,9 +53,7 @@ def test_suite_metrics_supplement_macro_is_not_micro():
     assert metrics["accuracy"] == pytest.approx(0.5952, abs=5e-4)
     assert metrics["accuracy_micro"] == pytest.approx(0.7726, abs=5e-4)
     assert intervals["accuracy"]["se"] == pytest.approx(0.016, abs=5e-4)
-    sizes, shares = (
-        np.array([SUPPLEMENT[group][place] for group in SUPPLEMENT]) for place in (1, 0)
-    )
+    shares, sizes = np.array(list(SUPPLEMENT.values())).T
     # Source: pooled_sample_stderr of lm_eval/api/metrics.py
     pooled = (
         (sizes * shares / 100 * (1 - shares / 100)).sum() / (sizes.sum() - len(sizes)) / sizes.sum()

@@ -8,7 +8,7 @@ from lmcore.folds.by_text import text_stats
 from lmcore.folds.fold import fold
 from lmcore.folds.positions import by_position, fold_positions
 from lmcore.tables import ITEMS, TOKENS, write
-from tests.lmcore.test_folds import OPTIONS, by_word, constant
+from tests.lmcore.folds.test_fold import OPTIONS, by_word, constant
 from tests.lmcore.token_tables import items_of, tokens_of, value_of
 
 ITEM = items_of({"0": [("he", " a b c"), ("he", " a d")], "1": [("she", " d"), ("she", " a")]})
@@ -17,7 +17,8 @@ WORDS = {"a": -1.0, "b": -5.0, "c": -1.0, "d": -3.0}
 
 def test_by_position_running_choice_by_hand():
     table = by_position(text_stats(ITEM, tokens_of(ITEM, by_word(**WORDS)), "tokens"), "half")
-    # item 0: tied at first, then -6 against -4, then -7 against -4 still; item 1: -3 against -1 throughout
+    # item 0: tied at first, then -6 against -4, then -7 against -4 still
+    # item 1: -3 against -1 throughout
     assert table["accuracy"].tolist() == [0.25, 0.0, 0.0]
     assert table["logprob"].tolist() == [-2.0, -5.0, -1.0]
     assert table["n"].tolist() == [2, 1, 1]
@@ -25,7 +26,7 @@ def test_by_position_running_choice_by_hand():
 
 def test_by_position_standard_error_is_that_of_the_mean_over_items():
     table = by_position(text_stats(ITEM, tokens_of(ITEM, by_word(**WORDS)), "tokens"), "half")
-    # the two items: 1/2 and 0 at first, then 0 and 0
+    # the accuracies of the two items: 1/2 and 0 at first, then 0 and 0
     assert table["accuracy_se"].tolist() == pytest.approx([0.25, 0, 0])
     one = items_of({"0": [("x", " a"), ("x", " d")]})
     alone = by_position(text_stats(one, tokens_of(one, by_word(**WORDS)), "tokens"), "half")
