@@ -267,7 +267,7 @@ def _trainer(method, model, ids, batch_size, micro, steps, mark) -> None:
 def _ours(method, model, ids, batch_size, micro, steps, mark) -> None:
     from lmcore.training import loop
 
-    batches = loop._batches
+    batches = loop.batches
 
     def marked(*arguments):
         for number, batch in enumerate(batches(*arguments)):
@@ -276,31 +276,29 @@ def _ours(method, model, ids, batch_size, micro, steps, mark) -> None:
             yield batch
         mark()
 
-    loop._batches = marked
+    loop.batches = marked
+    settings = loop.Settings(
+        epochs=None,
+        steps=steps,
+        batch_size=batch_size,
+        micro_batch_size=micro,
+        random_offset=False,
+        lr=5e-5,
+        warmup_steps=1,
+        weight_decay=0.0,
+        betas=[0.9, 0.999],
+        clip_norm=1.0,
+        eval_every=steps + 1,
+        dev_limit=None,
+        keep="last",
+        precision="fp32" if method == "fp32" else "bf16",
+        compile=method == "compiled",
+        threads=1,
+        seed=0,
+    )
+    splits = loop.Splits(training=loop.Examples(ids), dev=loop.Examples(ids[:1]))
     with tempfile.TemporaryDirectory() as folder:
-        loop.train(
-            model,
-            loop.Examples(ids),
-            loop.Examples(ids[:1]),
-            Path(folder),
-            epochs=None,
-            steps=steps,
-            batch_size=batch_size,
-            micro_batch_size=micro,
-            random_offset=False,
-            lr=5e-5,
-            warmup_steps=1,
-            weight_decay=0.0,
-            betas=[0.9, 0.999],
-            clip_norm=1.0,
-            eval_every=steps + 1,
-            dev_limit=None,
-            keep="last",
-            precision="fp32" if method == "fp32" else "bf16",
-            compile=method == "compiled",
-            threads=1,
-            seed=0,
-        )
+        loop.train(model, splits, Path(folder), settings)
 
 
 if __name__ == "__main__":

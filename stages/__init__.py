@@ -14,7 +14,7 @@ from lmcore.machine.processes import end_with, end_with_parent
 
 
 def _end_with_dvc() -> None:
-    """Let this stage end when its DVC ends, and now where it has ended.
+    """Let this stage end when its DVC ends, or now if that has ended already.
 
     A DVC that runs a stage has its process number in .dvc/tmp/rwlock. It starts stages in the
     folder of dvc.yaml; DVC_ROOT may be another one, for experiments in temporary folders.
@@ -38,16 +38,16 @@ def _end_with_dvc() -> None:
 
 def _ancestors() -> list[int]:
     """The process numbers of the parent, its parent and so on."""
-    found = [os.getppid()]
-    while found[-1] > 1:
+    ancestors = [os.getppid()]
+    while ancestors[-1] > 1:
         try:
-            stat = Path(f"/proc/{found[-1]}/stat").read_text("utf-8")
+            stat = Path(f"/proc/{ancestors[-1]}/stat").read_text("utf-8")
         except OSError:  # ended meanwhile
             break
-        found.append(int(stat.rpartition(")")[2].split()[1]))
-    return found
+        ancestors.append(int(stat.rpartition(")")[2].split()[1]))
+    return ancestors
 
 
-# of `python -m stages.NAME` alone: Python has not found the module yet
+# sys.argv begins with "-m" while Python has not found the module yet: `python -m stages.NAME` alone
 if sys.argv[:1] == ["-m"] and sys.platform == "linux" and "DVC_ROOT" in os.environ:
     _end_with_dvc()

@@ -1,4 +1,4 @@
-"""Stage: results of completion suites by the target's frequency and by the length of its context."""
+"""Stage: results of completion suites by the target's frequency and its context's length."""
 
 from pathlib import Path
 

@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def to_train_on() -> dict[str, dict]:
-    """The suites of the models that are fine-tuned, whole: which of the items, is decided there."""
+    """The whole suites that models are fine-tuned on; stage finetune_model chooses the items."""
     suites = {}
     for name in section("finetune_model", Entries):
         entry = section(f"finetune_model.{name}.items", dict)

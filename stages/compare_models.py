@@ -1,4 +1,7 @@
-"""Stage: compare models on the same items: differences, whether they are real, and in which groups."""
+"""Stage: compare models on the same items.
+
+The results are differences, whether they are real, and in which groups.
+"""
 
 from pathlib import Path
 

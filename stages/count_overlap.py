@@ -1,4 +1,4 @@
-"""Stage: how much of every suite stands word for word in the training text."""
+"""Stage: count how much of every suite stands word for word in the training text."""
 
 from pathlib import Path
 

@@ -10,16 +10,16 @@ from lmcore.models.load import load_model
 from lmcore.models.shapes import Shape, new_model, resolve
 from lmcore.params.ranges import Entries, Name, Positive, Processes, Share
 from lmcore.training import ranks
-from lmcore.training.loop import Reduction, Teachers, train
-from lmcore.training.outcome import chunk_examples, save_trained
-from stages.stage import call, clear_leftovers, fingerprint, recipe, run, section, work_folder
+from lmcore.training.objective import Reduction, Teachers
+from lmcore.training.outcome import Places, chunk_examples, train_and_save
+from lmcore.training.settings import Settings, settings_of
+from stages.stage import clear_leftovers, fingerprint, recipe, run, section, work_folder
 
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
-OF_TEACHING = ("alpha", "temperature", "reduction")
 
 
 class Own(TypedDict):
-    """The keys that are none of `train`'s."""
+    """The keys that are none of `Settings`."""
 
     shape: Shape
     world_size: Processes
@@ -30,55 +30,44 @@ class Own(TypedDict):
 
 def main(name: str) -> None:
     clear_leftovers(f"data/teachers/{name}")
-    values = recipe("train_model", f"distill_model.{name}", train, Own)
+    values = recipe("train_model", f"distill_model.{name}", Settings, Own)
     ranks.launch(values["world_size"], "stages.distill_model", name)
-    students = {
-        teacher: section(f"train_teacher.{teacher}.student", Name)
-        for teacher in section("train_teacher", Entries)
-    }
-    folders = [
-        Path("data/teachers") / name / teacher for teacher in students if students[teacher] == name
-    ]
+    folders = teacher_folders(name)
+    inputs = [sha256(path) for path in (CHUNKS, TOKENIZER, *folders)]
+    key = digest(values, inputs, fingerprint("distill_model"), fingerprint("versions"))
+    shape = resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads")
+    train_and_save(
+        name,
+        new_model(shape, TOKENIZER, values["seed"]),
+        TOKENIZER,
+        chunk_examples(CHUNKS),
+        settings_of(values),
+        Places(
+            work=work_folder() / "training" / key,
+            model=Path("data/models") / name,
+            plots=Path("metrics/plots/train"),
+            metrics=Path("metrics/train"),
+        ),
+        teachers=Teachers(
+            models=[load_model(folder) for folder in folders],
+            alpha=values["alpha"],
+            temperature=values["temperature"],
+            reduction=values["reduction"],
+        ),
+    )
+
+
+def teacher_folders(student: str) -> list[Path]:
+    """The model folders of the student's teachers. Raises InputError where it has none."""
+    folders = []
+    for teacher in section("train_teacher", Entries):
+        if section(f"train_teacher.{teacher}.student", Name) == student:
+            folders.append(Path("data/teachers") / student / teacher)
     if not folders:
         raise InputError(
-            f"params.yaml: distill_model.{name}: no entry of train_teacher has it as its student"
+            f"params.yaml: distill_model.{student}: no entry of train_teacher has it as its student"
         )
-    inputs = [sha256(path) for path in (CHUNKS, TOKENIZER, *folders)]
-    work = (
-        work_folder()
-        / "training"
-        / digest(values, inputs, fingerprint("distill_model"), fingerprint("versions"))
-    )
-    model = new_model(
-        resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads"),
-        TOKENIZER,
-        values["seed"],
-    )
-    teaching = {key: values[key] for key in OF_TEACHING if key in values}
-    teachers = call(
-        Teachers,
-        f"distill_model.{name}",
-        teaching,
-        models=[load_model(folder) for folder in folders],
-    )
-    given = {"model": model, "work": work, "teachers": teachers, **chunk_examples(CHUNKS)}
-    with ranks.alone(work):
-        curve = call(
-            train,
-            f"train_model, distill_model.{name}",
-            values,
-            without=("shape", "world_size", *OF_TEACHING),
-            **given,
-        )
-        save_trained(
-            name,
-            model,
-            TOKENIZER,
-            curve,
-            Path("data/models") / name,
-            Path("metrics/plots/train"),
-            Path("metrics/train"),
-        )
+    return folders
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Stage: sampling strategies side by side, whether a text can be had again, and prompts blended by weight."""
+"""Stage: explore how models write.
+
+It compares sampling strategies, checks whether a text can be generated again, and blends prompts by
+weight.
+"""
 
 from pathlib import Path
 

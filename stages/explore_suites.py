@@ -1,4 +1,7 @@
-"""Stage: what the explorations find in the tokens: formats and triggers, memorisation, strategies, domains."""
+"""Stage: what the explorations find in the tokens.
+
+They look at formats and triggers, memorisation, strategies, and domains.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage: what one model says about every token of one suite's items."""
+"""Stage: write what one model says about every token of one suite's items."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage: fetch the masked LM and the sentence encoder that judge words in context, and verify them."""
+"""Stage: fetch and verify the judges of words in context: a masked LM and a sentence encoder."""
 
 from pathlib import Path
 from typing import TypedDict

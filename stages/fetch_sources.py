@@ -1,4 +1,4 @@
-"""Stage: fetch the pinned sources and verify what came."""
+"""Stage: fetch the pinned sources and verify them."""
 
 from pathlib import Path
 

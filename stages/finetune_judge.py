@@ -1,4 +1,4 @@
-"""Stage: train the masked LM on the corpus until its loss says that it is one."""
+"""Stage: train the masked LM on the corpus until its loss shows that it can judge."""
 
 from pathlib import Path
 

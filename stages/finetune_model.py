@@ -11,27 +11,26 @@ from lmcore.suites.declare import entry_of
 from lmcore.tables import ITEMS, read
 from lmcore.training import ranks
 from lmcore.training.finetuning import examples, training_items
-from lmcore.training.loop import train
-from lmcore.training.outcome import save_trained
-from stages.stage import call, fingerprint, recipe, run, section, work_folder
+from lmcore.training.outcome import Places, train_and_save
+from lmcore.training.settings import Settings, settings_of
+from stages.stage import fingerprint, recipe, run, section, work_folder
 
 OWN = ("model", "items", "dev_share")
 
 
 class Own(TypedDict):
-    """The keys that are none of `train`'s."""
+    """The keys that are none of `Settings`."""
 
     model: Name
     items: dict
     dev_share: OpenShare
     world_size: Processes
-    shape: Any  # the model's own holds
+    shape: Any  # not used: the model has its own
 
 
 def main(name: str) -> None:
-    values = recipe("train_model", f"finetune_model.{name}", train, Own, without=OWN) | {
-        "random_offset": False
-    }  # items are no stream
+    values = recipe("train_model", f"finetune_model.{name}", Settings, Own, without=OWN)
+    values["random_offset"] = False  # items are no stream
     entry = {key: section(f"finetune_model.{name}.{key}", Any) for key in OWN}
     check(entry["items"], entry_of(name), f"params.yaml: finetune_model.{name}.items")
     ranks.launch(values["world_size"], "stages.finetune_model", name)
@@ -40,35 +39,22 @@ def main(name: str) -> None:
     suites = section("suites", SomeEntries)
     evaluated = {suite: read(Path("data/items") / f"{suite}.parquet", ITEMS) for suite in suites}
     items = training_items(name, entry["items"], table, evaluated)
-    key = digest(
-        values,
-        entry,
-        sha256(folder),
-        items["content_hash"].to_pylist(),
-        fingerprint("finetune_model"),
-        fingerprint("versions"),
+    inputs = [entry, sha256(folder), items["content_hash"].to_pylist()]
+    key = digest(values, *inputs, fingerprint("finetune_model"), fingerprint("versions"))
+    splits = examples(folder, items, entry["dev_share"], values["seed"])
+    train_and_save(
+        name,
+        load_model(folder),
+        folder,
+        splits,
+        settings_of(values),
+        Places(
+            work=work_folder() / "training" / key,
+            model=Path("data/models") / name,
+            plots=Path("metrics/plots/train"),
+            metrics=Path("metrics/train"),
+        ),
     )
-    training, dev = examples(folder, items, entry["dev_share"], values["seed"])
-    model = load_model(folder)
-    work = work_folder() / "training" / key
-    arguments = {"model": model, "training": training, "dev": dev, "work": work}
-    with ranks.alone(work):
-        curve = call(
-            train,
-            f"train_model, finetune_model.{name}",
-            values,
-            without=("shape", "world_size"),
-            **arguments,
-        )
-        save_trained(
-            name,
-            model,
-            folder,
-            curve,
-            Path("data/models") / name,
-            Path("metrics/plots/train"),
-            Path("metrics/train"),
-        )
 
 
 if __name__ == "__main__":

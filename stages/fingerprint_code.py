@@ -1,4 +1,7 @@
-"""Stage: write which code each stage runs to code.json, so that a change reruns the stages it concerns and no others."""
+"""Stage: write to code.json which code each stage runs.
+
+A change of code then reruns the stages that it concerns, and no others.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage: fold every model's tokens on every suite into one score an item and metric."""
+"""Stage: fold every model's tokens on every suite into one score for each item and metric."""
 
 from pathlib import Path
 

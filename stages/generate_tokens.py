@@ -1,4 +1,4 @@
-"""Stage: let one model continue the prompts, and write what it says of every token it takes."""
+"""Stage: let one model continue the prompts, and write what it says of every token it picks."""
 
 from pathlib import Path
 

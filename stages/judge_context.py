@@ -1,4 +1,4 @@
-"""Stage: let BERT judge the words that models put where a suite's last word is missing."""
+"""Stage: let BERT judge the words that models put in the place of a suite's last words."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage: make a model of a step of another one's training."""
+"""Stage: make a step of another model's training a model of its own."""
 
 import shutil
 from pathlib import Path
@@ -10,10 +10,9 @@ from stages.stage import run, section
 
 def main(name: str) -> None:
     entry = section(f"keep_checkpoint.{name}", Kept)
+    checkpoint = Path("data/checkpoints") / entry["model"] / f"step_{entry['step']:06d}"
     with whole(Path("data/models") / name) as folder:
-        shutil.copytree(
-            Path("data/checkpoints") / entry["model"] / f"step_{entry['step']:06d}", folder
-        )
+        shutil.copytree(checkpoint, folder)
 
 
 if __name__ == "__main__":

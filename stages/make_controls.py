@@ -9,14 +9,11 @@ from stages.stage import call, run, section, work_folder
 
 
 def main() -> None:
+    shape, configs = section("train_model.shape", Shape), section("from_config", Sources)
     call(
         make_controls,
         "make_controls",
-        shape=resolve(
-            section("train_model.shape", Shape),
-            section("from_config", Sources),
-            work_folder() / "downloads",
-        ),
+        shape=resolve(shape, configs, work_folder() / "downloads"),
         tokenizer=Path("data/tokenizer"),
         train_chunks=Path("data/chunks/train"),
         out=Path("data/models"),

@@ -1,4 +1,7 @@
-"""Stage: train one of the models of `trained` on the chunks, and keep the steps of it that `keep_checkpoint` asks for."""
+"""Stage: train one of the models of `trained` on the chunks.
+
+The steps of it that `keep_checkpoint` asks for are kept.
+"""
 
 from pathlib import Path
 from typing import TypedDict
@@ -9,53 +12,43 @@ from lmcore.models.shapes import Shape, new_model, resolve
 from lmcore.params.ranges import Processes
 from lmcore.training import ranks
 from lmcore.training.kept import KeptSteps
-from lmcore.training.loop import train
-from lmcore.training.outcome import chunk_examples, save_steps, save_trained
-from stages.stage import call, fingerprint, recipe, run, section, work_folder
+from lmcore.training.outcome import Places, chunk_examples, train_and_save
+from lmcore.training.settings import Settings, settings_of
+from stages.stage import fingerprint, recipe, run, section, work_folder
 
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
 
 
 class Own(TypedDict):
-    """The keys that are none of `train`'s."""
+    """The keys that are none of `Settings`."""
 
     shape: Shape
     world_size: Processes
 
 
 def main(name: str) -> None:
-    values = recipe("train_model", f"trained.{name}", train, Own)
+    values = recipe("train_model", f"trained.{name}", Settings, Own)
     ranks.launch(values["world_size"], "stages.train_model", name)
-    key = digest(
-        values,
-        sha256(CHUNKS),
-        sha256(TOKENIZER),
-        fingerprint("train_model"),
-        fingerprint("versions"),
-    )
+    inputs = [sha256(CHUNKS), sha256(TOKENIZER)]
+    key = digest(values, *inputs, fingerprint("train_model"), fingerprint("versions"))
     checkpoints = section("keep_checkpoint", KeptSteps).values()
-    kept = sorted({entry["step"] for entry in checkpoints if entry["model"] == name})
-    model = new_model(
-        resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads"),
+    keep_steps = sorted({entry["step"] for entry in checkpoints if entry["model"] == name})
+    shape = resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads")
+    train_and_save(
+        name,
+        new_model(shape, TOKENIZER, values["seed"]),
         TOKENIZER,
-        values["seed"],
+        chunk_examples(CHUNKS),
+        settings_of(values),
+        Places(
+            work=work_folder() / "training" / key,
+            model=Path("data/models") / name,
+            plots=Path("metrics/plots/train"),
+            metrics=Path("metrics/train"),
+            steps=Path("data/checkpoints") / name,
+        ),
+        keep_steps,
     )
-    work = work_folder() / "training" / key
-    given = {"model": model, "work": work, "keep_steps": kept, **chunk_examples(CHUNKS)}
-    with ranks.alone(work):
-        curve = call(
-            train, f"train_model, trained.{name}", values, without=("shape", "world_size"), **given
-        )
-        save_trained(
-            name,
-            model,
-            TOKENIZER,
-            curve,
-            Path("data/models") / name,
-            Path("metrics/plots/train"),
-            Path("metrics/train"),
-        )
-        save_steps(model, TOKENIZER, work, kept, Path("data/checkpoints") / name)
 
 
 if __name__ == "__main__":

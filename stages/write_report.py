@@ -12,17 +12,16 @@ TRAINED = ("trained", "distill_model", "finetune_model")
 
 def main() -> None:
     clear_leftovers("data/generated", "data/tokens", "metrics/generated", "metrics/plots/train")
+    trained: list[str] = []
+    for key in TRAINED:
+        trained.extend(section(key, Entries))
     write_report(
         section("models", SomeNames),
         section("suites", Suites),
         metrics=Path("metrics/models"),
         intervals=Path("metrics/intervals.json"),
         seeds=Path("metrics/seeds.json"),
-        curves={
-            name: Path(f"metrics/plots/train/{name}.csv")
-            for key in TRAINED
-            for name in section(key, Entries)
-        },
+        curves={name: Path(f"metrics/plots/train/{name}.csv") for name in trained},
         scores=Path("data/scores"),
         items=Path("data/items"),
         tokens=Path("data/tokens"),

@@ -1,15 +1,18 @@
-"""What a model goes on to write, and what it says of every token it takes: prompts go in, generated tokens and texts come out.
+"""What a model writes after prompts, and what it says of every token it takes.
 
-Every prompt is continued under every decoding and seed, in batches padded on the left, with the model's own KV cache. Which of them share
-a batch is a function of prompts and params alone, and each draws its random numbers from its own stream, so the same input gives the
-same texts. A continuation ends at a special token (`eos`), after `max_new_tokens` (`length`), or where the model's window is full
-(`window`), unless it slides: then it goes on from the last half of the window.
+Prompts go in, generated tokens and texts come out.
 
-Tables: GENERATED is one generated token, with the columns of TOKENS; `variant` is the decoding, `sample` the number of its seed,
-`sampling_entropy` that of the truncated distribution the token was drawn from. `start` and `end` are characters in prompt + text.
+Every prompt is continued under every decoding and seed, in batches padded on the left, with the
+model's own KV cache. Which of them share a batch is a function of prompts and params alone, and
+each draws its random numbers from its own stream, so the same input gives the same texts. A
+continuation ends at a special token (`eos`), after `max_new_tokens` (`length`), or where the
+model's window is full (`window`). If it slides, it goes on from the last half of a full window.
+
+Tables: a row of GENERATED is one generated token, with the columns of TOKENS. `variant` is the
+decoding, `sample` the number of its seed. `sampling_entropy` is the entropy of the truncated
+distribution that the token was drawn from. `start` and `end` are characters in prompt + text.
 """
 
-import inspect
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +25,7 @@ from pydantic import Field
 
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
-from lmcore.generating.generation import encode_prompts
+from lmcore.generating.generation import encode_prompts, next_logits, special_ids
 from lmcore.generating.repetition import distinct, repeated
 from lmcore.generating.sampling import (
     Decoding,
@@ -54,6 +57,7 @@ from lmcore.text.tokenizer import load_fast
 from lmcore.text_files import read_text, split_lines
 
 AT_WINDOW = ("stop", "slide")
+TEXT_KEYS = ("item", "variant", "sample", "seed", "prompt")  # of Task, in GENERATIONS
 MAX_NEW_TOKENS = 4096
 NewTokens = Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS), RANGE]
 Prompts = Annotated[
@@ -70,7 +74,7 @@ def check_seeds(*, temperature: float = 0.0, seeds: list[int] | None = None, **o
 
 @together(check_seeds)
 class Repeated(TypedDict, total=False):
-    """What a decoding has besides Decoding's fields."""
+    """What an entry of `decodings` has besides Decoding's fields."""
 
     seeds: Seeds
 
@@ -92,14 +96,23 @@ class Task(NamedTuple):
     ids: list[int]
 
 
+class Limits(NamedTuple):
+    """Where continuations end."""
+
+    window: int  # tokens
+    max_new_tokens: int
+    slides: bool  # goes on where the window is full
+    ends: set[int]  # ids of special tokens
+
+
 class Writing:
     """A continuation as it grows."""
 
     def __init__(self, task: Task):
         self.task, self.numbers = task, random_numbers(task.seed, task.item)
         self.context = list(task.ids)  # what the model sees
-        self.rows: list[dict] = []
-        self.stop_reason = ""
+        self.rows: list[dict] = []  # of each token what the model says, by columns of GENERATED
+        self.stop_reason = ""  # empty while it goes on
 
 
 def generate_tokens(
@@ -116,10 +129,14 @@ def generate_tokens(
     decodings: Decodings,
     digits: Digits,
 ) -> None:
-    """Write `out`/tokens.parquet (GENERATED) and `out`/generations.parquet, and statistics of every decoding to `metrics`.
+    """Write `out`/tokens.parquet (GENERATED), `out`/generations.parquet and the file `metrics`.
 
-    prompts: texts, or the path of a text file with one a line; threads: of torch, the bits depend on them; decodings: name: Decoding's
-    fields and `seeds`. Raises InputError for settings out of range, and a prompt without a token.
+    `metrics` gets statistics of every decoding.
+
+    prompts: texts, or the path of a text file with one a line; threads: of torch, the bits depend
+    on them; decodings: name: Decoding's fields and `seeds`.
+
+    Raises InputError for settings out of range, and for a prompt without a token.
     """
     torch.set_num_threads(threads)
     tokens, texts = generate(
@@ -140,39 +157,39 @@ def generate(
     batch_size: int,
     decodings: Mapping[str, dict | None],
 ) -> tuple[pa.Table, pa.Table]:
-    """The GENERATED and GENERATIONS tables, sorted by item, variant, sample and position."""
+    """The GENERATED and GENERATIONS tables, sorted by item, variant, sample and position.
+
+    Raises InputError for settings out of range, and for a prompt without a token.
+    """
     if not 1 <= max_new_tokens <= MAX_NEW_TOKENS:
         raise InputError(f"max_new_tokens must be from 1 to {MAX_NEW_TOKENS}, not {max_new_tokens}")
     if at_window not in AT_WINDOW:
         raise InputError(f"at_window must be one of {', '.join(AT_WINDOW)}, not {at_window!r}")
-    tokenizer, config = load_fast(model_path), read_causal_config(model_path)
-    window = context_length(config)
+    tokenizer, window = load_fast(model_path), context_length(read_causal_config(model_path))
+    limits = Limits(window, max_new_tokens, at_window == "slide", special_ids(tokenizer))
     ids = encode_prompts(tokenizer, model_path, prompts, bos, window - 1)
-    tasks = [
-        Task(f"prompt/{number:04d}", variant, sample, seed, decoding, prompt, ids[number])
-        for variant, (decoding, seeds) in _decodings(decodings).items()
-        for sample, seed in enumerate(seeds)
-        for number, prompt in enumerate(prompts)
-    ]
+    tasks = _tasks(prompts, ids, _decodings(decodings))
     tasks.sort(key=lambda task: (len(task.ids), task.item, task.variant, task.sample))
-    ends = {
-        number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special
-    }
+    # special tokens end a text and are no part of it
     pieces = [
-        b"" if number in ends else piece for number, piece in enumerate(token_pieces(tokenizer))
+        b"" if number in limits.ends else piece
+        for number, piece in enumerate(token_pieces(tokenizer))
     ]
     model = load_model(model_path)
-    done = []
+    done: list[Writing] = []
     for start in range(0, len(tasks), batch_size):
         batch = [Writing(task) for task in tasks[start : start + batch_size]]
-        _write(model, batch, window, max_new_tokens, at_window == "slide", ends)
+        _write(model, batch, limits)
         done += batch
     done.sort(key=lambda writing: (writing.task.item, writing.task.variant, writing.task.sample))
     return _tables(done, pieces)
 
 
 def read_prompts(prompts: list[str] | str) -> list[str]:
-    """The prompts, or the lines of the file that is named, without empty ones. Raises InputError where there is none."""
+    """The prompts, or the lines of the file that is named, without empty ones.
+
+    Raises InputError where there is no prompt.
+    """
     source = f"{prompts}: " if isinstance(prompts, str) else ""
     if isinstance(prompts, str):
         prompts = split_lines(
@@ -181,113 +198,164 @@ def read_prompts(prompts: list[str] | str) -> list[str]:
     prompts = [prompt for prompt in prompts if prompt.strip()]
     if not prompts:
         raise InputError(
-            f"{source}there are no prompts; expected a list of texts, or a text file with one a line"
+            f"{source}there are no prompts; "
+            "expected a list of texts, or a text file with one a line"
         )
     return prompts
 
 
 def statistics(tokens: pa.Table, texts: pa.Table, digits: int) -> dict:
-    """Of each decoding: means over tokens, distinct-n, the share of repeated n-grams, and how many texts ended why."""
-    found: dict[str, dict] = {}
-    for variant in sorted(set(texts["variant"].to_pylist())):
-        rows = [row for row in texts.to_pylist() if row["variant"] == variant]
-        mask = np.array(tokens["variant"].to_pylist()) == variant
-        written = [row["text"] for row in rows]
-        means = {
-            name: float(tokens[name].to_numpy()[mask].astype(np.float64).mean())
-            for name in ("entropy", "sampling_entropy", "logprob")
-        }
-        shares = {f"distinct_{n}": distinct(written, n) for n in (1, 2, 3)} | {
-            f"repeated_{n}": repeated(written, n) for n in (1, 2, 3, 4)
-        }
-        found[variant] = {
-            name: float(f"{value:.{digits}g}") for name, value in {**means, **shares}.items()
-        }
-        found[variant] |= {
+    """Statistics of each decoding, rounded to `digits` significant digits.
+
+    They are means over tokens, distinct-n, the share of repeated n-grams, the numbers of texts and
+    tokens, and how many texts ended for which reason.
+    """
+    by_variant: dict[str, list[dict]] = {}
+    for row in texts.to_pylist():
+        by_variant.setdefault(row["variant"], []).append(row)
+    variants = np.array(tokens["variant"].to_pylist())
+    values = {}
+    for variant, rows in sorted(by_variant.items()):
+        is_own = variants == variant
+        values[variant] = {
+            **_token_means(tokens, is_own, digits),
+            **_repetition([row["text"] for row in rows], digits),
             "n_texts": len(rows),
-            "n_tokens": int(mask.sum()),
+            "n_tokens": int(is_own.sum()),
             "stopped": dict(Counter(row["stop_reason"] for row in rows)),
         }
-    return found
+    return values
+
+
+def _token_means(tokens: pa.Table, mask: np.ndarray, digits: int) -> dict[str, float]:
+    """Means over the tokens of `mask` (N,), in nats."""
+    means = {}
+    for name in ("entropy", "sampling_entropy", "logprob"):
+        mean = tokens[name].to_numpy()[mask].astype(np.float64).mean()
+        means[name] = _rounded(float(mean), digits)
+    return means
+
+
+def _repetition(texts: list[str], digits: int) -> dict[str, float]:
+    """How varied and how repetitive the texts are."""
+    shares = {f"distinct_{n}": distinct(texts, n) for n in (1, 2, 3)}
+    shares |= {f"repeated_{n}": repeated(texts, n) for n in (1, 2, 3, 4)}
+    return {name: _rounded(share, digits) for name, share in shares.items()}
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def _decodings(settings: Mapping[str, dict | None]) -> dict[str, tuple[Decoding, list[int]]]:
-    """Raises InputError for an unknown key, a number out of range, or several seeds of greedy decoding."""
-    found = {}
+    """Each decoding by its name, with its seeds.
+
+    Raises InputError for an unknown key, a number out of range, several seeds of greedy decoding,
+    or no decoding at all.
+    """
+    decodings = {}
     for name, entry in settings.items():
         values = {key: value for key, value in (entry or {}).items() if key != "seeds"}
         if unknown := [key for key in values if key not in Decoding._fields]:
             raise InputError(
-                f"decoding '{name}': unknown key '{unknown[0]}'; expected {', '.join(Decoding._fields)}, seeds"
+                f"decoding '{name}': unknown key '{unknown[0]}'; "
+                f"expected {', '.join(Decoding._fields)}, seeds"
             )
         decoding, seeds = Decoding(**values), list((entry or {}).get("seeds", [0]))
         check_decoding(name, decoding)
-        if not seeds or (decoding.temperature == 0 and len(seeds) > 1):
-            raise InputError(
-                f"decoding '{name}': seeds must be a list of numbers; greedy decoding (temperature 0) takes one alone"
-            )
-        if wrong := [seed for seed in seeds if not -(2**63) <= seed < 2**63]:
-            raise InputError(
-                f"decoding '{name}': a seed must be a whole number of 64 bits, not {wrong[0]}"
-            )
-        found[name] = (decoding, seeds)
-    if not found:
+        _check_seeds_of(name, decoding, seeds)
+        decodings[name] = (decoding, seeds)
+    if not decodings:
         raise InputError(
-            "there are no decodings; expected e.g. {greedy: {}, sampled: {temperature: 0.8, seeds: [0, 1]}}"
+            "there are no decodings; "
+            "expected e.g. {greedy: {}, sampled: {temperature: 0.8, seeds: [0, 1]}}"
         )
-    return found
+    return decodings
 
 
-def _write(
-    model, batch: list[Writing], window: int, max_new_tokens: int, slides: bool, ends: set[int]
-) -> None:
+def _check_seeds_of(name: str, decoding: Decoding, seeds: list[int]) -> None:
+    """Raises InputError for no seed, for several of a greedy decoding, and for one out of range."""
+    if not seeds or (decoding.temperature == 0 and len(seeds) > 1):
+        raise InputError(
+            f"decoding '{name}': seeds must be a list of numbers; "
+            "greedy decoding (temperature 0) takes one alone"
+        )
+    if wrong := [seed for seed in seeds if not -(2**63) <= seed < 2**63]:
+        raise InputError(
+            f"decoding '{name}': a seed must be a whole number of 64 bits, not {wrong[0]}"
+        )
+
+
+def _tasks(
+    prompts: list[str], ids: list[list[int]], decodings: dict[str, tuple[Decoding, list[int]]]
+) -> list[Task]:
+    """Every prompt, with its `ids`, under every decoding and seed."""
+    tasks = []
+    for variant, (decoding, seeds) in decodings.items():
+        for sample, seed in enumerate(seeds):
+            for number, prompt in enumerate(prompts):
+                item = f"prompt/{number:04d}"
+                tasks.append(Task(item, variant, sample, seed, decoding, prompt, ids[number]))
+    return tasks
+
+
+def _write(model, batch: list[Writing], limits: Limits) -> None:
     """Continue all of `batch` to their ends."""
-    steps = _next_logits(model, batch, window)
+    steps = _next_logits(model, batch, limits)
     while not all(writing.stop_reason for writing in batch):
-        logits = next(steps)
-        logprobs = logits.log_softmax(1)
-        of_model, top = entropy(logprobs), logprobs.max(1)
-        chosen, of_sample = _choose(logits, batch)
-        taken = logprobs.gather(1, chosen[:, None])
-        ranks = 1 + (logits > logits.gather(1, chosen[:, None])).sum(1)
-        values = torch.stack([taken[:, 0], of_model, top.values, of_sample], 1).tolist()
-        for writing, token, numbers, rank, top_id in zip(
-            batch, chosen.tolist(), values, ranks.tolist(), top.indices.tolist()
-        ):
-            if not writing.stop_reason:
-                row = dict(zip(("logprob", "entropy", "top_logprob", "sampling_entropy"), numbers))
-                writing.rows.append(
-                    {
-                        **row,
-                        "current_id": writing.context[-1],
-                        "next_id": token,
-                        "rank": rank,
-                        "top_id": top_id,
-                    }
-                )
-            writing.context.append(token)
-            if not writing.stop_reason:
-                writing.stop_reason = _reason(writing, token, window, max_new_tokens, slides, ends)
-        if slides and any(
-            len(writing.context) >= window and not writing.stop_reason for writing in batch
-        ):
+        for writing, row in zip(batch, _take_tokens(next(steps), batch), strict=True):
+            is_running = not writing.stop_reason
+            if is_running:
+                writing.rows.append({**row, "current_id": writing.context[-1]})
+            # a text that has ended is carried along with the others
+            writing.context.append(row["next_id"])
+            if is_running:
+                writing.stop_reason = _stop_reason(writing, limits)
+        if limits.slides and any(_is_at_window(writing, limits) for writing in batch):
             for writing in batch:
-                writing.context = writing.context[-(window // 2) :]
-            steps = _next_logits(model, batch, window)
+                writing.context = writing.context[-(limits.window // 2) :]
+            steps = _next_logits(model, batch, limits)
 
 
-def _reason(
-    writing: Writing, token: int, window: int, max_new_tokens: int, slides: bool, ends: set[int]
-) -> str:
-    if token in ends:
+def _next_logits(model, batch: list[Writing], limits: Limits) -> Iterator[torch.Tensor]:
+    return next_logits(model, [writing.context for writing in batch], limits.window)
+
+
+def _take_tokens(logits: torch.Tensor, batch: list[Writing]) -> list[dict]:
+    """The next token of each text from logits (B, V), and what the model says of it."""
+    logprobs = logits.log_softmax(1)
+    top = logprobs.max(1)
+    chosen, sampling_entropies = _choose(logits, batch)
+    n_larger = (logits > logits.gather(1, chosen[:, None])).sum(1)
+    columns = {
+        "next_id": chosen,
+        "logprob": logprobs.gather(1, chosen[:, None])[:, 0],
+        "entropy": entropy(logprobs),
+        "rank": 1 + n_larger,
+        "top_id": top.indices,
+        "top_logprob": top.values,
+        "sampling_entropy": sampling_entropies,
+    }
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
+def _stop_reason(writing: Writing, limits: Limits) -> str:
+    """Why a text ends after its last token; empty where it goes on."""
+    if writing.context[-1] in limits.ends:
         return "eos"
-    if len(writing.rows) == max_new_tokens:
+    if len(writing.rows) == limits.max_new_tokens:
         return "length"
-    return "window" if len(writing.context) >= window and not slides else ""
+    return "window" if len(writing.context) >= limits.window and not limits.slides else ""
+
+
+def _is_at_window(writing: Writing, limits: Limits) -> bool:
+    """Whether a text goes on and fills the window."""
+    return len(writing.context) >= limits.window and not writing.stop_reason
 
 
 def _choose(logits: torch.Tensor, batch: list[Writing]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The tokens (B,) that are taken, and the entropies of the distributions they were drawn from."""
+    """The tokens (B,) that are taken, and the entropies (B,) of what they were drawn from."""
     chosen, entropies = torch.zeros(len(batch), dtype=torch.long), torch.zeros(len(batch))
     for decoding in dict.fromkeys(writing.task.decoding for writing in batch):
         rows = [row for row, writing in enumerate(batch) if writing.task.decoding == decoding]
@@ -300,69 +368,46 @@ def _choose(logits: torch.Tensor, batch: list[Writing]) -> tuple[torch.Tensor, t
     return chosen, entropies
 
 
-@torch.inference_mode()
-def _next_logits(model, batch: list[Writing], window: int) -> Iterator[torch.Tensor]:
-    """Logits (B, V) float32 of the next token of every context, again and again; the caller appends to the contexts in between."""
-    accepted = inspect.signature(model.forward).parameters
-    last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
-    longest = max(len(writing.context) for writing in batch)
-    ids = torch.tensor(
-        [[0] * (longest - len(writing.context)) + writing.context for writing in batch]
-    )
-    mask = torch.tensor(
-        [[0] * (longest - len(writing.context)) + [1] * len(writing.context) for writing in batch]
-    )
-    inputs, cache = ids, None
-    while True:
-        # a text that has ended is carried along: its positions must stay in the window
-        positions = (mask.cumsum(1) - 1).clamp(0, window - 1)[:, -inputs.shape[1] :]
-        where = {"position_ids": positions} if "position_ids" in accepted else {}
-        output = model(
-            input_ids=inputs,
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=True,
-            **where,
-            **last_only,
-        )
-        yield output.logits[:, -1].detach().float()
-        new = torch.tensor([writing.context[-1:] for writing in batch])
-        ids, mask = torch.cat([ids, new], 1), torch.cat([mask, torch.ones_like(new)], 1)
-        cache = getattr(output, "past_key_values", None)
-        inputs = ids if cache is None else new
-
-
 def _tables(done: list[Writing], pieces: list[bytes]) -> tuple[pa.Table, pa.Table]:
-    tokens, texts = [], []
+    """The GENERATED and GENERATIONS tables; `pieces` are the bytes of each id."""
+    tokens: list[dict] = []
+    texts: list[dict] = []
     for writing in done:
-        task = writing.task
-        sizes = np.cumsum([0] + [len(pieces[row["next_id"]]) for row in writing.rows])
-        content = b"".join(pieces[row["next_id"]] for row in writing.rows)
-        text = content.decode("utf-8", "replace")
-        characters = np.array(
-            [len(content[:size].decode("utf-8", "ignore")) for size in sizes]
-        ) + len(task.prompt)
-        shared = {
-            "item": task.item,
-            "draw": 0,
-            "option": 0,
-            "variant": task.variant,
-            "is_target": True,
-            "sample": task.sample,
-        }
-        n_before = len(task.ids) - 1
-        for number, row in enumerate(writing.rows):
-            spans = {"start": characters[number], "end": characters[number + 1]}
-            tokens.append({**shared, "position": n_before + number, **spans, **row})
+        written = [pieces[row["next_id"]] for row in writing.rows]
+        tokens += _token_rows(writing, written)
         texts.append(
-            {name: getattr(task, name) for name in ("item", "variant", "sample", "seed", "prompt")}
+            {
+                **{key: getattr(writing.task, key) for key in TEXT_KEYS},
+                "text": b"".join(written).decode("utf-8", "replace"),
+                "n_tokens": len(writing.rows),
+                "stop_reason": writing.stop_reason,
+            }
         )
-        texts[-1] |= {
-            "text": text,
-            "n_tokens": len(writing.rows),
-            "stop_reason": writing.stop_reason,
-        }
-    columns = [pa.array([row[field.name] for row in tokens], field.type) for field in GENERATED]
-    return check(pa.table(columns, GENERATED), GENERATED), check(
-        pa.Table.from_pylist(texts, GENERATIONS), GENERATIONS
-    )
+    columns = []
+    for field in GENERATED:
+        columns.append(pa.array([row[field.name] for row in tokens], field.type))
+    generated = check(pa.table(columns, GENERATED), GENERATED)
+    return generated, check(pa.Table.from_pylist(texts, GENERATIONS), GENERATIONS)
+
+
+def _token_rows(writing: Writing, written: list[bytes]) -> list[dict]:
+    """The rows of GENERATED of one text; `written` are the bytes of its tokens."""
+    task = writing.task
+    shared = {
+        "item": task.item,
+        "draw": 0,
+        "option": 0,
+        "variant": task.variant,
+        "is_target": True,
+        "sample": task.sample,
+    }
+    content, n_bytes = b"".join(written), 0
+    rows, start = [], len(task.prompt)
+    for number, (row, piece) in enumerate(zip(writing.rows, written, strict=True)):
+        n_bytes += len(piece)
+        # a character belongs to the token that brings its last byte
+        end = len(task.prompt) + len(content[:n_bytes].decode("utf-8", "ignore"))
+        position = len(task.ids) - 1 + number
+        rows.append({**shared, **row, "position": position, "start": start, "end": end})
+        start = end
+    return rows

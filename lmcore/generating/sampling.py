@@ -1,7 +1,7 @@
-"""From what a model says of the next token to the token that is taken: logits go in, truncated distributions and drawn ids come out.
+"""How the next token is chosen: logits go in, truncated distributions and drawn ids come out.
 
-Temperature first, then top-k, top-p, min-p and typical-p, each on what the one before left, as transformers' warpers do it. Temperature
-0 is greedy.
+Temperature comes first, then top-k, top-p, min-p and typical-p, each on what the one before left,
+as in transformers' warpers. Temperature 0 is greedy.
 """
 
 import hashlib
@@ -15,7 +15,10 @@ from lmcore.params.ranges import NonNegative, Share, UpToOne, Whole
 
 
 class Decoding(NamedTuple):
-    """How tokens are taken; top_k 0, top_p 1, min_p 0 and typical_p 1 leave the distribution as it is."""
+    """How tokens are chosen.
+
+    top_k 0, top_p 1, min_p 0 and typical_p 1 leave the distribution as it is.
+    """
 
     temperature: NonNegative = 0.0
     top_k: Whole = 0
@@ -41,10 +44,13 @@ def check_decoding(name: str, decoding: Decoding) -> None:
 
 
 def truncated(logits: torch.Tensor, decoding: Decoding) -> torch.Tensor:
-    """Log-probs (B, V) of the distribution that is drawn from, -inf for what is cut off; of greedy decoding, the one top token.
+    """Log-probs (B, V) of the distribution that is drawn from; -inf for what is cut off.
 
-    Source: Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p), Nguyen et al. 2024 (min-p), Meister et al. 2023
-    (locally typical sampling: the tokens whose surprisal is nearest to the entropy, until their mass reaches typical_p).
+    Greedy decoding leaves the one top token.
+
+    Source: Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p), Nguyen et al. 2024 (min-p),
+    Meister et al. 2023 (locally typical sampling: the tokens whose surprisal is nearest to the
+    entropy, until their mass reaches typical_p).
     """
     if decoding.temperature == 0:
         only = torch.full_like(logits, -torch.inf)
@@ -53,39 +59,55 @@ def truncated(logits: torch.Tensor, decoding: Decoding) -> torch.Tensor:
     if 0 < decoding.top_k < logits.shape[1]:
         logits = logits.masked_fill(logits < logits.topk(decoding.top_k).values[:, -1:], -torch.inf)
     if decoding.top_p < 1:
-        ascending, order = logits.sort(1)
-        out = ascending.softmax(1).cumsum(1) <= 1 - decoding.top_p
-        out[:, -1] = False
-        logits = logits.masked_fill(torch.zeros_like(out).scatter_(1, order, out), -torch.inf)
+        logits = _cut_top_p(logits, decoding.top_p)
     if decoding.min_p > 0:
         probability = logits.softmax(1)
-        logits = logits.masked_fill(
-            probability < decoding.min_p * probability.max(1, keepdim=True).values, -torch.inf
-        )
+        least = decoding.min_p * probability.max(1, keepdim=True).values
+        logits = logits.masked_fill(probability < least, -torch.inf)
     if decoding.typical_p < 1:
-        logprobs = logits.log_softmax(1)
-        distance = (-logprobs - entropy(logprobs)[:, None]).abs().nan_to_num(posinf=torch.inf)
-        order = distance.sort(1).indices
-        mass = logprobs.exp().gather(1, order).cumsum(1)
-        out = mass - logprobs.exp().gather(1, order) >= decoding.typical_p
-        logits = logits.masked_fill(torch.zeros_like(out).scatter_(1, order, out), -torch.inf)
+        logits = _cut_typical_p(logits, decoding.typical_p)
     return logits.log_softmax(1)
 
 
+def _cut_top_p(logits: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Logits (B, V) without the least probable tokens whose mass is at most 1 - top_p."""
+    ascending, order = logits.sort(1)
+    is_out = ascending.softmax(1).cumsum(1) <= 1 - top_p
+    is_out[:, -1] = False
+    return _masked(logits, order, is_out)
+
+
+def _cut_typical_p(logits: torch.Tensor, typical_p: float) -> torch.Tensor:
+    """Logits (B, V) of the most typical tokens alone, until their mass reaches typical_p."""
+    logprobs = logits.log_softmax(1)
+    distance = (-logprobs - entropy(logprobs)[:, None]).abs().nan_to_num(posinf=torch.inf)
+    order = distance.sort(1).indices
+    mass = logprobs.exp().gather(1, order).cumsum(1)
+    is_out = mass - logprobs.exp().gather(1, order) >= typical_p
+    return _masked(logits, order, is_out)
+
+
+def _masked(logits: torch.Tensor, order: torch.Tensor, is_out: torch.Tensor) -> torch.Tensor:
+    """Logits (B, V) with -inf for the tokens `order` (B, V) at the places where `is_out` (B, V)."""
+    return logits.masked_fill(torch.zeros_like(is_out).scatter_(1, order, is_out), -torch.inf)
+
+
 def draw(logprobs: torch.Tensor, uniform: np.ndarray) -> np.ndarray:
-    """(B,) ids: where each of the `uniform` numbers (B,) falls in the row's cumulative distribution."""
+    """(B,) ids: where each of the `uniform` numbers (B,) falls in its row's distribution."""
     cumulative = logprobs.double().exp().cumsum(1).numpy()
     at = uniform * cumulative[:, -1]
     return (cumulative <= at[:, None]).sum(1).clip(max=cumulative.shape[1] - 1)
 
 
 def random_numbers(seed: int, item: str) -> np.random.Generator:
-    """The uniform numbers of one prompt under one seed: whatever else is generated, they are the same."""
-    return np.random.default_rng(
-        int.from_bytes(hashlib.sha256(f"{seed} {item}".encode()).digest()[:8], "big")
-    )
+    """The uniform numbers of one prompt under one seed.
+
+    They are the same whatever else is generated.
+    """
+    digest = hashlib.sha256(f"{seed} {item}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
 def entropy(logprobs: torch.Tensor) -> torch.Tensor:
-    """(B,) nats."""
+    """The entropies (B,) in nats of log-probs (B, V)."""
     return (-torch.where(logprobs.isneginf(), 0.0, logprobs.exp() * logprobs).sum(1)).clamp_min(0)

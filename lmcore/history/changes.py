@@ -1,4 +1,7 @@
-"""What changed between two revisions: their params.yaml and the stages of their dvc.lock go in, the differences by name come out."""
+"""What changed between two revisions.
+
+Their params.yaml and the stages of their dvc.lock go in, the differences by name come out.
+"""
 
 from typing import Any
 
@@ -6,62 +9,63 @@ GONE = object()  # a key that is not there, unlike one that is null
 
 
 def changed_params(a: Any, b: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """{a.b: (in a, in b)} of the values that differ in nested dicts; None where there is none, so that a new section is one entry.
+    """{a.b: (in a, in b)} of the values that differ in nested dicts.
 
-    A key that is null is another than one that is not there: a suite may have nothing to say but its name.
+    None stands for a value that is not there, so that a new section is one entry. A key that is
+    null differs from one that is not there: a suite may have nothing to say but its name.
     """
     if not (isinstance(a, dict) and isinstance(b, dict)):
         return {} if a == b else {prefix: (None if a is GONE else a, None if b is GONE else b)}
-    keys = sorted({*a, *b}, key=str)
-    parts = [
-        changed_params(
-            a.get(key, GONE), b.get(key, GONE), f"{prefix}.{key}" if prefix else str(key)
-        )
-        for key in keys
-    ]
-    return {name: values for part in parts for name, values in part.items()}
+    changed: dict[str, tuple[Any, Any]] = {}
+    for key in sorted({*a, *b}, key=str):
+        name = f"{prefix}.{key}" if prefix else str(key)
+        changed |= changed_params(a.get(key, GONE), b.get(key, GONE), name)
+    return changed
 
 
 def changed_stages(a: dict[str, dict], b: dict[str, dict]) -> dict[str, list[str]]:
-    """{stage: why} in the order of b's lock: `new`, `removed`, `command`, `code`, `libraries`, names of params, `inputs`, `outputs`.
+    """{stage: why} in the order of b's lock.
 
-    The stage that makes code.json is left out: what it finds is told of the stages whose code it is.
+    The reasons are `new`, `removed`, `command`, `code`, `libraries`, names of params, `inputs`,
+    `outputs`. The stage that makes code.json is left out: what it finds is told of the stages whose
+    code it is.
     """
     reasons = {name: ["removed"] for name in a if name not in b}
     for name, stage in b.items():
         if name not in a:
             reasons[name] = ["new"]
-        elif why := _reasons(name, a[name], stage):
+        elif why := _reasons(a[name], stage):
             reasons[name] = why
-    return {
-        name: why
-        for name, why in reasons.items()
-        if "code.json" not in _hashes((b.get(name) or a[name]).get("outs"))
-    }
+    for name in list(reasons):
+        if "code.json" in _hashes((b.get(name) or a[name]).get("outs")):
+            del reasons[name]
+    return reasons
 
 
 def value_at(params: Any, key: str) -> Any:
     """The value of a dotted name, GONE where there is none."""
-    for part in key.split("."):
-        if not isinstance(params, dict) or part not in params:
+    for inner_key in key.split("."):
+        if not isinstance(params, dict) or inner_key not in params:
             return GONE
-        params = params[part]
+        params = params[inner_key]
     return params
 
 
-def _reasons(name: str, a: dict, b: dict) -> list[str]:
+def _reasons(a: dict, b: dict) -> list[str]:
+    """Why a stage of b's lock differs from that of a's."""
     why = ["command"] if a.get("cmd") != b.get("cmd") else []
     params_a, params_b = a.get("params") or {}, b.get("params") or {}
     for file in sorted({*params_a, *params_b}):
         changed = changed_params(params_a.get(file) or {}, params_b.get(file) or {})
         if file == "code.json":
-            changed = {
-                "libraries" if key == "versions" else "code": value
-                for key, value in changed.items()
-            }
-        why += changed
-    why += ["inputs"] if _hashes(a.get("deps")) != _hashes(b.get("deps")) else []
-    return why + (["outputs"] if _hashes(a.get("outs")) != _hashes(b.get("outs")) else [])
+            why += dict.fromkeys("libraries" if key == "versions" else "code" for key in changed)
+        else:
+            why += changed
+    if _hashes(a.get("deps")) != _hashes(b.get("deps")):
+        why.append("inputs")
+    if _hashes(a.get("outs")) != _hashes(b.get("outs")):
+        why.append("outputs")
+    return why
 
 
 def _hashes(entries: list[dict] | None) -> dict[str, str | None]:

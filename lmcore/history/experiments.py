@@ -1,4 +1,7 @@
-"""An experiment is a YAML file that says what differs from params.yaml: its keys are merged into the parameters, comments kept."""
+"""Experiments: YAML files that say what differs from params.yaml.
+
+Their keys are merged into the parameters; comments are kept.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from lmcore.files import whole
 from lmcore.params import yaml_text
 from lmcore.text_files import read_text
 
+# sections whose keys are names
 ENTRIES = (
     "suites",
     "fetch_sources",
@@ -24,16 +28,18 @@ ENTRIES = (
 
 
 def apply(experiment: Path, params: Path) -> list[str]:
-    """Merge the mappings of `experiment` into the file `params`, key by key, and return the dotted names of what changed.
+    """Merge the mappings of `experiment` into the file `params`, key by key.
 
-    A value that is no mapping replaces the one before, and `null` in a section whose keys are names (ENTRIES) removes an entry. Raises
-    InputError for a file that is no YAML mapping and for a section that params do not have.
+    Returns the dotted names of what changed. A value that is no mapping replaces the one before,
+    and `null` in a section whose keys are names (ENTRIES) removes an entry.
+
+    Raises InputError for a file that is no YAML mapping and for a section that params do not have.
     """
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 1000
     yaml.indent(mapping=2, sequence=4, offset=2)
-    values, changes = (_mapping(yaml, path) for path in (params, experiment))
+    values, changes = _mapping(yaml, params), _mapping(yaml, experiment)
     if unknown := [key for key in changes if key not in values]:
         raise InputError(
             f"{experiment}: '{unknown[0]}' is no section of {params}; expected {', '.join(values)}"
@@ -45,6 +51,7 @@ def apply(experiment: Path, params: Path) -> list[str]:
 
 
 def _mapping(yaml: YAML, path: Path) -> Any:
+    """What a YAML file says. Raises InputError where that is no mapping."""
     value = yaml_text.load(read_text(path, "YAML"), path, yaml)
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a YAML mapping of sections")
@@ -52,6 +59,7 @@ def _mapping(yaml: YAML, path: Path) -> Any:
 
 
 def _merge(values: dict, changes: dict, prefix: str) -> list[str]:
+    """Merge `changes` into `values`; the names of what changed begin with `prefix`."""
     changed = []
     for key, change in changes.items():
         name = f"{prefix}{key}"

@@ -1,6 +1,8 @@
-"""What source code each stage runs: a hash of the syntax trees of a script's import closure inside the repository.
+"""Which source code each stage runs: a hash of syntax trees.
 
-Comments, docstrings and layout do not count; every statement does. Dynamic imports are invisible, so there are none.
+They are those of all modules inside the repository that a script imports, however deep (its import
+closure). Comments, docstrings and layout do not count; every statement does. Dynamic imports are
+invisible, so there are none.
 """
 
 import ast
@@ -12,25 +14,26 @@ from pathlib import Path
 from lmcore.files import sha256
 
 LIBRARIES = ("tokenizers", "torch", "transformers")  # the ones whose upgrade may change a number
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def fingerprints(root: Path, stages: str = "stages") -> dict[str, str]:
-    """The fingerprint of each script `stages/*.py` below `root` by its name, and under `versions` that of the libraries."""
-    scripts = [
-        path
-        for path in sorted((root / stages).glob("*.py"))
-        if path.stem not in ("__init__", "stage")
-    ]
-    found = {script.stem: closure_hash(script, root) for script in scripts}
+    """The fingerprint of each script `stages/*.py` below `root`, by the script's name.
+
+    Under `versions` stands that of the libraries.
+    """
+    hashes = {}
+    for script in sorted((root / stages).glob("*.py")):
+        if script.stem not in ("__init__", "stage"):
+            hashes[script.stem] = closure_hash(script, root)
     # without the local part: 2.13.0+cpu and 2.13.0 are one release
-    found["versions"] = " ".join(
-        f"{name}=={re.sub(r'[+].*', '', version(name))}" for name in LIBRARIES
-    )
-    return found
+    releases = {name: re.sub(r"[+].*", "", version(name)) for name in LIBRARIES}
+    hashes["versions"] = " ".join(f"{name}=={release}" for name, release in releases.items())
+    return hashes
 
 
 def closure_hash(script: Path, root: Path) -> str:
-    """16 hexadecimal digits over the names and trees of `script` and all modules below `root` that it imports, however deep."""
+    """16 hexadecimal digits over the names and trees of the files in `closure`."""
     lines = [
         f"{path.relative_to(root).as_posix()} {tree_hash(path)}\n"
         for path in sorted(closure(script, root))
@@ -39,8 +42,9 @@ def closure_hash(script: Path, root: Path) -> str:
 
 
 def closure(script: Path, root: Path) -> set[Path]:
-    """`script` and every file below `root` that importing it can load: modules, packages' __init__.py, and data named after a module
-    (a.py, a.yaml).
+    """`script` and every file below `root` that importing it can load, however deep.
+
+    These are modules, the __init__.py of packages, and data named after a module (a.py, a.yaml).
     """
     seen: set[Path] = set()
     todo = [script]
@@ -49,43 +53,32 @@ def closure(script: Path, root: Path) -> set[Path]:
         if path in seen:
             continue
         seen.add(path)
-        if path.suffix != ".py":
-            continue
-        todo += [
-            file
-            for file in path.parent.glob(f"{path.stem}.*")
-            if file.suffix not in (".py", ".pyc")
-        ]
-        for module in _imports(path, root):
-            parts = module.split(".")
-            for length in range(1, len(parts) + 1):
-                stem = root.joinpath(*parts[:length])
-                todo += [
-                    file
-                    for file in (stem.with_suffix(".py"), stem / "__init__.py")
-                    if file.is_file()
-                ]
+        if path.suffix == ".py":
+            todo += _data_of(path)
+            for module in _imports(path, root):
+                todo += _files_of(module, root)
     return seen
 
 
 def tree_hash(path: Path) -> str:
-    """The sha256 of a module's syntax tree without docstrings, the same on every Python from 3.11 on (`ast.dump` is not); of data, of its
-    bytes.
+    """The sha256 of a module's syntax tree without docstrings; of data, of its bytes.
+
+    It is the same on every Python from 3.11 on (`ast.dump` is not).
     """
     if path.suffix != ".py":
         return sha256(path)
     tree = ast.parse(path.read_text("utf-8"), str(path))
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
     return hashlib.sha256(_text(tree).encode()).hexdigest()
 
 
 def _text(node: object) -> str:
-    """A tree as text. Fields that are empty are left out, for newer versions of Python add such fields."""
+    """A tree as text.
+
+    Fields that are empty are left out, for newer versions of Python add such fields.
+    """
     if isinstance(node, ast.AST):
         fields = [
             f"{name}={_text(value)}"
@@ -98,15 +91,36 @@ def _text(node: object) -> str:
     return repr(node)
 
 
+def _data_of(module: Path) -> list[Path]:
+    """The data files that are named after a module."""
+    files = module.parent.glob(f"{module.stem}.*")
+    return [file for file in files if file.suffix not in (".py", ".pyc")]
+
+
+def _files_of(module: str, root: Path) -> list[Path]:
+    """The files of a module with this dotted name, and of the packages that it is in."""
+    files = []
+    names = module.split(".")
+    for depth in range(1, len(names) + 1):
+        stem = root.joinpath(*names[:depth])
+        for file in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if file.is_file():
+                files.append(file)
+    return files
+
+
 def _imports(path: Path, root: Path) -> list[str]:
-    """The dotted names a module imports, relative ones resolved; of `from a import b` both `a` and `a.b`, since b may be a module."""
+    """The dotted names that a module imports, relative ones resolved.
+
+    Of `from a import b` they are both `a` and `a.b`, since b may be a module.
+    """
     package = path.relative_to(root).with_suffix("").parts[:-1]
-    found = []
+    names = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *([node.module] if node.module else [])])
-            found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
-    return [name for name in found if name]
+            names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return [name for name in names if name]

@@ -1,7 +1,10 @@
-"""The results of a git revision, or of the workspace: a revision's name goes in, its params, pipeline, dvc.lock and tables come out.
+"""The results of a git revision, or of the workspace.
 
-The one module that knows DVC and where the pipeline puts things. Nothing is checked out: tables come from the DVC cache, else from the
-remote of the workspace, whatever that revision's own .dvc/config said.
+A revision's name goes in, its params, pipeline, dvc.lock and tables come out.
+
+This is the one module that knows DVC and where the pipeline puts things. Nothing is checked out:
+tables come from the DVC cache, else from the remote of the workspace, whatever that revision's own
+.dvc/config said.
 """
 
 import hashlib
@@ -19,21 +22,21 @@ from lmcore.errors import InputError
 from lmcore.params import yaml_text
 
 SCORES, ITEMS, TOKENS = "data/scores", "data/items", "data/tokens"
-REPEATED = [
-    "item",
-    "group",
-    "metric",
-    "variant",
-]  # read as dictionaries: a value once, not once a row
+# columns that are read as dictionaries: a value once, not once a row
+REPEATED = ["item", "group", "metric", "variant"]
 
 
 def repository() -> Path:
-    """The folder of the repository one stands in. Raises InputError outside of one."""
+    """The folder of the repository that the current folder is in.
+
+    Raises InputError outside of a repository.
+    """
     for folder in (Path.cwd(), *Path.cwd().parents):
         if (folder / ".dvc").is_dir() and (folder / "dvc.yaml").is_file():
             return folder
     raise InputError(
-        f"{Path.cwd()}: neither here nor above is a repository with .dvc and dvc.yaml; run this inside one"
+        f"{Path.cwd()}: neither here nor above is a repository with .dvc and dvc.yaml; "
+        "run this inside one"
     )
 
 
@@ -47,49 +50,26 @@ class Declared(NamedTuple):
 
 
 class Revision:
-    """A revision's files by their paths in the repository; `rev` is a branch, tag, commit or experiment, None the workspace.
+    """A revision's files by their paths in the repository.
 
-    Raises InputError for an unknown revision, and for an empty one: an unset variable must not stand for the workspace.
+    `rev` is a branch, tag, commit or experiment; None is the workspace. Raises InputError for an
+    unknown revision, and for an empty one: an unset variable must not stand for the workspace.
     """
 
     def __init__(self, root: Path, rev: str | None):
         self.root, self.rev = root, rev
-        self._files: Any = None
         self.name = "workspace"
+        self._files: Any = None  # DVC's file system of a git revision
         if rev is not None:
-            if not rev.strip() or rev.startswith("-"):
-                raise InputError(
-                    f"'{rev}' is no revision (an unset variable?); expected a branch, tag, commit or experiment"
-                )
-            from dvc.api import DVCFileSystem
-            from dvc.config import Config
-            from dvc.exceptions import DvcException
-
-            config = Config(str(root / ".dvc"))
-            try:
-                self._files = DVCFileSystem(
-                    str(root), rev=rev, config={"core": config["core"], "remote": config["remote"]}
-                )
-                self.name = f"{rev} ({self._files.repo.get_rev()[:7]})"
-            except DvcException as error:
-                raise InputError(
-                    f"{rev}: {error}; in a shallow clone (CI) fetch the whole history, `git fetch --unshallow`"
-                ) from error
-            except (
-                AttributeError
-            ) as error:  # what DVC makes of the name of a file or folder, HEAD:lmcore
-                raise InputError(
-                    f"{rev}: names no commit; expected a branch, tag, commit or experiment"
-                ) from error
+            self._files, commit = _open(root, rev)
+            self.name = f"{rev} ({commit[:7]})"
 
     def text(self, path: str) -> str | None:
         """A file that git tracks, None where this revision has none."""
         try:
-            return (
-                (self.root / path).read_text("utf-8")
-                if self._files is None
-                else self._files.read_text(path, encoding="utf-8")
-            )
+            if self._files is None:
+                return (self.root / path).read_text("utf-8")
+            return self._files.read_text(path, encoding="utf-8")
         except FileNotFoundError:
             return None
 
@@ -105,7 +85,9 @@ class Revision:
 
     @cached_property
     def pipeline(self) -> dict[str, Declared]:
-        """The stages of dvc.yaml by name, those of a matrix one by one; none where this is no DVC repository.
+        """The stages of dvc.yaml by name, those of a matrix one by one.
+
+        There are none where this is no DVC repository.
 
         Raises InputError for a dvc.yaml that DVC cannot read.
         """
@@ -116,22 +98,22 @@ class Revision:
         if self._repo is None:
             return {}
 
-        def in_repository(one: Any) -> str:
-            return Path(os.path.relpath(one.fs_path, self._repo.root_dir)).as_posix()
+        def in_repository(dep_or_out: Any) -> str:
+            return Path(os.path.relpath(dep_or_out.fs_path, self._repo.root_dir)).as_posix()
 
         try:
-            stages = [
-                stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)
-            ]
+            stages = self._repo.index.stages
         except DvcException as error:
             raise InputError(f"{self.name}: {' '.join(str(error).split())}") from error
         declared = {}
         for stage in stages:
-            of_params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
+            if not isinstance(stage, PipelineStage):
+                continue
+            param_files = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
             declared[stage.name] = Declared(
                 command=stage.cmd,
-                deps=[in_repository(dep) for dep in stage.deps if dep not in of_params],
-                params={in_repository(dep): list(dep.params) for dep in of_params},
+                deps=[in_repository(dep) for dep in stage.deps if dep not in param_files],
+                params={in_repository(dep): list(dep.params) for dep in param_files},
                 outs=[in_repository(out) for out in stage.outs],
             )
         return declared
@@ -141,10 +123,10 @@ class Revision:
         return self._yaml(path)
 
     def _yaml(self, path: str) -> dict:
-        found = yaml_text.load(self.text(path) or "", f"{self.name}: {path}") or {}
-        if not isinstance(found, dict):
+        values = yaml_text.load(self.text(path) or "", f"{self.name}: {path}") or {}
+        if not isinstance(values, dict):
             raise InputError(f"{self.name}: {path}: expected a YAML mapping")
-        return found
+        return values
 
     @cached_property
     def _repo(self) -> Any:
@@ -160,44 +142,58 @@ class Revision:
             return None
 
     def dvc_hash(self, path: str) -> str:
-        """The hash of a file or folder as dvc.lock has it: of what lies there, leftovers too; where
-        nothing lies there, as in a clone without data, and in a git revision, of what DVC tracks.
+        """The hash of a file or folder, as dvc.lock has it.
 
-        Raises InputError, as `table`.
+        In the workspace it is that of what lies there, leftovers too. Where nothing lies there, as
+        in a clone without data, and in a git revision, it is that of what DVC tracks. Raises
+        InputError, as `table`.
         """
         from dvc.fs import DVCFileSystem, localfs
         from dvc_data.hashfile.build import build
 
         if self._files is None and (self.root / path).exists():
-            there, files, ignore = str(self.root / path), localfs, self._repo.dvcignore
+            location, files, ignore = str(self.root / path), localfs, self._repo.dvcignore
         elif made := self._made.get(path):
             return made
         else:
-            there, files, ignore = path, self._files or DVCFileSystem(repo=self._repo), None
+            location, files, ignore = path, self._files or DVCFileSystem(repo=self._repo), None
+        cache = self._repo.cache.local
         with self._reading(path):
-            found = build(self._repo.cache.local, there, files, "md5", dry_run=True, ignore=ignore)
-        return str(found[2].hash_info.value)
+            _, _, hashed = build(cache, location, files, "md5", dry_run=True, ignore=ignore)
+        return str(hashed.hash_info.value)
 
     @cached_property
     def _made(self) -> dict[str, str]:
-        """The hashes in dvc.lock of the outputs that DVC keeps; those in git may have changed since."""
+        """The hashes in dvc.lock of the outputs that DVC keeps.
+
+        Outputs in git are left out, since they may have changed since.
+        """
         root = Path(self._repo.root_dir)
-        kept = {
-            Path(out.fs_path).relative_to(root).as_posix()
-            for out in self._repo.index.outs
-            if out.use_cache
+        kept = set()
+        for out in self._repo.index.outs:
+            if out.use_cache:
+                kept.add(Path(out.fs_path).relative_to(root).as_posix())
+        return {
+            out["path"]: out.get("md5", "") for out in self._locked_outs() if out["path"] in kept
         }
-        outs = [out for stage in self.stages.values() for out in stage.get("outs", [])]
-        return {out["path"]: out.get("md5", "") for out in outs if out["path"] in kept}
+
+    def _locked_outs(self) -> list[dict]:
+        """The outputs of all stages in dvc.lock."""
+        outs = []
+        for stage in self.stages.values():
+            outs += stage.get("outs", [])
+        return outs
 
     def export(self, paths: list[str], folder: Path) -> None:
-        """Copy what git tracks at these paths of a git revision to `folder`; a path that is not there is left out."""
-        for name in [
-            name for path in paths if self._files.exists(path) for name in self._files.find(path)
-        ]:
-            copy = folder / name.lstrip("/")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(self.read(name))
+        """Copy what git tracks at these paths of a git revision to `folder`.
+
+        A path that is not there is left out.
+        """
+        for path in paths:
+            for name in self._files.find(path) if self._files.exists(path) else []:
+                copy = folder / name.lstrip("/")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(self.read(name))
 
     def md5(self, path: str) -> str:
         """The hash of a file that git or DVC tracks. Raises InputError, as `table`."""
@@ -213,13 +209,9 @@ class Revision:
     def files(self, path: str) -> list[str]:
         """The files in a folder, or the file itself, sorted. Raises InputError, as `table`."""
         if self._files is None:
-            there = self.root / path
-            found = (
-                [file for file in sorted(there.rglob("*")) if file.is_file()]
-                if there.is_dir()
-                else [there] * there.is_file()
-            )
-            names = [file.relative_to(self.root).as_posix() for file in found]
+            location = self.root / path
+            inside = sorted(location.rglob("*")) if location.is_dir() else [location]
+            names = [file.relative_to(self.root).as_posix() for file in inside if file.is_file()]
         else:
             with self._reading(path):
                 names = sorted(self._files.find(path))
@@ -237,19 +229,19 @@ class Revision:
     def table(self, path: str, columns: list[str]) -> pa.Table:
         """Columns of a Parquet file, repeated texts as dictionaries.
 
-        Raises InputError where it is in neither workspace, cache nor remote, saying what brings it back.
+        Raises InputError where the file is in neither workspace, cache nor remote, saying what
+        brings it back, and where it is no Parquet table.
         """
         options: dict[str, Any] = {"columns": columns, "read_dictionary": REPEATED}
+        local_options: dict[str, Any] = {**options, "partitioning": None, "memory_map": True}
         try:
             if self._files is None:
-                return pq.read_table(
-                    self.root / path, partitioning=None, memory_map=True, **options
-                )
+                return pq.read_table(self.root / path, **local_options)
             with self._reading(path), self._files.open(path) as file:
-                if (
-                    isinstance(name := getattr(file, "name", None), str) and Path(name).is_file()
-                ):  # in the cache or in a remote on this machine
-                    return pq.read_table(name, partitioning=None, memory_map=True, **options)
+                name = getattr(file, "name", None)
+                # in the cache or in a remote on this machine
+                if isinstance(name, str) and Path(name).is_file():
+                    return pq.read_table(name, **local_options)
                 return pq.read_table(file, **options)
         except FileNotFoundError:
             raise self._missing(path) from None
@@ -260,6 +252,7 @@ class Revision:
 
     @contextmanager
     def _reading(self, path: str) -> Iterator[None]:
+        """Let DVC's errors of reading `path` become an InputError, as `_missing`."""
         from dvc.exceptions import DvcException
         from dvc_data.index import DataIndexDirError
 
@@ -269,14 +262,49 @@ class Revision:
             raise self._missing(path) from error
 
     def _missing(self, path: str) -> InputError:
+        """An error that says why `path` is not there, and what brings it back."""
         if self._files is None:
             return InputError(f"{self.name}: {path} is missing; `dvc repro` makes it")
-        known = [out["path"] for stage in self.stages.values() for out in stage.get("outs", [])]
-        if not any(f"{path}/".startswith(f"{out}/") or out.startswith(f"{path}/") for out in known):
+        outs = [out["path"] for out in self._locked_outs()]
+        if not any(f"{path}/".startswith(f"{out}/") or out.startswith(f"{path}/") for out in outs):
             return InputError(
-                f"{self.name}: its dvc.lock has no {path}; run `dvc repro` there and commit dvc.lock"
+                f"{self.name}: its dvc.lock has no {path}; "
+                "run `dvc repro` there and commit dvc.lock"
             )
         return InputError(
-            f"{self.name}: {path} is in neither the DVC cache nor a remote; `dvc push` where it was made, "
-            f"or make it here: `git checkout {self.rev} && dvc repro`, commit, `git checkout - && dvc checkout`"
+            f"{self.name}: {path} is in neither the DVC cache nor a remote; "
+            "`dvc push` where it was made, "
+            f"or make it here: `git checkout {self.rev} && dvc repro`, commit, "
+            "`git checkout - && dvc checkout`"
         )
+
+
+def _open(root: Path, rev: str) -> tuple[Any, str]:
+    """DVC's file system of a git revision, and the hash of its commit.
+
+    Raises InputError for an unknown revision, and for an empty one.
+    """
+    if not rev.strip() or rev.startswith("-"):
+        raise InputError(
+            f"'{rev}' is no revision (an unset variable?); "
+            "expected a branch, tag, commit or experiment"
+        )
+    from dvc.api import DVCFileSystem
+    from dvc.config import Config
+    from dvc.exceptions import DvcException
+
+    config = Config(str(root / ".dvc"))
+    try:
+        files = DVCFileSystem(
+            str(root), rev=rev, config={"core": config["core"], "remote": config["remote"]}
+        )
+        return files, files.repo.get_rev()
+    except DvcException as error:
+        raise InputError(
+            f"{rev}: {error}; in a shallow clone (CI) fetch the whole history, "
+            "`git fetch --unshallow`"
+        ) from error
+    except AttributeError as error:  # what DVC raises for the name of a file or folder, HEAD:lmcore
+        raise InputError(
+            f"{rev}: names no commit; expected a branch, tag, commit or experiment"
+        ) from error

@@ -1,8 +1,8 @@
 """Whether a revision's scores are those of its own code, params and data.
 
 A `Revision` goes in, a line for each thing that is not so comes out. `dvc.lock` says on what each
-stage ran. It is held against what the revision has now: the commands and params of its dvc.yaml and
-params.yaml, the fingerprint of its code, and the hashes of its data. Only the stages that the
+stage ran. This is compared with what the revision has now: the commands and params of its dvc.yaml
+and params.yaml, the fingerprint of its code, and the hashes of its data. Only the stages that the
 scores come from count.
 """
 
@@ -16,14 +16,16 @@ from lmcore.history.changes import GONE, changed_params, value_at
 from lmcore.history.fingerprint import closure_hash
 from lmcore.history.revisions import SCORES, Declared, Revision
 
-CODE = ("lmcore", "stages")  # not their bytes count but the fingerprints: comments are nothing
+# folders of code: the fingerprints count, not the bytes, so that a comment changes nothing
+CODE = ("lmcore", "stages")
 FINGERPRINTS = "code.json"
 
 
 def stale(revision: Revision) -> list[str]:
     """A line for each thing that changed since a stage ran, and for what cannot be said.
 
-    None where all is up to date.
+    There is no line where all is up to date. Stages of a matrix share a line.
+
     Raises InputError where dvc.yaml or the code cannot be read.
     """
     stages = feeding(revision.pipeline)
@@ -32,14 +34,14 @@ def stale(revision: Revision) -> list[str]:
         return [f"no stage of its dvc.yaml makes {SCORES}: {unknown}"]
     remedy = "run `dvc repro`" + (", commit" if revision.rev is not None else "")
     codes = _codes(revision, stages)
-    found = []
+    changes = []
     for name, stage in stages.items():
         for reason in _reasons(revision, name, stage, codes):
-            found.append((name.partition("@")[0], name, reason))
-    counts = Counter((group, reason) for group, _, reason in found)
+            changes.append((name.partition("@")[0], name, reason))
+    counts = Counter((group, reason) for group, _, reason in changes)
     lines = []
-    for group, name, reason in found:
-        n = counts.pop((group, reason), 0)  # the stages of a matrix in one line
+    for group, name, reason in changes:
+        n = counts.pop((group, reason), 0)  # 0 for the later stages of a matrix
         if n > 1:
             lines.append(f"{group} ×{n} {_plural(reason)}; {remedy}")
         elif n:
@@ -48,7 +50,7 @@ def stale(revision: Revision) -> list[str]:
 
 
 def feeding(pipeline: dict[str, Declared]) -> dict[str, Declared]:
-    """The stages that the scores come from, however far, in the order of dvc.yaml."""
+    """The stages that the scores come from, directly or not, in the order of dvc.yaml."""
     wanted, chosen = [SCORES], set()
     while wanted:
         path = wanted.pop()
@@ -60,17 +62,19 @@ def feeding(pipeline: dict[str, Declared]) -> dict[str, Declared]:
 
 
 def _plural(reason: str) -> str:
+    """A reason, which begins with a verb, for several stages."""
     verb, _, rest = reason.partition(" ")
     return f"{ {'was': 'were', 'has': 'have'}.get(verb, verb) } {rest}"
 
 
 def _overlap(one: str, other: str) -> bool:
+    """Whether two paths are the same, or one lies in the other."""
     a, b = Path(one), Path(other)
     return a == b or a in b.parents or b in a.parents
 
 
 def _reasons(revision: Revision, name: str, stage: Declared, codes: dict[str, Any]) -> list[str]:
-    """What is not as it was when this stage ran, as the rest of a sentence that its name begins."""
+    """What is not as it was when this stage ran, as sentences that lack their subject, its name."""
     locked = revision.stages.get(name)
     if locked is None:
         return ["has never run, says dvc.lock"]
@@ -93,22 +97,23 @@ def _reasons(revision: Revision, name: str, stage: Declared, codes: dict[str, An
 
 
 def _changed(file: str, then: dict, keys: list[str], now: dict) -> list[str]:
-    """The names of the values of a file of parameters that are not those with which a stage ran."""
+    """The names of the values in a file of parameters that are not those with which a stage ran."""
     if file == FINGERPRINTS:
-        other = [key for key in keys if then.get(key) != now.get(key)]
-        return ["the version of a library" if key == "versions" else "its code" for key in other]
-    found = []
+        differing = [key for key in keys if then.get(key) != now.get(key)]
+        of_libraries = "the version of a library"
+        return [of_libraries if key == "versions" else "its code" for key in differing]
+    changed = []
     for key in keys or sorted({*then, *now}):
         value = value_at(now, key)
         if value is GONE or key not in then:
-            found.append(key)
+            changed.append(key)
         else:
-            found += changed_params(then[key], value, key)
-    return found
+            changed += changed_params(then[key], value, key)
+    return changed
 
 
 def _foreign(revision: Revision, locked: dict) -> list[str]:
-    """Whether the scores that lie there are not those that this stage made."""
+    """The scores that lie there and are not those that this stage made, as in `_reasons`."""
     outs = {out["path"]: out.get("md5") for out in locked.get("outs") or []}
     scores = [path for path in outs if _overlap(path, SCORES)]
     try:
@@ -121,14 +126,17 @@ def _foreign(revision: Revision, locked: dict) -> list[str]:
 def _codes(revision: Revision, stages: dict[str, Declared]) -> dict[str, Any]:
     """The fingerprints of this revision's code, by the keys of its code.json.
 
-    Where code.json is that of the code they are its own, which rules of another time may have made.
+    Where code.json belongs to the code, its own fingerprints count: an earlier version of the rules
+    in lmcore.history.fingerprint may have made them. Otherwise they are computed anew.
     """
     codes = revision.values(FINGERPRINTS)
     for name, stage in stages.items():
         locked = revision.stages.get(name)
         if FINGERPRINTS in stage.outs and locked and _is_as_locked(revision, stage, locked):
             return codes
-    keys = {key for stage in stages.values() for key in stage.params.get(FINGERPRINTS, [])}
+    keys: set[str] = set()
+    for stage in stages.values():
+        keys.update(stage.params.get(FINGERPRINTS, []))
     if revision.rev is None:
         return codes | _fingerprints(revision.root, keys, revision.name)
     with tempfile.TemporaryDirectory(prefix="lmcore-code-") as folder:
@@ -137,6 +145,7 @@ def _codes(revision: Revision, stages: dict[str, Declared]) -> dict[str, Any]:
 
 
 def _is_as_locked(revision: Revision, stage: Declared, locked: dict) -> bool:
+    """Whether the inputs and outputs of a stage are those in dvc.lock."""
     entries = [*(locked.get("deps") or []), *(locked.get("outs") or [])]
     hashes = {entry["path"]: entry.get("md5") for entry in entries}
     try:
@@ -147,11 +156,15 @@ def _is_as_locked(revision: Revision, stage: Declared, locked: dict) -> bool:
 
 
 def _fingerprints(root: Path, keys: set[str], name: str) -> dict[str, str]:
-    found = {}
+    """The fingerprints of the scripts `keys` below `root`, empty where there is no such script.
+
+    Raises InputError, naming the revision `name`, for code that cannot be read.
+    """
+    hashes = {}
     try:
         for key in sorted(keys - {"versions"}):
             script = root / "stages" / f"{key}.py"
-            found[key] = closure_hash(script, root) if script.is_file() else ""
+            hashes[key] = closure_hash(script, root) if script.is_file() else ""
     except (SyntaxError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: its code cannot be read: {error}") from error
-    return found
+    return hashes

@@ -49,19 +49,20 @@ def living_dvc(root: Path) -> list[int]:
 
     A DVC of another user whose folder may not be looked at counts, too.
     """
-    found = []
+    numbers = []
     for process in psutil.process_iter():
         if process.pid == os.getpid():
             continue
         try:
             if process.status() != psutil.STATUS_ZOMBIE and _belongs(process, root):
-                found.append(process.pid)
+                numbers.append(process.pid)
         except psutil.NoSuchProcess:
             continue
-    return found
+    return numbers
 
 
 def _belongs(process: psutil.Process, root: Path) -> bool:
+    """Whether a process is a DVC in the repository `root`, or a stage that such a DVC runs."""
     try:
         stage_of = process.environ().get("DVC_ROOT")
         if stage_of and Path(stage_of).resolve() == root.resolve():
@@ -105,16 +106,16 @@ def _problem(path: Path) -> str:
 
 
 def _entries(lock: Any) -> list[dict]:
-    """Who reads and writes, of {write: {path: WHO}, read: {path: [WHO]}}.
+    """Who reads and writes, of a rwlock {write: {path: WHO}, read: {path: [WHO]}}.
 
-    Raises one of Python's own errors where the form is another.
+    Raises one of Python's own errors for a rwlock of another form.
     """
     if not lock.keys() <= {"read", "write"}:
         raise ValueError
-    found = [*lock.get("write", {}).values()]
+    entries = [*lock.get("write", {}).values()]
     for readers in lock.get("read", {}).values():
-        found += readers
-    return [{"pid": int(entry["pid"]), "cmd": str(entry["cmd"])} for entry in found]
+        entries += readers
+    return [{"pid": int(entry["pid"]), "cmd": str(entry["cmd"])} for entry in entries]
 
 
 @contextmanager

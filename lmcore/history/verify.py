@@ -1,7 +1,10 @@
-"""Whether the pipeline gives the same bytes again: a repository goes in, every output of its dvc.lock with what differs comes out.
+"""Whether the pipeline gives the same bytes again.
 
-The commit that HEAD names is cloned into a folder of its own and rebuilt there by force, with no run cache and an empty work folder; only
-downloads are shared, since each is checked against its pinned hash. What stages outside of the selection made comes from the DVC cache.
+A repository goes in; every output of its dvc.lock with what differs comes out.
+
+The commit that HEAD names is cloned into a folder of its own and rebuilt there by force, with no
+run cache and an empty work folder. Only downloads are shared, since each is checked against its
+pinned hash. What stages outside of the selection made comes from the DVC cache.
 """
 
 import io
@@ -22,6 +25,7 @@ from lmcore.history.revisions import Revision
 from lmcore.shown import for_terminal
 
 MAX_NAMED = 5  # files, and values of a JSON file, that are named
+SAME_VALUES = "the same values, written otherwise"
 
 
 class Output(NamedTuple):
@@ -33,107 +37,104 @@ class Output(NamedTuple):
 
 
 def verify(root: Path, folder: Path, stages: list[str]) -> list[Output]:
-    """Rebuild `stages` (none: all; a name takes all of its matrix) of `root`'s HEAD in `folder`, which is made, and compare the outputs.
+    """Rebuild `stages` of `root`'s HEAD in `folder`, which is made, and compare the outputs.
 
-    Raises InputError for an unknown stage, for a dependency that is not in the cache, and where a stage fails.
+    No names stand for all stages; the name of a matrix stands for all stages of the matrix.
+
+    Raises InputError for an unknown stage, for a dependency that is not in the cache, and where a
+    stage fails.
     """
     head = Revision(root, "HEAD")
     chosen = selected(head.stages, stages)
     _clone(root, folder)
-    if needed := [
-        path for path in inputs(head.stages, chosen) if not (folder / path).exists()
-    ]:  # those in git are there
+    # what is in git is there already
+    needed = [path for path in inputs(head.stages, chosen) if not (folder / path).exists()]
+    if needed:
         _run(folder, "dvc", "pull", "--quiet", *needed)
     targets = ["--single-item", *chosen] if stages else []
     _run(folder, "dvc", "repro", "--force", "--no-run-cache", "--no-commit", *targets)
     rebuilt = Revision(folder, None)
-    again = {
-        out["path"]: out.get("md5")
-        for stage in rebuilt.stages.values()
-        for out in stage.get("outs", [])
-    }
-    return [
-        Output(
-            name,
-            out["path"],
-            "" if again.get(out["path"]) == out["md5"] else difference(head, rebuilt, out["path"]),
-        )
-        for name in chosen
-        for out in head.stages[name].get("outs", [])
-    ]
+    hashes: dict[str, str | None] = {}
+    for stage in rebuilt.stages.values():
+        hashes |= {out["path"]: out.get("md5") for out in stage.get("outs", [])}
+    outputs = []
+    for name in chosen:
+        for out in head.stages[name].get("outs", []):
+            path = out["path"]
+            is_same = hashes.get(path) == out["md5"]
+            differs = "" if is_same else difference(head, rebuilt, path)
+            outputs.append(Output(name, path, differs))
+    return outputs
 
 
 def uncommitted(root: Path) -> list[str]:
     """Tracked files whose changes HEAD does not have, and which therefore are not verified."""
-    return [
-        line[3:]
-        for line in _run(
-            root, "git", "status", "--porcelain", "--untracked-files=no", show=False
-        ).splitlines()
-    ]
+    status = _run(root, "git", "status", "--porcelain", "--untracked-files=no", show=False)
+    return [line[3:] for line in status.splitlines()]
 
 
 def as_text(outputs: list[Output]) -> str:
-    """One line an output, a second one for what differs, and how many are the same."""
-    width, lines = max((len(output.stage) for output in outputs), default=0), []
+    """One line for each output, a second one for what differs, and how many are the same."""
+    width = max((len(output.stage) for output in outputs), default=0)
+    lines = []
     for output in outputs:
-        lines.append(
-            f"{'DIFFERS  ' if output.difference else 'identical'}  {output.stage:{width}}  {output.path}"
-        )
-        lines += [f"           {output.difference}"] if output.difference else []
+        verdict = "DIFFERS  " if output.difference else "identical"
+        lines.append(f"{verdict}  {output.stage:{width}}  {output.path}")
+        if output.difference:
+            lines.append(f"           {output.difference}")
+    lines = [for_terminal(line) for line in lines]
     n_same = sum(not output.difference for output in outputs)
-    return (
-        "\n".join(
-            [
-                *map(for_terminal, lines),
-                f"{n_same} of {len(outputs)} outputs are byte-identical to dvc.lock",
-            ]
-        )
-        + "\n"
-    )
+    lines.append(f"{n_same} of {len(outputs)} outputs are byte-identical to dvc.lock")
+    return "\n".join(lines) + "\n"
 
 
 def selected(stages: dict[str, dict], names: list[str]) -> list[str]:
-    """The stages of a dvc.lock of these names, or all, each behind those whose outputs it reads."""
+    """The stages of a dvc.lock with these names, or all, each behind those whose outputs it reads.
+
+    Raises InputError for a name that no stage has.
+    """
     for name in names:
-        if not any(name in (stage, stage.partition("@")[0]) for stage in stages):
-            raise InputError(
-                f"dvc.lock has no stage '{name}'; it has {', '.join(dict.fromkeys(stage.partition('@')[0] for stage in stages))}"
-            )
-    left = [
-        stage for stage in stages if not names or stage in names or stage.partition("@")[0] in names
-    ]
+        if not any(_is_called(stage, name) for stage in stages):
+            known = dict.fromkeys(stage.partition("@")[0] for stage in stages)
+            raise InputError(f"dvc.lock has no stage '{name}'; it has {', '.join(known)}")
+    left = list(stages)
+    if names:
+        left = [stage for stage in stages if stage in names or stage.partition("@")[0] in names]
     order: list[str] = []
     while left:
-        ready = [
-            stage
-            for stage in left
-            if not any(_reads(stages[stage], stages[other]) for other in left if other != stage)
-        ]
-        order += ready or left  # dvc.lock of another dvc.yaml may hold a circle
+        ready = [stage for stage in left if not _waits(stage, left, stages)]
+        order += ready or left  # the dvc.lock of another dvc.yaml may hold a circle
         left = [stage for stage in left if stage not in order]
     return order
 
 
+def _is_called(stage: str, name: str) -> bool:
+    """Whether a stage, or its matrix, has this name."""
+    return name in (stage, stage.partition("@")[0])
+
+
+def _waits(stage: str, left: list[str], stages: dict[str, dict]) -> bool:
+    """Whether a stage reads the outputs of another one that is left."""
+    return any(_reads(stages[stage], stages[other]) for other in left if other != stage)
+
+
 def inputs(stages: dict[str, dict], chosen: list[str]) -> list[str]:
     """The outputs of other stages that the chosen ones read."""
-    others = [
-        stage
-        for name, stage in stages.items()
-        if name not in chosen and any(_reads(stages[reader], stage) for reader in chosen)
-    ]
-    return [out["path"] for stage in others for out in stage.get("outs", [])]
+    paths = []
+    for name, stage in stages.items():
+        if name not in chosen and any(_reads(stages[reader], stage) for reader in chosen):
+            paths += [out["path"] for out in stage.get("outs", [])]
+    return paths
 
 
 def _reads(stage: dict, other: dict) -> bool:
     """Whether a dependency of `stage` is an output of `other`, lies in one, or holds one."""
-    deps, outs = (
-        [Path(entry["path"]) for entry in one.get(key) or []]
-        for one, key in ((stage, "deps"), (other, "outs"))
-    )
-    return any(
-        dep == out or dep in out.parents or out in dep.parents for dep in deps for out in outs
-    )
+    outs = [Path(out["path"]) for out in other.get("outs") or []]
+    for entry in stage.get("deps") or []:
+        dep = Path(entry["path"])
+        if any(dep == out or dep in out.parents or out in dep.parents for out in outs):
+            return True
+    return False
 
 
 def difference(old: Revision, new: Revision, path: str) -> str:
@@ -143,87 +144,96 @@ def difference(old: Revision, new: Revision, path: str) -> str:
     except InputError:
         return "differs; what it was is not in the cache, so by how much cannot be said"
     after = {name: new.md5(name) for name in new.files(path)}
-    found = [
-        f"{name}: {'missing' if name in before else 'not there before'}"
-        for name in sorted({*before} ^ {*after})
-    ]
+    differences = []
+    for name in sorted({*before} ^ {*after}):
+        differences.append(f"{name}: {'missing' if name in before else 'not there before'}")
     for name in sorted({*before} & {*after}):
         if before[name] != after[name]:
-            found.append(f"{name}: {content_difference(name, old.read(name), new.read(name))}")
-    return "; ".join(found[:MAX_NAMED]) + (
-        f"; and {len(found) - MAX_NAMED} more files" if len(found) > MAX_NAMED else ""
-    )
+            of_content = content_difference(name, old.read(name), new.read(name))
+            differences.append(f"{name}: {of_content}")
+    text = "; ".join(differences[:MAX_NAMED])
+    n_more = len(differences) - MAX_NAMED
+    return f"{text}; and {n_more} more files" if n_more > 0 else text
 
 
 def content_difference(name: str, old: bytes, new: bytes) -> str:
-    """How two contents of a file differ: tables by column, JSON by key, weights by tensor, others by size."""
+    """How two contents of a file differ.
+
+    Tables are compared by column, JSON by key, weights by tensor, other files by size.
+    """
     if name.endswith(".parquet"):
-        return table_difference(*(pq.read_table(io.BytesIO(content)) for content in (old, new)))
+        return table_difference(pq.read_table(io.BytesIO(old)), pq.read_table(io.BytesIO(new)))
     if name.endswith(".json"):
-        changed = changed_params(json.loads(old), json.loads(new))
-        named = [f"{key} {a} → {b}" for key, (a, b) in list(changed.items())[:MAX_NAMED]]
-        return (
-            f"{len(changed)} values differ: {', '.join(named)}"
-            if changed
-            else "the same values, written otherwise"
-        )
+        return _json_difference(old, new)
     if name.endswith(".safetensors"):
         return _weights_difference(old, new)
-    return (
-        f"{len(old):,} bytes → {len(new):,} bytes"
-        if len(old) != len(new)
-        else f"other content of {len(old):,} bytes"
-    )
+    if len(old) != len(new):
+        return f"{len(old):,} bytes → {len(new):,} bytes"
+    return f"other content of {len(old):,} bytes"
 
 
 def table_difference(old: pa.Table, new: pa.Table) -> str:
-    """Which columns differ in how many rows, numbers by how much at most; or that the rows or columns are others."""
+    """How two tables differ.
+
+    Either their columns or their numbers of rows differ, or it is said which columns differ in how
+    many rows, numbers by how much at most.
+    """
     if old.schema != new.schema:
-        return (
-            f"other columns: {', '.join(map(str, old.schema))} → {', '.join(map(str, new.schema))}"
-        )
+        before, after = (", ".join(map(str, schema)) for schema in (old.schema, new.schema))
+        return f"other columns: {before} → {after}"
     if len(old) != len(new):
         return f"{len(old):,} rows → {len(new):,} rows"
-    found = []
+    differences = []
     for name in old.column_names:
-        if old[name].equals(new[name]):
-            continue
-        if pa.types.is_floating(old[name].type) or pa.types.is_integer(old[name].type):
-            a, b = (table[name].to_numpy().astype(np.float64) for table in (old, new))
-            differs = (a != b) & ~(np.isnan(a) & np.isnan(b))
-            found.append(
-                f"{name} differs in {differs.sum():,} rows by up to {np.abs(a - b)[differs].max():.3g}"
-            )
-        else:
-            n = sum(a != b for a, b in zip(old[name].to_pylist(), new[name].to_pylist()))
-            found.append(f"{name} differs in {n:,} rows")
-    return (
-        f"of {len(old):,} rows " + ", ".join(found)
-        if found
-        else "the same values, written otherwise"
-    )
+        if not old[name].equals(new[name]):
+            differences.append(f"{name} {_column_difference(old[name], new[name])}")
+    if not differences:
+        return SAME_VALUES
+    return f"of {len(old):,} rows {', '.join(differences)}"
+
+
+def _column_difference(old: pa.ChunkedArray, new: pa.ChunkedArray) -> str:
+    """In how many rows two columns differ, numbers by how much at most; NaN equals NaN."""
+    if pa.types.is_floating(old.type) or pa.types.is_integer(old.type):
+        a, b = old.to_numpy().astype(np.float64), new.to_numpy().astype(np.float64)
+        differs = (a != b) & ~(np.isnan(a) & np.isnan(b))
+        most = np.abs(a - b)[differs].max()
+        return f"differs in {differs.sum():,} rows by up to {most:.3g}"
+    n = sum(a != b for a, b in zip(old.to_pylist(), new.to_pylist()))
+    return f"differs in {n:,} rows"
+
+
+def _json_difference(old: bytes, new: bytes) -> str:
+    changed = changed_params(json.loads(old), json.loads(new))
+    if not changed:
+        return SAME_VALUES
+    named = [f"{key} {a} → {b}" for key, (a, b) in list(changed.items())[:MAX_NAMED]]
+    return f"{len(changed)} values differ: {', '.join(named)}"
 
 
 def _weights_difference(old: bytes, new: bytes) -> str:
     from safetensors.torch import load
 
     a, b = load(old), load(new)
-    if {name: value.shape for name, value in a.items()} != {
-        name: value.shape for name, value in b.items()
-    }:
+    shapes_a = {name: tensor.shape for name, tensor in a.items()}
+    shapes_b = {name: tensor.shape for name, tensor in b.items()}
+    if shapes_a != shapes_b:
         return "other tensors"
-    greatest = {
-        name: float((a[name].double() - b[name].double()).abs().max()) if a[name].numel() else 0.0
-        for name in a
-    }
-    changed = [name for name, value in greatest.items() if value]
-    if not changed:
+    greatest = []  # the greatest difference in each tensor
+    for name in a:
+        distances = (a[name].double() - b[name].double()).abs()
+        greatest.append(float(distances.max()) if distances.numel() else 0.0)
+    n_changed = sum(value != 0 for value in greatest)
+    if not n_changed:
         return "the same tensors, written otherwise"
-    return f"{len(changed)} of {len(a)} tensors differ, by up to {max(greatest.values()):.3g}"
+    return f"{n_changed} of {len(a)} tensors differ, by up to {max(greatest):.3g}"
 
 
 def _clone(root: Path, folder: Path) -> None:
-    """HEAD of `root` in `folder`, with the cache of `root` as its remote and an empty one of its own."""
+    """Clone HEAD of `root` into `folder`.
+
+    The clone has the cache of `root` as its remote, and an empty cache of its own.
+    """
     _run(root, "git", "clone", "--quiet", "--no-local", ".", str(folder))
     cache = _run(root, "dvc", "cache", "dir", show=False).strip()
     (folder / ".dvc" / "config.local").write_text(
@@ -236,7 +246,11 @@ def _clone(root: Path, folder: Path) -> None:
 
 
 def _run(folder: Path, *command: str, show: bool = True) -> str:
-    """Run a command there; with `show` its output goes to stderr (2) as it comes, else it is returned. Raises InputError where it fails."""
+    """Run a command in a folder.
+
+    With `show`, its output goes to stderr (2) as it comes, otherwise it is returned. Raises
+    InputError where the command fails.
+    """
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -1,7 +1,8 @@
-"""What a killed training goes on from: a folder with the last state (weights, optimiser, curve) and the weights of some steps.
+"""What a killed training goes on from: the last state, and the weights of some steps.
 
-Each file is kept with its hash (lmcore.kept_files). A run is a function of its inputs, so weights
-of a step that is ahead of the state are only written again.
+A folder holds the last state (weights, optimiser, curve) and the weights of some steps. Each file
+is kept with its hash (lmcore.kept_files). A run is a function of its inputs: where weights of a
+step are there that the state has not reached yet, they are only written again.
 """
 
 import json
@@ -20,15 +21,15 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 def save_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
     """Keep the weights alone; tied ones once."""
-    _keep(
-        {name: parameter.detach() for name, parameter in model.named_parameters()},
-        step_path(folder, step),
-        {},
-    )
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    _keep(weights, step_path(folder, step), {})
 
 
 def load_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
-    """Set the model to what was kept of a step. Raises InputError where that is no longer what was written."""
+    """Set the model to the weights that were kept of a step.
+
+    Raises InputError where the file is missing or no longer what was written.
+    """
     path = step_path(folder, step)
     if (kept := find(path)) is None:
         raise InputError(
@@ -41,17 +42,15 @@ def load_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
 def save_state(
     folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: dict
 ) -> None:
-    """Keep everything the next step depends on, and no earlier state; `progress` is JSON with `step`.
+    """Keep everything that the next step depends on, and drop earlier states.
 
-    Raises InputError where it cannot be written.
+    `progress` is JSON with the key `step`. Raises InputError where the state cannot be written.
     """
     tensors = {f"model.{name}": parameter.detach() for name, parameter in model.named_parameters()}
     for name, parameter in model.named_parameters():
-        tensors |= {
-            f"adam.{key}.{name}": optimizer.state[parameter][key]
-            for key in MOMENTS
-            if parameter in optimizer.state
-        }
+        if parameter in optimizer.state:
+            for key in MOMENTS:
+                tensors[f"adam.{key}.{name}"] = optimizer.state[parameter][key]
     path = folder / f"state_{progress['step']:06d}.safetensors"
     _keep(tensors, path, {"progress": json.dumps(progress)})
     for other in kept_paths(folder, "state_*.safetensors"):
@@ -65,30 +64,34 @@ def resume(
     optimizer: torch.optim.Optimizer,
     keep_steps: Iterable[int],
 ) -> dict | None:
-    """The progress so far, with model and optimiser set to where the state was.
+    """Set model and optimiser to the last state, and return the progress so far.
 
-    None where there is no good state, or the weights of its best step or of one of `keep_steps` are missing.
+    None where there is no good state, or where the weights of its best step or of one of
+    `keep_steps` are missing.
     """
     states = [find(path) for path in reversed(kept_paths(folder, "state_*.safetensors"))]
-    if not (good := [state for state in states if state]):
+    last_state = next((state for state in states if state), None)
+    if last_state is None:
         return None
-    with safe_open(good[0], framework="pt") as file:
+    with safe_open(last_state, framework="pt") as file:
         progress = json.loads(file.metadata()["progress"])
-        needed = {step for step in keep_steps if step <= progress["step"]} | {
-            best_step(progress["curve"])
-        }
+        needed = {step for step in keep_steps if step <= progress["step"]}
+        needed.add(best_step(progress["curve"]))
         if not all(find(step_path(folder, step)) for step in sorted(needed)):
             return None
-        moments = {name.split(".", 2)[2] for name in file.keys() if name.startswith("adam.step.")}  # noqa: SIM118
-        for name, parameter in model.named_parameters():
-            parameter.data.copy_(file.get_tensor(f"model.{name}"))
-            if name in moments:
-                state = {
-                    key: file.get_tensor(f"adam.{key}.{name}").to(parameter.device)
-                    for key in MOMENTS
-                }
-                optimizer.state[parameter] = state
+        _load_state(file, model, optimizer)
     return progress
+
+
+def _load_state(file, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Set model and optimiser to the tensors of an open safetensors file."""
+    names = set(file.keys())
+    for name, parameter in model.named_parameters():
+        parameter.data.copy_(file.get_tensor(f"model.{name}"))
+        if f"adam.step.{name}" in names:
+            optimizer.state[parameter] = {
+                key: file.get_tensor(f"adam.{key}.{name}").to(parameter.device) for key in MOMENTS
+            }
 
 
 def drop_steps(folder: Path, needed: Iterable[int]) -> None:
@@ -105,19 +108,21 @@ def best_step(curve: list[dict]) -> int:
 
 
 def step_path(folder: Path, step: int) -> Path:
-    """As what the weights of a step are kept."""
+    """The path under which the weights of a step are kept (lmcore.kept_files adds the hash)."""
     return folder / f"step_{step:06d}.safetensors"
 
 
 def _keep(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Keep tensors as a safetensors file. Raises InputError where it cannot be written."""
+
+    def write(temporary: Path) -> None:
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, temporary, metadata)
+
     try:
-        keep(
-            path,
-            lambda temporary: save_file(
-                {name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata
-            ),
-        )
+        keep(path, write)
     except OSError as error:
         raise InputError(
-            f"{error_line(error)}; the last good checkpoint is kept, and a later run goes on from it"
+            f"{error_line(error)}; "
+            "the last good checkpoint is kept, and a later run goes on from it"
         ) from error

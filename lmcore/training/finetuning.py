@@ -1,7 +1,7 @@
-"""Examples to fine-tune on, from a suite of kind choices: its items go in, token ids come out.
+"""Examples to fine-tune on: the items of a suite of kind choices go in, token ids come out.
 
-The right ending is the only target. The items that the pipeline evaluates are never trained on:
-they are left out by their content, and what is left must not share a text with them either.
+The right ending is the only target. The model is never trained on the items that the pipeline
+evaluates: they are left out by their content, and the rest must not share a text with them either.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from lmcore.models.folder import read_causal_config
 from lmcore.suites.declare import kind_of
 from lmcore.suites.subset import subset
 from lmcore.tables import scoring_of
-from lmcore.text.encoder import TextEncoder
-from lmcore.training.loop import IGNORED, Examples
+from lmcore.text.encoder import Text, TextEncoder
+from lmcore.training.batches import IGNORED, Examples, Splits
 
 
 def training_items(
@@ -27,12 +27,14 @@ def training_items(
     """The right options of `table`, `limit` of them, without the items of the `evaluated` suites.
 
     `table`: all items of the suite that `entry` declares; `evaluated`: items tables by suite.
+
     Raises InputError for a suite that is not of kind choices, for one with nothing left, and where
     an evaluated suite holds a text of it under another convention.
     """
     if (kind := kind_of(name, entry)) != "choices":
         raise InputError(
-            f"finetune_model.{name}: its items are of kind {kind}; the right ending is known of kind choices"
+            f"finetune_model.{name}: its items are of kind {kind}; "
+            "the right ending is known of kind choices"
         )
     table = table.filter(pc.and_(table["gold"], pc.equal(table["variant"], "")))
     for other in evaluated.values():
@@ -40,7 +42,8 @@ def training_items(
         table = table.filter(pc.invert(is_evaluated))
     if not len(table):
         raise InputError(
-            f"finetune_model.{name}: every item is evaluated; give its suite a `limit`, so that some are left to train on"
+            f"finetune_model.{name}: every item is evaluated; "
+            "give its suite a `limit`, so that some are left to train on"
         )
     _check_texts(name, table, evaluated)
     if entry.get("limit") is not None:
@@ -57,7 +60,8 @@ def _check_texts(name: str, table: pa.Table, evaluated: dict[str, pa.Table]) -> 
         for item, context, target in _texts(other):
             if context and context + target in items:
                 raise InputError(
-                    f"finetune_model.{name}: its item '{items[context + target]}' is evaluated as '{item}' of suite '{suite}'"
+                    f"finetune_model.{name}: its item '{items[context + target]}' is evaluated "
+                    f"as '{item}' of suite '{suite}'"
                 )
 
 
@@ -67,27 +71,19 @@ def _texts(table: pa.Table) -> Iterator[tuple[str, str, str]]:
     return zip(*columns, strict=True)
 
 
-def examples(
-    model: Path, items: pa.Table, dev_share: float, seed: int
-) -> tuple[Examples, Examples]:
-    """(training, dev) examples of the items, tokenised as they are when scored; `dev_share` of them, drawn by the seed, are dev.
+def examples(model: Path, items: pa.Table, dev_share: float, seed: int) -> Splits:
+    """The examples of the items, tokenised as they are when scored.
 
-    A text longer than the model's window loses its beginning. Shorter ones are padded behind, where nothing sees it.
+    The seed draws `dev_share` of them for dev. A text longer than the model's window loses its
+    beginning. Shorter texts are padded at the end, where no token sees the padding.
+
+    Raises InputError where no item would be left to train on.
     """
     config = read_causal_config(model)
-    texts = TextEncoder(
-        model, config["vocab_size"], scoring_of(items)["bos"], "finetune_model"
-    ).encode(items)
+    bos = scoring_of(items)["bos"]
+    texts = TextEncoder(model, config["vocab_size"], bos, "finetune_model").encode(items)
     length = min(context_length(config), max(len(text.ids) for text in texts))
-    ids, labels = (
-        np.zeros((len(texts), length), np.int32),
-        np.full((len(texts), length), IGNORED, np.int32),
-    )
-    for row, text in enumerate(texts):
-        kept = text.ids[-length:]
-        targets = np.concatenate([np.zeros(text.n_prefix, bool), text.is_target])[-length:]
-        ids[row, : len(kept)] = kept
-        labels[row, : len(kept)][targets] = kept[targets]
+    ids, labels = _padded(texts, length)
     order = np.random.default_rng([seed, 2]).permutation(len(texts))
     n_dev = max(1, round(dev_share * len(texts)))
     if n_dev >= len(texts):
@@ -95,4 +91,16 @@ def examples(
             f"finetune_model: {len(texts)} items are too few for a dev_share of {dev_share}"
         )
     dev, training = np.sort(order[:n_dev]), np.sort(order[n_dev:])
-    return Examples(ids[training], labels[training]), Examples(ids[dev], labels[dev])
+    return Splits(Examples(ids[training], labels[training]), Examples(ids[dev], labels[dev]))
+
+
+def _padded(texts: list[Text], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids and labels (n, length) int32; the tokens of the target alone have labels."""
+    ids = np.zeros((len(texts), length), np.int32)
+    labels = np.full((len(texts), length), IGNORED, np.int32)
+    for row, text in enumerate(texts):
+        last_ids = text.ids[-length:]
+        is_target = np.concatenate([np.zeros(text.n_prefix, bool), text.is_target])[-length:]
+        ids[row, : len(last_ids)] = last_ids
+        labels[row, : len(last_ids)][is_target] = last_ids[is_target]
+    return ids, labels

@@ -1,4 +1,4 @@
-"""What params say of a step of a training that becomes a model of its own."""
+"""What params.yaml says of a training's step that becomes a model of its own."""
 
 from typing import Annotated, TypedDict
 

@@ -1,8 +1,9 @@
-"""The training loss and its gradient, over chunks of rows: hidden states and the head's weights go in, nats come out.
+"""The training loss and its gradient: hidden states and the head's weights go in, nats come out.
 
-Logits (N, V) never exist whole, neither in the forward nor in the backward pass: while a chunk of them is in the cache, the gradients of
-the hidden states and of the head are taken from it, and it is dropped. Both the loss and its gradient are sums over tokens; whoever needs a
-mean divides. Half-precision logits are made float32 before the softmax.
+Both are computed over chunks of rows, so logits (N, V) never exist whole, neither in the forward
+nor in the backward pass. While a chunk of them is in the cache, the gradients of the hidden states
+and of the head are taken from it; then it is dropped. Both the loss and its gradient are sums over
+tokens; callers that need a mean divide. Half-precision logits are made float32 before the softmax.
 """
 
 import functools
@@ -16,14 +17,17 @@ CHUNK = 2**25  # bytes of the logits that exist at a time, in the dtype of produ
 
 
 class Target(NamedTuple):
-    """What teachers add to the loss: (1 - alpha) * weight * T^2 * KL(teachers || student) beside alpha * cross-entropy, both softened by T.
+    """What teachers add to the loss.
 
-    Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531; logits averaged over teachers before the softmax, as BabyLlama has it.
+    The loss is alpha * cross-entropy + (1 - alpha) * weight * T^2 * KL(teachers || student), with
+    both sides of the KL divergence softened by the temperature T.
+
+    Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531; logits averaged over teachers
+    before the softmax, as BabyLlama has it.
     """
 
-    logits: Callable[
-        [int, int], torch.Tensor
-    ]  # (start, stop) -> the teachers' averaged logits (stop - start, V) of these rows, float32
+    # (start, stop) -> the teachers' averaged logits (stop - start, V) of these rows, float32
+    logits: Callable[[int, int], torch.Tensor]
     alpha: float
     temperature: float
     weight: float
@@ -36,46 +40,54 @@ def sum_loss(
     target: Target | None = None,
     compiled: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The summed objective, to be differentiated, and the summed cross-entropy in nats, which is the same without teachers.
+    """The summed objective, to be differentiated, and the summed cross-entropy in nats.
 
-    hidden: (N, H) in the dtype that products are taken in; head: (V, H) float32; labels: (N,) int64.
+    The two are the same without teachers.
+
+    hidden: (N, H) in the dtype that products are taken in; head: (V, H) float32; labels: (N,)
+    int64.
     """
-    if not torch.is_grad_enabled():
-        pieces = _chunks(hidden, head.to(hidden.dtype), labels)
-        totals = [
-            F.cross_entropy(logits.float(), part, reduction="sum") for logits, part, _ in pieces
-        ]
-        return (total := torch.stack(totals).sum()), total
-    return _SumLoss.apply(hidden, head, labels, target, compiled)
+    if torch.is_grad_enabled():
+        return _SumLoss.apply(hidden, head, labels, target, compiled)
+    sums = []
+    for logits, chunk_labels, _ in _chunks(hidden, head.to(hidden.dtype), labels):
+        sums.append(F.cross_entropy(logits.float(), chunk_labels, reduction="sum"))
+    total = torch.stack(sums).sum()
+    return total, total
 
 
 def _chunks(hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor):
-    """(logits, labels, rows) a chunk, of about equal size."""
+    """(logits, labels, rows) of each chunk; chunks are of about equal size."""
     most = max(1, CHUNK // (head.element_size() * len(head)))
-    rows = -(-len(labels) // max(1, -(-len(labels) // most)))
-    for start in range(0, len(labels), rows):
-        part = slice(start, min(start + rows, len(labels)))
-        yield F.linear(hidden[part], head), labels[part], part
+    n_chunks = max(1, -(-len(labels) // most))
+    n_rows = -(-len(labels) // n_chunks)
+    for start in range(0, len(labels), n_rows):
+        rows = slice(start, min(start + n_rows, len(labels)))
+        yield F.linear(hidden[rows], head), labels[rows], rows
 
 
 class _SumLoss(torch.autograd.Function):
+    """`sum_loss`, with the gradients computed in the forward pass."""
+
     @staticmethod
     def forward(ctx, hidden, head, labels, target, compiled):
         weight = head.to(hidden.dtype)
         objective, entropy = hidden.new_zeros(2, dtype=torch.float32)
         hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
-        piece = _compiled(_piece) if compiled and target is None else _piece
+        is_compiled = compiled and target is None
+        cross_entropy_of = _compiled(_cross_entropy) if is_compiled else _cross_entropy
         add = _compiled(_add) if compiled else _add
-        for logits, part, rows in _chunks(hidden, weight, labels):
-            cross_entropy, gradient = piece(logits, part)
+        for logits, chunk_labels, rows in _chunks(hidden, weight, labels):
+            cross_entropy, gradient = cross_entropy_of(logits, chunk_labels)
             loss = cross_entropy
             if target is not None:
-                divergence, towards = _divergence(
-                    logits, target.logits(rows.start, rows.stop), target.temperature
+                teacher_logits = target.logits(rows.start, rows.stop)
+                divergence, divergence_gradient = _divergence(
+                    logits, teacher_logits, target.temperature
                 )
                 share = (1 - target.alpha) * target.weight
                 loss = target.alpha * cross_entropy + share * divergence
-                gradient = gradient.mul_(target.alpha).add_(towards, alpha=share)
+                gradient = gradient.mul_(target.alpha).add_(divergence_gradient, alpha=share)
             objective, entropy = objective + loss, entropy + cross_entropy
             torch.mm(gradient, weight, out=hidden_gradient[rows])
             add(head_gradient, gradient.t() @ hidden[rows])
@@ -86,30 +98,30 @@ class _SumLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx, scale, _):
         hidden_gradient, head_gradient = ctx.saved_tensors
-        return (
-            hidden_gradient * scale.to(hidden_gradient.dtype),
-            head_gradient.mul_(scale),
-            None,
-            None,
-            None,
-        )
+        hidden_gradient = hidden_gradient * scale.to(hidden_gradient.dtype)
+        head_gradient = head_gradient.mul_(scale)
+        return hidden_gradient, head_gradient, None, None, None
 
 
-def _piece(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Summed cross-entropy of logits (n, V), and its gradient (n, V) in their dtype."""
     x, labels = logits.float(), labels[:, None]
-    own, largest = x.gather(1, labels), x.amax(1, keepdim=True)
+    of_labels, largest = x.gather(1, labels), x.amax(1, keepdim=True)
     x = (x - largest).exp_()
     total = x.sum(1, keepdim=True)
     log_total = total.log() + largest
     gradient = x.mul_(1 / total).to(logits.dtype)
-    return (log_total - own).sum(), gradient.scatter_(
-        1, labels, ((own - log_total).exp() - 1).to(logits.dtype)
-    )
+    loss = (log_total - of_labels).sum()
+    label_gradient = ((of_labels - log_total).exp() - 1).to(logits.dtype)
+    return loss, gradient.scatter_(1, labels, label_gradient)
 
 
 def _add(total: torch.Tensor, part: torch.Tensor) -> None:
-    """total += part; of a `part` in half precision torch would first make a copy in float32."""
+    """total += part.
+
+    This is a function to be compiled: without it, torch would first make a float32 copy of a `part`
+    in half precision.
+    """
     total.add_(part)
 
 
@@ -121,11 +133,13 @@ def _compiled(function: Callable) -> Callable:
 def _divergence(
     logits: torch.Tensor, teachers: torch.Tensor, temperature: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Summed T^2 * KL(teachers || student) of logits (n, V) softened by T, and its gradient with respect to them, in their dtype."""
-    ours, theirs = (
-        F.log_softmax(logits.float() / temperature, 1),
-        F.log_softmax(teachers / temperature, 1),
-    )
-    probabilities = theirs.exp()
-    total = (probabilities * (theirs - ours)).sum() * temperature**2
-    return total, (ours.exp_() - probabilities).mul_(temperature).to(logits.dtype)
+    """Summed T^2 * KL(teachers || student) of logits (n, V) softened by T, and its gradient.
+
+    The gradient (n, V) is that with respect to the logits, in their dtype.
+    """
+    student_logprobs = F.log_softmax(logits.float() / temperature, 1)
+    teacher_logprobs = F.log_softmax(teachers / temperature, 1)
+    probabilities = teacher_logprobs.exp()
+    total = (probabilities * (teacher_logprobs - student_logprobs)).sum() * temperature**2
+    gradient = (student_logprobs.exp_() - probabilities).mul_(temperature)
+    return total, gradient.to(logits.dtype)

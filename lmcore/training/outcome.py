@@ -1,6 +1,11 @@
-"""What every training begins with and leaves: chunks become examples; weights, curve and a small JSON of where it ended are written."""
+"""What every training begins with and leaves.
 
+Chunks become examples. Weights, the curve and a small JSON file of where it ended are written.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from transformers import PreTrainedModel
 
@@ -8,16 +13,49 @@ from lmcore.files import whole, write_csv, write_json
 from lmcore.models.llama import save_model
 from lmcore.text.chunks import read_chunks
 from lmcore.training import ranks
+from lmcore.training.batches import Examples, Splits
 from lmcore.training.checkpoints import best_step, load_weights
-from lmcore.training.loop import Examples
+from lmcore.training.loop import train
+from lmcore.training.objective import Teachers
+from lmcore.training.settings import Settings
 
 
-def chunk_examples(chunks: Path) -> dict[str, Examples]:
-    """`training` and `dev`, as lmcore.training.loop.train takes them, of the folder that stage chunk_corpus wrote."""
-    return {
-        "training": Examples(read_chunks(chunks / "train")),
-        "dev": Examples(read_chunks(chunks / "dev")),
-    }
+class Places(NamedTuple):
+    """Where a training works, and where its results are written."""
+
+    work: Path  # folder of the checkpoint that a killed training goes on from
+    model: Path  # the model folder
+    plots: Path  # folder of NAME.csv, the curve
+    metrics: Path  # folder of NAME.json
+    steps: Path | None = None  # folder of a model folder for each kept step; None: none is written
+
+
+def chunk_examples(chunks: Path) -> Splits:
+    """The examples in the folder that stage chunk_corpus wrote."""
+    return Splits(
+        training=Examples(read_chunks(chunks / "train")), dev=Examples(read_chunks(chunks / "dev"))
+    )
+
+
+def train_and_save(
+    name: str,
+    model: PreTrainedModel,
+    tokenizer: Path,
+    splits: Splits,
+    settings: Settings,
+    places: Places,
+    keep_steps: Sequence[int] = (),
+    teachers: Teachers | None = None,
+) -> None:
+    """Train `model` and write what `save_trained` and `save_steps` describe.
+
+    One run at a time works in `places.work`. Raises InputError, as lmcore.training.loop.train.
+    """
+    with ranks.alone(places.work):
+        curve = train(model, splits, places.work, settings, keep_steps, teachers)
+        save_trained(name, model, tokenizer, curve, places.model, places.plots, places.metrics)
+        if places.steps is not None:
+            save_steps(model, tokenizer, places.work, keep_steps, places.steps)
 
 
 def save_trained(
@@ -29,29 +67,38 @@ def save_trained(
     plots: Path,
     metrics: Path,
 ) -> None:
-    """Write the model folder `out`, the rows of its curve to `plots`/NAME.csv, and to `metrics`/NAME.json the number of parameters and of
-    steps, and the lowest dev loss (nats per token) with its step. Of several ranks the first writes.
+    """Write the model folder `out`, `plots`/NAME.csv and `metrics`/NAME.json.
+
+    The CSV file holds the rows of the curve. The JSON file holds the number of parameters and of
+    steps, and the lowest dev loss (nats per token) with its step. Only the first of several ranks
+    writes.
     """
     if not ranks.is_first():
         return
     with whole(out) as folder:
         save_model(model, tokenizer, folder)
-    lines = [{key: round(value, 6) for key, value in row.items()} for row in curve]
-    write_csv(lines, plots / f"{name}.csv")
+    rows = []
+    for row in curve:
+        rows.append({key: round(value, 6) for key, value in row.items()})
+    write_csv(rows, plots / f"{name}.csv")
     best = best_step(curve)
     dev_loss = next(row["dev_loss"] for row in curve if row["step"] == best)
     values = {
         "best_step": best,
         "dev_loss": round(dev_loss, 6),
         "parameters": model.num_parameters(),
+        "steps": curve[-1]["step"],
     }
-    write_json({**values, "steps": curve[-1]["step"]}, metrics / f"{name}.json")
+    write_json(values, metrics / f"{name}.json")
 
 
 def save_steps(
-    model: PreTrainedModel, tokenizer: Path, work: Path, steps: list[int], out: Path
+    model: PreTrainedModel, tokenizer: Path, work: Path, steps: Sequence[int], out: Path
 ) -> None:
-    """Write the weights that the training in `work` kept of `steps` as model folders `out`/step_NNNNNN; `model` ends as the last."""
+    """Write the weights of `steps` as model folders `out`/step_NNNNNN.
+
+    The training in the folder `work` has kept them. `model` ends with the weights of the last step.
+    """
     if not ranks.is_first():
         return
     with whole(out) as folder:

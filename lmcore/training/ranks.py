@@ -1,7 +1,7 @@
-"""Training on several devices or machines: one process each, started by torchrun, which sum their gradients.
+"""Training on several devices or machines: one process (rank) each, which sum their gradients.
 
-Without torchrun everything here is a single rank. A killed rank ends the others' communication; torchrun then starts all of them anew,
-and they go on from the checkpoint.
+torchrun starts the ranks. Without torchrun there is a single one. A killed rank ends the others'
+communication; torchrun then starts all of them anew, and they go on from the checkpoint.
 """
 
 import os
@@ -21,14 +21,17 @@ POLL = 0.2  # seconds
 
 
 def launch(world_size: int, module: str, *arguments: str) -> None:
-    """Become torchrun with `world_size` processes of `python -m module`, where more than one are wanted and torchrun has not started us.
+    """Become torchrun with `world_size` processes of `python -m module`.
 
-    Across machines the user starts torchrun on each. Raises InputError where it was started with another number of processes.
+    Nothing happens where one process is enough, or where torchrun has started this one. Across
+    machines the user starts torchrun on each. Raises InputError where torchrun was started with
+    another number of processes.
     """
     started = os.environ.get("WORLD_SIZE")
     if started is not None and int(started) != world_size:
         raise InputError(
-            f"world_size is {world_size}, but torchrun started {started} processes; the bits depend on it, so they must agree"
+            f"world_size is {world_size}, but torchrun started {started} processes; "
+            "the bits depend on it, so they must agree"
         )
     if started is None and world_size > 1:
         options = [
@@ -44,7 +47,10 @@ def launch(world_size: int, module: str, *arguments: str) -> None:
 
 @contextmanager
 def alone(work: Path) -> Iterator[None]:
-    """Hold the lock of a training's work folder: the first rank does, for all; the others wait in `join`."""
+    """Hold the lock of a training's work folder.
+
+    The first rank holds it for all; the others wait in `join`.
+    """
     if not is_first():
         yield
         return
@@ -53,17 +59,16 @@ def alone(work: Path) -> Iterator[None]:
 
 
 def join() -> None:
-    """Meet the other ranks, if there are any: NCCL between GPUs, gloo between CPUs.
+    """Meet the other ranks, if there are any: by NCCL between GPUs, by gloo between CPUs.
 
     The first rank may wait for hours for a lock before it comes, so the others wait without end.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         return
     # each attempt has its own keys: addresses of the dead attempt would be refused
-    address = dist.TCPStore(
-        os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False
-    )
-    store = dist.PrefixStore(f"attempt{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", address)
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = dist.PrefixStore(f"attempt{attempt}", dist.TCPStore(host, port, is_master=False))
     if is_first():
         store.set("ready", "yes")
     while not store.check(["ready"]):
@@ -75,39 +80,46 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Say goodbye to the other ranks, when all are done."""
+    """Part from the other ranks when all are done."""
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
 
 
 def rank() -> int:
+    """The number of this rank, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_first() -> bool:
-    """Whether this process writes what all ranks made; asked of the environment, for it holds after they have parted too."""
+    """Whether this process writes what all ranks made.
+
+    The environment says so, because that also holds before the ranks meet and after they part.
+    """
     return os.environ.get("RANK", "0") == "0"
 
 
 def size() -> int:
+    """The number of ranks."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def device() -> torch.device:
-    """This rank's own GPU, where there are GPUs and the environment does not say LMCORE_DEVICE=cpu."""
+    """This rank's own GPU.
+
+    It is the CPU where there is no GPU, and where the environment says LMCORE_DEVICE=cpu.
+    """
     if torch.cuda.is_available() and os.environ.get("LMCORE_DEVICE", "cuda") == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("cpu")
 
 
 def add_up(tensors: list[torch.Tensor]) -> None:
-    """Replace each tensor by its sum over ranks; they travel as one."""
+    """Replace each tensor by its sum over ranks; all travel as one tensor."""
     if size() == 1:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(flat)
-    for tensor, part in zip(
-        tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True
-    ):
-        tensor.copy_(part.view_as(tensor))
+    sums = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, summed in zip(tensors, sums, strict=True):
+        tensor.copy_(summed.view_as(tensor))

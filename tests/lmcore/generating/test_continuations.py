@@ -1,4 +1,7 @@
-"""Continuations: the same as token by token from scratch, with what the model said of each token; ends, windows and repeats."""
+"""Continuations: the same as token by token from scratch, with what the model said of each token.
+
+Ends, windows and repeats, too.
+"""
 
 from itertools import pairwise
 from pathlib import Path
@@ -31,10 +34,10 @@ def llama(tokenizer: Path, tmp_path_factory) -> Path:
 
 
 def by_item(table) -> dict:
-    found: dict = {}
+    rows: dict = {}
     for row in table.to_pylist():
-        found.setdefault((row["item"], row["variant"], row["sample"]), []).append(row)
-    return found
+        rows.setdefault((row["item"], row["variant"], row["sample"]), []).append(row)
+    return rows
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
@@ -67,17 +70,11 @@ def test_generation_repeats_and_does_not_depend_on_what_else_is_written(llama: P
     one = generate(llama, PROMPTS, "prefix", 8, "stop", 16, {"sampled": SAMPLED})
     again = generate(llama, PROMPTS, "prefix", 8, "stop", 16, {"sampled": SAMPLED})
     assert one[0].equals(again[0]) and one[1].equals(again[1])
-    alone = generate(
+    _, alone = generate(
         llama, PROMPTS[:1], "prefix", 8, "stop", 16, {"sampled": {**SAMPLED, "seeds": [3]}}
-    )[1]["text"][0]
-    assert (
-        alone
-        == one[1].filter(
-            np.array(
-                [row["item"] == "prompt/0000" and row["seed"] == 3 for row in one[1].to_pylist()]
-            )
-        )["text"][0]
     )
+    texts = {(row["item"], row["seed"]): row["text"] for row in one[1].to_pylist()}
+    assert alone["text"].to_pylist()[0] == texts["prompt/0000", 3]
 
 
 def test_spans_are_those_of_prompt_and_text(llama: Path) -> None:
@@ -114,23 +111,18 @@ def test_stop_reasons_of_a_model_that_repeats_one_token(
 
 def test_a_full_window_stops_or_slides(llama: Path) -> None:
     stopped, texts = generate(llama, PROMPTS, "prefix", 100, "stop", 16, {"greedy": {}})
-    assert {row["stop_reason"] for row in texts.to_pylist()} <= {
-        "window",
-        "eos",
-    } and "window" in texts["stop_reason"].to_pylist()
+    reasons = set(texts["stop_reason"].to_pylist())
+    assert reasons <= {"window", "eos"} and "window" in reasons
     assert max(stopped["position"].to_pylist()) == 38, (
         "the last token stands at the end of a window of 40"
     )
     slid, texts = generate(llama, PROMPTS, "prefix", 100, "slide", 16, {"greedy": {}})
-    assert {row["stop_reason"] for row in texts.to_pylist()} <= {
-        "length",
-        "eos",
-    } and slid.num_rows > stopped.num_rows
-    one, other = by_item(stopped), by_item(slid)
-    assert all(
-        [row["next_id"] for row in rows[:3]] == [row["next_id"] for row in other[key][:3]]
-        for key, rows in one.items()
-    )
+    assert set(texts["stop_reason"].to_pylist()) <= {"length", "eos"}
+    assert slid.num_rows > stopped.num_rows
+    slid_rows = by_item(slid)
+    for key, rows in by_item(stopped).items():
+        ids = [row["next_id"] for row in rows[:3]]
+        assert ids == [row["next_id"] for row in slid_rows[key][:3]]
 
 
 def test_the_dummy_is_read_anew_for_every_token(tokenizer: Path, tmp_path: Path) -> None:
@@ -155,11 +147,8 @@ STAGE = {
 
 
 def test_stage_gives_the_same_bytes_whatever_the_threads(tokenizer: Path, tmp_path: Path) -> None:
-    wide = {
-        **SHAPE,
-        "hidden_size": 512,
-        "intermediate_size": 1024,
-    }  # narrower ones give the same bits anyway
+    # narrower ones give the same bits anyway
+    wide = {**SHAPE, "hidden_size": 512, "intermediate_size": 1024}
     save_model(new_llama(wide, tokenizer, 3), tokenizer, tmp_path / "model")
     n_threads = torch.get_num_threads()
     try:

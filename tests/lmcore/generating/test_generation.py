@@ -25,7 +25,10 @@ SHAPE = {
     "max_position_embeddings": 40,
     "initializer_range": 0.5,  # large, so that contexts matter
 }
-SENTENCE = "The old man walked to the sea and looked at the ships. She gave him a letter, and he read it twice. Nobody knew"
+SENTENCE = (
+    "The old man walked to the sea and looked at the ships. "
+    "She gave him a letter, and he read it twice. Nobody knew"
+)
 CONTEXTS = [SENTENCE[: SENTENCE.find(" ", 5 * n + 2)] for n in range(BATCH_SIZE + 5)]
 
 

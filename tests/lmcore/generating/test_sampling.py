@@ -66,21 +66,18 @@ def test_entropy_of_three_tokens_by_hand() -> None:
 
 def test_draws_fall_as_often_as_the_distribution_says_and_never_on_what_is_cut() -> None:
     logprobs = torch.log(torch.tensor([[0.0, 0.2, 0.0, 0.5, 0.3, 0.0]])).expand(20_000, 6)
-    found = (
-        np.bincount(draw(logprobs, np.random.default_rng(0).random(20_000)), minlength=6) / 20_000
-    )
-    np.testing.assert_allclose(found, [0, 0.2, 0, 0.5, 0.3, 0], atol=0.015)
-    assert found[[0, 2, 5]].sum() == 0 and draw(
-        logprobs[:2], np.array([0.0, 1 - 1e-16])
-    ).tolist() == [1, 4]
+    drawn = draw(logprobs, np.random.default_rng(0).random(20_000))
+    shares = np.bincount(drawn, minlength=6) / 20_000
+    np.testing.assert_allclose(shares, [0, 0.2, 0, 0.5, 0.3, 0], atol=0.015)
+    assert shares[[0, 2, 5]].sum() == 0
+    assert draw(logprobs[:2], np.array([0.0, 1 - 1e-16])).tolist() == [1, 4]
 
 
 def test_random_numbers_belong_to_seed_and_item() -> None:
     one = random_numbers(1, "a").random(3)
     assert (one == random_numbers(1, "a").random(3)).all()
-    assert (one != random_numbers(2, "a").random(3)).all() and (
-        one != random_numbers(1, "b").random(3)
-    ).all()
+    assert (one != random_numbers(2, "a").random(3)).all()
+    assert (one != random_numbers(1, "b").random(3)).all()
 
 
 @pytest.mark.parametrize(

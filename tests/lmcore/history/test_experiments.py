@@ -28,7 +28,9 @@ def params(tmp_path):
 
 def test_apply_merges_key_by_key_and_keeps_comments(params, tmp_path):
     (tmp_path / "x.yaml").write_text(
-        "train_model: {lr: 0.001, betas: [0.8]}\nsuites: {two: {limit: 3}, one: null}\nmodels: [a]\n"
+        "train_model: {lr: 0.001, betas: [0.8]}\n"
+        "suites: {two: {limit: 3}, one: null}\n"
+        "models: [a]\n"
     )
     assert apply(tmp_path / "x.yaml", params) == [
         "train_model.lr",

@@ -14,7 +14,9 @@ def project(tmp_path):
         "stages/run.py": "from pkg import a\n\nprint(a.f(1))\n",
         "stages/other.py": "import json\n",
         "pkg/__init__.py": "",
-        "pkg/a.py": '"""Doc."""\nfrom . import b\n\n\ndef f(x):\n    """Doc."""\n    return b.g(x)  # why\n',
+        "pkg/a.py": (
+            '"""Doc."""\nfrom . import b\n\n\ndef f(x):\n    """Doc."""\n    return b.g(x)  # why\n'
+        ),
         "pkg/b.py": "def g(x):\n    return x + 1\n",
         "pkg/c.py": "unused = 1\n",
     }.items():

@@ -1,4 +1,7 @@
-"""A repository of a few stages that write a line each; what is edited after `dvc repro` is what `stale` must name."""
+"""A repository of a few stages that write a line each.
+
+What is edited after `dvc repro` is what `stale` must name.
+"""
 
 import json
 import shutil
@@ -20,14 +23,19 @@ PIPELINE = {
         "outs": [{"code.json": {"cache": False}}],
     },
     "build_items": {
-        "cmd": "mkdir -p data/items && cp data/suites/mine.csv data/items/mine.parquet && echo 1 > data/items/other.parquet",
+        "cmd": (
+            "mkdir -p data/items && cp data/suites/mine.csv data/items/mine.parquet "
+            "&& echo 1 > data/items/other.parquet"
+        ),
         "deps": ["data/suites"],
         "params": ["suites", {"code.json": ["build_items"]}],
         "outs": ["data/items"],
     },
     "extract_tokens": {
         "matrix": {"model": "${models}", "suite": "${suites}"},
-        "cmd": "sh extract.sh data/items/${item.suite}.parquet data/tokens/${item.model}/${item.suite}",
+        "cmd": (
+            "sh extract.sh data/items/${item.suite}.parquet data/tokens/${item.model}/${item.suite}"
+        ),
         "deps": ["data/items/${item.suite}.parquet"],
         "params": ["extract_tokens", {"code.json": ["versions"]}],
         "outs": ["data/tokens/${item.model}/${item.suite}"],
@@ -52,7 +60,8 @@ PARAMS = {
 FINGERPRINT = """import json, pathlib
 from lmcore.history.fingerprint import closure_hash
 root = pathlib.Path().resolve()
-found = {name: closure_hash(root / "stages" / f"{name}.py", root) for name in ("build_items", "fold_scores")}
+names = ("build_items", "fold_scores")
+found = {name: closure_hash(root / "stages" / f"{name}.py", root) for name in names}
 pathlib.Path("code.json").write_text(json.dumps(found | {"versions": "torch==1"}))
 """
 FILES = {
@@ -131,10 +140,10 @@ def test_stale_names_stage_and_what_changed_in_workspace_and_commit(repository, 
     assert stale(Revision(repository, None)) == [] == stale(Revision(repository, "HEAD"))
     path, old, new, stages, thing = EDITS[name]
     change(repository, path, old, new)
-    expected = [
-        f"{stage} {'were' if '×' in stage else 'was'} not rerun since {thing} changed; run `dvc repro`"
-        for stage in stages
-    ]
+    expected = []
+    for stage in stages:
+        verb = "were" if "×" in stage else "was"
+        expected.append(f"{stage} {verb} not rerun since {thing} changed; run `dvc repro`")
     assert stale(Revision(repository, None)) == expected
     commit(repository, "not reproduced")
     assert stale(Revision(repository, "HEAD")) == [f"{line}, commit" for line in expected]
@@ -169,7 +178,8 @@ def test_stale_upstream_that_was_reproduced_alone_makes_what_reads_it_stale(repo
         (Revision(repository, "HEAD"), ", commit"),
     ):
         assert stale(revision) == [
-            f"extract_tokens ×2 were not rerun since data/items/mine.parquet changed; run `dvc repro`{remedy}",
+            "extract_tokens ×2 were not rerun since data/items/mine.parquet changed; "
+            f"run `dvc repro`{remedy}",
             f"fold_scores was not rerun since data/items changed; run `dvc repro`{remedy}",
         ]
     run(repository, "dvc", "repro", "--quiet", "extract_tokens", PYTHONPATH=str(ROOT))
@@ -233,7 +243,10 @@ def test_feeding_follows_folders_files_and_params(made):
     assert list(feeding(Revision(made, None).pipeline)) == [
         "fingerprint_code",
         "build_items",
-        *(f"extract_tokens@{m}-{s}" for m in ("one", "two") for s in ("mine", "other")),
+        "extract_tokens@one-mine",
+        "extract_tokens@one-other",
+        "extract_tokens@two-mine",
+        "extract_tokens@two-other",
         "fold_scores",
     ]
     assert json.loads((made / "code.json").read_text())["versions"] == "torch==1"

@@ -1,4 +1,7 @@
-"""A real DVC is killed while it writes its rwlock; what stops the next one must be mended, and only where no DVC lives."""
+"""A real DVC is killed while it writes its rwlock.
+
+What stops the next DVC must be mended, and only where no DVC lives.
+"""
 
 import json
 import os

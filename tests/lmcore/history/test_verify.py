@@ -1,4 +1,7 @@
-"""What differs between two contents, and in which order stages are rebuilt; the rebuilding itself is in tests/test_revisions.py."""
+"""What differs between two contents, and in which order stages are rebuilt.
+
+The rebuilding itself is in tests/test_revisions.py.
+"""
 
 import io
 import json

@@ -91,7 +91,10 @@ def test_guess_is_valid_and_supported_from_the_targets_quantile_on() -> None:
 
 
 def test_summary_counts_words_and_compares_right_with_wrong() -> None:
-    """Four items: one right, two wrong words (one above the right one's log-prob, one tied with its own target), one full stop."""
+    """Four items: one right word, two wrong ones, and one full stop.
+
+    Of the wrong words, one is above the right one's log-prob, one is tied with its own target.
+    """
     rows = with_verdicts(
         [
             row("a", " sea", prediction_logprob=-2.0, target_logprob=-2.0, swapped_logprob=-3.0),
@@ -102,37 +105,22 @@ def test_summary_counts_words_and_compares_right_with_wrong() -> None:
         0.5,  # the bar is -5
     )
     found = summary(rows)
-    assert {
-        name: found[name] for name in ("n_items", "n_words", "n_correct", "n_wrong", "accuracy")
-    } == {
-        "n_items": 4,
-        "n_words": 3,
-        "n_correct": 1,
-        "n_wrong": 2,
-        "accuracy": 0.25,
-    }
-    assert (
-        found["target_logprob"] == -5.0
-        and found["wrong_logprob"] == -3.5
-        and found["correct_logprob"] == -2.0
-    )
+    counts = {"n_items": 4, "n_words": 3, "n_correct": 1, "n_wrong": 2, "accuracy": 0.25}
+    assert {name: found[name] for name in counts} == counts
+    assert found["target_logprob"] == -5.0
+    assert found["wrong_logprob"] == -3.5
+    assert found["correct_logprob"] == -2.0
     assert found["swap_noticed_logprob"] == pytest.approx((1 + 0.5 + 0 + 1) / 4)
     assert found["auc_logprob"] == 0.5 and found["preferred_of_wrong_logprob"] == 0.75
-    assert (
-        found["valid_of_correct"] == 1.0
-        and found["valid_of_wrong"] == 0.5
-        and found["agreement_valid"] == pytest.approx(2 / 3)
-    )
+    assert found["valid_of_correct"] == 1.0
+    assert found["valid_of_wrong"] == 0.5
+    assert found["agreement_valid"] == pytest.approx(2 / 3)
 
 
 def test_summary_leaves_out_what_there_is_nothing_of() -> None:
     found = summary(with_verdicts([row("a", ".", prediction_logprob=-math.inf)], 0.25))
-    assert found["n_words"] == 0 and not {
-        "auc_logprob",
-        "wrong_logprob",
-        "valid_of_wrong",
-        "agreement_valid",
-    } & set(found)
+    about_nothing = {"auc_logprob", "wrong_logprob", "valid_of_wrong", "agreement_valid"}
+    assert found["n_words"] == 0 and not about_nothing & set(found)
     assert all(math.isfinite(value) for value in found.values())
 
 

@@ -38,12 +38,13 @@ RECIPE = {
 
 @pytest.fixture(scope="module")
 def sayings(tmp_path_factory) -> Path:
-    """A corpus of two sentences, each repeated for a document: what surrounds a gap says what is missing."""
+    """A corpus of two sentences, each repeated for a document.
+
+    What surrounds a gap says what is missing.
+    """
     folder = tmp_path_factory.mktemp("sayings")
-    texts = [
-        " ".join(["he read it twice.", "the captain looked at ships."][n % 2] for _ in range(12))
-        for n in range(44)
-    ]
+    sentences = ["he read it twice.", "the captain looked at ships."]
+    texts = [" ".join([sentences[n % 2]] * 12) for n in range(44)]
     for name, part in {"train": texts[:30], "dev": texts[30:]}.items():
         rows = [{"document": str(n), "group": "all", "text": text} for n, text in enumerate(part)]
         pq.write_table(pa.Table.from_pylist(rows, DOCUMENTS), folder / f"{name}.parquet")

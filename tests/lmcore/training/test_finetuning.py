@@ -8,8 +8,10 @@ from lmcore.errors import InputError
 from lmcore.models.llama import new_llama, save_model
 from lmcore.suites.build import build_suite
 from lmcore.text.tokenizer import load_fast
+from lmcore.training.batches import IGNORED
 from lmcore.training.finetuning import examples, training_items
-from lmcore.training.loop import IGNORED, evaluate, train
+from lmcore.training.loop import evaluate, train
+from lmcore.training.settings import Settings
 from tests.lmcore.training.test_loop import OPTIONS, SHAPE
 
 RECORDS = [
@@ -51,7 +53,7 @@ def test_training_items_all_evaluated_is_an_error(suite):
 
 
 def test_training_items_evaluated_in_another_form_are_an_error(suite):
-    entry, table, evaluated = suite
+    entry, table, _ = suite
     words = built("words", {**entry, "ending_alone": True})
     with pytest.raises(InputError, match="is evaluated as 'words/0000' of suite 'words'"):
         training_items("tuned", entry, table, {"words": words})
@@ -64,19 +66,20 @@ def test_examples_have_the_ending_alone_as_target_and_training_lowers_its_loss(
     shape = {**SHAPE, "max_position_embeddings": 32}
     save_model(new_llama(shape, tokenizer, 0), tokenizer, tmp_path / "model")
     items = training_items("tuned", entry, table, evaluated)
-    training, dev = examples(tmp_path / "model", items, 0.2, seed=0)
-    assert len(training.ids) == 4 and len(dev.ids) == 1
+    splits = examples(tmp_path / "model", items, 0.2, seed=0)
+    training = splits.training
+    assert len(training.ids) == 4 and len(splits.dev.ids) == 1
     known = load_fast(tmp_path / "model")
     endings = set(items["target"].to_pylist())
     for ids, labels in zip(training.ids, training.labels, strict=True):
-        assert (
-            ids[0] == known.token_to_id("<s>")
-            and (ids[labels != IGNORED] == labels[labels != IGNORED]).all()
-        )
-        assert known.decode(labels[labels != IGNORED].tolist()) in endings
+        is_target = labels != IGNORED
+        assert ids[0] == known.token_to_id("<s>")
+        assert (ids[is_target] == labels[is_target]).all()
+        assert known.decode(labels[is_target].tolist()) in endings
     model = new_llama(shape, tokenizer, 0)
     before = evaluate(model, training, 2, "fp32")
-    train(model, training, dev, tmp_path / "work", **{**OPTIONS, "epochs": 6, "keep": "last"})
+    settings = Settings(**{**OPTIONS, "epochs": 6, "keep": "last"})
+    train(model, splits, tmp_path / "work", settings)
     assert evaluate(model, training, 2, "fp32") < before - 0.5
 
 

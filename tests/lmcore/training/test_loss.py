@@ -73,7 +73,7 @@ def test_sum_loss_with_teachers_equals_the_published_formula(temperature, weight
 
 
 def test_batchmean_of_torch_weighs_a_token_as_often_as_a_chunk_has_tokens():
-    """What `reduction: batchmean` stands for: torch divides by chunks alone, whatever their length."""
+    """What `reduction: batchmean` stands for: torch divides by the number of chunks alone."""
     torch.manual_seed(1)
     ours, theirs = torch.randn(2, 4, 7, 5).log_softmax(-1)  # (chunks, tokens, vocabulary)
     per_token = (theirs.exp() * (theirs - ours)).sum(-1).mean()

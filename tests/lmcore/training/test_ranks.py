@@ -7,10 +7,10 @@ import pytest
 
 from lmcore.errors import InputError
 from lmcore.training import ranks
-from tests.lmcore.training.test_loop import chunks, run  # noqa: F401
+from tests.lmcore.training.test_loop import run
 
 
-def test_two_ranks_of_which_one_is_killed_give_the_curve_of_one(tokenizer, chunks, tmp_path):  # noqa: F811
+def test_two_ranks_of_which_one_is_killed_give_the_curve_of_one(tokenizer, chunks, tmp_path):
     np.save(tmp_path / "chunks.npy", chunks)
     torchrun = [
         sys.executable,

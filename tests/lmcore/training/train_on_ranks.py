@@ -1,4 +1,7 @@
-"""What test_ranks starts under torchrun: a training whose rank 1 is killed once, without warning, at the step given."""
+"""What test_ranks starts under torchrun.
+
+It is a training whose rank 1 is killed once, without warning, at the step given.
+"""
 
 import json
 import os
@@ -10,8 +13,9 @@ import numpy as np
 
 from lmcore.models.llama import new_llama
 from lmcore.training import loop, ranks
-from lmcore.training.loop import Examples, train
-from tests.lmcore.training.test_loop import OPTIONS, SHAPE
+from lmcore.training.loop import train
+from lmcore.training.settings import Settings
+from tests.lmcore.training.test_loop import OPTIONS, SHAPE, splits_of
 
 
 def main(tokenizer: Path, chunks: Path, out: Path, dies_at: int) -> None:
@@ -27,14 +31,8 @@ def main(tokenizer: Path, chunks: Path, out: Path, dies_at: int) -> None:
         return schedule(step, *arguments)
 
     loop.schedule = dies
-    ids = np.load(chunks)
-    curve = train(
-        new_llama(SHAPE, tokenizer, 0),
-        Examples(ids[:21]),
-        Examples(ids[21:]),
-        out / "work",
-        **OPTIONS,
-    )
+    model, splits = new_llama(SHAPE, tokenizer, 0), splits_of(np.load(chunks))
+    curve = train(model, splits, out / "work", Settings(**OPTIONS))
     if ranks.is_first():
         (out / "curve.json").write_text(json.dumps(curve))
 

@@ -1,0 +1,78 @@
+"""The examples of a training: token ids go in, batches and passes over them come out.
+
+The order of the examples and the offsets at which they begin are pure functions of the seed and the
+epoch.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from lmcore.training import ranks
+
+IGNORED = -100  # a label that is no target
+
+
+class Examples(NamedTuple):
+    """Token ids, and labels where only some of the tokens are targets."""
+
+    ids: np.ndarray  # (n, T)
+    labels: np.ndarray | None = None  # (n, T), IGNORED for what is no target
+
+
+class Splits(NamedTuple):
+    """The examples that a model is trained on, and those that its dev loss is measured on."""
+
+    training: Examples
+    dev: Examples
+
+
+def batches(n: int, batch_size: int, steps: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(epoch, row numbers) of the batch of each step, in turn.
+
+    Every epoch has its own permutation of the `n` rows. Its last batch may be shorter.
+    """
+    per_epoch = math.ceil(n / batch_size)
+    for epoch in range(math.ceil(steps / per_epoch)):
+        order = np.random.default_rng([seed, epoch]).permutation(n)
+        n_batches = min(per_epoch, steps - epoch * per_epoch)
+        for start in range(0, n_batches * batch_size, batch_size):
+            yield epoch, order[start : start + batch_size]
+
+
+def take_rows(
+    examples: Examples, rows: np.ndarray, random: np.random.Generator | None = None
+) -> Examples:
+    """The examples of these row numbers.
+
+    With `random`, the rows are taken for one stream of text: every chunk begins at a random place
+    between its own beginning and that of the next chunk.
+    """
+    if random is None:
+        labels = None if examples.labels is None else examples.labels[rows]
+        return Examples(examples.ids[rows], labels)
+    n, length = examples.ids.shape
+    starts = rows * length + random.integers(length, size=n - 1)[rows]
+    return Examples(examples.ids.reshape(-1)[starts[:, None] + np.arange(length)])
+
+
+def take_some(examples: Examples, limit: int | None) -> Examples:
+    """`limit` of the examples, always the same ones; all of them for None."""
+    if limit is None or limit >= len(examples.ids):
+        return examples
+    order = np.random.default_rng(0).permutation(len(examples.ids))
+    return take_rows(examples, np.sort(order[:limit]))
+
+
+def passes(
+    batch: Examples, size: int, device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """ids (B, T) and labels (B, T - 1) of this rank's share of a batch, `size` rows at a time."""
+    mine = slice(ranks.rank(), None, ranks.size())
+    ids = torch.from_numpy(batch.ids[mine].astype(np.int64))
+    labels = ids if batch.labels is None else torch.from_numpy(batch.labels[mine].astype(np.int64))
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size].to(device), labels[start : start + size, 1:].to(device)

@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+
+from lmcore.training.batches import Examples, batches, take_rows
+
+
+@pytest.mark.parametrize("offset", [False, True])
+def test_batches_see_every_token_and_are_a_function_of_seed_and_epoch(offset):
+    stream = Examples(np.arange(70).reshape(10, 7))
+    all_batches = list(batches(10 - offset, 4, 6, seed=3))
+    assert [epoch for epoch, _ in all_batches] == [0, 0, 0, 1, 1, 1]
+    for epoch in (0, 1):
+        rows = np.concatenate([rows for e, rows in all_batches if e == epoch])
+        assert sorted(rows) == list(range(10 - offset))
+        ids, again = (take_rows(stream, rows, offsets(epoch, offset)).ids for _ in range(2))
+        assert np.array_equal(ids, again)
+        assert (np.diff(ids, axis=1) == 1).all()  # consecutive tokens of the stream
+        distance = ids[:, 0] - rows * 7
+        assert ((distance >= 0) & (distance < 7)).all()
+
+
+def offsets(epoch: int, offset: bool) -> np.random.Generator | None:
+    return np.random.default_rng([3, epoch, 1]) if offset else None
