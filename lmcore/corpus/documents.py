@@ -1,18 +1,23 @@
-"""From text files to documents: raw sources go in, `train`, `dev` and `test` tables of (document, group, text) come out, with a count of
-all that was dropped.
+"""Make documents of text files.
 
-A document is a contiguous section of a few hundred to a few thousand words, never a single line, so that a model sees real context.
-`group` is the book or the domain. Two layouts are known by their file names:
+Raw sources go in. The tables `train`, `dev` and `test` of (document, group, text) come out, with
+counts of everything that was dropped.
 
-- `*.txt`: each file is a book; its documents are split into train, dev and test, seeded and spread over every book;
-- `*.train`, `*.dev`, `*.test` (BabyLM): one file a domain, split already; without a `.test`, half of the dev documents become the test.
+A document is a contiguous section of a few hundred to a few thousand words, never a single line, so
+that a model sees real context. `group` is the book or the domain. Two layouts are recognised by
+their file names:
+
+- `*.txt`: each file is a book. The documents of every book are split into train, dev and test by
+  a seeded draw.
+- `*.train`, `*.dev`, `*.test` (BabyLM): each file is a domain, which is split already. Without a
+  `.test`, half of the dev documents become the test split.
 """
 
 import codecs
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,14 +35,18 @@ DOCUMENTS = pa.schema({"document": pa.string(), "group": pa.string(), "text": pa
 SPLITS = ("train", "dev", "test")
 
 _HEADING = re.compile(
-    r"(chapter|volume|book|part|section|epilogue|prologue)\b.{0,80}|[ivxlc]+\b\.?.{0,60}|finis\.?|the end\.?|\[.*\]",
+    r"(chapter|volume|book|part|section|epilogue|prologue)\b.{0,80}"
+    r"|[ivxlc]+\b\.?.{0,60}|finis\.?|the end\.?|\[.*\]",
     re.I | re.S,
 )
 _LICENCE = re.compile(r"^.*(project gutenberg|small print!).*$", re.I | re.M)
+_SUBTITLE_CREDIT = re.compile(
+    r"subtitles? by|subtitles? (downloaded|provided)|synchroni[sz]ed|www\.|http", re.I
+)
 
 
 def check_encoding(encoding: str) -> str:
-    """Raises ValueError for an encoding that Python does not know."""
+    """The encoding itself. Raises ValueError for one that Python does not know."""
     try:
         codecs.lookup(encoding)
     except LookupError:
@@ -71,63 +80,36 @@ def prepare_corpus(
     test_share: OpenShare,
     seed: Seed,
 ) -> dict:
-    """Write `out`/{train,dev,test}.parquet from the text files in the folders `root`/SOURCE and return the counts.
+    """Write `out`/{train,dev,test}.parquet from the text files in the folders `root`/SOURCE.
 
-    `cleaning` is `prose` (unwrap lines; drop headings, verse and licences), `babyllama` (the published recipe's rules) or `none`.
-    Documents are cut at `document_words` words. Raises InputError for a file that is not in `encoding`, a cleaning it does not know, and a
-    split without documents.
+    Returns the counts of documents and words, and of what was dropped. `cleaning` is `prose`
+    (unwrap lines; drop headings, verse and licences), `babyllama` (the rules of the published
+    recipe) or `none`. Documents are cut at `document_words` words.
+
+    Raises InputError for a file that is not in `encoding`, for an unknown cleaning, and for a split
+    without documents.
     """
     if cleaning not in CLEANINGS:
         raise InputError(
             f"prepare_corpus: unknown cleaning '{cleaning}'; expected one of {', '.join(CLEANINGS)}"
         )
     dropped: Counter[str] = Counter()
-    split: dict[str, list[dict]] = {name: [] for name in SPLITS}
+    splits: dict[str, list[dict]] = {name: [] for name in SPLITS}
     for path in _files(root, sources):
         paragraphs = CLEANINGS[cleaning](read_text(path, encoding), path.stem, dropped)
-        documents = [
-            {
-                "document": f"{path.stem}/{path.suffix[1:]}/{number:05d}",
-                "group": path.stem,
-                "text": text,
-            }
-            for number, text in enumerate(_documents(paragraphs, document_words))
-        ]
+        documents = _rows(path, _documents(paragraphs, document_words))
         if path.suffix == ".txt":
-            for name, part in zip(
-                SPLITS,
-                _spread(documents, dev_share, test_share, f"{seed} {path.stem}"),
-                strict=True,
-            ):
-                split[name] += part
+            shares = _spread(documents, dev_share, test_share, f"{seed} {path.stem}")
+            for name, share in zip(SPLITS, shares, strict=True):
+                splits[name] += share
         else:
-            split[path.suffix[1:]] += documents
-    if not split["test"]:
-        split["dev"], _, split["test"] = _spread(split["dev"], 0, 0.5, str(seed))
-    _drop_repeated(split, dropped)
-    for name in SPLITS:
-        if not split[name]:
-            raise InputError(
-                f"prepare_corpus: the {name} split of {', '.join(sources)} is empty: no text is left; dropped: {dict(dropped)}"
-            )
-    with whole(out) as folder:
-        folder.mkdir()
-        for name in SPLITS:
-            pq.write_table(
-                pa.Table.from_pylist(
-                    sorted(split[name], key=lambda row: row["document"]), DOCUMENTS
-                ),
-                folder / f"{name}.parquet",
-                compression="zstd",
-            )
-    counts = {
-        name: {
-            "documents": len(split[name]),
-            "words": sum(len(row["text"].split()) for row in split[name]),
-        }
-        for name in SPLITS
-    }
-    return {**counts, "dropped": dict(dropped)}
+            splits[path.suffix[1:]] += documents
+    if not splits["test"]:
+        splits["dev"], _, splits["test"] = _spread(splits["dev"], 0, 0.5, str(seed))
+    _drop_repeated(splits, dropped)
+    _refuse_empty(splits, sources, dropped)
+    _write(splits, out)
+    return {**{name: _count(splits[name]) for name in SPLITS}, "dropped": dict(dropped)}
 
 
 def read_documents(path: Path) -> list[dict]:
@@ -142,22 +124,21 @@ def read_documents(path: Path) -> list[dict]:
 def read_text(path: Path, encoding: str) -> str:
     """The text of a file with \\n line ends.
 
-    Raises InputError naming the byte that is not in `encoding`, and for a file that says by its byte-order mark that it is UTF-8, though
-    `encoding` is another.
+    Raises InputError, naming the byte, for a file that is not in `encoding`, and for a file whose
+    byte-order mark says that it is UTF-8 although `encoding` is another.
     """
     content = path.read_bytes()
+    utf_8 = ("utf-8", "utf-8-sig")
     try:
-        if content.startswith(codecs.BOM_UTF8) and codecs.lookup(encoding).name not in (
-            "utf-8",
-            "utf-8-sig",
-        ):
+        if content.startswith(codecs.BOM_UTF8) and codecs.lookup(encoding).name not in utf_8:
             raise InputError(
                 f"{path}: begins with a byte-order mark of UTF-8; expected {encoding} text"
             )
         return NEWLINE.sub("\n", content.decode(encoding).lstrip(BOM))
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: not {encoding} at byte {error.start}: {error.reason}; expected {encoding} text"
+            f"{path}: not {encoding} at byte {error.start}: {error.reason}; "
+            f"expected {encoding} text"
         ) from error
     except LookupError as error:
         raise InputError(
@@ -166,78 +147,130 @@ def read_text(path: Path, encoding: str) -> str:
 
 
 def _files(root: Path, sources: list[str]) -> list[Path]:
-    """The text files of the sources by name: the order of the file system must not matter."""
-    found = []
+    """The text files of the sources, sorted: the order of the file system must not matter."""
+    suffixes = (".txt", ".train", ".dev", ".test")
+    all_files = []
     for source in sources:
-        files = sorted(
-            path
-            for path in (root / source).glob("*")
-            if path.suffix in (".txt", ".train", ".dev", ".test")
-        )
+        files = sorted(path for path in (root / source).glob("*") if path.suffix in suffixes)
         if not files:
             raise InputError(
                 f"{root / source}: no *.txt, *.train, *.dev or *.test in it; expected text files"
             )
-        found += files
-    return found
+        all_files += files
+    return all_files
+
+
+def _rows(path: Path, texts: Iterable[str]) -> list[dict]:
+    """The documents of one file as rows of DOCUMENTS."""
+    prefix = f"{path.stem}/{path.suffix[1:]}"
+    return [
+        {"document": f"{prefix}/{number:05d}", "group": path.stem, "text": text}
+        for number, text in enumerate(texts)
+    ]
+
+
+def _refuse_empty(splits: dict[str, list[dict]], sources: list[str], dropped: Counter[str]) -> None:
+    """Raises InputError for a split without documents."""
+    for name in SPLITS:
+        if not splits[name]:
+            raise InputError(
+                f"prepare_corpus: the {name} split of {', '.join(sources)} is empty: "
+                f"no text is left; dropped: {dict(dropped)}"
+            )
+
+
+def _write(splits: dict[str, list[dict]], out: Path) -> None:
+    """Write a Parquet file for each split, sorted by document."""
+    with whole(out) as folder:
+        folder.mkdir()
+        for name in SPLITS:
+            rows = sorted(splits[name], key=lambda row: row["document"])
+            pq.write_table(
+                pa.Table.from_pylist(rows, DOCUMENTS),
+                folder / f"{name}.parquet",
+                compression="zstd",
+            )
+
+
+def _count(rows: list[dict]) -> dict[str, int]:
+    """The numbers of documents and of words in one split."""
+    n_words = sum(len(row["text"].split()) for row in rows)
+    return {"documents": len(rows), "words": n_words}
 
 
 def _documents(paragraphs: list[str], document_words: int) -> Iterator[str]:
-    """Paragraphs joined into contiguous documents of about `document_words` words; an empty one marks the end of a section.
+    """Paragraphs joined into contiguous documents of about `document_words` words.
 
-    A section is cut into equal parts; a section under a quarter of the length is joined to the next.
+    An empty paragraph marks the end of a section. A section is cut into equal documents. A section
+    under a quarter of `document_words` is joined to the next.
     """
     section: list[str] = []
     for paragraph in [*paragraphs, ""]:
         if paragraph:
             section.append(paragraph)
             continue
-        words = sum(len(text.split()) for text in section)
-        if words >= document_words / 4:
-            yield from _cut(section, words / max(1, round(words / document_words)))
+        n_words = sum(len(text.split()) for text in section)
+        if n_words >= document_words / 4:
+            yield from _cut(section, n_words / max(1, round(n_words / document_words)))
             section = []
     if section:
         yield "\n".join(section)
 
 
-def _cut(section: list[str], words: float) -> Iterator[str]:
-    """A section in parts of about `words` words, cut between paragraphs."""
-    part: list[str] = []
-    before = done = 0
+def _cut(section: list[str], document_words: float) -> Iterator[str]:
+    """The documents of about `document_words` words of a section, cut between paragraphs."""
+    document: list[str] = []
+    n_words = n_done = 0  # words read, and the multiples of document_words that they fill
     for paragraph in section:
-        before += len(paragraph.split())
-        part.append(paragraph)
-        if before >= (done + 1) * words - 1e-6:
-            done = int(before / words)
-            yield "\n".join(part)
-            part = []
-    if part:
-        yield "\n".join(part)
+        n_words += len(paragraph.split())
+        document.append(paragraph)
+        if n_words >= (n_done + 1) * document_words - 1e-6:
+            n_done = int(n_words / document_words)
+            yield "\n".join(document)
+            document = []
+    if document:
+        yield "\n".join(document)
 
 
 def _spread(
     documents: list[dict], dev_share: float, test_share: float, seed: str
 ) -> tuple[list[dict], list[dict], list[dict]]:
-    """train, dev and test of one file's documents: each file gives its share to every split, drawn by the seed."""
+    """The train, dev and test documents of one file, drawn by the seed.
+
+    Each file gives the same shares of its documents to the three splits.
+    """
     order = random.Random(seed).sample(range(len(documents)), len(documents))
     n_dev, n_test = round(len(documents) * dev_share), round(len(documents) * test_share)
-    picked = [order[n_dev + n_test :], order[:n_dev], order[n_dev : n_dev + n_test]]
-    train, dev, test = ([documents[i] for i in sorted(part)] for part in picked)
+
+    def in_order(places: list[int]) -> list[dict]:
+        return [documents[place] for place in sorted(places)]
+
+    train = in_order(order[n_dev + n_test :])
+    dev = in_order(order[:n_dev])
+    test = in_order(order[n_dev : n_dev + n_test])
     return train, dev, test
 
 
-def _drop_repeated(split: dict[str, list[dict]], dropped: Counter[str]) -> None:
-    """Keep the first of equal documents, held-out splits first: what is tested must not be trained on."""
+def _drop_repeated(splits: dict[str, list[dict]], dropped: Counter[str]) -> None:
+    """Keep the first of equal documents.
+
+    Held-out splits come first, because a model must not be trained on what it is tested on.
+    """
     seen: set[str] = set()
     for name in reversed(SPLITS):
-        kept = [row for row in split[name] if not (row["text"] in seen or seen.add(row["text"]))]  # type: ignore[func-returns-value]
-        dropped["repeated documents"] += len(split[name]) - len(kept)
-        split[name] = kept
+        kept = []
+        for row in splits[name]:
+            if row["text"] not in seen:
+                seen.add(row["text"])
+                kept.append(row)
+        dropped["repeated documents"] += len(splits[name]) - len(kept)
+        splits[name] = kept
 
 
 def _prose(text: str, stem: str, dropped: Counter[str]) -> list[str]:
-    """Paragraphs of a book on one line each, "" at headings. Dropped and counted: headings, verse (indented lines), what the publisher
-    added.
+    """The paragraphs of a book, each on one line, and "" where a heading was.
+
+    Dropped and counted are headings, verse (indented lines) and what the publisher added.
     """
     if licence := _LICENCE.search(text):
         start = text.rfind("\n\n", 0, licence.start())
@@ -249,9 +282,7 @@ def _prose(text: str, stem: str, dropped: Counter[str]) -> list[str]:
         paragraph = re.sub(r"\s+", " ", block.replace("_", "")).strip()
         if not paragraph:
             continue
-        if paragraph.upper() == paragraph or (
-            len(paragraph) < 90 and _HEADING.fullmatch(paragraph)
-        ):
+        if _is_heading(paragraph):
             dropped["headings"] += 1
             paragraphs.append("")
         elif all(line.startswith("   ") for line in lines):
@@ -261,30 +292,33 @@ def _prose(text: str, stem: str, dropped: Counter[str]) -> list[str]:
     return paragraphs
 
 
+def _is_heading(paragraph: str) -> bool:
+    """Whether the paragraph is set in capitals, or is short and begins as headings do."""
+    if paragraph.upper() == paragraph:
+        return True
+    return len(paragraph) < 90 and _HEADING.fullmatch(paragraph) is not None
+
+
 def _babyllama(text: str, stem: str, dropped: Counter[str]) -> list[str]:
-    """Lines cleaned by the rules of BabyLlama's published recipe (github.com/timinar/BabyLlama, mrclean.py), which depend on the domain."""
+    """Lines cleaned by the rules of BabyLlama's published recipe, which depend on the domain.
+
+    Source: github.com/timinar/BabyLlama, mrclean.py.
+    """
+
+    def is_any_of(*domains: str) -> bool:
+        return any(domain in stem for domain in domains)
+
     if "simple_wiki" in stem:
         text = text.replace("\n\n", "\n")
     elif "wikipedia" in stem:
         text = re.sub(r"= = = (.+?) = = =\n", r"\1\n", text)
-    if any(
-        domain in stem
-        for domain in ("bnc", "childes", "cbt", "children_stories", "subtitles", "qed", "wiki")
-    ):
+    if is_any_of("bnc", "childes", "cbt", "children_stories", "subtitles", "qed", "wiki"):
         text = re.sub(r"[ \t\u00a0]+", " ", text)
-    if any(domain in stem for domain in ("bnc", "childes", "cbt")):
+    if is_any_of("bnc", "childes", "cbt"):
         text = re.sub(r" ([.,;!?])", r"\1", text)
     lines = text.split("\n")
     if "subtitles" in stem:
-        kept = [
-            line
-            for line in lines
-            if not re.search(
-                r"subtitles? by|subtitles? (downloaded|provided)|synchroni[sz]ed|www\.|http",
-                line,
-                re.I,
-            )
-        ]
+        kept = [line for line in lines if not _SUBTITLE_CREDIT.search(line)]
         dropped["subtitle credits"] += len(lines) - len(kept)
         lines = kept
     if "qed" in stem:
@@ -293,11 +327,10 @@ def _babyllama(text: str, stem: str, dropped: Counter[str]) -> list[str]:
 
 
 def _recase(line: str) -> str:
-    """A subtitle line set mostly in capitals, in ordinary case; such lines write l for I."""
+    """A subtitle line that is mostly in capitals, in ordinary case; such lines write l for I."""
     letters = [character for character in line if character.isalpha()]
-    if not letters or sum(
-        character.isupper() or character == "l" for character in letters
-    ) < 0.5 * len(letters):
+    n_capitals = sum(character.isupper() or character == "l" for character in letters)
+    if not letters or n_capitals < 0.5 * len(letters):
         return line
     return line.replace("l", "I").lower().capitalize()
 
@@ -306,6 +339,7 @@ def _lines(text: str, stem: str, dropped: Counter[str]) -> list[str]:
     return [line.rstrip() for line in text.split("\n")]
 
 
+# {cleaning: its function of (text, stem of the file, counts of what is dropped)}
 CLEANINGS: dict[str, Callable[[str, str, Counter[str]], list[str]]] = {
     "prose": _prose,
     "babyllama": _babyllama,

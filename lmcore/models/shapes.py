@@ -1,6 +1,10 @@
-"""New models by their shape: a mapping, or the name of one of SHAPES or of a published model's own config.json; random weights come out.
+"""New models, described by their shape.
 
-Sources: Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24 (babyllama_58m and its teachers llama_360m and gpt2_705m).
+A shape goes in: a mapping, the name of one of SHAPES, or the name of a published model's own
+config.json. A model with random weights comes out.
+
+Source: Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24 (babyllama_58m and
+its teachers llama_360m and gpt2_705m).
 """
 
 import json
@@ -20,13 +24,13 @@ from lmcore.params.schema import check_mapping, fit, kinds_of, together
 
 
 def check_gpt2(*, n_embd: int, n_head: int, **others) -> None:
-    """Raises InputError where the states cannot be shared out among the heads."""
+    """Raises InputError where the hidden states cannot be divided evenly among the heads."""
     check_heads("n_embd", n_embd, "n_head", n_head)
 
 
 @together(check_gpt2)
 class GPT2Shape(TypedDict):
-    """A GPT-2 by the names in a transformers config."""
+    """The shape of a GPT-2, by the names in a transformers config."""
 
     model_type: Literal["gpt2"]
     n_layer: Size
@@ -41,7 +45,7 @@ class GPT2Shape(TypedDict):
 
 
 def check_shape(shape: str | dict) -> str | dict:
-    """Raises ValueError for a mapping that is the shape of neither a Llama nor a GPT-2."""
+    """The shape itself. Raises ValueError for a mapping that describes no Llama and no GPT-2."""
     if isinstance(shape, dict):
         fit(shape, GPT2Shape if shape.get("model_type") == "gpt2" else LlamaShape)
     return shape
@@ -60,6 +64,7 @@ _LLAMA = {
 
 
 def _llama(layers: int, hidden: int, heads: int, ffn: int) -> dict:
+    """The shape of a Llama with these sizes and the settings that all Llamas of SHAPES share."""
     sizes = {
         "num_hidden_layers": layers,
         "hidden_size": hidden,
@@ -85,9 +90,11 @@ SHAPES = {
 
 
 def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dict:
-    """The mapping that `shape` stands for; `configs` names sources of a config.json, as lmcore.corpus.sources.fetch describes them.
+    """The mapping that `shape` stands for.
 
-    Raises InputError for an unknown name, and a config that is neither Llama's nor GPT-2's.
+    configs: sources of a config.json by name, as lmcore.corpus.sources.fetch describes them.
+
+    Raises InputError for an unknown name, and for a config that is neither Llama's nor GPT-2's.
     """
     if not isinstance(shape, str):
         return shape
@@ -95,16 +102,10 @@ def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dic
         return SHAPES[shape]
     if shape not in configs:
         raise InputError(
-            f"params.yaml: shape: there is no '{shape}'; expected a mapping, or one of {', '.join([*SHAPES, *configs])}"
+            f"params.yaml: shape: there is no '{shape}'; expected a mapping, "
+            f"or one of {', '.join([*SHAPES, *configs])}"
         )
-    with temporary_path(downloads / shape) as fetched:
-        fetch(shape, fetched, downloads, **configs[shape])
-        files = sorted(fetched.glob("*.json"))
-        if len(files) != 1:
-            raise InputError(
-                f"shape '{shape}': its source has {len(files)} JSON files; expected one, the model's config.json"
-            )
-        config = json.loads(files[0].read_text("utf-8"))
+    config = _fetch_config(shape, configs[shape], downloads)
     kind = config.get("model_type")
     if kind not in ("llama", "gpt2"):
         raise InputError(
@@ -121,17 +122,30 @@ def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dic
     return {name: config[name] for name in names if config.get(name) is not None}
 
 
+def _fetch_config(name: str, source: dict, downloads: Path) -> dict:
+    """The object in the one JSON file of `source`."""
+    with temporary_path(downloads / name) as fetched:
+        fetch(name, fetched, downloads, **source)
+        files = sorted(fetched.glob("*.json"))
+        if len(files) != 1:
+            raise InputError(
+                f"shape '{name}': its source has {len(files)} JSON files; "
+                "expected one, the model's config.json"
+            )
+        return json.loads(files[0].read_text("utf-8"))
+
+
 def window(shape: dict) -> int:
     """How many tokens a model of this shape sees at once."""
-    return (
-        shape["n_positions"]
-        if shape.get("model_type") == "gpt2"
-        else shape["max_position_embeddings"]
-    )
+    is_gpt2 = shape.get("model_type") == "gpt2"
+    return shape["n_positions"] if is_gpt2 else shape["max_position_embeddings"]
 
 
 def new_model(shape: dict, tokenizer: Path, seed: int) -> PreTrainedModel:
-    """A model of a resolved shape with seeded random weights in float32 and the tokenizer's vocabulary."""
+    """A model of a resolved shape with seeded random weights in float32.
+
+    Its vocabulary is the tokenizer's.
+    """
     if shape.get("model_type") != "gpt2":
         return new_llama(shape, tokenizer, seed)
     check_mapping(shape, "shape", GPT2Shape)

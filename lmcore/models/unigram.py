@@ -1,4 +1,7 @@
-"""A model that knows how often each token occurs and nothing else: the same logits at every position, the log of smoothed corpus counts."""
+"""A model that knows how often each token occurs, and nothing else.
+
+Its logits are the same at every position: the log of smoothed corpus counts.
+"""
 
 import numpy as np
 import torch
@@ -7,6 +10,8 @@ from transformers.modeling_outputs import CausalLMOutput
 
 
 class UnigramConfig(PretrainedConfig):
+    """The config.json of the unigram model: its vocabulary and its context length."""
+
     model_type = "lmcore_unigram"
 
     def __init__(self, vocab_size: int = 0, max_position_embeddings: int = 2048, **kwargs):
@@ -17,6 +22,8 @@ class UnigramConfig(PretrainedConfig):
 
 
 class UnigramForCausalLM(PreTrainedModel, GenerationMixin):
+    """The unigram model as a transformers model; its one weight is a row of logits (V,)."""
+
     config_class = UnigramConfig
     main_input_name = "input_ids"
 
@@ -27,7 +34,10 @@ class UnigramForCausalLM(PreTrainedModel, GenerationMixin):
 
     @classmethod
     def from_counts(cls, counts: np.ndarray, config: UnigramConfig) -> "UnigramForCausalLM":
-        """The model of token `counts` (V,), with one added to each so that no token is impossible (Laplace's rule)."""
+        """The model of token `counts` (V,).
+
+        One is added to each count, so that no token is impossible (Laplace's rule).
+        """
         model = cls(config)
         smoothed = counts.astype(np.float64) + 1
         model.logits.data = torch.from_numpy(np.log(smoothed / smoothed.sum())).float()

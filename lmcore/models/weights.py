@@ -1,9 +1,10 @@
-"""Which safetensors files of a model folder hold its weights, and whether the folder is at one with itself.
+"""Find the safetensors files that hold a model's weights, and check that they fit together.
 
-A folder goes in; the files, or the names and shapes of their tensors, come out. The safetensors
-library alone reads them.
+A model folder goes in. The files, or the names and shapes of their tensors, come out. Only the
+safetensors library reads them.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
 
 
 class Tensor(NamedTuple):
-    """Where a tensor lies, and its shape."""
+    """The file that holds a tensor, and the tensor's shape."""
 
     file: Path
     shape: tuple[int, ...]
@@ -28,19 +29,20 @@ class Tensor(NamedTuple):
 def weight_files(path: Path) -> list[Path]:
     """The files that hold the model's weights: those of the index, or model.safetensors.
 
-    Raises InputError where there are none, or where the folder leaves open which they are.
+    Raises InputError where there are none, and where it is open which files are meant.
     """
     for name in ADAPTERS:
         if (path / name).exists():
             raise InputError(
-                f"{path / name}: an adapter beside the weights; merge it into the model and save that"
+                f"{path / name}: an adapter beside the weights; "
+                "merge it into the model and save that"
             )
     if (path / INDEX).exists():
         names = sorted(set(_weight_map(path).values()))
     elif (path / SINGLE).is_file():
         names = [SINGLE]
     else:
-        raise InputError(f"{path}: no {SINGLE}; {_found_instead(path)}")
+        raise InputError(f"{path}: no {SINGLE}; {_files_instead(path)}")
     for name in names:
         if Path(name).name != name or not (path / name).is_file():
             raise InputError(f"{path / INDEX}: names the file '{name}', which is not in the folder")
@@ -50,72 +52,79 @@ def weight_files(path: Path) -> list[Path]:
 def tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of the model's files by its name.
 
-    Raises InputError for a file that is no safetensors file, two files that hold the same tensor, and
-    an index that says otherwise than its files.
+    Raises InputError for a file that is no safetensors file, for two files that hold the same
+    tensor, for an index that says otherwise than its files, and for a file outside the index that
+    could be taken for the weights.
     """
     files = weight_files(path)
-    found: dict[str, Tensor] = {}
+    by_name: dict[str, Tensor] = {}
     for file in files:
         for name, shape in _shapes(file).items():
-            if name in found:
+            if name in by_name:
                 raise InputError(
-                    f"{file}: holds the tensor '{name}', which {found[name].file.name} holds, too"
+                    f"{file}: holds the tensor '{name}', which {by_name[name].file.name} holds, too"
                 )
-            found[name] = Tensor(file, shape)
+            by_name[name] = Tensor(file, shape)
     if (path / INDEX).exists():
-        _check_index(path, found)
-    _refuse_rivals(path, files, found)
-    return found
+        _check_index(path, by_name)
+    _refuse_rivals(path, files, by_name)
+    return by_name
 
 
 def place_of_weights(path: Path) -> Path:
-    """The file that an error about the folder's weights names: the one file, or the index of several."""
+    """The file that an error about the folder's weights names: the index, or the only file."""
     return path / INDEX if (path / INDEX).exists() else path / SINGLE
 
 
 def refuse_untied(path: Path, is_same: bool) -> None:
-    """Raises InputError where a tied model has a head of its own: it is open which of both is meant."""
+    """Raises InputError where a tied model has an output head of its own.
+
+    is_same: whether the head is the embedding. If not, it is open which of the two is meant.
+    """
     if not is_same:
         raise InputError(
-            f"{path / 'config.json'}: 'tie_word_embeddings' is true, but the weights hold a head that "
-            "differs from the embedding; set it to false if that head is meant"
+            f"{path / 'config.json'}: 'tie_word_embeddings' is true, but the weights hold a head "
+            "that differs from the embedding; set it to false if that head is meant"
         )
 
 
-def _check_index(path: Path, found: dict[str, Tensor]) -> None:
-    places = _weight_map(path)
-    for name in sorted(places.keys() ^ found.keys()):
-        where = (
-            "is in none of its files"
-            if name in places
-            else f"of {found[name].file.name} is not in it"
-        )
+def _check_index(path: Path, by_name: dict[str, Tensor]) -> None:
+    """Raises InputError where the index and its files do not name the same tensors."""
+    files = _weight_map(path)
+    for name in sorted(files.keys() ^ by_name.keys()):
+        if name in files:
+            where = "is in none of its files"
+        else:
+            where = f"of {by_name[name].file.name} is not in it"
         raise InputError(f"{path / INDEX}: the tensor '{name}' {where}")
 
 
-def _refuse_rivals(path: Path, files: list[Path], found: dict[str, Tensor]) -> None:
-    """Refuse what transformers, or a reader of all files, would take for the same weights.
+def _refuse_rivals(path: Path, files: list[Path], by_name: dict[str, Tensor]) -> None:
+    """Refuse other files that transformers, or a reader of all files, would take for the weights.
 
-    Beside an index, a shard that it does not name is a leftover that nobody reads; model.safetensors is
-    not, for transformers prefers it.
+    Beside an index, a shard that it does not name is a leftover that nobody reads. That is not true
+    of model.safetensors, because transformers prefers it. Raises InputError.
     """
     has_index = (path / INDEX).exists()
     others = [path / SINGLE] if has_index else sorted(path.glob("*.safetensors"))
     for file in others:
         if file in files or not file.is_file():
             continue
-        same = sorted(found.keys() & _shapes(file).keys())
-        if same:
+        repeated = sorted(by_name.keys() & _shapes(file).keys())
+        if repeated:
             raise InputError(
-                f"{file}: holds the tensor '{same[0]}', as {found[same[0]].file.name} does; leave in the folder the weights that are meant"
+                f"{file}: holds the tensor '{repeated[0]}', as {by_name[repeated[0]].file.name} "
+                "does; leave in the folder the weights that are meant"
             )
 
 
 def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors in a safetensors file, by name."""
     refuse_lfs_pointer(file)
     try:
         with safe_open(file, "np") as content:
-            return {name: tuple(content.get_slice(name).get_shape()) for name in content.keys()}  # noqa: SIM118 (it is no dict)
+            names = content.keys()
+            return {name: tuple(content.get_slice(name).get_shape()) for name in names}
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"{file}: not a readable safetensors file: {str(error).splitlines()[0]}"
@@ -123,20 +132,22 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _weight_map(path: Path) -> dict[str, str]:
+    """The file name of each tensor, as the index of the folder has it."""
     index = read_json_object(path / INDEX, "an index of safetensors files")
-    places = index.get("weight_map")
-    if (
-        not isinstance(places, dict)
-        or not places
-        or not all(isinstance(name, str) for name in places.values())
-    ):
+    files = index.get("weight_map")
+    if not isinstance(files, dict) or not files or not _all_texts(files.values()):
         raise InputError(
             f"{path / INDEX}: expected 'weight_map', an object of tensor names and file names"
         )
-    return places
+    return files
 
 
-def _found_instead(path: Path) -> str:
+def _all_texts(values: Iterable) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _files_instead(path: Path) -> str:
+    """For an error: what the folder has where its weights are missing."""
     others = sorted(file.name for file in path.glob("*.safetensors"))
     if others:
         return f"{', '.join(others[:4])} are named by no {INDEX}"

@@ -1,7 +1,10 @@
-"""From documents to equal chunks: the corpus and a tokenizer go in, memory-mapped Arrow of `seq_len` token ids a row comes out.
+"""Cut documents into chunks of equal length.
 
-The documents of a split, in order, make one stream of tokens; chunks and the reported tail are a partition of it, so the stream can be put
-together again and cut at another offset. It does not depend on the file system, nor on how many threads tokenise.
+The corpus and a tokenizer go in. Memory-mapped Arrow with rows of `seq_len` token ids comes out.
+
+The documents of a split, in order, make one stream of tokens. The chunks and the reported tail
+together are this stream, so it can be put together again and cut at another offset. It depends
+neither on the file system nor on how many threads tokenise.
 """
 
 import hashlib
@@ -32,53 +35,76 @@ def chunk_corpus(
     boundaries: Line | None,
     on_lost: Literal["fail", "count"],
 ) -> dict:
-    """Write `out`/{train,dev} (datasets with the column `input_ids`, seq_len ids a row) and the tails; return the counts.
+    """Write `out`/{train,dev} and the tails of the two splits; return the counts.
 
-    `boundaries` is the token before every document, or null (the published BabyLlama recipe). Characters that the tokenizer drops `fail`
-    the stage or are counted (`on_lost: count`). Raises InputError for them, for an id that is no token, and for a split shorter than one
-    chunk.
+    Each split is a dataset with the column `input_ids`, seq_len ids a row. `boundaries` is the
+    token before every document, or null (the published BabyLlama recipe). Characters that the
+    tokenizer drops `fail` the stage or are counted (`on_lost: count`).
+
+    Raises InputError for dropped characters, for an id that is no token, and for a split shorter
+    than one chunk.
     """
-    from datasets import Dataset, disable_progress_bars
+    from datasets import disable_progress_bars
 
     disable_progress_bars()
     if on_lost not in ("fail", "count"):
         raise InputError(f"chunk_corpus: unknown on_lost '{on_lost}'; expected fail or count")
     tokenizer = load_fast(tokenizer_path)
-    boundary = None if boundaries is None else tokenizer.token_to_id(boundaries)
-    if boundaries is not None and boundary is None:
-        raise InputError(f"chunk_corpus: boundaries: the tokenizer has no token '{boundaries}'")
+    boundary = _boundary_id(tokenizer, boundaries)
     counts: dict[str, dict] = {}
     tails = {}
     with whole(out) as folder:
         folder.mkdir()
         for split in ("train", "dev"):
-            ids, lost = _stream(tokenizer, corpus / f"{split}.parquet", boundary, on_lost)
-            n_chunks = len(ids) // seq_len
-            if not n_chunks:
-                raise InputError(
-                    f"chunk_corpus: the {split} split has {len(ids)} tokens, fewer than one chunk of seq_len {seq_len}"
-                )
-            rows = pa.FixedSizeListArray.from_arrays(
-                pa.array(ids[: n_chunks * seq_len]), seq_len
-            ).cast(pa.list_(pa.int32()))
-            # left to itself, `datasets` draws a fingerprint by chance, and the folder would differ from run to run
-            Dataset(
-                pa.table({"input_ids": rows}),
-                fingerprint=hashlib.sha256(ids.tobytes()).hexdigest()[:16],
-            ).save_to_disk(folder / split, num_shards=1)
+            ids, n_lost = _stream(tokenizer, corpus / f"{split}.parquet", boundary, on_lost)
+            n_chunks = _save_chunks(ids, seq_len, folder, split)
             tails[split] = ids[n_chunks * seq_len :].tolist()
             counts[split] = {
                 "tokens": len(ids),
                 "chunks": n_chunks,
                 "tail_tokens": len(tails[split]),
-                "lost_characters": lost,
+                "lost_characters": n_lost,
             }
         write_json(tails, folder / "tails.json")
     return counts
 
 
+def _boundary_id(tokenizer: Tokenizer, boundaries: str | None) -> int | None:
+    """The id of the token `boundaries`; raises InputError where the tokenizer does not have it."""
+    if boundaries is None:
+        return None
+    boundary = tokenizer.token_to_id(boundaries)
+    if boundary is None:
+        raise InputError(f"chunk_corpus: boundaries: the tokenizer has no token '{boundaries}'")
+    return boundary
+
+
+def _save_chunks(ids: np.ndarray, seq_len: int, folder: Path, split: str) -> int:
+    """Write the chunks of the stream `ids` as the dataset `folder`/SPLIT; return their number.
+
+    Raises InputError where there is none.
+    """
+    from datasets import Dataset
+
+    n_chunks = len(ids) // seq_len
+    if not n_chunks:
+        raise InputError(
+            f"chunk_corpus: the {split} split has {len(ids)} tokens, "
+            f"fewer than one chunk of seq_len {seq_len}"
+        )
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(ids[: n_chunks * seq_len]), seq_len)
+    table = pa.table({"input_ids": rows.cast(pa.list_(pa.int32()))})
+    # without one, `datasets` draws a fingerprint at random, and the folder would differ each time
+    fingerprint = hashlib.sha256(ids.tobytes()).hexdigest()[:16]
+    Dataset(table, fingerprint=fingerprint).save_to_disk(folder / split, num_shards=1)
+    return n_chunks
+
+
 def read_chunks(path: Path) -> np.ndarray:
-    """The chunks of one split (n_chunks, seq_len) int32, memory-mapped: reading costs no copy."""
+    """The chunks of one split, (n_chunks, seq_len) int32, memory-mapped: nothing is copied.
+
+    Raises InputError where there are none.
+    """
     from datasets import load_from_disk
 
     if not path.exists():
@@ -92,24 +118,26 @@ def read_chunks(path: Path) -> np.ndarray:
 def _stream(
     tokenizer: Tokenizer, path: Path, boundary: int | None, on_lost: str
 ) -> tuple[np.ndarray, int]:
-    """All token ids (N,) int32 of a split's documents, and how many characters the tokenizer lost."""
+    """The token ids (N,) int32 of a split's documents, and how many characters were lost."""
     vocab_size, losses = tokenizer.get_vocab_size(), Losses(tokenizer)
-    parts: list[np.ndarray] = []
-    lost = 0
+    ids_of_documents: list[np.ndarray] = []
+    n_lost = 0
     for name, text, encoding in _encoded(tokenizer, read_documents(path)):
         ids = encoding.ids
         if any(i is None or not 0 <= i < vocab_size for i in ids):
             raise InputError(
-                f"chunk_corpus: document '{name}': a token id is None or not in [0, {vocab_size:,}); the tokenizer is broken"
+                f"chunk_corpus: document '{name}': a token id is None or not in "
+                f"[0, {vocab_size:,}); the tokenizer is broken"
             )
-        dropped = lost_characters(tokenizer, text, encoding, losses)
-        if dropped and on_lost == "fail":
+        n_dropped = lost_characters(tokenizer, text, encoding, losses)
+        if n_dropped and on_lost == "fail":
             raise InputError(
-                f"chunk_corpus: document '{name}': the tokenizer loses {dropped} characters of it; `on_lost: count` accepts that"
+                f"chunk_corpus: document '{name}': the tokenizer loses {n_dropped} characters "
+                "of it; `on_lost: count` accepts that"
             )
-        lost += dropped
-        parts.append(np.array(ids if boundary is None else [boundary, *ids], np.int32))
-    return np.concatenate(parts), lost
+        n_lost += n_dropped
+        ids_of_documents.append(np.array(ids if boundary is None else [boundary, *ids], np.int32))
+    return np.concatenate(ids_of_documents), n_lost
 
 
 def _encoded(tokenizer: Tokenizer, documents: list[dict]) -> Iterator[tuple[str, str, Encoding]]:
@@ -118,14 +146,8 @@ def _encoded(tokenizer: Tokenizer, documents: list[dict]) -> Iterator[tuple[str,
         for start in range(0, len(documents), 256):
             batch = documents[start : start + 256]
             names = [f"chunk_corpus: document '{row['document']}'" for row in batch]
-            encodings = encode_texts(
-                tokenizer,
-                [row["text"] for row in batch],
-                names.__getitem__,
-                add_special_tokens=False,
-            )
-            yield from (
-                (row["document"], row["text"], encoding)
-                for row, encoding in zip(batch, encodings, strict=True)
-            )
+            texts = [row["text"] for row in batch]
+            encodings = encode_texts(tokenizer, texts, names.__getitem__, add_special_tokens=False)
+            for row, encoding in zip(batch, encodings, strict=True):
+                yield row["document"], row["text"], encoding
             bar.update(len(batch))

@@ -1,8 +1,11 @@
-"""Tokens as text that people read and programs decode: a tokenizer goes in, one string an id comes out.
+"""Tokens as text that people can read and programs can decode.
 
-A token is bytes; where these are printable UTF-8, they stand as they are, a leading space too. Everything else is escaped: `\\n`, `\\r`,
-`\\t`, `\\xNN` for a byte of a character that several tokens share and for other control characters, `\\\\` for a backslash. So the bytes
-come back exactly (`token_bytes`), and the bytes of a text's tokens are the text.
+A tokenizer goes in. One string for each id comes out.
+
+A token is a sequence of bytes. Where these are printable UTF-8, they stand as they are, including a
+leading space. Everything else is escaped: `\\n`, `\\r`, `\\t`, `\\xNN` for a byte of a character
+that several tokens share and for other control characters, and `\\\\` for a backslash. So the bytes
+can be recovered exactly (`token_bytes`), and the bytes of all tokens of a text are the text.
 """
 
 import json
@@ -16,15 +19,19 @@ LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\"}
 
 
 def token_texts(tokenizer: Tokenizer) -> list[str]:
-    """The text of every id from 0 to the highest; special tokens as they are called, an id that no token has as `<id N>`."""
+    """The text of every id from 0 to the highest.
+
+    Special tokens have their names, and an id that no token has is `<id N>`.
+    """
     return [escaped(piece) for piece in token_pieces(tokenizer)]
 
 
 def token_pieces(tokenizer: Tokenizer) -> list[bytes]:
     """The bytes of every id from 0 to the highest."""
-    settings = json.dumps(json.loads(tokenizer.to_str())["decoder"], ensure_ascii=False)
-    byte_of = bytes_of_characters() if '"ByteLevel"' in settings else None
-    has_fallback, metaspace = '"ByteFallback"' in settings, byte_of is None and "\u2581" in settings
+    decoder = json.dumps(json.loads(tokenizer.to_str())["decoder"], ensure_ascii=False)
+    byte_of = bytes_of_characters() if '"ByteLevel"' in decoder else None
+    has_fallback = '"ByteFallback"' in decoder
+    has_metaspace = byte_of is None and "\u2581" in decoder
     added = tokenizer.get_added_tokens_decoder()
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     pieces = [b"<id %d>" % number for number in range(max(vocabulary.values()) + 1)]
@@ -36,7 +43,7 @@ def token_pieces(tokenizer: Tokenizer) -> list[bytes]:
         elif has_fallback and (match := re.fullmatch(r"<0x([0-9A-F]{2})>", piece)):
             pieces[number] = bytes.fromhex(match[1])
         else:
-            pieces[number] = (piece.replace("\u2581", " ") if metaspace else piece).encode()
+            pieces[number] = (piece.replace("\u2581", " ") if has_metaspace else piece).encode()
     return pieces
 
 
@@ -47,7 +54,7 @@ def escaped(piece: bytes) -> str:
 
 
 def token_bytes(text: str) -> bytes:
-    """The bytes that `text`, as `escaped` wrote it, stands for."""
+    """The bytes for which `text` stands, as `escaped` wrote it."""
     return PATTERN.sub(
         lambda match: bytes.fromhex(match[1].decode()) if match[1] else LETTERS[match[2]],
         text.encode(),
@@ -58,18 +65,20 @@ def _escape(character: str) -> str:
     if character in ESCAPES:
         return ESCAPES[character]
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8 by itself
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 by itself
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x20 or code == 0x7F else character
 
 
 def bytes_of_characters() -> dict[str, int]:
-    """GPT-2's alphabet: printable bytes stand for themselves, the others for the characters from U+0100 on.
+    """GPT-2's alphabet, {character: byte}.
 
+    Printable bytes are written as themselves, the other bytes as the characters from U+0100 on.
     Source: bytes_to_unicode in OpenAI's gpt-2, src/encoder.py.
     """
-    own = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [number for number in range(256) if number not in own]
-    return {chr(number): number for number in own} | {
-        chr(256 + place): number for place, number in enumerate(others)
-    }
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    alphabet = {chr(byte): byte for byte in printable}
+    for place, byte in enumerate(others):
+        alphabet[chr(256 + place)] = byte
+    return alphabet

@@ -1,8 +1,12 @@
-"""Byte-level BPE: the training documents go in (or somebody else's tokenizer), a fast Hugging Face tokenizer and what it cannot represent
-come out.
+"""Make and read tokenizers.
 
-Ours starts from the full alphabet of 256 bytes, so that no text is ever unknown (a BPE without it returns `None` for an unseen byte, or
-drops it). `<pad>` is 0, `<s>` 1, `</s>` 2, and no special token is added by itself: who needs one adds it, once, knowingly.
+The training documents go in, or somebody else's tokenizer. A fast Hugging Face tokenizer comes out,
+and what it cannot represent.
+
+Our own tokenizers are byte-level BPE. They start from the full alphabet of 256 bytes, so no text is
+ever unknown. (A BPE without the full alphabet returns `None` for an unseen byte, or drops it.)
+`<pad>` is 0, `<s>` 1 and `</s>` 2. The tokenizer adds no special token by itself. Code that needs
+one adds it itself, once and explicitly.
 """
 
 import json
@@ -31,7 +35,8 @@ from lmcore.text.token_losses import Losses, is_byte_level
 from lmcore.text.tokenizer_config import read_tokenizer_config, tokens_to_add
 
 SPECIALS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
-MOST_TOKENS = 2**22  # 16 times as many as the largest vocabularies in use
+# the bound of token ids; the largest vocabularies in use have a sixteenth of it
+MOST_TOKENS = 2**22
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
@@ -46,9 +51,11 @@ def make_tokenizer(
     add_prefix_space: bool,
     imported: Source | None,
 ) -> dict:
-    """Write the tokenizer folder `out`, trained on the train split of `corpus` or `imported` from a source, and return what it lacks.
+    """Write the tokenizer folder `out` and return what the tokenizer lacks.
 
-    Raises InputError where the result has not exactly `vocab_size` entries, or where one of ours does not round-trip every byte.
+    It is trained on the train split of `corpus`, or `imported` from a source. Raises InputError
+    where the result has not exactly `vocab_size` entries, and where a tokenizer of our own does not
+    give back every byte.
     """
     with whole(out) as folder:
         folder.mkdir()
@@ -68,7 +75,10 @@ def make_tokenizer(
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """tokenizer.json and the tokenizer_config.json that tells transformers which tokens are special, and nothing about the machine."""
+    """Write tokenizer.json and tokenizer_config.json into `folder`.
+
+    The latter tells transformers which tokens are special, and says nothing about the machine.
+    """
     tokenizer.save(str(folder / "tokenizer.json"))
     specials = {
         name: token for name, token in SPECIALS.items() if tokenizer.token_to_id(token) is not None
@@ -84,11 +94,14 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def load_fast(path: Path) -> Tokenizer:
-    """The tokenizer of a folder, with the ids that transformers' PreTrainedTokenizerFast gives there.
+    """The tokenizer of a folder, with the ids that transformers' PreTrainedTokenizerFast gives.
 
-    tokenizer.json as it stands, and the tokens that the files beside it add (lmcore.text.tokenizer_config). Truncation, padding and
-    dropout of merges are off: a text has all its tokens, and the same ones every time. Raises InputError for a folder without a
-    tokenizer.json, and a file in it that cannot be what it is called.
+    It is tokenizer.json as it stands, with the tokens that the files beside it add
+    (lmcore.text.tokenizer_config). Truncation, padding and dropout of merges are off, so that a
+    text has all its tokens, and the same ones every time.
+
+    Raises InputError for a folder without a tokenizer.json, and for a file in it that cannot be
+    what it is called.
     """
     file = path / "tokenizer.json"
     if not file.exists():
@@ -97,11 +110,11 @@ def load_fast(path: Path) -> Tokenizer:
     padding = tokenizer.padding["pad_token"] if tokenizer.padding else None
     tokenizer.add_tokens(tokens_to_add(config, tokenizer.get_added_tokens_decoder(), padding))
     tokenizer.encode_special_tokens = config.split_special_tokens
-    return _whole_and_same(tokenizer)
+    return _complete_and_deterministic(tokenizer)
 
 
-def _whole_and_same(tokenizer: Tokenizer) -> Tokenizer:
-    """`tokenizer` without truncation, padding and dropout."""
+def _complete_and_deterministic(tokenizer: Tokenizer) -> Tokenizer:
+    """`tokenizer` itself, without truncation, padding and dropout of merges."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if isinstance(tokenizer.model, models.BPE):
@@ -110,27 +123,28 @@ def _whole_and_same(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def read_tokenizer(file: Path) -> Tokenizer:
-    """The tokenizer in a tokenizer.json, as it stands. Raises InputError for a file that holds none, naming it."""
+    """The tokenizer in a tokenizer.json, as it stands.
+
+    Raises InputError, naming the file, for one that holds no tokenizer.
+    """
     content = read_bounded(file, "a tokenizer.json")
     try:
         tokenizer = Tokenizer.from_buffer(content)
         highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     except BaseException as error:
-        if (
-            not isinstance(error, Exception) and type(error).__name__ != "PanicException"
-        ):  # Rust's, which is no Exception
+        # a panic of the Rust library is a PanicException, which is no subclass of Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        reason = (
-            (str(error) or type(error).__name__)
-            .splitlines()[0]
-            .removeprefix("Cannot instantiate Tokenizer from buffer: ")
-        )
+        first_line = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line.removeprefix("Cannot instantiate Tokenizer from buffer: ")
         raise InputError(
-            f"{file}: expected a tokenizer as the library tokenizers writes it; it cannot be read: {reason}"
+            f"{file}: expected a tokenizer as the library tokenizers writes it; "
+            f"it cannot be read: {reason}"
         ) from error
     if not 0 <= highest < MOST_TOKENS:
         raise InputError(
-            f"{file}: the highest token id is {highest:,}; expected at least one token, and ids below {MOST_TOKENS:,}"
+            f"{file}: the highest token id is {highest:,}; "
+            f"expected at least one token, and ids below {MOST_TOKENS:,}"
         )
     return tokenizer
 
@@ -138,7 +152,11 @@ def read_tokenizer(file: Path) -> Tokenizer:
 def encode_texts(
     tokenizer: Tokenizer, texts: list[str], name: Callable[[int], str], *, add_special_tokens: bool
 ) -> list[Encoding]:
-    """The texts' encodings. Raises InputError, beginning with the `name` of the text's number, for one that cannot be encoded."""
+    """The encodings of the texts.
+
+    Raises InputError for a text that cannot be encoded. The error begins with the `name` of the
+    text's number.
+    """
     try:
         return tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
     except Exception:  # the library's own errors have no other class
@@ -146,58 +164,69 @@ def encode_texts(
             try:
                 tokenizer.encode(text, add_special_tokens=add_special_tokens)
             except Exception as error:
+                reason = str(error).splitlines()[0]
                 raise InputError(
-                    f"{name(number)}: the tokenizer cannot encode the text: {str(error).splitlines()[0]}"
+                    f"{name(number)}: the tokenizer cannot encode the text: {reason}"
                 ) from error
         raise
 
 
 def check_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
-    """Raises InputError unless the ids are exactly 0 ... vocab_size - 1: an id beyond the embedding indexes out of range (BabyLlama's
-    16000).
+    """Raises InputError unless the ids are exactly 0 ... vocab_size - 1.
+
+    An id beyond the embedding would index out of range, as the id 16000 of BabyLlama's published
+    tokenizer does.
     """
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     beyond = sorted((i, token) for token, i in vocabulary.items() if i >= vocab_size)
     if beyond:
+        number, token = beyond[0]
         raise InputError(
-            f"tokenizer: the token '{beyond[0][1]}' has id {beyond[0][0]}, beyond a vocabulary of {vocab_size:,}"
+            f"tokenizer: the token '{token}' has id {number}, beyond a vocabulary of {vocab_size:,}"
         )
     if len(vocabulary) != vocab_size:
         raise InputError(
-            f"tokenizer: has {len(vocabulary):,} entries, expected vocab_size {vocab_size:,}; too little text gives fewer merges"
+            f"tokenizer: has {len(vocabulary):,} entries, expected vocab_size {vocab_size:,}; "
+            "too little text gives fewer merges"
         )
 
 
 def bytes_without_token(tokenizer: Tokenizer) -> int:
-    """How many of the 256 bytes have no token: text with them cannot be represented whole. In a vocabulary of characters those of ASCII
-    are bytes, if it has not `<0x00>` to `<0xFF>` to fall back on.
+    """How many of the 256 bytes have no token.
+
+    Text with such bytes cannot be fully represented. In a vocabulary of characters, the ASCII
+    characters are counted as bytes, and so are the pieces `<0x00>` to `<0xFF>` to which a tokenizer
+    falls back.
     """
     vocabulary = set(tokenizer.get_vocab())
     if is_byte_level(tokenizer):
         return len(set(ALPHABET) - vocabulary)
-    named = {byte for byte in range(256) if f"<0x{byte:02X}>" in vocabulary}
+    fallbacks = {byte for byte in range(256) if f"<0x{byte:02X}>" in vocabulary}
+    ascii_bytes = {byte for byte in range(128) if chr(byte) in vocabulary}
     spaces = {0x20} if "\u2581" in vocabulary else set()
-    return 256 - len(named | spaces | {byte for byte in range(128) if chr(byte) in vocabulary})
+    return 256 - len(fallbacks | spaces | ascii_bytes)
 
 
 def round_trips(tokenizer: Tokenizer) -> bool:
-    """Whether decoding gives back every character that needs each of the bytes, up to the tokenizer's own normaliser and prefix space."""
-    text = (
-        "".join(map(chr, range(256)))
-        + "".join(map(chr, range(0x100, 0x11000, 0x40)))
-        + "".join(chr(i) for i in range(0x10000, 0x110000, 0x1000))
-    )
-    text = "".join(character for character in text if not 0xD800 <= ord(character) < 0xE000)
+    """Whether decoding gives back the text that was encoded.
+
+    The text has characters that need each of the bytes. The tokenizer's own normaliser and prefix
+    space do not count as a difference.
+    """
+    codes = [*range(256), *range(0x100, 0x11000, 0x40), *range(0x10000, 0x110000, 0x1000)]
+    surrogates = range(0xD800, 0xE000)
+    text = "".join(chr(code) for code in codes if code not in surrogates)
     return lost_characters(tokenizer, text) == 0
 
 
 def lost_characters(
     tokenizer: Tokenizer, text: str, encoding: Encoding | None = None, losses: Losses | None = None
 ) -> int:
-    """How many characters of the normalised text have no token, or one that does not say which they are, as `<unk>`.
+    """How many characters of the normalised text have no token, or only an unknown one (`<unk>`).
 
-    Of a byte-level tokenizer those that encoding and decoding lose; others may decode to other spaces. `encoding`, `losses`: of this
-    text and tokenizer, where they are there already.
+    For a byte-level tokenizer, these are the characters that encoding and decoding lose; other
+    tokenizers may decode to other spaces. encoding, losses: those of this text and this tokenizer,
+    where the caller has them already.
     """
     encoding = encoding or tokenizer.encode(text, add_special_tokens=False)
     if not is_byte_level(tokenizer):
@@ -216,16 +245,14 @@ def _train(
     normalizer: str | None,
     add_prefix_space: bool,
 ) -> Tokenizer:
+    """A byte-level BPE trained on the train split of `corpus`."""
     if normalizer not in (None, "nfkc"):
         raise InputError(
             f"train_tokenizer: unknown normalizer '{normalizer}'; expected nfkc or null"
         )
-    tokenizer = Tokenizer(models.BPE())
+    tokenizer = _byte_level(models.BPE(), add_prefix_space)
     if normalizer:
         tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
@@ -239,20 +266,28 @@ def _train(
 
 
 def _import(folder: Path, downloads: Path, source: dict) -> Tokenizer:
-    """Somebody else's tokenizer.json, or vocab.json and merges.txt, as it stands."""
+    """The tokenizer of a source, as it stands: tokenizer.json, or vocab.json and merges.txt.
+
+    Raises InputError for a source that has neither.
+    """
     with whole(folder / "source") as fetched:
         fetch("tokenizer", fetched, downloads, **source)
         files = {path.name: path for path in fetched.iterdir()}
         if "tokenizer.json" in files:
-            return _whole_and_same(read_tokenizer(files["tokenizer.json"]))
+            return _complete_and_deterministic(read_tokenizer(files["tokenizer.json"]))
         if {"vocab.json", "merges.txt"} <= files.keys():
-            tokenizer = Tokenizer(
-                models.BPE.from_file(str(files["vocab.json"]), str(files["merges.txt"]))
-            )
-            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-            tokenizer.decoder = decoders.ByteLevel()
-            tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-            return tokenizer
+            model = models.BPE.from_file(str(files["vocab.json"]), str(files["merges.txt"]))
+            return _byte_level(model, add_prefix_space=False)
         raise InputError(
-            f"train_tokenizer: the imported source has {', '.join(sorted(files))}; expected tokenizer.json, or vocab.json and merges.txt"
+            f"train_tokenizer: the imported source has {', '.join(sorted(files))}; "
+            "expected tokenizer.json, or vocab.json and merges.txt"
         )
+
+
+def _byte_level(model: models.BPE, add_prefix_space: bool) -> Tokenizer:
+    """A byte-level tokenizer around a model."""
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    return tokenizer

@@ -1,8 +1,9 @@
-"""What the files beside a tokenizer.json say, as transformers reads them: added and special tokens.
+"""What the files beside a tokenizer.json say about added and special tokens.
 
-A tokenizer folder goes in, a `TokenizerConfig` comes out. tokenizer_config.json may name added
-tokens by their ids (`added_tokens_decoder`). Where it does not, special_tokens_map.json and
-added_tokens.json count, and what the former names comes before what tokenizer_config.json names.
+They are read as transformers reads them. A tokenizer folder goes in. A `TokenizerConfig` comes out.
+tokenizer_config.json may name added tokens by their ids (`added_tokens_decoder`). Where it does
+not, special_tokens_map.json and added_tokens.json count, and what special_tokens_map.json names
+comes before what tokenizer_config.json names.
 
 Source: PreTrainedTokenizerBase._from_pretrained and TokenizersBackend.__init__ of transformers 5.
 """
@@ -18,11 +19,13 @@ from lmcore.files import read_json_object
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 EXTRAS = ("extra_special_tokens", "additional_special_tokens")
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
-MOST_BYTES = 2**24  # of a file beside tokenizer.json; those in use have some hundred kilobytes
+# the largest file that is read; the files in use have some hundred kilobytes
+MOST_BYTES = 2**24
 
 GPT2, LLAMA, LAST = ("<|endoftext|>", "<|endoftext|>"), ("<s>", "</s>"), (None, "</s>")
-# BOS and EOS of a tokenizer class whose tokenizer_config.json names none.
-# Source: the defaults of __init__ in src/transformers/models/*/tokenization_*.py of transformers 5.23; Bloom's in 4.57.
+# {tokenizer class: its BOS and EOS, where tokenizer_config.json names none}
+# Source: the defaults of __init__ in src/transformers/models/*/tokenization_*.py of transformers
+# 5.23; Bloom's in 4.57.
 CLASS_DEFAULTS: dict[str, tuple[str | None, str | None]] = {
     "AlbertTokenizer": ("[CLS]", "[SEP]"),
     "BartTokenizer": LLAMA,
@@ -56,34 +59,49 @@ CLASS_DEFAULTS: dict[str, tuple[str | None, str | None]] = {
     "XLMRobertaTokenizer": LLAMA,
     "XLNetTokenizer": LLAMA,
 }
-# The class of a model whose tokenizer_config.json names none.
-# Source: TOKENIZER_MAPPING_NAMES in src/transformers/models/auto/tokenization_auto.py of transformers 5.23.
+# {model_type: the tokenizer class, where tokenizer_config.json names none}
+# Source: TOKENIZER_MAPPING_NAMES in src/transformers/models/auto/tokenization_auto.py of
+# transformers 5.23.
 CLASS_OF_MODEL = {
-    **dict.fromkeys(("code_llama",), "CodeLlamaTokenizer"),
-    **dict.fromkeys(("codegen", "gpt2", "gpt_neo", "gptj", "opt", "phi", "dbrx"), "GPT2Tokenizer"),
-    **dict.fromkeys(("cohere", "cohere2"), "CohereTokenizer"),
-    **dict.fromkeys(
-        ("gemma", "gemma2", "gemma3", "gemma3_text", "recurrent_gemma"), "GemmaTokenizer"
-    ),
-    **dict.fromkeys(
-        ("gpt_neox", "mamba", "mamba2", "mpt", "olmo", "olmoe", "rwkv"), "GPTNeoXTokenizer"
-    ),
-    **dict.fromkeys(("qwen2", "qwen2_moe", "qwen3", "qwen3_moe"), "Qwen2Tokenizer"),
-    **dict.fromkeys(("biogpt",), "BioGptTokenizer"),
-    **dict.fromkeys(("llama",), "LlamaTokenizer"),
-    **dict.fromkeys(("xglm",), "XGLMTokenizer"),
+    "biogpt": "BioGptTokenizer",
+    "code_llama": "CodeLlamaTokenizer",
+    "codegen": "GPT2Tokenizer",
+    "cohere": "CohereTokenizer",
+    "cohere2": "CohereTokenizer",
+    "dbrx": "GPT2Tokenizer",
+    "gemma": "GemmaTokenizer",
+    "gemma2": "GemmaTokenizer",
+    "gemma3": "GemmaTokenizer",
+    "gemma3_text": "GemmaTokenizer",
+    "gpt2": "GPT2Tokenizer",
+    "gpt_neo": "GPT2Tokenizer",
+    "gpt_neox": "GPTNeoXTokenizer",
+    "gptj": "GPT2Tokenizer",
+    "llama": "LlamaTokenizer",
+    "mamba": "GPTNeoXTokenizer",
+    "mamba2": "GPTNeoXTokenizer",
+    "mpt": "GPTNeoXTokenizer",
+    "olmo": "GPTNeoXTokenizer",
+    "olmoe": "GPTNeoXTokenizer",
+    "opt": "GPT2Tokenizer",
+    "phi": "GPT2Tokenizer",
+    "qwen2": "Qwen2Tokenizer",
+    "qwen2_moe": "Qwen2Tokenizer",
+    "qwen3": "Qwen2Tokenizer",
+    "qwen3_moe": "Qwen2Tokenizer",
+    "recurrent_gemma": "GemmaTokenizer",
+    "rwkv": "GPTNeoXTokenizer",
+    "xglm": "XGLMTokenizer",
 }
 
 
 class TokenizerConfig(NamedTuple):
-    """`named`: the special tokens by their names, None where a file says that there is none; `extras`: those without a name;
-    `added`: the added tokens by their ids, and whether these are all (`is_complete`) or tokenizer.json has more.
-    """
+    """The settings of a tokenizer that its tokenizer.json does not hold."""
 
-    named: dict[str, AddedToken | str | None]
-    extras: list[AddedToken | str]
-    added: dict[int, AddedToken]
-    is_complete: bool
+    named: dict[str, AddedToken | str | None]  # special tokens by their names; None: there is none
+    extras: list[AddedToken | str]  # special tokens without a name
+    added: dict[int, AddedToken]  # added tokens by their ids
+    is_complete: bool  # whether these are all added tokens; if not, tokenizer.json has more
     tokenizer_class: str | None
     split_special_tokens: bool
 
@@ -93,11 +111,15 @@ class TokenizerConfig(NamedTuple):
 
 
 def read_tokenizer_config(folder: Path) -> TokenizerConfig:
-    """Raises InputError, naming the file and what was expected, for one that is no JSON object or has a value of another type."""
+    """The settings in the files of a tokenizer folder.
+
+    Raises InputError, naming the file and what was expected, for a file that is no JSON object or
+    has a value of another type.
+    """
     path = folder / "tokenizer_config.json"
     config = read_json_object(path, "a tokenizer's settings", MOST_BYTES) if path.exists() else {}
-    tokenizer_class = _of_type(path, config, "tokenizer_class", str, "a text")
-    split = bool(_of_type(path, config, "split_special_tokens", bool, "true or false"))
+    tokenizer_class = _checked(path, config, "tokenizer_class", str, "a text")
+    split = bool(_checked(path, config, "split_special_tokens", bool, "true or false"))
     named, extras = _named(path, config), _extras(path, config)
     added, is_complete = {}, config.get("added_tokens_decoder") is not None
     if is_complete:
@@ -114,32 +136,38 @@ def read_tokenizer_config(folder: Path) -> TokenizerConfig:
 def tokens_to_add(
     config: TokenizerConfig, known: dict[int, AddedToken], padding: str | None = None
 ) -> list[AddedToken]:
-    """What transformers adds to a tokenizer that has the added tokens `known` and pads with `padding`, in its order: the added tokens
-    by their ids, made special where they have a name, and then the named and extra tokens that are not among them.
+    """The tokens that transformers adds to a tokenizer, in its order.
+
+    These are the added tokens by their ids, made special where they have a name, and then the named
+    and extra tokens that are not among them. known: the added tokens of the tokenizer. padding: the
+    token with which it pads.
     """
     added = config.added if config.is_complete else {**config.added, **known}
-    of_names = {"pad_token": padding, **config.named}
-    named = [of_names.get(name) for name in NAMES]
+    by_name = {"pad_token": padding, **config.named}
+    named = [by_name.get(name) for name in NAMES]
     named += [token for name, token in config.named.items() if name not in NAMES]
-    names = {_content(token) for token in named}
-    found: list[AddedToken | str] = [added[number] for number in sorted(added)]
-    contents = {_content(token) for token in [*known.values(), *found]}
+    tokens: list[AddedToken | str] = [added[number] for number in sorted(added)]
+    known_contents = {_content(token) for token in [*known.values(), *tokens]}
     for token in [*named, *config.extras]:
-        if (
-            token and _content(token) not in contents and token not in found
-        ):  # a text and an object of one content both count
-            found.append(token)
-    tokens = [
-        token if isinstance(token, AddedToken) else AddedToken(token, special=True)
-        for token in found
-    ]
-    return [_special(token) if token.content in names else token for token in tokens]
+        # a text and an object of the same content both count
+        if token and _content(token) not in known_contents and token not in tokens:
+            tokens.append(token)
+    named_contents = {_content(token) for token in named}
+    objects = []
+    for token in tokens:
+        if not isinstance(token, AddedToken):
+            token = AddedToken(token, special=True)
+        objects.append(_special(token) if token.content in named_contents else token)
+    return objects
 
 
 def class_defaults(
     config: TokenizerConfig, model_type: str | None
 ) -> tuple[str | None, str | None]:
-    """BOS and EOS of the tokenizer's class, or of the class that a model of `model_type` has; None where it has none."""
+    """BOS and EOS of the tokenizer's class, None where it has none.
+
+    Where the settings name no class, it is the class that a model of `model_type` has.
+    """
     name = config.tokenizer_class or CLASS_OF_MODEL.get(model_type or "", "")
     return CLASS_DEFAULTS.get(name.removesuffix("Fast"), (None, None))
 
@@ -147,7 +175,10 @@ def class_defaults(
 def _named(
     path: Path, config: dict[str, Any], flags: dict[str, bool] | None = None
 ) -> dict[str, AddedToken | str | None]:
-    """The named special tokens of a file; tokens that are objects have the `flags` besides their own."""
+    """The special tokens with a name in one file.
+
+    flags: set on every token that is an object, besides its own flags.
+    """
     named: dict[str, AddedToken | str | None] = {}
     for key, value in config.items():
         if key in NAMES:
@@ -163,11 +194,14 @@ def _extras(
     flags: dict[str, bool] | None = None,
     keys: tuple[str, ...] = EXTRAS,
 ) -> list[AddedToken | str] | dict[str, AddedToken | str] | None:
-    """The special tokens without a name, or with names of their own; None where the file has no such key."""
-    there = [config[key] for key in keys if key in config]
-    if not there:
+    """The special tokens of one file that have no name, or names of their own.
+
+    None where the file has none of the `keys`. flags: as in `_named`.
+    """
+    lists = [config[key] for key in keys if key in config]
+    if not lists:
         return None
-    values: Any = next((value for value in there if value), [])
+    values: Any = next((value for value in lists if value), [])
     if isinstance(values, dict):
         return {key: _token(path, key, value, flags) for key, value in values.items()}
     if not isinstance(values, list):
@@ -178,7 +212,10 @@ def _extras(
 def _with_map(
     path: Path, named: dict, extras: list | dict | None
 ) -> tuple[dict, list | dict | None]:
-    """The special tokens of tokenizer_config.json with those of special_tokens_map.json, which come before them."""
+    """The special tokens of tokenizer_config.json with those of special_tokens_map.json at `path`.
+
+    Where both name a token, that of special_tokens_map.json counts.
+    """
     if not path.exists():
         return named, extras
     values, flags = read_json_object(path, "a tokenizer's settings", MOST_BYTES), {"special": True}
@@ -194,6 +231,7 @@ def _with_map(
 
 
 def _token(path: Path, key: str, value: Any, flags: dict[str, bool] | None) -> AddedToken | str:
+    """The token that `value` describes; raises InputError where it describes none."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict) and isinstance(value.get("content"), str):
@@ -205,44 +243,43 @@ def _token(path: Path, key: str, value: Any, flags: dict[str, bool] | None) -> A
 
 def _added_token(path: Path, key: str, value: dict[str, Any]) -> AddedToken:
     flags = {name: value[name] for name in FLAGS if value.get(name) is not None}
-    if wrong := [name for name, flag in flags.items() if not isinstance(flag, bool)]:
-        raise InputError(
-            f"{path}: {key}: {wrong[0]} must be true or false, not {_shown(flags[wrong[0]])}"
-        )
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise InputError(f"{path}: {key}: {name} must be true or false, not {_shown(flag)}")
     return AddedToken(value["content"], **flags)
 
 
 def _decoder(path: Path, values: Any) -> dict[int, AddedToken]:
+    """The tokens of `added_tokens_decoder` by their ids."""
     key = "added_tokens_decoder"
     if not isinstance(values, dict):
         raise InputError(
             f"{path}: {key} must be an object of tokens by their ids, not {_shown(values)}"
         )
-    found = {}
+    tokens = {}
     for number, value in values.items():
         if not number.isdecimal():
             raise InputError(f"{path}: {key}: '{number}' is no token id; expected a whole number")
         if not isinstance(value, dict) or not isinstance(value.get("content"), str):
             raise InputError(
-                f"{path}: {key}: {number} must be an object with a text 'content', not {_shown(value)}"
+                f"{path}: {key}: {number} must be an object with a text 'content', "
+                f"not {_shown(value)}"
             )
-        found[int(number)] = _added_token(path, f"{key}: {number}", value)
-    return found
+        tokens[int(number)] = _added_token(path, f"{key}: {number}", value)
+    return tokens
 
 
 def _legacy(path: Path, special: list[AddedToken | str | None]) -> dict[int, AddedToken]:
-    """The tokens of added_tokens.json by their ids; those that are called special do not see the normaliser."""
+    """The tokens of added_tokens.json by their ids.
+
+    Those among `special` are special tokens, which the normaliser does not change.
+    """
     if not path.exists():
         return {}
     values = read_json_object(path, "a tokenizer's settings", MOST_BYTES)
-    if wrong := [
-        token
-        for token, number in values.items()
-        if not isinstance(number, int) or isinstance(number, bool)
-    ]:
-        raise InputError(
-            f"{path}: '{wrong[0]}' must have a token id, not {_shown(values[wrong[0]])}"
-        )
+    for token, number in values.items():
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise InputError(f"{path}: '{token}' must have a token id, not {_shown(number)}")
     contents = {_content(token) for token in special}
     return {
         number: AddedToken(token, normalized=token not in contents, special=token in contents)
@@ -255,11 +292,13 @@ def _content(token: AddedToken | str | None) -> str | None:
 
 
 def _special(token: AddedToken) -> AddedToken:
+    """The same token, as a special one."""
     flags = {name: getattr(token, name) for name in FLAGS}
     return AddedToken(token.content, **{**flags, "special": True})
 
 
-def _of_type(path: Path, config: dict[str, Any], key: str, kind: type, expected: str) -> Any:
+def _checked(path: Path, config: dict[str, Any], key: str, kind: type, expected: str) -> Any:
+    """The value of `key`, None where it is missing; raises InputError for another type."""
     value = config.get(key)
     if value is not None and not isinstance(value, kind):
         raise InputError(f"{path}: {key} must be {expected}, not {_shown(value)}")

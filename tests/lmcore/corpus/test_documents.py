@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import chain
 
 import pytest
 
@@ -40,12 +41,11 @@ def test_prepare_corpus_books_are_split_by_document_and_counted(books, tmp_path)
         for name in ("train", "dev", "test")
     }
     assert {row["group"] for row in splits["test"]} == {"one", "two"}
-    texts = [row["text"] for rows in splits.values() for row in rows]
+    texts = [row["text"] for row in chain.from_iterable(splits.values())]
     assert len(texts) == len(set(texts)) == sum(counts[name]["documents"] for name in splits)
     assert "Paragraph 7 of the first chapter has ten words in it." in "\n".join(texts)
-    assert (
-        sum(text.count("Paragraph") for text in texts) == 60
-    )  # a partition: no paragraph is lost or doubled
+    # the splits are a partition: no paragraph is lost or doubled
+    assert sum(text.count("Paragraph") for text in texts) == 60
     assert counts["dropped"] == {"headings": 6, "indented paragraphs": 2, "repeated documents": 0}
 
 
@@ -83,12 +83,12 @@ def test_prepare_corpus_babylm_layout_keeps_its_split_and_halves_dev(tmp_path):
 
 
 def words(number: int, n: int) -> str:
-    """`n` words that stand nowhere else."""
+    """`n` words that occur in no other text."""
     return " ".join(f"{number}w{i}" for i in range(n))
 
 
 def documents_of(folder, text: str, **changes) -> tuple[dict[str, list[str]], dict]:
-    """The texts of every split of one file, half of them dev and test; and the counts."""
+    """The texts of every split of one file, and the counts. Half of the texts are dev and test."""
     (folder / "books").mkdir()
     (folder / "books" / "one.txt").write_text(text)
     arguments = {**ARGUMENTS, "cleaning": "none", "dev_share": 0.25, "test_share": 0.25, **changes}
@@ -101,10 +101,10 @@ def documents_of(folder, text: str, **changes) -> tuple[dict[str, list[str]], di
 
 @pytest.mark.parametrize(("n_words", "is_joined"), [(24, True), (25, False)])
 def test_section_under_a_quarter_of_the_length_is_joined_to_the_next(tmp_path, n_words, is_joined):
-    """Sections of `n_words` words and of 60, in turn, where documents have 100."""
+    """The sections have `n_words` words and 60 words in turn; documents have 100 words."""
     sections = [words(number, 60 if number % 2 else n_words) for number in range(8)]
     splits, _ = documents_of(tmp_path, "\n\n".join(sections))
-    texts = {text for texts in splits.values() for text in texts}
+    texts = set(chain.from_iterable(splits.values()))
     pairs = {f"{one}\n{other}" for one, other in zip(sections[::2], sections[1::2])}
     assert texts == (pairs if is_joined else set(sections))
 
@@ -112,26 +112,27 @@ def test_section_under_a_quarter_of_the_length_is_joined_to_the_next(tmp_path, n
 def test_last_section_under_a_quarter_of_the_length_is_a_document_all_the_same(tmp_path):
     sections = [*(words(number, 50) for number in range(4)), "the end"]
     splits, _ = documents_of(tmp_path, "\n\n".join(sections))
-    assert "the end" in {text for texts in splits.values() for text in texts}
+    assert "the end" in chain.from_iterable(splits.values())
 
 
 def test_section_longer_than_a_document_is_cut_into_equal_parts_between_paragraphs(tmp_path):
-    """240 words in lines of 10 make two documents of 120, not two of 100 and a rest of 40."""
+    """240 words in lines of 10 make two documents of 120 words, not two of 100 and one of 40."""
     lines = [words(number, 10) for number in range(4 * 24)]
     sections = ["\n".join(lines[start : start + 24]) for start in range(0, len(lines), 24)]
     splits, _ = documents_of(tmp_path, "\n\n".join(sections))
-    assert {len(text.split()) for texts in splits.values() for text in texts} == {120}
-    assert sum(len(texts) for texts in splits.values()) == 8
+    texts = list(chain.from_iterable(splits.values()))
+    assert {len(text.split()) for text in texts} == {120}
+    assert len(texts) == 8
 
 
 def test_repeated_documents_are_kept_once_and_in_what_is_held_out_first(tmp_path):
-    """Each of eight texts stands there three times: none may be held out and trained on."""
+    """Each of eight texts occurs three times; none may be both held out and trained on."""
     texts = [words(number, 30) for number in range(8)]
     splits, counts = documents_of(tmp_path, "\n\n".join(texts * 3))
-    found = [text for part in splits.values() for text in part]
-    assert sorted(found) == sorted(texts) and counts["dropped"]["repeated documents"] == 16
+    kept = list(chain.from_iterable(splits.values()))
+    assert sorted(kept) == sorted(texts) and counts["dropped"]["repeated documents"] == 16
     n_held_out = len(splits["test"]) + len(splits["dev"])
-    assert n_held_out > len(splits["train"]) > 0, "6 and 6 of 24 were drawn, and stay"
+    assert n_held_out > len(splits["train"]) > 0, "6 and 6 of the 24 were drawn, and are kept"
 
 
 @pytest.mark.parametrize(

@@ -40,11 +40,10 @@ def test_items_in_agrees_with_a_plain_search():
     documents = [" ".join(draw.choices("abcd", k=60)) for _ in range(5)]
     texts = [" ".join(draw.choices("abcd", k=draw.randint(4, 6))) for _ in range(300)]
     items = items_of({f"{n:03d}": [("", text)] for n, text in enumerate(texts)})
-    expected = [
-        f"{n:03d}"
-        for n, text in enumerate(texts)
-        if any(f" {text} " in f" {document} " for document in documents)
-    ]
+    expected = []
+    for n, text in enumerate(texts):
+        if any(f" {text} " in f" {document} " for document in documents):
+            expected.append(f"{n:03d}")
     assert items_in(documents, items) == expected and 0 < len(expected) < 300
 
 
@@ -56,9 +55,10 @@ def test_overlap_counts_items_and_runs_by_hand():
             "2": [("", " quite another text here")],
         }
     )
-    # runs of three words: he came home, came home the, home the old, the old dog; too short; none of two
-    found = overlap(DOCUMENTS, {"s": items}, 3)["s"]
-    assert found == {
+    # Item 0 has the runs: he came home, came home the, home the old, the old dog. Item 1 is too
+    # short. Item 2 has two runs, which stand in no document.
+    counts = overlap(DOCUMENTS, {"s": items}, 3)["s"]
+    assert counts == {
         "n_items": 3,
         "n_items_too_short": 1,
         "n_items_with_overlap": 1,
@@ -77,4 +77,4 @@ def test_runs_are_equal_where_words_are_wherever_they_stand():
     one, two, three = runs_of([["a", "b", "c", "d"], ["x", "y", "b", "c", "d"], ["b"]], 3)
     assert one[1] == two[2] and len(set(one) | set(two)) == 4 and len(three) == 0
     (whole,) = runs_of([["b", "c", "d"]], 3)
-    assert whole.tolist() == [one[1]], "a text of just so many words is one run"
+    assert whole.tolist() == [one[1]], "a text of as many words as a run is one run"

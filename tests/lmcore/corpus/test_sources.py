@@ -65,7 +65,10 @@ def test_fetch_bad_source_is_named_and_leaves_nothing(wheel, tmp_path, change, m
 
 @pytest.fixture
 def pip(monkeypatch):
-    """A function that replaces what pip does: it gets the folder to download to, and returns (exit status, stderr)."""
+    """A function that sets a replacement for pip.
+
+    The replacement gets the folder to which pip would download. It returns (exit status, stderr).
+    """
 
     def replace(download):
         def run(command, **others):
@@ -155,7 +158,10 @@ def test_fetch_folder_checks_content_and_needs_the_variable(tmp_path, monkeypatc
 
 
 def test_fetch_hub_reads_a_recorded_snapshot(tmp_path, monkeypatch):
-    """The hub's cache layout, recorded: models--ORG--NAME/snapshots/COMMIT/files, read offline at a pinned commit."""
+    """The files are read offline, at a pinned commit, from a recorded cache of the hub.
+
+    Its layout is datasets--ORG--NAME/snapshots/COMMIT/files.
+    """
     import huggingface_hub.constants
 
     commit = "0123456789abcdef0123456789abcdef01234567"

@@ -6,12 +6,12 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import normalizers, pre_tokenizers
 
+from lmcore.api import score
 from lmcore.errors import InputError
 from lmcore.files import sha256
 from lmcore.models.imported import import_model
 from lmcore.models.llama import new_llama, save_model
 from lmcore.models.load import load_model, load_tokenizer
-from lmcore.scoring.score import score
 from lmcore.text.tokenizer import load_fast
 from tests.lmcore.models.tiny_gguf import randomise, write_gguf
 from tests.lmcore.training.test_loop import SHAPE
@@ -26,7 +26,10 @@ DIGITS = pre_tokenizers.Sequence(
 
 @pytest.fixture
 def published(tokenizer, tmp_path, monkeypatch):
-    """A model folder below LMCORE_DATA, as its makers would publish it, and a function that imports it."""
+    """A model folder below LMCORE_DATA, as its makers would publish it.
+
+    The second value is a function that imports it.
+    """
     monkeypatch.setenv("LMCORE_DATA", str(tmp_path))
     folder = tmp_path / "theirs"
     save_model(new_llama(SHAPE, tokenizer, 0), tokenizer, folder)
@@ -132,7 +135,7 @@ def test_import_model_gaps_and_other_architectures_are_refused(published, tmp_pa
 
 @pytest.fixture
 def llama_gguf(tokenizer, tmp_path, monkeypatch):
-    """A Llama, and a function that imports it from a GGUF file with these metadata."""
+    """A Llama, and a function that imports it from a GGUF file with the given metadata."""
     monkeypatch.setenv("LMCORE_DATA", str(tmp_path))
     model = new_llama(SHAPE, tokenizer, 0).eval()
     randomise(model)

@@ -1,4 +1,4 @@
-"""The one door for model folders: what is not wholly understood is refused in one line."""
+"""Loading model folders: what is not fully understood is refused with a message of one line."""
 
 import json
 import shutil
@@ -10,13 +10,13 @@ import transformers
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from lmcore.api import score
 from lmcore.commands import main as cli
 from lmcore.errors import InputError
 from lmcore.models.config import context_length
 from lmcore.models.folder import read_config
 from lmcore.models.llama import new_llama, save_model
 from lmcore.models.load import load_model
-from lmcore.scoring.score import score
 from tests.lmcore.training.test_loop import SHAPE
 
 SMALL = {
@@ -37,7 +37,7 @@ def published(tokenizer, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(published, tmp_path) -> Path:
-    """A copy of a Llama's folder, to be changed."""
+    """A copy of a Llama's folder, which the test may change."""
     return Path(shutil.copytree(published, tmp_path / "model"))
 
 
@@ -61,7 +61,10 @@ def save_as(tokenizer: Path, folder: Path, config: str, model: str, **values) ->
 
 
 def refusal(folder: Path) -> str:
-    """The one line with which `load_model` and the engine both refuse the folder."""
+    """The message with which `load_model` refuses the folder.
+
+    Checks that `load_model` and `score` both refuse it, in one line that names the folder.
+    """
     with pytest.raises(InputError) as loading:
         load_model(folder)
     with pytest.raises(InputError) as scoring:

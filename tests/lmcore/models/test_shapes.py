@@ -9,7 +9,7 @@ from lmcore.models.shapes import SHAPES, new_model, resolve, window
 
 
 def parameters(name: str, vocab_size: int) -> int:
-    """Of a preset, counted without making its weights."""
+    """The number of parameters of a shape, counted without making its weights."""
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
     values = {

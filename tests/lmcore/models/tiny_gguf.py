@@ -22,7 +22,10 @@ LAYER = {
 
 
 def write_gguf(path: Path, model, tokenizer: Tokenizer, pre: str | None, **metadata) -> None:
-    """Write `model`, a LlamaForCausalLM, to `path`; `metadata` are keys below `llama.` with floats or texts."""
+    """Write `model`, a LlamaForCausalLM, to `path`.
+
+    metadata: keys below `llama.` (with `__` for each dot) and their values, floats or texts.
+    """
     config, writer = model.config, gguf.GGUFWriter(str(path), "llama")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -74,13 +77,13 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer, pre: str | Non
 
 
 def _permuted(weights: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of query and key as GGUF has them: the halves of each rotary pair beside each other."""
+    """The rows of query and key in GGUF's order: the halves of each rotary pair side by side."""
     rows, width = weights.shape
     return weights.reshape(heads, 2, rows // heads // 2, width).swapaxes(1, 2).reshape(rows, width)
 
 
 def randomise(model) -> None:
-    """Weights large enough that a wrong angle shows."""
+    """Give the model weights so large that a wrong rotary angle changes its logits visibly."""
     torch.manual_seed(5)
     for parameter in model.parameters():
         if parameter.dim() > 1:

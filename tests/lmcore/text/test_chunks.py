@@ -9,7 +9,7 @@ from lmcore.errors import InputError
 from lmcore.files import sha256
 from lmcore.text.chunks import chunk_corpus, read_chunks
 from lmcore.text.tokenizer import load_fast, save_tokenizer
-from tests.lmcore.test_tokenizer import without_alphabet
+from tests.lmcore.text.test_tokenizer import without_alphabet
 
 
 @pytest.mark.parametrize("boundaries", ["<s>", None])
@@ -83,7 +83,7 @@ def test_chunk_corpus_lost_characters_fail_by_name_or_are_counted(corpus, tmp_pa
 def test_chunk_corpus_takes_whole_documents_whatever_the_tokenizer_cuts(
     corpus, tokenizer, tmp_path, change
 ):
-    """transformers writes truncation and padding into tokenizer.json after a call with max_length."""
+    """After a call with max_length, transformers writes truncation or padding to tokenizer.json."""
     settings = {"seq_len": 16, "boundaries": "<s>", "on_lost": "fail"}
     expected = chunk_corpus(corpus, tokenizer, tmp_path / "a", **settings)
     fast = load_fast(tokenizer)

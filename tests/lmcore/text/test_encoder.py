@@ -81,9 +81,10 @@ def test_offsets_refer_to_the_text_before_normalisation(tmp_path):
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
+    # the context is two ligatures of three letters each
     (text,) = TextEncoder(tmp_path, 300, "prefix", "suite").encode(
         items([("\ufb03\ufb03", " cats")])
-    )  # two ligatures of three letters
+    )
     assert text.starts[text.is_target].min() in (2, 3)
     assert text.ends[-1] == 7
     assert not text.is_target[:6].any()
@@ -93,7 +94,8 @@ def test_id_beyond_the_vocabulary_is_refused_naming_the_item(tmp_path):
     save_tokenizer(tmp_path)
     with pytest.raises(
         InputError,
-        match=r"suite: item 'i/0001' option 0: token 2\d\d .* is unknown; the model knows ids below 200",
+        match=r"suite: item 'i/0001' option 0: token 2\d\d .* is unknown; "
+        "the model knows ids below 200",
     ):
         TextEncoder(tmp_path, 200, "prefix", "suite").encode(items(["a", "The cats annoy"]))
 
@@ -188,7 +190,8 @@ def test_word_beginnings_that_no_piece_says_are_refused(split):
     tokenizer.pre_tokenizer = split
     with pytest.raises(
         InputError,
-        match="a BPE tokenizer that leaves out the spaces between words, or puts them behind, does not say",
+        match="a BPE tokenizer that leaves out the spaces between words, or puts them behind, "
+        "does not say",
     ):
         word_beginnings(tokenizer, 2)
 
@@ -212,7 +215,10 @@ def test_word_beginnings_that_no_piece_says_are_refused(split):
     ],
 )
 def test_prefix_is_that_of_the_class_before_the_config(tmp_path, names, config, expected):
-    """A tokenizer_config.json that names no BOS leaves it to the class, and config.json's id may be that of another vocabulary."""
+    """Where tokenizer_config.json names no BOS, the tokenizer's class decides.
+
+    The id in config.json may belong to another vocabulary.
+    """
     tokenizer = save_tokenizer(tmp_path)
     tokenizer.add_special_tokens(["<|endoftext|>"])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
@@ -268,6 +274,7 @@ def test_text_that_the_tokenizer_cannot_encode_is_named(tmp_path):
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(
         InputError,
-        match=r"suite: item 'i/0001' option 0: the tokenizer cannot encode the text: WordLevel error",
+        match="suite: item 'i/0001' option 0: the tokenizer cannot encode the text: "
+        "WordLevel error",
     ):
         TextEncoder(tmp_path, 2, "none", "suite").encode(items(["a a", "a b"]))

@@ -1,4 +1,7 @@
-"""Any text with every kind of tokenizer: the tokens are its own, the spans the text's."""
+"""Any text with every kind of tokenizer.
+
+The tokens are those of the tokenizer, and their spans lie in the text.
+"""
 
 import json
 
@@ -20,20 +23,23 @@ TEXTS = st.lists(WORDS | COMPOSED | OTHERS, max_size=8).map("".join)
 
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory) -> dict[str, TextEncoder]:
-    """What encodes texts under `bos: prefix`, of each kind."""
-    found = {}
+    """A text encoder under `bos: prefix` for each kind of tokenizer."""
+    encoders = {}
     for kind in KINDS:
         folder = tmp_path_factory.mktemp(kind)
         tokenizer_of(kind).save(str(folder / "tokenizer.json"))
         names = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>"}
         (folder / "tokenizer_config.json").write_text(json.dumps(names))
         (folder / "config.json").write_text("{}")
-        found[kind] = TextEncoder(folder, 1000, "prefix", "suite")
-    return found
+        encoders[kind] = TextEncoder(folder, 1000, "prefix", "suite")
+    return encoders
 
 
 def encoded(encoder: TextEncoder, *texts: tuple[str, str]) -> list[Text]:
-    """The texts of (context, target) pairs; what has no token to score is no example."""
+    """The texts of (context, target) pairs.
+
+    hypothesis skips the example if a text has no token to score.
+    """
     try:
         return encoder.encode(items(list(texts)))
     except InputError as error:

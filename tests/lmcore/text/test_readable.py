@@ -1,4 +1,4 @@
-"""Tokens as text: every vocabulary comes back exactly, and a text is its tokens' bytes."""
+"""Tokens as text: every token decodes exactly, and the bytes of a text's tokens are the text."""
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers

@@ -1,4 +1,4 @@
-"""Tokens as text, for any bytes: what is written comes back, and what is lost is counted."""
+"""Tokens as text, for any bytes: they decode exactly, and what is lost is counted."""
 
 import pytest
 from hypothesis import given
@@ -46,7 +46,7 @@ def test_pieces_of_a_byte_level_text_are_its_bytes(kind: str, text: str):
 @pytest.mark.parametrize("kind", ["metaspace_byte_fallback", "unigram_byte_fallback"])
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="▁"), min_size=1))
 def test_pieces_of_a_text_with_byte_fallback_are_its_bytes_behind_a_space(kind: str, text: str):
-    """SentencePiece puts a space in front; it writes it as ▁, which the text must not hold."""
+    """SentencePiece puts a space in front and writes it as ▁, which the text must not hold."""
     tokenizer = tokenizer_of(kind)
     pieces = token_pieces(tokenizer)
     found = b"".join(pieces[number] for number in tokenizer.encode(text).ids).decode()
@@ -55,8 +55,8 @@ def test_pieces_of_a_text_with_byte_fallback_are_its_bytes_behind_a_space(kind: 
 
 @given(st.text("The old man walked é→漢", max_size=20))
 def test_lost_characters_are_counted_where_a_vocabulary_lacks_bytes(text: str):
-    """Without the byte 0xE2, which begins the arrow alone, every arrow is lost and nothing else."""
-    alphabet = sorted(set(pre_tokenizers.ByteLevel.alphabet()) - {"â"})  # GPT-2's letter for it
+    """Without the byte 0xE2, which only the arrow begins with, only arrows are lost."""
+    alphabet = sorted(set(pre_tokenizers.ByteLevel.alphabet()) - {"â"})  # GPT-2's letter for 0xE2
     vocabulary = {letter: number for number, letter in enumerate(alphabet)}
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -1,4 +1,7 @@
-"""Characters that a tokenizer does not say: counted to the byte, and the tokens beside them stand where their characters are."""
+"""Characters that a tokenizer loses.
+
+They are counted to the byte, and the tokens beside them stand where their characters are.
+"""
 
 import json
 
@@ -6,13 +9,13 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from lmcore.analysis.same_text import compare_on_same_text
+from lmcore.api import score
 from lmcore.commands.validate import validate
 from lmcore.explorations.surprisal import as_lines
 from lmcore.folds.by_text import text_stats
 from lmcore.folds.fold import fold
 from lmcore.folds.metrics import suite_metrics
 from lmcore.scoring.engine import score_items
-from lmcore.scoring.score import score
 from lmcore.tables import TOKENS, read, write
 from lmcore.text.encoder import TextEncoder
 from lmcore.text.token_losses import Losses
@@ -23,7 +26,7 @@ WORDS = ["na b naive café naïve ab ba nab"]
 
 
 def bpe(pre, **options) -> Tokenizer:
-    """A BPE that knows the characters of WORDS alone."""
+    """A BPE that knows only the characters of WORDS."""
     tokenizer = Tokenizer(models.BPE(**options))
     tokenizer.pre_tokenizer = pre
     specials = ["<s>", "</s>", *([options["unk_token"]] if "unk_token" in options else [])]
@@ -61,7 +64,7 @@ BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
     ("text", "n_dropped"),
     [
         ("naïve café", 0),
-        ("naΩb ab", 1),  # of the two bytes of Ω one is the second of é
+        ("naΩb ab", 1),  # one of the two bytes of Ω is also the second byte of é
         ("ŉ", 2),
         ("x\ny b", 3),
         (("na", "Ω ab"), 1),
@@ -75,9 +78,8 @@ def test_bytes_without_a_token_are_counted_on_their_side(tmp_path, text, n_dropp
     context, target = ("", text) if isinstance(text, str) else text
     pieces = tokenizer.encode(context + target).tokens
     if not context:
-        assert (
-            sum(map(len, pieces)) == len(target.encode()) - n_dropped
-        )  # a character of a byte-level piece is a byte
+        # a character of a byte-level piece is a byte
+        assert sum(map(len, pieces)) == len(target.encode()) - n_dropped
 
 
 def test_tokens_behind_what_was_dropped_stand_where_their_characters_are(tmp_path):
@@ -85,14 +87,14 @@ def test_tokens_behind_what_was_dropped_stand_where_their_characters_are(tmp_pat
     pieces = ["naΩb ab"[start:end] for start, end in zip(found.starts, found.ends, strict=True)]
     assert pieces == ["na", "Ω", "b", " ab"]
     characters = bpe(pre_tokenizers.Metaspace())
-    found = encode(characters, tmp_path, "naΩΩΩb ab")  # nab is one token, with a hole
+    found = encode(characters, tmp_path, "naΩΩΩb ab")  # nab is one token, with a gap
     pieces = ["naΩΩΩb ab"[start:end] for start, end in zip(found.starts, found.ends, strict=True)]
     assert pieces[-2:] == ["b", " ab"] or pieces == ["naΩΩΩb", " ab"]
     assert losses(found) == (0, 6)
 
 
 def test_token_behind_what_was_dropped_belongs_to_its_own_side(tmp_path):
-    """By the library's offsets the last b would stand on the character before, in the context."""
+    """By the library's offsets, the last b would stand one character earlier, in the context."""
     found = encode(bpe(BYTES), tmp_path, ("naŉ", "b"))
     assert found.is_target.tolist()[-1] and losses(found) == (0, 0)
 
@@ -183,7 +185,10 @@ def scores(table, tokens):
     ("unknown", "n_scored", "counts"), [(None, 14, (None, 9.0)), ("<unk>", 13, (5.0, None))]
 )
 def test_bits_per_byte_divide_by_what_was_scored(tmp_path, unknown, n_scored, counts):
-    """Ωμέγα has ten bytes, of which a tokenizer without an unknown token knows one; with one, it stands for all ten."""
+    """Ωμέγα has ten bytes.
+
+    A tokenizer without an unknown token knows one of them. An unknown token stands for all ten.
+    """
     save_llama(tmp_path)
     tokenizer = Tokenizer(
         models.BPE(**({"unk_token": unknown, "fuse_unk": False} if unknown else {}))
@@ -199,22 +204,21 @@ def test_bits_per_byte_divide_by_what_was_scored(tmp_path, unknown, n_scored, co
     tokens = score_items(tmp_path, table)
     stats = text_stats(table, tokens, "x")
     assert stats.n_bytes[0].tolist() == [n_scored, 7]
-    found = {
-        name: [row for row in fold(table, tokens, **SETTINGS).to_pylist() if row["metric"] == name]
-        for name in SCORED
-    }
-    assert [row["weight"] for row in found["surprisal_per_byte"]] == [n_scored, 7]
-    assert found["surprisal_per_byte"][0]["value"] == pytest.approx(
+    rows = fold(table, tokens, **SETTINGS).to_pylist()
+    per_byte = rows_of(rows, "surprisal_per_byte")
+    assert [row["weight"] for row in per_byte] == [n_scored, 7]
+    assert per_byte[0]["value"] == pytest.approx(
         -stats.logprob[0, 0] / 0.6931471805599453 / n_scored
     )
-    assert not found["surprisal_per_word"]
-    values = [
-        [row["value"] for row in found[name]] or None for name in ("unknown", "dropped_bytes")
-    ]
-    assert values == [None if count is None else [count, 0.0] for count in counts]
+    assert not rows_of(rows, "surprisal_per_word")
+    for name, count in zip(("unknown", "dropped_bytes"), counts, strict=True):
+        values = [row["value"] for row in rows_of(rows, name)]
+        assert values == ([] if count is None else [count, 0.0])
 
 
-SCORED = ("surprisal_per_byte", "surprisal_per_word", "unknown", "dropped_bytes")
+def rows_of(rows, metric):
+    """The rows of one metric."""
+    return [row for row in rows if row["metric"] == metric]
 
 
 def test_suite_that_is_said_whole_has_no_counts_and_no_columns(tmp_path):
@@ -234,7 +238,7 @@ def test_bos_that_a_text_brings_is_not_among_its_bytes(tmp_path):
 
 
 def lossy_model(folder):
-    """A random Llama with a byte-level tokenizer that knows the bytes of WORDS alone."""
+    """A random Llama with a byte-level tokenizer that knows only the bytes of WORDS."""
     save_llama(folder)
     tokenizer = bpe(BYTES)
     save(tokenizer, folder)
@@ -291,7 +295,10 @@ def test_word_is_not_cut_where_the_normaliser_strips_an_accent(tmp_path, normali
 
 
 def test_words_that_a_model_does_not_say_are_left_out_for_all(tmp_path):
-    """Of five words one tokenizer drops the Ω and one does not know it; what is said of it would be cheap."""
+    """Of the five words, one tokenizer drops the Ω and another does not know it.
+
+    Such a tokenizer would pay too little for this word.
+    """
     text = "na Ω b ab ba"
     table = items([text])
     folders = {

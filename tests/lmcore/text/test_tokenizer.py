@@ -22,7 +22,10 @@ ARGUMENTS = {
 
 
 def without_alphabet() -> Tokenizer:
-    """The published recipe's flaw: no initial alphabet, so bytes that the text lacks have no token (DESIGN trap 5)."""
+    """A tokenizer with the flaw of the published recipe, which sets no initial alphabet.
+
+    Bytes that the training text lacks have no token (DESIGN trap 5).
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -134,17 +137,13 @@ def test_make_tokenizer_imports_gpt2_vocab_and_merges(corpus, tmp_path, data):
 
 
 def llama_like() -> Tokenizer:
-    """SentencePiece's BPE with byte fallback, as Llama 2 has it; spaces are `▁`, and one stands before the text."""
-    vocabulary = {
-        piece: number
-        for number, piece in enumerate(
-            ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)]
-        )
-    }
-    vocabulary |= {
-        character: len(vocabulary) + place
-        for place, character in enumerate("\u2581abcdefghijklmnopqrstuvwxyz.")
-    }
+    """SentencePiece's BPE with byte fallback, as Llama 2 has it.
+
+    Spaces are `▁`, and one stands before the text.
+    """
+    fallbacks = [f"<0x{byte:02X}>" for byte in range(256)]
+    pieces = ["<unk>", "<s>", "</s>", *fallbacks, *"\u2581abcdefghijklmnopqrstuvwxyz."]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
     tokenizer = Tokenizer(
         models.BPE(vocabulary, [], unk_token="<unk>", fuse_unk=True, byte_fallback=True)
     )

@@ -1,4 +1,8 @@
-"""What a tokenizer folder says: the ids are those of transformers' PreTrainedTokenizerFast, and a file that says nothing is refused."""
+"""Reading tokenizer folders.
+
+The ids are those of transformers' PreTrainedTokenizerFast, and a file that is not what its name
+says is refused.
+"""
 
 import json
 
@@ -148,7 +152,8 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
             "expected at least one token",
         ),
         (
-            '{"version": "1.0", "model": {"type": "WordLevel", "vocab": {"a": 4294967295}, "unk_token": "a"}}',
+            '{"version": "1.0", "model": '
+            '{"type": "WordLevel", "vocab": {"a": 4294967295}, "unk_token": "a"}}',
             "ids below 4,194,304",
         ),
     ],
