@@ -64,8 +64,8 @@ def surprisal(
 
     Example: echo "The cat sat on the mat." | lmcore surprisal smollm2 --by word
     """
+    from lmcore.api import score
     from lmcore.explorations.surprisal import as_lines
-    from lmcore.scoring.score import score
 
     text = read_input(file).rstrip("\n")
     texts = [line for line in split_lines(text) if line.strip()] if lines else [text]

@@ -1,4 +1,4 @@
-"""Surprisal as text: the rows of lmcore.scoring.score go in, lines for a terminal or a program come out."""
+"""Surprisal as text: the rows of lmcore.api.score go in, lines for a terminal or a program come out."""
 
 import csv
 import io

@@ -34,10 +34,10 @@ from lmcore.shown import for_terminal
 from lmcore.tables import GENERATIONS, ITEMS, items_table, write
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
+from tests.lmcore.comparing.test_diff import compared, revision  # noqa: F401  a fixture
 from tests.lmcore.generating.test_generation import SHAPE
 from tests.lmcore.nasty import NASTY, Parsed, assert_lines_are_clean, assert_page_is_clean
 from tests.lmcore.report.test_page import finding, judged
-from tests.lmcore.test_diff import compared, revision  # noqa: F401  a fixture
 
 TEXTS = list(NASTY.values())
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -20,8 +20,8 @@ from lmcore.tables import items_table
 from lmcore.text.chunks import chunk_corpus, read_chunks
 from lmcore.text.tokenizer import load_fast
 from lmcore.training.loop import Examples, evaluate
+from tests.lmcore.folds.test_fold import OPTIONS
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama, save_tokenizer
-from tests.lmcore.test_folds import OPTIONS
 
 WORDS = ["<pad>", "<s>", "</s>", "a", "b"]
 NEXT = np.array(  # p(next | current), a row a word; padding and the end of the text have their share, as everywhere

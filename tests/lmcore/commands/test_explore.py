@@ -11,11 +11,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from lmcore.api import score
 from lmcore.commands.main import app
 from lmcore.explorations.surprisal import SHADES, as_lines, shade
 from lmcore.models.llama import new_llama, save_model
 from lmcore.models.load import load_model
-from lmcore.scoring import score
 from lmcore.text.tokenizer import load_fast
 from tests.lmcore.generating.test_generation import SHAPE
 

@@ -11,8 +11,8 @@ from lmcore.folds.metrics import suite_metrics
 from lmcore.suites.build import build_suite
 from lmcore.suites.declare import TASKS
 from lmcore.tables import ITEMS, TOKENS, write
+from tests.lmcore.folds.test_fold import OPTIONS
 from tests.lmcore.suites.test_build import jsonl
-from tests.lmcore.test_folds import OPTIONS
 from tests.lmcore.token_tables import tokens_of
 
 FILES = {

@@ -115,7 +115,7 @@ def test_mistake_of_ours_shows_where_it_was_made(suite, monkeypatch):
 
 def test_reader_that_has_seen_enough_is_no_error(suite, tmp_path):
     (tmp_path / "run.py").write_text(
-        "from lmcore import validate\nfrom lmcore.commands.main import app\nvalidate.validate = lambda *a: 10**6 * 'page'\napp()\n"
+        "from lmcore.commands import validate\nfrom lmcore.commands.main import app\nvalidate.validate = lambda *a: 10**6 * 'page'\napp()\n"
     )
     command = f"{sys.executable} {tmp_path / 'run.py'} {' '.join(suite)} | head -c 9; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], env=ENVIRONMENT, capture_output=True)

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 from lmcore.commands.results import SUBTASKS, SUITES, write_results
 from lmcore.errors import InputError
 from lmcore.tables import SCORES, write
-from tests.lmcore.test_metrics import scores_of
+from tests.lmcore.folds.test_metrics import scores_of
 
 
 @pytest.fixture

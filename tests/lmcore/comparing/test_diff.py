@@ -11,8 +11,8 @@ from lmcore.comparing.diff_text import as_data, as_markdown, as_text
 from lmcore.errors import InputError
 from lmcore.history.revisions import Revision
 from lmcore.tables import ITEMS, SCORES, TOKENS, items_table, write
+from tests.lmcore.comparing.test_model_pairs import SECTION
 from tests.lmcore.score_tables import scores
-from tests.lmcore.statistics.test_model_pairs import SECTION
 from tests.yaml_files import write_yaml
 
 SUITES = {"pairs": {"kind": "pairs"}, "text": {"kind": "text"}}
