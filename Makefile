@@ -1,4 +1,4 @@
-# Two commands: `make repro` runs the pipeline, `make test` the tests. Each sets up what it needs in .venv.
+# `make repro` runs the pipeline and `make test` the tests. Each sets up what it needs in .venv.
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -6,30 +6,32 @@ export TOKENIZERS_PARALLELISM ?= true
 # on a busy machine threads that wait in a loop cost several times the work itself
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: repro test check bench agreement torture setup
+.PHONY: repro test check bench agreement torture setup help
 
-repro: setup
+repro: setup ## run the pipeline: whatever params, data or code have changed
 	lmcore unlock
 	dvc repro
 
-test: setup
+test: setup ## run the tests
 	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: setup
+check: setup ## check style and types
 	ruff check . && ruff format --check . && mypy
 
-bench: setup
+bench: setup ## measure speed beside lm-eval and minicons; needs a pipeline that has run
 	python -m bench
 	python -m bench --training
 
-agreement: setup
+agreement: setup ## compare whole suites with lm-eval and minicons; needs LMCORE_DATA, half an hour
 	pytest -m agreement --override-ini addopts=-ra
 
-# half an hour; as root also full disks
-torture: setup
+torture: setup ## kill a small pipeline fifty times, and fill disks where it runs as root; half an hour
 	python -m tests.torture
 
-setup: $(VENV)/installed
+setup: $(VENV)/installed ## make .venv and install what is needed
+
+help: ## show these lines
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
 
 # torch first and alone: what comes after must accept it, never replace it
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -186,3 +186,27 @@ def test_tracked_files_hold_no_data_and_no_path_of_a_machine():
             assert not re.search(
                 r"(?<![\w.])/(home|Users|root|work)/\w", path.read_text("utf-8")
             ), name
+
+
+def test_contributing_names_every_package_and_files_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    packages = {path.parent.name for path in (ROOT / "lmcore").glob("*/__init__.py")}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == packages
+    for path in re.findall(r"`((?:lmcore|tests)/[\w/]+\.py)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_no_two_packages_import_each_other():
+    arrows: dict[str, set[str]] = {}
+    for path in (ROOT / "lmcore").rglob("*.py"):
+        room = path.relative_to(ROOT / "lmcore").with_suffix("").parts[0]
+        for module in re.findall(r"^\s*from lmcore\.(\w+)[\w.]* import", path.read_text(), re.M):
+            if module != room:
+                arrows.setdefault(room, set()).add(module)
+    for room in arrows:
+        reached, to_visit = set(), [room]
+        while to_visit:
+            for other in arrows.get(to_visit.pop(), set()) - reached:
+                reached.add(other)
+                to_visit.append(other)
+        assert room not in reached, f"{room} imports itself by way of others"
