@@ -214,15 +214,11 @@ def products(shape: dict, vocab_size: int, rows: int = 1024) -> tuple[float, flo
             torch.randn(size).bfloat16() for size in ((rows, n_in), (n_out, n_in), (rows, n_out))
         )
         times = []
-        for product in (
-            lambda: x @ weight.t(),
-            lambda: gradient @ weight,
-            lambda: gradient.t() @ x,
-        ):  # noqa: B023
-            product()
+        for left, right in ((x, weight.t()), (gradient, weight), (gradient.t(), x)):
+            left @ right  # warms up
             started = time.process_time()
             for _ in range(5):
-                product()
+                left @ right
             times.append((time.process_time() - started) / 5)
         spent, forward = spent + n * sum(times), forward + n * times[0]
     flops = 2 * rows * weights(shape, vocab_size) / 1e9

@@ -106,7 +106,8 @@ def load_metrics(*, project: str | Path = ".") -> pd.DataFrame:
     """Every metric of every model and suite, with its interval.
 
     A row has `model`, `suite`, `metric`, `value`, `low` and `high`, which are NaN where a
-    metric has no interval. Names of conventions are left out. Raises InputError where there is no metric.
+    metric has no interval. Names of conventions are left out. Raises InputError where there is
+    no metric.
     """
     folder = Path(project) / "metrics"
     files = sorted((folder / "models").glob("*.json"))

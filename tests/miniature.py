@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.lmcore.statistics.test_model_pairs import SECTION
+from tests.lmcore.comparing.test_model_pairs import SECTION
 from tests.yaml_files import read_yaml, write_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +47,10 @@ def main() -> None:
     rng = np.random.default_rng(0)
     noise, bits = rng.random(300), rng.normal(0, 0.3, 40)
     for model, level in params["levels"].items():
-        values = {"pairs": (noise < level["accuracy"]).astype(float), "heldout": bits + level["bits"]}
+        values = {
+            "pairs": (noise < level["accuracy"]).astype(float),
+            "heldout": bits + level["bits"],
+        }
         for suite, metric in (("pairs", "accuracy"), ("heldout", "surprisal_per_byte")):
             n = len(values[suite])
             columns = {
@@ -122,7 +125,7 @@ def make(root: Path) -> Path:
     (first / "tests" / "test_nothing.py").write_text("def test_nothing():\n    assert True\n")
     settings = [
         "[tool.ruff]",
-        "line-length = 140",
+        "line-length = 100",
         'lint.select = ["E4", "E7", "F"]',
         "[tool.mypy]",
         'files = ["stages/__init__.py"]',
