@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from lmcore.files import sha256
-from lmcore.models.llama import new_llama, save_model
 from tests.conftest import SENTENCES
 from tests.lmcore.tiny_bert import save_bert
 from tests.lmcore.training.test_loop import SHAPE
@@ -39,7 +38,7 @@ def ran(result: subprocess.CompletedProcess) -> list[str]:
     ]
 
 
-def make_sources(root: Path, tokenizer: Path) -> None:
+def make_sources(root: Path) -> None:
     """Write `root`/data (of the sources) and `root`/start (what every clone begins with)."""
     books = root / "data" / "books"
     books.mkdir(parents=True)
@@ -49,11 +48,6 @@ def make_sources(root: Path, tokenizer: Path) -> None:
             sentences = [SENTENCES[(i * step + j) % 3] for j in range(i % 4 + 2)]
             paragraphs.append(f"{' '.join(sentences)} It was day {i}.")
         (books / f"{name}.txt").write_text("\n\n".join(paragraphs))
-    save_model(
-        new_llama({**SHAPE, "max_position_embeddings": 32}, tokenizer, 7),
-        tokenizer,
-        root / "data" / "theirs",
-    )
     for judge in ("masked_lm", "encoder"):
         (root / "data" / judge).mkdir()
         save_bert(root / "data" / judge)
@@ -77,7 +71,7 @@ def small_params(data: Path) -> dict:
     """params.yaml of the repository with small numbers and the sources in `data`."""
     folder = {"provider": "folder", "members": ["*"]}
     params = read_yaml(ROOT / "params.yaml")
-    params["models"] = ["babyllama", "dummy", "unigram", "theirs", "bert"]
+    params["models"] = ["babyllama", "dummy", "unigram", "bert"]
     params["suites"] = {
         "heldout": {"limit": 2, "seed": 0},
         "my_pairs": {"kind": "pairs", "path": "data/suites/mine.csv"},
@@ -103,11 +97,8 @@ def small_params(data: Path) -> dict:
         "threads": 1,
     }
     params["make_controls"]["dummy_seeds"] = [0, 1]
-    imported = {"theirs": "theirs", "bert": "masked_lm"}
-    params["import_model"] = {
-        name: {**folder, "location": of, "sha256": sha256(data / of)}
-        for name, of in imported.items()
-    }
+    masked = {**folder, "location": "masked_lm", "sha256": sha256(data / "masked_lm")}
+    params["import_model"] = {"bert": masked}
     for judge in ("masked_lm", "encoder"):
         params["fetch_judges"][judge] = {
             **folder,

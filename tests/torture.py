@@ -26,7 +26,6 @@ import psutil
 import typer
 
 from lmcore.files import is_temporary
-from tests.conftest import train_tokenizer, write_corpus
 from tests.small_pipeline import environment, make_clone, make_sources, small_params
 from tests.yaml_files import read_yaml
 
@@ -424,9 +423,7 @@ def torture(
     parts: str,
 ) -> Torture:
     """Disturb the pipeline in `root`, up to the stages `target` (none: all), by the PARTS that are named."""
-    (root / "corpus").mkdir()
-    write_corpus(root / "corpus")
-    make_sources(root, train_tokenizer(root / "corpus", root / "tokenizer"))
+    make_sources(root)
     found = Torture(root, params_of(root / "data"), target, seed)
     found.undisturbed()
     if "kills" in parts:
