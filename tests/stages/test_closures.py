@@ -1,5 +1,6 @@
 """What each stage's code can reach. A stage reruns when code that it reaches changes, so these are bounds on what an edit costs."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,7 @@ ALONE = {
 }
 
 
+@functools.cache
 def modules(stage: str) -> set[str]:
     """The modules of lmcore that a stage reaches, as paths without a suffix."""
     files = {path.relative_to(ROOT) for path in closure(ROOT / f"stages/{stage}.py", ROOT)}
