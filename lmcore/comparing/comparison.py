@@ -1,8 +1,12 @@
-"""One comparison: scores of two models, or recipes of several seeds, on one suite go in; difference, interval, p and verdict come out.
+"""One comparison of two models, or of two recipes of several seeds, on one suite.
 
-The items must be the same to the letter: they are aligned by id and content hash. `b - a` is the difference, in the metric's own unit; it
-and its interval are those of the figure in metrics/models: a macro mean of decisions, one ratio of a sum over running text. With one seed a
-side the p value is a sign-flip test over items, and a verdict speaks of these two models; with several it covers seeds and items.
+Scores go in. The difference, its interval, p value and verdict come out.
+
+The items must be exactly the same on both sides: they are aligned by id and content hash. The
+difference is `b - a`, in the metric's own unit. The difference and its interval belong to the
+figure in metrics/models: a macro mean of decisions, or one ratio of a sum over running text. With
+one seed on each side, the p value is that of a sign-flip test over items, and the verdict is about
+these two models. With several seeds, it covers seeds and items.
 """
 
 from collections.abc import Callable
@@ -44,22 +48,28 @@ VERDICTS = ("worse", "lower", "higher", "better", "equal", "no evidence")  # wor
 
 
 class DifferentItems(InputError):
-    """Two sides that were not scored on the same items; the message says which differ."""
+    """Two sides were not scored on the same items. The message says which items differ."""
 
 
 class Side(NamedTuple):
-    """What one model, or one recipe's models, scored under one metric; `values` has a row for each seed (or draw of a random model)."""
+    """What one model, or the models of one recipe, scored under one metric.
 
-    items: pa.Array
-    hashes: np.ndarray
+    `values` has a row for each seed, or for each draw of a random model.
+    """
+
+    items: pa.Array  # (N,) ids
+    hashes: np.ndarray  # (N,) content hashes
     groups: np.ndarray  # (N,) indices into `names`
     names: list[str]
     values: np.ndarray  # (seeds, N)
-    weights: np.ndarray
+    weights: np.ndarray  # (N,)
 
 
 class Means(NamedTuple):
-    """Two sides' means over their seeds, item by item, with what each item weighs and its group (integers from 0)."""
+    """Two sides' means over their seeds, item by item; the items' weights and groups.
+
+    All four have the shape (N,); groups are integers from 0.
+    """
 
     a: np.ndarray
     b: np.ndarray
@@ -68,7 +78,11 @@ class Means(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """b against a. What cannot be said of these data is None; p_corrected and what follows it come from `judge`."""
+    """b against a.
+
+    A field is None where these data cannot tell. `p_corrected` and the fields after it come from
+    `judge`.
+    """
 
     metric: str
     a: float
@@ -83,29 +97,30 @@ class Comparison(NamedTuple):
     n_worse: int
     n_seeds_a: int
     n_seeds_b: int
-    se: float | None  # of the difference, with the degrees of freedom of that
-    df: float
+    se: float | None  # the standard error of the difference
+    df: float  # the degrees of freedom of `se`
     cohens_dz: float | None
-    odds_ratio: float | None = None  # of decisions alone, as the following
+    # these four for decisions only
+    odds_ratio: float | None = None
     cohens_h: float | None = None
     mcnemar_p: float | None = None  # mid-p over all items; ties are dropped
     n_ties: int | None = None
-    p_bootstrap: float | None = None
+    p_bootstrap: float | None = None  # for bootstrap intervals only
     p_corrected: float = 1.0
     verdict: str = ""
-    detectable: float | None = (
-        None  # the difference that would show among these comparisons, with the power asked for
-    )
-    items_needed: int | None = None  # for a difference as large as the margin to show
+    # the difference that would show among these comparisons, with the power asked for
+    detectable: float | None = None
+    # the number of items for a difference as large as the margin to show
+    items_needed: int | None = None
 
     @property
     def changed(self) -> bool:
-        """Whether any item's value differs: where none does there is nothing to judge."""
+        """Whether the value of any item differs. If none does, there is nothing to judge."""
         return self.n_better + self.n_worse > 0
 
     @property
     def claim(self) -> str:
-        """What the verdict speaks of."""
+        """What the verdict is about."""
         if self.verdict not in VERDICTS[:4]:
             return ""
         several = self.n_seeds_a > 1 and self.n_seeds_b > 1
@@ -115,163 +130,176 @@ class Comparison(NamedTuple):
 def read_side(
     read: Callable[[list[str]], pa.Table], metrics: list[str], source: str, known: dict[bytes, Side]
 ) -> tuple[str, Side]:
-    """The first of `metrics` that a scores table has (of a masked LM as pseudo_METRIC), and its values; `read` gives the columns asked for.
+    """The first of `metrics` that a scores table has, and the values under it.
 
-    `known` is filled with sides by their content hashes: the same hashes in the same order are the same items, whose ids and groups
-    need no second reading. Raises InputError where there is none of the metrics, or not one row an item and draw.
+    For a masked LM, a metric is looked up as pseudo_METRIC, too. `read` gives the columns asked
+    for.
+
+    `known` is filled with sides by their content hashes: the same hashes in the same order are the
+    same items, whose ids and groups need no second reading.
+
+    Raises InputError if the table has none of the metrics, if a value or weight is not finite, or
+    if there is not one row for each item and draw.
     """
     table = read(["draw", "metric", "value", "weight", "content_hash"])
-    names = table["metric"].combine_chunks().dictionary_encode()  # as it is where it came so
+    names = table["metric"].combine_chunks().dictionary_encode()  # unchanged if it came encoded
     there = names.dictionary.to_pylist()
-    either = [name for metric in metrics for name in (metric, PSEUDO + metric)]
-    if not (found := [metric for metric in either if metric in there]):
-        raise InputError(
-            f"{source}: there is no metric {' or '.join(metrics)}; there are {', '.join(sorted(there))}"
-        )
-    rows = np.flatnonzero(names.indices.to_numpy() == there.index(found[0]))
+    metric = _first_metric(metrics, there, source)
+    rows = np.flatnonzero(names.indices.to_numpy() == there.index(metric))
     draws, values, weights, hashes = (
         table[name].to_numpy()[rows] for name in ("draw", "value", "weight", "content_hash")
     )
     if not (np.isfinite(values).all() and np.isfinite(weights).all() and weights.any()):
         raise InputError(
-            f"{source}: {found[0]} has a value or weight that is not finite; rebuild it with `dvc repro fold_scores`"
+            f"{source}: {metric} has a value or weight that is not finite;"
+            " rebuild it with `dvc repro fold_scores`"
         )
     n_draws = int(draws.max()) + 1
     if len(rows) % n_draws or (draws.reshape(-1, n_draws) != np.arange(n_draws)).any():
         raise InputError(
-            f"{source}: expected one row an item and draw of metric '{found[0]}', sorted; rebuild it with `dvc repro fold_scores`"
+            f"{source}: expected one row an item and draw of metric '{metric}', sorted;"
+            " rebuild it with `dvc repro fold_scores`"
         )
     values = np.ascontiguousarray(values.reshape(-1, n_draws).T)
     rows, weights, hashes = rows[::n_draws], weights[::n_draws], hashes[::n_draws]
-    if (key := hashes.tobytes()) not in known:
-        table = read(["item", "group"])
-        items = table["item"].combine_chunks().take(pa.array(rows)).cast(pa.string())
-        groups = table["group"].combine_chunks().dictionary_encode()
-        known[key] = Side(
-            items,
-            hashes,
-            groups.indices.to_numpy()[rows],
-            groups.dictionary.to_pylist(),
-            values,
-            weights,
-        )
-    return found[0], known[key]._replace(values=values, weights=weights)
+    key = hashes.tobytes()
+    if key not in known:
+        items, groups, group_names = _items_and_groups(read(["item", "group"]), rows)
+        known[key] = Side(items, hashes, groups, group_names, values, weights)
+    return metric, known[key]._replace(values=values, weights=weights)
+
+
+def _first_metric(metrics: list[str], there: list[str], source: str) -> str:
+    """The first of `metrics`, as itself or as a pseudo_ metric, that is among those `there`."""
+    for metric in metrics:
+        for name in (metric, PSEUDO + metric):
+            if name in there:
+                return name
+    raise InputError(
+        f"{source}: there is no metric {' or '.join(metrics)}; there are {', '.join(sorted(there))}"
+    )
+
+
+def _items_and_groups(table: pa.Table, rows: np.ndarray) -> tuple[pa.Array, np.ndarray, list[str]]:
+    """The ids of these rows' items, the numbers of their groups, and the names of the groups."""
+    items = table["item"].combine_chunks().take(pa.array(rows)).cast(pa.string())
+    groups = table["group"].combine_chunks().dictionary_encode()
+    return items, groups.indices.to_numpy()[rows], groups.dictionary.to_pylist()
 
 
 def as_one(sides: list[Side], source: str) -> Side:
-    """The models of one recipe as its seeds. Raises InputError where they were not scored on the same items."""
+    """The models of one recipe as its seeds.
+
+    Raises InputError if they were not scored on the same items.
+    """
+    first = sides[0]
     for side in sides[1:]:
-        if not (
-            np.array_equal(side.hashes, sides[0].hashes)
-            and np.array_equal(side.weights, sides[0].weights)
-        ):
+        is_alike = np.array_equal(side.hashes, first.hashes)
+        if not (is_alike and np.array_equal(side.weights, first.weights)):
             raise InputError(
-                f"{source}: the models of a recipe must have been scored on the same items; rebuild them with `dvc repro fold_scores`"
+                f"{source}: the models of a recipe must have been scored on the same items;"
+                " rebuild them with `dvc repro fold_scores`"
             )
-    return sides[0]._replace(values=np.concatenate([side.values for side in sides]))
+    return first._replace(values=np.concatenate([side.values for side in sides]))
 
 
 def align(a: Side, b: Side, *, common: bool, what: str) -> tuple[Side, Side, int]:
-    """Both sides with the same items in the same order, and how many items of either fell out; these only with `common`.
+    """Both sides with the same items in the same order, and how many items of either were left out.
 
-    Raises DifferentItems, beginning with `what`, that says which items only one side has or whose content differs.
+    Items are left out only with `common`. Otherwise raises DifferentItems, whose message begins
+    with `what` and says which items only one side has or whose content differs. It is raised with
+    `common`, too, if no item is the same.
     """
     if np.array_equal(a.hashes, b.hashes):
         return a, b, 0
-    ids_a, ids_b = a.items, b.items
-    at = pc.index_in(ids_a, ids_b)
-    rows_a = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
-    rows_b = at.drop_null().to_numpy()
+    row_in_b = pc.index_in(a.items, b.items)
+    rows_a = np.flatnonzero(row_in_b.is_valid().to_numpy(zero_copy_only=False))
+    rows_b = row_in_b.drop_null().to_numpy()
     same = a.hashes[rows_a] == b.hashes[rows_b]
     n_lost = len(a.items) + len(b.items) - 2 * int(same.sum())
     if n_lost and not (common and same.any()):
-        only = [
-            ids_a.filter(pc.invert(at.is_valid())),
-            ids_b.filter(pc.invert(pc.is_in(ids_b, ids_a))),
-            ids_a.take(pa.array(rows_a[~same])),
+        different = {
+            "only in A": a.items.filter(pc.invert(row_in_b.is_valid())),
+            "only in B": b.items.filter(pc.invert(pc.is_in(b.items, a.items))),
+            "with other content": a.items.take(pa.array(rows_a[~same])),
+        }
+        counts = [
+            f"{len(ids):,} {kind} (e.g. {ids[0]})" for kind, ids in different.items() if len(ids)
         ]
-        found = [
-            f"{len(ids):,} {said} (e.g. {ids[0]})"
-            for ids, said in zip(only, ("only in A", "only in B", "with other content"))
-            if len(ids)
-        ]
-        raise DifferentItems(
-            f"{what}: not the same items: {', '.join(found)}"
-            + ("" if same.any() else "; they have none in common")
-        )
+        message = f"{what}: not the same items: {', '.join(counts)}"
+        raise DifferentItems(message + ("" if same.any() else "; they have none in common"))
     return take(a, rows_a[same]), take(b, rows_b[same]), n_lost
 
 
 def same_bytes(a: Side, b: Side, metric: str) -> tuple[Side, Side]:
-    """Of `surprisal_per_byte` the items of which both sides scored the same bytes: a tokenizer does not say all of the others.
+    """For `surprisal_per_byte`, the items of which both sides scored the same bytes.
 
-    Raises InputError where there is no such item.
+    In the other items, one of the tokenizers has no token for some bytes. Under other metrics, both
+    sides stay as they are. Raises InputError if there is no such item.
     """
     if metric.removeprefix(PSEUDO) != "surprisal_per_byte" or np.array_equal(a.weights, b.weights):
         return a, b
     rows = np.flatnonzero(a.weights == b.weights)
     if not len(rows):
-        counts = "n_unknown and n_dropped_bytes in metrics/models"
         raise InputError(
-            f"metric '{metric}': a tokenizer does not say all of any text ({counts}); there is nothing to compare"
+            f"metric '{metric}': a tokenizer does not say all of any text (n_unknown and"
+            " n_dropped_bytes in metrics/models); there is nothing to compare"
         )
     return take(a, rows), take(b, rows)
 
 
 def take(side: Side, rows: np.ndarray) -> Side:
     """These items of a side."""
-    kept = {
-        "items": side.items.take(pa.array(rows)),
-        "hashes": side.hashes[rows],
-        "groups": side.groups[rows],
-    }
-    return side._replace(**kept, values=side.values[:, rows], weights=side.weights[rows])
+    return Side(
+        items=side.items.take(pa.array(rows)),
+        hashes=side.hashes[rows],
+        groups=side.groups[rows],
+        names=side.names,
+        values=side.values[:, rows],
+        weights=side.weights[rows],
+    )
 
 
 def clustered(side: Side) -> Side:
-    """The groups of a side (documents, books) as its items: what to draw where the texts of a group resemble each other."""
+    """A side with its groups (documents, books) as its items.
+
+    Where the texts of a group resemble each other, whole groups are drawn instead of items.
+    """
     names, groups = np.unique(side.groups, return_inverse=True)
     values, weights = by_cluster(side.values, side.weights, groups)
     hashes = np.zeros(len(names), np.uint64)
     np.add.at(hashes, groups, side.hashes)
     labels = [side.names[name] for name in names]
     return Side(
-        pa.array(labels, pa.string()),
-        hashes,
-        np.zeros(len(names), np.int64),
-        ["all"],
-        values,
-        weights,
+        items=pa.array(labels, pa.string()),
+        hashes=hashes,
+        groups=np.zeros(len(names), np.int64),
+        names=["all"],
+        values=values,
+        weights=weights,
     )
 
 
 def compare(
     a: Side, b: Side, metric: str, *, confidence: float, interval: str, resamples: int, seed: int
 ) -> Comparison:
-    """b against a on aligned items; `interval` is student, or percentile or bca (bootstrap).
+    """b against a on aligned items.
 
-    Raises InputError where the items do not weigh the same on both sides, as in tokens of two tokenizers.
+    `interval` is `student`, or `percentile` or `bca` (bootstrap). Raises InputError if the items do
+    not weigh the same on both sides, as with tokens of two tokenizers.
     """
     if not np.array_equal(a.weights, b.weights):
         raise InputError(
-            f"metric '{metric}' counts tokens, and the two tokenizers cut them differently; compare surprisal_per_byte"
+            f"metric '{metric}' counts tokens, and the two tokenizers cut them differently;"
+            " compare surprisal_per_byte"
         )
-    groups = (
-        np.zeros(len(a.weights), np.int64)
-        if metric in CORPUS_RATIOS
-        else np.unique(a.groups, return_inverse=True)[1]
-    )
+    groups = _groups_of_the_figure(a, metric)
     estimate = seeds_and_items(a.values, b.values, a.weights, groups)
     means = Means(a.values.mean(0), b.values.mean(0), a.weights, groups)
     if max(len(a.values), len(b.values)) > 1 and estimate.se:
-        low, high = stats.interval(estimate, confidence) or (None, None)
-        found: dict[str, Any] = {
-            "p": float(2 * special.stdtr(estimate.df, -abs(estimate.mean) / estimate.se)),
-            "low": low,
-            "high": high,
-        }
+        evidence = _evidence_over_seeds(estimate, confidence)
     else:
-        found = _of_one_seed(means, estimate, confidence, interval, resamples, seed)
+        evidence = _evidence_over_items(means, estimate, confidence, interval, resamples, seed)
     differences = means.b - means.a
     n_up, n_down = int((differences > 0).sum()), int((differences < 0).sum())
     return Comparison(
@@ -288,11 +316,26 @@ def compare(
         se=estimate.se,
         df=estimate.df,
         cohens_dz=paired.cohens_dz(differences),
-        **found,
+        **evidence,
     )
 
 
-def _of_one_seed(
+def _groups_of_the_figure(side: Side, metric: str) -> np.ndarray:
+    """(N,): the groups whose means the figure is the mean of; one for a ratio over the corpus."""
+    if metric in CORPUS_RATIOS:
+        return np.zeros(len(side.weights), np.int64)
+    return np.unique(side.groups, return_inverse=True)[1]
+
+
+def _evidence_over_seeds(estimate: stats.Estimate, confidence: float) -> dict[str, Any]:
+    """The interval of the difference and its p value by the t test, over seeds and items."""
+    assert estimate.se is not None
+    low, high = stats.interval(estimate, confidence) or (None, None)
+    p = float(2 * special.stdtr(estimate.df, -abs(estimate.mean) / estimate.se))
+    return {"p": p, "low": low, "high": high}
+
+
+def _evidence_over_items(
     means: Means,
     estimate: stats.Estimate,
     confidence: float,
@@ -300,34 +343,34 @@ def _of_one_seed(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """The p value by sign flips and the interval; of decisions, in one group the interval of paired proportions, and McNemar's test."""
+    """The interval of the difference and its p value by sign flips, over items.
+
+    For decisions, McNemar's test is added. Student's interval of decisions in one group is that of
+    paired proportions.
+    """
     a, b, weights, groups = means
     differences = b - a
-    bounds, found = stats.interval(estimate, confidence), {}
+    bounds = stats.interval(estimate, confidence)
+    evidence: dict[str, Any] = {}
     if interval != "student":
         drawn = replicates(differences, weights, groups, resamples=resamples, seed=seed)
         bounds = bootstrap_bounds(
             drawn, differences, weights, groups, method=interval, confidence=confidence
         )
-        found["p_bootstrap"] = paired.bootstrap_p(drawn)
+        evidence["p_bootstrap"] = paired.bootstrap_p(drawn)
     if np.isin(a, (0, 0.5, 1)).all() and np.isin(b, (0, 0.5, 1)).all():
-        found |= _of_decisions(a, b)
+        evidence |= _tests_of_decisions(a, b)
         if interval == "student" and not groups.any():
-            bounds = paired.flips_interval(
-                differences.clip(0).sum(),
-                (-differences).clip(0).sum(),
-                len(differences),
-                confidence,
-            )
+            n_better, n_worse = differences.clip(0).sum(), (-differences).clip(0).sum()
+            bounds = paired.flips_interval(n_better, n_worse, len(differences), confidence)
     low, high = bounds or (None, None)
-    return found | {
-        "low": low,
-        "high": high,
-        "p": paired.sign_flip(differences, shares(weights, groups), resamples=resamples, seed=seed),
-    }
+    share = shares(weights, groups)
+    p = paired.sign_flip(differences, share, resamples=resamples, seed=seed)
+    return evidence | {"low": low, "high": high, "p": p}
 
 
-def _of_decisions(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
+def _tests_of_decisions(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
+    """McNemar's test, effect sizes and the number of ties of paired decisions (0, 1/2 or 1)."""
     n_better, n_worse = int(((a == 0) & (b == 1)).sum()), int(((a == 1) & (b == 0)).sum())
     return {
         "mcnemar_p": float(paired.mcnemar(np.array(n_better), np.array(n_worse), "mid_p")),
@@ -354,15 +397,17 @@ def judge(
     power: float,
     margin: dict[str, float],
 ) -> list[Comparison]:
-    """The comparisons with p values corrected for all that are made at once, verdicts at the level 1 - confidence, and what would show.
+    """The comparisons with corrected p values, verdicts, and the differences that would show.
 
-    Where no item differs no p value could be small: such comparisons count for nothing in the correction (Tarone 1990). What would show
-    does so whatever the others find (Bonferroni).
+    All these comparisons are made at once, so their p values are corrected for all of them. A
+    comparison in which no item differs does not count in the correction, since its p value could
+    not be small (Tarone 1990). The verdicts are at the level 1 - confidence. `detectable` holds
+    whatever the other comparisons find (Bonferroni). `margin` is {metric: the difference within
+    which two sides are equal}.
     """
     changed = [comparison for comparison in comparisons if comparison.changed]
-    p_values = iter(
-        paired.corrected(np.array([comparison.p for comparison in changed]), correction)
-    )
+    p_values = np.array([comparison.p for comparison in changed])
+    corrected_p = iter(paired.corrected(p_values, correction))
     settings = {"confidence": 1 - (1 - confidence) / max(len(changed), 1), "power": power}
     judged = []
     for comparison in comparisons:
@@ -371,7 +416,7 @@ def judge(
             comparison.difference, comparison.se, comparison.df, comparison.n_items
         )
         comparison = comparison._replace(
-            p_corrected=float(next(p_values)) if comparison.changed else 1.0,
+            p_corrected=float(next(corrected_p)) if comparison.changed else 1.0,
             detectable=detectable_difference(estimate, **settings),
             items_needed=items_needed(within, estimate, **settings) if within else None,
         )
@@ -380,9 +425,11 @@ def judge(
 
 
 def verdict(comparison: Comparison, level: float, margin: float | None) -> str:
-    """`equal` where the whole interval is within the margin; else by the corrected p value `better`, `worse` or `no evidence`.
+    """What a comparison with a corrected p value says.
 
-    Of a metric that is good neither high nor low, `higher` and `lower`; `unchanged` where no item differs.
+    `unchanged` if no item differs. `equal` if the whole interval is within the margin. Otherwise,
+    by the corrected p value, `better`, `worse` or `no evidence`. For a metric that is good neither
+    high nor low, `higher` and `lower`.
     """
     if not comparison.changed:
         return "unchanged"

@@ -1,9 +1,14 @@
-"""The difference between two revisions that says whether it is real: two `Revision`s go in, a `Diff` comes out.
+"""The difference between two revisions, and whether it is real.
 
-Every model (or recipe) is compared with itself, suite by suite, on the same items. Suites whose scores have the same hash in both
-revisions are not opened. How it is shown is lmcore.comparing.diff_text's business.
+Two `Revision`s go in. A `Diff` comes out.
+
+Every model (or recipe) is compared with itself, suite by suite, on the same items. Suites whose
+scores have the same hash in both revisions are not opened. lmcore.comparing.diff_text shows the
+result.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -34,19 +39,34 @@ from lmcore.history.staleness import stale
 from lmcore.params.ranges import NonNegative
 from lmcore.params.schema import check, kinds_of
 
-SETTINGS = (
-    "metrics",
-    "recipes",
-    "clusters",
-    "margin",
-    "confidence",
-    "interval",
-    "correction",
-    "group_correction",
-    "power",
-    "resamples",
-    "seed",
-)
+
+class Settings(NamedTuple):
+    """The keys of the section compare_models of params.yaml that a diff needs."""
+
+    metrics: list[str]
+    recipes: dict[str, list[str]] | None
+    clusters: list[str] | None
+    margin: dict[str, float] | None
+    confidence: float
+    interval: str
+    correction: str
+    group_correction: str
+    power: float
+    resamples: int
+    seed: int
+
+    def for_compare(self) -> dict[str, Any]:
+        """The settings of `lmcore.comparing.comparison.compare`."""
+        return {
+            "confidence": self.confidence,
+            "interval": self.interval,
+            "resamples": self.resamples,
+            "seed": self.seed,
+        }
+
+    def for_judge(self) -> dict[str, float]:
+        """The levels at which `lmcore.comparing.comparison.judge` decides."""
+        return {"confidence": self.confidence, "power": self.power}
 
 
 class Scores(NamedTuple):
@@ -57,21 +77,27 @@ class Scores(NamedTuple):
     suite: str
 
     def paths(self) -> list[str]:
+        """The scores table of each model."""
         return [f"{SCORES}/{model}/{self.suite}.parquet" for model in self.models]
 
     def hashes(self) -> list[str]:
+        """The hash of each scores table."""
         return [self.revision.md5(path) for path in self.paths()]
 
     def side(self, metrics: list[str], known: dict[bytes, Side]) -> tuple[str, Side]:
-        """The first of `metrics` that is there, and its values; `known` as in `read_side`."""
-        name = self.revision.name
-        found = [
-            read_side(partial(self.revision.table, path), metrics, f"{name}: {path}", known)
-            for path in self.paths()
-        ]
-        return found[0][0], as_one(
-            [side for _, side in found], f"{name}: {', '.join(self.models)} on {self.suite}"
-        )
+        """The first of `metrics` that is there, and the values under it.
+
+        `known` is that of `read_side`.
+        """
+        revision = self.revision
+        metrics_there, sides = [], []
+        for path in self.paths():
+            read = partial(revision.table, path)
+            metric, side = read_side(read, metrics, f"{revision.name}: {path}", known)
+            metrics_there.append(metric)
+            sides.append(side)
+        where = f"{revision.name}: {', '.join(self.models)} on {self.suite}"
+        return metrics_there[0], as_one(sides, where)
 
 
 class Row(NamedTuple):
@@ -86,10 +112,14 @@ class Row(NamedTuple):
 
 
 class Diff(NamedTuple):
-    """`rows` are the comparisons in which an item changed, worst first; `unchanged` and `refused` name model and suite.
+    """The differences between revisions A and B.
 
-    `stale` says what makes A's or B's scores other than those of its code, params and data, `not_compared` what A has, or what was asked
-    for, that nothing was compared with; both are lines for people, and where there is one, no absence of `worse` means anything.
+    `rows` are the comparisons in which an item changed, worst first. `unchanged` and `refused` name
+    model and suite.
+
+    `stale` and `not_compared` are lines for people. `stale` says why the scores of A or B are not
+    those of its own code, params and data. `not_compared` says what A has, or what was asked for,
+    that was not compared with anything. If either has a line, the absence of `worse` means nothing.
     """
 
     a: str
@@ -103,10 +133,50 @@ class Diff(NamedTuple):
     refused: dict[tuple[str, str], str]
     only_a: list[str]
     only_b: list[str]
-    lost: list[str]  # of `unchanged`, where items were left out, since only one revision has them
+    # a line for each of `unchanged` that left items out, since only one revision has them
+    lost: list[str]
     confidence: float
     correction: str
     margin: dict[str, float]
+
+
+class _Contents(NamedTuple):
+    """What a revision has that can be compared."""
+
+    revision: Revision
+    models: dict[str, list[str]]  # {name: its models}, recipes included
+    suites: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its models, recipes and suites."""
+        return [*self.models, *self.suites]
+
+
+class _Asked(NamedTuple):
+    """What `diff` was asked for."""
+
+    suites: list[str]
+    models: list[str]
+    common: bool
+    groups: bool
+    n_items: int
+    settings: Settings
+
+    def covers(self, model: str, suite: str) -> bool:
+        """Whether this model on this suite is among what was asked for; no names mean all."""
+        is_suite = not self.suites or suite in self.suites
+        return is_suite and (not self.models or model in self.models)
+
+
+@dataclass
+class _Results:
+    """What came of the comparisons; the fields are those of Diff, but `rows` is not judged yet."""
+
+    rows: list[Row] = field(default_factory=list)
+    unchanged: list[tuple[str, str]] = field(default_factory=list)
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
 
 
 def diff(
@@ -118,262 +188,279 @@ def diff(
     common: bool,
     groups: bool,
     n_items: int,
-    metrics: list[str],
-    recipes: dict[str, list[str]] | None,
-    clusters: list[str] | None,
-    margin: dict[str, float] | None,
-    confidence: float,
-    correction: str,
-    group_correction: str,
-    power: float,
     **settings: Any,
 ) -> Diff:
-    """b against a, of `suites` and `models` (empty: all); with `groups` also group by group, with `n_items` so many examples each way.
+    """b against a, on `suites` and for `models` (empty: all of them).
 
-    The other arguments are the section compare_models of params.yaml; `settings` are those of `lmcore.comparing.comparison.compare`.
+    With `common`, items that are not the same in both revisions are left out; without it, a suite
+    with such items is refused. With `groups`, each group is compared, too. `n_items` is the number
+    of examples in each direction. `settings` are the fields of `Settings`.
+
     Raises InputError for an unknown suite or model, and where scores are missing.
     """
-    margin = margin or {}
-    models_a, models_b = (_subjects(revision, recipes or {}) for revision in (a, b))
-    suites_a, suites_b = (list(revision.params.get("suites") or {}) for revision in (a, b))
-    _check_names("suite", suites, {*suites_a, *suites_b})
-    _check_names("model", models, {*models_a, *models_b})
-    pairs = [
-        (name, suite)
-        for suite in suites_b
-        for name in models_b
-        if (not suites or suite in suites) and (not models or name in models)
-    ]
-    pairs = [(name, suite) for name, suite in pairs if name in models_a and suite in suites_a]
-    rows, unchanged, refused, lost = [], [], {}, []
-    known: dict[bytes, Side] = {}
-    for name, suite in pairs:
-        scores = [Scores(a, models_a[name], suite), Scores(b, models_b[name], suite)]
-        if scores[0].hashes() == scores[1].hashes():
-            if (
-                len(metrics) == 1
-            ):  # the one asked for must be there, even where nothing else needs to be read
-                scores[1].side(metrics, known)
-            unchanged.append((name, suite))
-            continue
-        metric, side_a = scores[0].side(metrics, known)
-        _, side_b = scores[1].side([metric], known)
-        try:
-            side_a, side_b, n_lost = align(side_a, side_b, common=common, what=suite)
-        except DifferentItems as error:
-            refused[name, suite] = str(error)
-            continue
-        side_a, side_b = same_bytes(side_a, side_b, metric)
-        whole = (
-            [clustered(side) for side in (side_a, side_b)]
-            if is_clustered(suite, metric, clusters or [], suites_b)
-            else [side_a, side_b]
-        )
-        comparison = compare(whole[0], whole[1], metric, confidence=confidence, **settings)
-        if not comparison.changed:
-            unchanged.append((name, suite))
-            if n_lost:
-                lost.append(f"{name} on {suite}: {n_lost:,} items fell out, no other differs")
-            continue
-        several = groups and len(set(side_a.groups)) > 1
-        parts = (
-            by_group(side_a, side_b, metric, confidence=confidence, **settings) if several else {}
-        )
-        rows.append(
-            Row(
-                name,
-                suite,
-                comparison,
-                n_lost,
-                parts,
-                examples(scores, side_a, side_b, metric, n_items),
-            )
-        )
-    if refused and not rows and not unchanged:
-        raise InputError(f"{'; '.join(dict.fromkeys(refused.values()))}; nothing else to compare")
+    asked = _Asked(suites, models, common, groups, n_items, Settings(**settings))
+    in_a, in_b = _contents(a, asked.settings), _contents(b, asked.settings)
+    _check_names("suite", suites, {*in_a.suites, *in_b.suites})
+    _check_names("model", models, {*in_a.models, *in_b.models})
+    pairs = _pairs(in_a, in_b, asked)
+    results = _compare_all(pairs, asked)
     return Diff(
         a=a.name,
         b=b.name,
         params=changed_params(a.params, b.params),
         stages=changed_stages(a.stages, b.stages),
-        stale=[
-            f"{side}: {line}" for side, revision in (("A", a), ("B", b)) for line in stale(revision)
-        ],
+        stale=[f"A: {line}" for line in stale(a)] + [f"B: {line}" for line in stale(b)],
         not_compared=[
-            *_nothing_in_common(pairs, suites, models),
-            *_left_out("model", list(models_a), list(models_b), models),
-            *_left_out("suite", suites_a, suites_b, suites),
+            *([] if pairs else [_nothing_in_common(asked)]),
+            *_left_out("model", list(in_a.models), list(in_b.models), models),
+            *_left_out("suite", in_a.suites, in_b.suites, suites),
         ],
-        rows=_judged(
-            rows, correction, group_correction, {"confidence": confidence, "power": power}, margin
-        ),
-        unchanged=unchanged,
-        refused=refused,
-        only_a=[name for name in (*models_a, *suites_a) if name not in (*models_b, *suites_b)],
-        only_b=[name for name in (*models_b, *suites_b) if name not in (*models_a, *suites_a)],
-        lost=lost,
-        confidence=confidence,
-        correction=correction,
-        margin=margin,
+        rows=_judged(results.rows, asked.settings),
+        unchanged=results.unchanged,
+        refused=results.refused,
+        only_a=[name for name in in_a.names if name not in in_b.names],
+        only_b=[name for name in in_b.names if name not in in_a.names],
+        lost=results.lost,
+        confidence=asked.settings.confidence,
+        correction=asked.settings.correction,
+        margin=asked.settings.margin or {},
     )
 
 
-def settings_of(params: dict, metric: str | None, margin: float | None) -> dict[str, Any]:
-    """What `diff` takes of the section compare_models of params.yaml, with `metric` and `margin` instead of what stands there, if given.
+def _pairs(in_a: _Contents, in_b: _Contents, asked: _Asked) -> list[tuple[str, Scores, Scores]]:
+    """The name of every model that is compared, with its scores on a suite in A and in B."""
+    pairs = []
+    for suite in in_b.suites:
+        for name in in_b.models:
+            if not asked.covers(name, suite):
+                continue
+            if name in in_a.models and suite in in_a.suites:
+                scores_a = Scores(in_a.revision, in_a.models[name], suite)
+                scores_b = Scores(in_b.revision, in_b.models[name], suite)
+                pairs.append((name, scores_a, scores_b))
+    return pairs
 
-    Raises InputError where a key is missing, and for a value that the stage compare_models would refuse.
+
+def _compare_all(pairs: list[tuple[str, Scores, Scores]], asked: _Asked) -> _Results:
+    """Compare the scores of every model, by its name, in A and in B.
+
+    Raises InputError if the items of all models and suites differ.
+    """
+    results = _Results()
+    known: dict[bytes, Side] = {}
+    metrics = asked.settings.metrics
+    for name, scores_a, scores_b in pairs:
+        suite = scores_a.suite
+        if scores_a.hashes() == scores_b.hashes():
+            # A single metric must be there, even if nothing else needs to be read
+            if len(metrics) == 1:
+                scores_b.side(metrics, known)
+            results.unchanged.append((name, suite))
+            continue
+        try:
+            row = _compare_one(name, scores_a, scores_b, asked, known)
+        except DifferentItems as error:
+            results.refused[name, suite] = str(error)
+            continue
+        if row.comparison.changed:
+            results.rows.append(row)
+            continue
+        results.unchanged.append((name, suite))
+        if row.n_lost:
+            lost = f"{name} on {suite}: {row.n_lost:,} items fell out, no other differs"
+            results.lost.append(lost)
+    if results.refused and not results.rows and not results.unchanged:
+        reasons = "; ".join(dict.fromkeys(results.refused.values()))
+        raise InputError(f"{reasons}; nothing else to compare")
+    return results
+
+
+def _compare_one(
+    name: str, scores_a: Scores, scores_b: Scores, asked: _Asked, known: dict[bytes, Side]
+) -> Row:
+    """One model on one suite; its groups and examples where an item changed.
+
+    `known` is that of `read_side`. Raises DifferentItems.
+    """
+    suite, settings = scores_a.suite, asked.settings
+    metric, side_a = scores_a.side(settings.metrics, known)
+    _, side_b = scores_b.side([metric], known)
+    side_a, side_b, n_lost = align(side_a, side_b, common=asked.common, what=suite)
+    side_a, side_b = same_bytes(side_a, side_b, metric)
+    sampled_a, sampled_b = side_a, side_b
+    if is_clustered(suite, metric, settings.clusters or [], _suites(scores_b.revision)):
+        sampled_a, sampled_b = clustered(side_a), clustered(side_b)
+    comparison = compare(sampled_a, sampled_b, metric, **settings.for_compare())
+    row = Row(name, suite, comparison, n_lost, groups={}, items=[])
+    if not comparison.changed:
+        return row
+    if asked.groups and len(set(side_a.groups)) > 1:
+        row = row._replace(groups=by_group(side_a, side_b, metric, **settings.for_compare()))
+    items = examples([scores_a, scores_b], side_a, side_b, metric, asked.n_items)
+    return row._replace(items=items)
+
+
+def settings_of(params: dict, metric: str | None, margin: float | None) -> dict[str, Any]:
+    """The `settings` of `diff`, from the section compare_models of params.yaml.
+
+    If `metric` and `margin` are given, they replace what stands in that section. Raises InputError
+    if a key is missing, and for a value that the stage compare_models would refuse.
     """
     section = params.get("compare_models", {})
     check(section, dict, "params.yaml: compare_models")
-    for key in SETTINGS:
+    for key in Settings._fields:
         if key not in section:
             raise InputError(f"params.yaml: compare_models: the key '{key}' is missing")
         check(section[key], kinds_of(compare_models)[key][0], f"params.yaml: compare_models.{key}")
     check(margin, NonNegative | None, "--margin")
-    settings = {key: section[key] for key in SETTINGS} | (
-        {"metrics": [metric]} if metric is not None else {}
-    )
-    return settings | (
-        {"margin": dict.fromkeys(settings["metrics"], margin)} if margin is not None else {}
-    )
+    settings = {key: section[key] for key in Settings._fields}
+    if metric is not None:
+        settings["metrics"] = [metric]
+    if margin is not None:
+        settings["margin"] = dict.fromkeys(settings["metrics"], margin)
+    return settings
 
 
-def _subjects(revision: Revision, recipes: dict[str, list[str]]) -> dict[str, list[str]]:
-    """{name: its models} of a revision; of a recipe the models that this revision has."""
+def _contents(revision: Revision, settings: Settings) -> _Contents:
+    """What a revision has that can be compared; a recipe has the models that are there."""
     models = list(revision.params.get("models") or [])
-    there = {
-        name: [model for model in recipe if model in models] for name, recipe in recipes.items()
-    }
-    return subjects(models, {name: recipe for name, recipe in there.items() if recipe})
+    recipes = {}
+    for name, recipe in (settings.recipes or {}).items():
+        if there := [model for model in recipe if model in models]:
+            recipes[name] = there
+    return _Contents(revision, subjects(models, recipes), _suites(revision))
+
+
+def _suites(revision: Revision) -> list[str]:
+    """The names of a revision's suites."""
+    return list(revision.params.get("suites") or {})
 
 
 def _check_names(kind: str, asked: list[str], known: set[str]) -> None:
+    """Raises InputError for a name that was asked for and is not known."""
     for name in asked:
         if name not in known:
             raise InputError(
-                f"there is no {kind} '{name}' in either revision; there are {', '.join(sorted(known))}"
+                f"there is no {kind} '{name}' in either revision;"
+                f" there are {', '.join(sorted(known))}"
             )
 
 
-def _nothing_in_common(
-    pairs: list[tuple[str, str]], suites: list[str], models: list[str]
-) -> list[str]:
-    if pairs:
-        return []
-    asked = " that was asked for" if suites or models else ""
-    return [f"nothing was compared: A and B have no model on a suite{asked} in common"]
+def _nothing_in_common(asked: _Asked) -> str:
+    of_these = " that was asked for" if asked.suites or asked.models else ""
+    return f"nothing was compared: A and B have no model on a suite{of_these} in common"
 
 
-def _left_out(kind: str, of_a: list[str], of_b: list[str], asked: list[str]) -> list[str]:
-    """What A has and B has not, and what was asked for and one of them has not; what is new in B has nothing to stand against."""
-    here = [name for name in of_a if not asked or name in asked]
-    lines = [
-        f"the {kind} {name} is not in B (renamed, or dropped?): not compared"
-        for name in here
-        if name not in of_b
-    ]
-    return lines + [
-        f"the {kind} {name} is not in A: not compared" for name in asked if name not in of_a
-    ]
+def _left_out(kind: str, names_a: list[str], names_b: list[str], asked: list[str]) -> list[str]:
+    """Lines on what A has and B has not, and on what was asked for and one of them has not.
+
+    What is new in B is not among them: there is nothing to compare it against.
+    """
+    lines = []
+    for name in names_a:
+        if name not in names_b and (not asked or name in asked):
+            lines.append(f"the {kind} {name} is not in B (renamed, or dropped?): not compared")
+    for name in asked:
+        if name not in names_a:
+            lines.append(f"the {kind} {name} is not in A: not compared")
+    return lines
 
 
-def _judged(
-    rows: list[Row],
-    correction: str,
-    group_correction: str,
-    settings: dict[str, float],
-    margin: dict[str, float],
-) -> list[Row]:
-    """The rows with their verdicts, worst first and by suite; the groups of one model are judged together, over all suites."""
+def _judged(rows: list[Row], settings: Settings) -> list[Row]:
+    """The rows with their verdicts, worst first and then by suite.
+
+    The groups of one model are judged together, over all suites.
+    """
     judged = judge(
-        [row.comparison for row in rows], correction=correction, margin=margin, **settings
+        [row.comparison for row in rows],
+        correction=settings.correction,
+        margin=settings.margin or {},
+        **settings.for_judge(),
     )
     rows = [row._replace(comparison=comparison) for row, comparison in zip(rows, judged)]
     for model in {row.model for row in rows}:
-        parts = {
-            (number, name): part
-            for number, row in enumerate(rows)
-            if row.model == model
-            for name, part in row.groups.items()
-        }
-        for (number, name), part in zip(
-            parts, judge(list(parts.values()), correction=group_correction, margin={}, **settings)
-        ):
-            rows[number].groups[name] = part
+        _judge_groups([row for row in rows if row.model == model], settings)
     suites = list(dict.fromkeys(row.suite for row in rows))
-    return sorted(
-        rows,
-        key=lambda row: (
-            VERDICTS.index(row.comparison.verdict),
-            suites.index(row.suite),
-            row.comparison.p,
-            row.model,
-        ),
+
+    def place(row: Row) -> tuple[int, int, float, str]:
+        verdict = VERDICTS.index(row.comparison.verdict)
+        return verdict, suites.index(row.suite), row.comparison.p, row.model
+
+    return sorted(rows, key=place)
+
+
+def _judge_groups(rows: list[Row], settings: Settings) -> None:
+    """Judge the groups of all these rows together, in place."""
+    places, comparisons = [], []
+    for row in rows:
+        for group, comparison in row.groups.items():
+            places.append((row, group))
+            comparisons.append(comparison)
+    judged = judge(
+        comparisons, correction=settings.group_correction, margin={}, **settings.for_judge()
     )
+    for (row, group), comparison in zip(places, judged):
+        row.groups[group] = comparison
 
 
-def examples(scores: list[Scores], a: Side, b: Side, metric: str, n: int) -> list[dict]:
-    """Up to `n` items that became worse and `n` that became better, those that changed most first: {item, turned, a, b, options}.
+def examples(scores: Sequence[Scores], a: Side, b: Side, metric: str, n: int) -> list[dict]:
+    """Up to `n` items that became worse and `n` that became better, the most changed ones first.
 
-    An option is {context, target, gold, a, b}, with the target's log-prob in nats under either revision, a mean over seeds and draws.
+    An example is {item, turned, a, b, options}, an option {context, target, gold, a, b}, with the
+    target's log-prob in nats under either revision, a mean over seeds and draws. `scores` are those
+    of A and of B.
     """
+    changed = _most_changed(a, b, metric, n)
+    if not changed:
+        return changed
+    scores_a, scores_b = scores
+    ids = pa.array([example["item"] for example in changed])
+    logprobs_a, logprobs_b = _logprobs(scores_a, ids), _logprobs(scores_b, ids)
+    columns = ["item", "option", "variant", "context", "target", "gold"]
+    table = scores_b.revision.table(f"{ITEMS}/{scores_b.suite}.parquet", columns)
+    options: dict[str, list[dict]] = {}
+    for row in _rows_of_items(table, ids).to_pylist():
+        key = row["item"], row["option"]
+        option = {name: row[name] for name in ("context", "target", "gold")}
+        option |= {"a": logprobs_a.get(key), "b": logprobs_b.get(key)}
+        options.setdefault(row["item"], []).append(option)
+    return [example | {"options": options.get(example["item"], [])} for example in changed]
+
+
+def _most_changed(a: Side, b: Side, metric: str, n: int) -> list[dict]:
+    """The examples without their options."""
     values_a, values_b = a.values.mean(0), b.values.mean(0)
     gains = (values_a - values_b) if metric in LOWER_IS_BETTER else (values_b - values_a)
-    found = []
+    changed = []
     for turned, sign in (("worse", 1), ("better", -1)):
-        order = np.lexsort((a.hashes, sign * gains))[
-            :n
-        ]  # of items that changed alike any, not those of the first group
-        rows = [row for row in order if sign * gains[row] < 0]
-        found += [
-            {
-                "item": a.items[row].as_py(),
-                "turned": turned,
-                "a": float(values_a[row]),
-                "b": float(values_b[row]),
-            }
-            for row in rows
-        ]
-    if not found:
-        return found
-    ids = pa.array([example["item"] for example in found])
-    logprobs = [_logprobs(one, ids) for one in scores]
-    table = scores[1].revision.table(
-        f"{ITEMS}/{scores[1].suite}.parquet",
-        ["item", "option", "variant", "context", "target", "gold"],
-    )
-    options: dict[str, list[dict]] = {}
-    for row in _of_items(table, ids).to_pylist():
-        values = {
-            name: logprob.get((row["item"], row["option"])) for name, logprob in zip("ab", logprobs)
-        }
-        options.setdefault(row["item"], []).append(
-            {name: row[name] for name in ("context", "target", "gold")} | values
-        )
-    return [example | {"options": options.get(example["item"], [])} for example in found]
+        # Among items that changed alike, the hash decides, so that not all are of the first group
+        for row in np.lexsort((a.hashes, sign * gains))[:n]:
+            if sign * gains[row] < 0:
+                values = {"a": float(values_a[row]), "b": float(values_b[row])}
+                changed.append({"item": a.items[row].as_py(), "turned": turned, **values})
+    return changed
 
 
 def _logprobs(scores: Scores, ids: pa.Array) -> dict[tuple[str, int], float]:
-    """The log-prob of the target of each option of these items."""
-    paths = [
-        path
-        for model in scores.models
-        for path in scores.revision.files(f"{TOKENS}/{model}/{scores.suite}")
-    ]
+    """{(item, option): the target's log-prob in nats} of these items.
+
+    A log-prob is a mean over seeds and draws.
+    """
     columns = ["item", "draw", "option", "variant", "is_target", "logprob"]
-    rows = pa.concat_tables(
-        [_of_items(scores.revision.table(path, columns), ids) for path in paths]
-    )
+    tables = []
+    for model in scores.models:
+        for path in scores.revision.files(f"{TOKENS}/{model}/{scores.suite}"):
+            tables.append(_rows_of_items(scores.revision.table(path, columns), ids))
+    rows = pa.concat_tables(tables)
     rows = rows.filter(rows["is_target"])
     n_draws = len(scores.models) * (1 + (pc.max(rows["draw"]).as_py() or 0))
     sums = rows.group_by(["item", "option"]).aggregate([("logprob", "sum")])
     return {(row["item"], row["option"]): row["logprob_sum"] / n_draws for row in sums.to_pylist()}
 
 
-def _of_items(table: pa.Table, ids: pa.Array) -> pa.Table:
-    """The rows of these items that are no variant, with their ids as plain strings."""
+def _rows_of_items(table: pa.Table, ids: pa.Array) -> pa.Table:
+    """The rows of these items that belong to no variant, with their ids as plain strings."""
     items = table["item"].cast(pa.string())
     table = table.set_column(0, "item", items)
-    return table.filter(
-        pc.and_(pc.is_in(items, ids), pc.equal(table["variant"].cast(pa.string()), ""))
-    )
+    has_no_variant = pc.equal(table["variant"].cast(pa.string()), "")
+    return table.filter(pc.and_(pc.is_in(items, ids), has_no_variant))

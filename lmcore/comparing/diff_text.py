@@ -1,4 +1,7 @@
-"""How a `Diff` is shown: as text for a terminal, as Markdown for a pull request, or as JSON; strings come out."""
+"""How a `Diff` is shown: as text for a terminal, as Markdown for a pull request, or as JSON.
+
+A Diff goes in. A string comes out.
+"""
 
 import json
 from collections import Counter
@@ -15,40 +18,30 @@ HEAD = ("model", "suite", "metric", "A", "B", "B − A", "interval", "p", "verdi
 OF_CAUSAL = {"surprisal_per_byte": "bits_per_byte", "surprisal_per_word": "bits_per_word"}
 LABELS = OF_CAUSAL | {PSEUDO + name: PSEUDO + label for name, label in OF_CAUSAL.items()}
 COLOURS = {"worse": 31, "better": 32}  # ANSI
-TEXT_LENGTH = 160  # characters of an example's text that are shown
+TEXT_LENGTH = 160  # the characters of an example's text that are shown
+VALUE_LENGTH = 60  # the characters of a param's value that are shown
 
 
 def as_text(diff: Diff, *, colour: bool) -> str:
-    """For a terminal: what changed, one line a comparison, then groups and examples where there are any."""
+    """For a terminal: what changed, and one line for each comparison.
+
+    Groups and examples follow where there are any.
+    """
     diff = _shown(diff, for_terminal)
     paint: Callable[[str], str] = _painted if colour else str
-    lines = [
-        f"A  {diff.a}",
-        f"B  {diff.b}",
-        "",
-        *_causes(diff),
-        *(f"note   {line}" for line in doubts(diff)),
-    ]
+    notes = [f"note   {line}" for line in doubts(diff)]
+    lines = [f"A  {diff.a}", f"B  {diff.b}", "", *_causes(diff), *notes]
     if diff.rows:
-        lines += [
-            "",
-            *_aligned(
-                [HEAD, *(_cells(row.model, row.suite, row.comparison, diff) for row in diff.rows)],
-                paint,
-            ),
-        ]
-        lines += ["", *_notes(diff)]
+        table: list[tuple[str, ...]] = [HEAD, *(_row_cells(row, diff) for row in diff.rows)]
+        lines += ["", *_aligned(table, paint), "", *_notes(diff)]
     lines += ["", *_rest(diff)]
     for row in diff.rows:
+        title = f"{row.model} on {row.suite}"
         if row.groups:
-            cells = [_cells("", name, part, diff) for name, part in worst_first(row.groups)]
-            lines += [
-                "",
-                f"{row.model} on {row.suite}, by group",
-                *_aligned([("", "group", *HEAD[2:]), *cells], paint),
-            ]
+            groups = [("", "group", *HEAD[2:]), *_group_cells(row, diff)]
+            lines += ["", f"{title}, by group", *_aligned(groups, paint)]
         if row.items:
-            lines += ["", f"{row.model} on {row.suite}, items", *_examples(row)]
+            lines += ["", f"{title}, items", *_examples(row)]
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 
 
@@ -59,32 +52,22 @@ def as_markdown(diff: Diff) -> str:
         for row in diff.rows
     ]
     diff = _shown(diff, for_markdown)
-    counts = Counter(row.comparison.verdict for row in diff.rows)
-    found = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
-    found += [f"{len(diff.refused)} not comparable"] if diff.refused else []
-    lines = [
-        f"**{diff.a} → {diff.b}**: {', '.join([*found, f'{len(diff.unchanged)} unchanged'])}",
-        "",
-    ]
-    lines += [*(f"- {line}" for line in doubts(diff)), ""] if doubts(diff) else []
+    lines = [f"**{diff.a} → {diff.b}**: {', '.join(_counts(diff))}", ""]
+    if notes := doubts(diff):
+        lines += [*(f"- {line}" for line in notes), ""]
     if diff.rows:
-        cells = [_cells(row.model, row.suite, row.comparison, diff) for row in diff.rows]
-        lines += [
-            *_piped([HEAD, *((*cell[:-1], _bold(cell[-1])) for cell in cells)]),
-            "",
-            *_notes(diff),
-            "",
-        ]
-    lines += (
-        [*_rest(diff), ""]
-        if not diff.rows or diff.refused or diff.lost or diff.only_a or diff.only_b
-        else []
-    )
+        table: list[tuple[str, ...]] = [HEAD]
+        for row in diff.rows:
+            *cells, verdict = _row_cells(row, diff)
+            table.append((*cells, _bold(verdict)))
+        lines += [*_piped(table), "", *_notes(diff), ""]
+    if not diff.rows or diff.refused or diff.lost or diff.only_a or diff.only_b:
+        lines += [*_rest(diff), ""]
     folded = {"What changed": [f"- {line}" for line in _causes(diff)]}
     for title, row in zip(titles, diff.rows, strict=True):
         if row.groups:
-            cells = [_cells("", name, part, diff)[1:] for name, part in worst_first(row.groups)]
-            folded[f"{title}, by group"] = _piped([("group", *HEAD[2:]), *cells])
+            groups = [cells[1:] for cells in _group_cells(row, diff)]
+            folded[f"{title}, by group"] = _piped([("group", *HEAD[2:]), *groups])
         if row.items:
             folded[f"{title}, items"] = ["```", *_examples(row), "```"]
     for title, body in folded.items():
@@ -92,110 +75,137 @@ def as_markdown(diff: Diff) -> str:
     return "\n".join(lines)
 
 
+def _counts(diff: Diff) -> list[str]:
+    """How many comparisons have each verdict, were refused, or did not change."""
+    counts = Counter(row.comparison.verdict for row in diff.rows)
+    lines = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
+    if diff.refused:
+        lines.append(f"{len(diff.refused)} not comparable")
+    return [*lines, f"{len(diff.unchanged)} unchanged"]
+
+
 def as_data(diff: Diff) -> str:
     """As JSON: everything that text and Markdown show, unrounded."""
-    rows = [
-        {"model": row.model, "suite": row.suite, **as_json(row.comparison), "n_lost": row.n_lost}
-        | (
-            {"groups": {name: as_json(part) for name, part in row.groups.items()}}
-            if row.groups
-            else {}
-        )
-        | ({"items": row.items} if row.items else {})
-        for row in diff.rows
-    ]
+    refused = []
+    for (model, suite), reason in diff.refused.items():
+        refused.append({"model": model, "suite": suite, "reason": reason})
     values = diff._asdict() | {
-        "rows": rows,
+        "rows": [_row_data(row) for row in diff.rows],
         "params": {name: {"a": a, "b": b} for name, (a, b) in diff.params.items()},
         "unchanged": [{"model": model, "suite": suite} for model, suite in diff.unchanged],
-        "refused": [
-            {"model": model, "suite": suite, "reason": reason}
-            for (model, suite), reason in diff.refused.items()
-        ],
+        "refused": refused,
     }
     return for_json(values, indent=2, allow_nan=False) + "\n"
 
 
+def _row_data(row: Row) -> dict[str, Any]:
+    """A row as JSON has it."""
+    values: dict[str, Any] = {"model": row.model, "suite": row.suite}
+    values |= as_json(row.comparison)
+    values["n_lost"] = row.n_lost
+    if row.groups:
+        values["groups"] = {group: as_json(part) for group, part in row.groups.items()}
+    if row.items:
+        values["items"] = row.items
+    return values
+
+
 def doubts(diff: Diff) -> list[str]:
-    """Why no absence of `worse` means that nothing got worse: scores that are stale, and what was not compared."""
+    """Why the absence of `worse` does not mean that nothing got worse.
+
+    These are scores that are stale, and what was not compared.
+    """
     return [*diff.stale, *diff.not_compared]
 
 
 def worst_first(groups: dict[str, Comparison]) -> list[tuple[str, Comparison]]:
     """Groups in which an item changed, by verdict, then by p value."""
-    changed = [(name, part) for name, part in groups.items() if part.changed]
+    changed = [(name, comparison) for name, comparison in groups.items() if comparison.changed]
     return sorted(changed, key=lambda pair: (VERDICTS.index(pair[1].verdict), pair[1].p, pair[0]))
 
 
 def _shown(diff: Diff, show: Callable[[str], str]) -> Diff:
-    """The diff with every name and value in it as `show` makes it; but for examples of items, which are code in Markdown."""
+    """The diff with every name and value in it as `show` makes it.
 
-    def all_of(names: Iterable[str]) -> Any:
+    Examples of items are left as they are: in Markdown, they are code.
+    """
+
+    def all_of(names: Iterable[str]) -> list[str]:
         return [show(name) for name in names]
 
-    rows = []
-    for row in diff.rows:
-        comparison = row.comparison._replace(metric=show(row.comparison.metric))
-        groups = {
-            show(name): part._replace(metric=show(part.metric)) for name, part in row.groups.items()
-        }
-        rows.append(
-            row._replace(
-                model=show(row.model), suite=show(row.suite), comparison=comparison, groups=groups
-            )
-        )
+    params: dict[str, tuple[Any, Any]] = {}
+    for name, (a, b) in diff.params.items():
+        params[show(name)] = (show(_short(a)), show(_short(b)))
+    refused = {}
+    for (model, suite), reason in diff.refused.items():
+        refused[show(model), show(suite)] = show(reason)
     return diff._replace(
         a=show(diff.a),
         b=show(diff.b),
-        params={
-            show(name): (show(_short(a)), show(_short(b))) for name, (a, b) in diff.params.items()
-        },
-        stages={show(name): all_of(why) for name, why in diff.stages.items()},
+        params=params,
+        stages={show(name): all_of(reasons) for name, reasons in diff.stages.items()},
         stale=all_of(diff.stale),
         not_compared=all_of(diff.not_compared),
         lost=all_of(diff.lost),
-        rows=rows,
+        rows=[_shown_row(row, show) for row in diff.rows],
         unchanged=[(show(model), show(suite)) for model, suite in diff.unchanged],
-        refused={
-            (show(model), show(suite)): show(why) for (model, suite), why in diff.refused.items()
-        },
+        refused=refused,
         only_a=all_of(diff.only_a),
         only_b=all_of(diff.only_b),
         margin={show(metric): margin for metric, margin in diff.margin.items()},
     )
 
 
-def _cells(model: str, suite: str, comparison: Comparison, diff: Diff) -> tuple[str, ...]:
+def _shown_row(row: Row, show: Callable[[str], str]) -> Row:
+    """A row with the names in it as `show` makes them."""
+    groups = {}
+    for name, comparison in row.groups.items():
+        groups[show(name)] = comparison._replace(metric=show(comparison.metric))
+    comparison = row.comparison._replace(metric=show(row.comparison.metric))
+    return row._replace(
+        model=show(row.model), suite=show(row.suite), comparison=comparison, groups=groups
+    )
+
+
+def _row_cells(row: Row, diff: Diff) -> tuple[str, ...]:
+    """A row's cells under HEAD."""
+    comparison = row.comparison
     seeds = (comparison.n_seeds_a, comparison.n_seeds_b)
-    name = f"{model} ({seeds[0]} and {seeds[1]} seeds)" if model and max(seeds) > 1 else model
+    name = row.model
+    if max(seeds) > 1:
+        name += f" ({seeds[0]} and {seeds[1]} seeds)"
+    verdict = _verdict(comparison, diff, in_full=True)
+    return (name, row.suite, *_figures(comparison), verdict)
+
+
+def _group_cells(row: Row, diff: Diff) -> list[tuple[str, ...]]:
+    """The cells of a row's groups under HEAD: no model, and the group in the place of the suite."""
+    cells = []
+    for name, comparison in worst_first(row.groups):
+        verdict = _verdict(comparison, diff, in_full=False)
+        cells.append(("", name, *_figures(comparison), verdict))
+    return cells
+
+
+def _figures(comparison: Comparison) -> tuple[str, ...]:
+    """The cells of a comparison from its metric to its p value."""
     digits = 4 if max(abs(comparison.a), abs(comparison.b)) < 100 else 1
     low, high = comparison.low, comparison.high
-    bounds = (
-        f"[{low:+.{digits}f}, {high:+.{digits}f}]"
-        if low is not None and high is not None
-        else "unknown"
-    )
-    p = f"{comparison.p_corrected:.3f}" if comparison.p_corrected >= 0.001 else "<0.001"
-    label = LABELS.get(comparison.metric, comparison.metric)
-    a, b, difference = (
+    interval = "unknown"
+    if low is not None and high is not None:
+        interval = f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+    return (
+        LABELS.get(comparison.metric, comparison.metric),
         f"{comparison.a:.{digits}f}",
         f"{comparison.b:.{digits}f}",
         f"{comparison.difference:+.{digits}f}",
-    )
-    return (
-        name,
-        suite,
-        label,
-        a,
-        b,
-        difference,
-        bounds,
-        p,
-        _verdict(comparison, diff, in_full=bool(model)),
+        interval,
+        f"{comparison.p_corrected:.3f}" if comparison.p_corrected >= 0.001 else "<0.001",
     )
 
 
 def _verdict(comparison: Comparison, diff: Diff, in_full: bool) -> str:
+    """A verdict with its margin or, `in_full`, with the difference that would show."""
     if comparison.verdict == "equal":
         return f"equal within {diff.margin[comparison.metric]:g}"
     if comparison.verdict == "no evidence" and comparison.detectable and in_full:
@@ -207,12 +217,12 @@ def _causes(diff: Diff) -> list[str]:
     """What changed: params, the stages with another cause than their inputs, and what followed."""
     lines = [f"param  {name}: {a} → {b}" for name, (a, b) in diff.params.items()]
     follows = {"inputs", "outputs"}
-    causes = {
-        name: [reason for reason in why if reason not in follows]
-        for name, why in diff.stages.items()
-    }
-    lines += [f"stage  {name}: {', '.join(why)}" for name, why in _grouped(causes) if why]
-    if after := [name for name, why in _grouped(causes) if not why]:
+    causes = {}
+    for name, reasons in diff.stages.items():
+        causes[name] = [reason for reason in reasons if reason not in follows]
+    grouped = _grouped(causes)
+    lines += [f"stage  {name}: {', '.join(reasons)}" for name, reasons in grouped if reasons]
+    if after := [name for name, reasons in grouped if not reasons]:
         lines.append(f"then   {', '.join(after)}")
     return lines or ["no param and no stage changed"]
 
@@ -224,105 +234,117 @@ def _grouped(causes: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
 
 
 def _notes(diff: Diff) -> list[str]:
+    """How the table of comparisons is to be read."""
     n = len(diff.rows)
     lines = [
-        f"Intervals are {100 * diff.confidence:g} %, of each comparison alone; p is corrected ({diff.correction}) "
-        f"for the {n} comparison{'s' * (n > 1)} in which an item changed."
+        f"Intervals are {100 * diff.confidence:g} %, of each comparison alone;"
+        f" p is corrected ({diff.correction}) for the {n} comparison{'s' * (n > 1)}"
+        " in which an item changed."
     ]
-    if any(row.comparison.claim == TWO_MODELS for row in diff.rows):
+    claims = {row.comparison.claim for row in diff.rows if row.comparison.claim}
+    if TWO_MODELS in claims:
         lines.append(
-            "With one seed a side, better and worse say: these two models differ; seed noise unknown."
+            "With one seed a side, better and worse say: these two models differ;"
+            " seed noise unknown."
         )
-    if any(row.comparison.claim and row.comparison.claim != TWO_MODELS for row in diff.rows):
+    if claims - {TWO_MODELS}:
         lines.append("With several seeds a side, better and worse speak of the recipe.")
-    lines += [
-        f"{row.model} on {row.suite}: {row.n_lost:,} items fell out, {row.comparison.n_items:,} compared."
-        for row in diff.rows
-        if row.n_lost
-    ]
+    for row in diff.rows:
+        if row.n_lost:
+            lines.append(
+                f"{row.model} on {row.suite}: {row.n_lost:,} items fell out,"
+                f" {row.comparison.n_items:,} compared."
+            )
     return lines
 
 
 def _rest(diff: Diff) -> list[str]:
-    """What there is no verdict on."""
-    lines = []
-    if diff.unchanged:
-        suites: dict[tuple[str, ...], list[str]] = {}
-        models = dict.fromkeys(model for model, _ in diff.unchanged)
-        for model in models:
-            suites.setdefault(
-                tuple(suite for name, suite in diff.unchanged if name == model), []
-            ).append(model)
-        lines += [
-            "unchanged (no item differs): "
-            + "; ".join(f"{', '.join(names)} on {', '.join(on)}" for on, names in suites.items())
-        ]
+    """The lines on what has no verdict."""
+    lines = [_unchanged_line(diff)] if diff.unchanged else []
     lines += diff.lost
-    for reason in dict.fromkeys(diff.refused.values()):
-        names = [model for (model, _), found in diff.refused.items() if found == reason]
+    models_of: dict[str, list[str]] = {}  # by the reason for which they were refused
+    for (model, _), reason in diff.refused.items():
+        models_of.setdefault(reason, []).append(model)
+    for reason, models in models_of.items():
         lines.append(
-            f"not comparable: {', '.join(names)} on {reason}; `--common` compares the items that both have"
+            f"not comparable: {', '.join(models)} on {reason};"
+            " `--common` compares the items that both have"
         )
-    lines += [
-        f"only in {side}: {', '.join(names)}"
-        for side, names in (("A", diff.only_a), ("B", diff.only_b))
-        if names
-    ]
+    for side, names in (("A", diff.only_a), ("B", diff.only_b)):
+        if names:
+            lines.append(f"only in {side}: {', '.join(names)}")
     return lines
 
 
+def _unchanged_line(diff: Diff) -> str:
+    """The models and suites that did not change; models with the same suites together."""
+    suites_of: dict[str, list[str]] = {}
+    for model, suite in diff.unchanged:
+        suites_of.setdefault(model, []).append(suite)
+    models_of: dict[tuple[str, ...], list[str]] = {}
+    for model, suites in suites_of.items():
+        models_of.setdefault(tuple(suites), []).append(model)
+    parts = [f"{', '.join(models)} on {', '.join(suites)}" for suites, models in models_of.items()]
+    return "unchanged (no item differs): " + "; ".join(parts)
+
+
 def _examples(row: Row) -> list[str]:
+    """The items that changed most, each with a line for each of its options."""
     lines = []
     for example in row.items:
-        lines += [
-            "",
-            f"{example['turned']}: {for_terminal(example['item'])}  ({example['a']:.4g} → {example['b']:.4g})",
-        ]
+        change = f"{example['a']:.4g} → {example['b']:.4g}"
+        lines += ["", f"{example['turned']}: {for_terminal(example['item'])}  ({change})"]
         for option in example["options"]:
             text = for_terminal(_cut(option["context"] + option["target"]))
-            a, b = (
-                f"{option[side]:10.2f}" if option[side] is not None else f"{'':10}" for side in "ab"
-            )
+            a, b = _logprob_cell(option["a"]), _logprob_cell(option["b"])
             lines.append(f"  {'*' if option['gold'] else ' '} {a} →{b}  {text}")
     return lines
 
 
+def _logprob_cell(logprob: float | None) -> str:
+    return f"{logprob:10.2f}" if logprob is not None else " " * 10
+
+
 def _cut(text: str) -> str:
+    """A text in one line, without its middle if it is long."""
     text = " ".join(text.split())
-    return (
-        text
-        if len(text) <= TEXT_LENGTH
-        else f"{text[: TEXT_LENGTH // 2]} … {text[-TEXT_LENGTH // 2 :]}"
-    )
+    if len(text) <= TEXT_LENGTH:
+        return text
+    half = TEXT_LENGTH // 2
+    return f"{text[:half]} … {text[-half:]}"
 
 
 def _short(value: Any) -> str:
+    """A value of params.yaml, cut off if it is long."""
     text = "none" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return text if len(text) <= VALUE_LENGTH else f"{text[: VALUE_LENGTH - 3]}…"
 
 
 def _aligned(rows: list[tuple[str, ...]], paint: Callable[[str], str]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    numbers = range(3, 8)
+    """A table for a terminal; `paint` colours the verdicts, which are the last cells."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    numbers = range(3, 8)  # these columns are aligned on the right
     lines = []
     for row in rows:
-        cells = [
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths))
-        ]
+        cells = []
+        for column, (cell, width) in enumerate(zip(row, widths)):
+            cells.append(cell.rjust(width) if column in numbers else cell.ljust(width))
         lines.append("  ".join([*cells[:-1], paint(row[-1])]).rstrip())
     return lines
 
 
 def _piped(rows: list[tuple[str, ...]]) -> list[str]:
+    """A table in Markdown."""
     head, *body = rows
     rule = tuple("---" for _ in head)
     return ["| " + " | ".join(row) + " |" for row in (head, rule, *body)]
 
 
 def _painted(verdict: str) -> str:
+    """A verdict in its colour, for a terminal."""
     return f"\x1b[{COLOURS[verdict]}m{verdict}\x1b[0m" if verdict in COLOURS else verdict
 
 
 def _bold(verdict: str) -> str:
+    """A verdict in bold, for Markdown."""
     return f"**{verdict}**" if verdict in COLOURS else verdict

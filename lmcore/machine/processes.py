@@ -1,4 +1,4 @@
-"""Processes that must not outlive the one that started them, and whether one is alive."""
+"""Processes that must not outlive the one that started them; and whether a process is alive."""
 
 import ctypes
 import os
@@ -6,14 +6,14 @@ import select
 import signal
 import sys
 
-PR_SET_PDEATHSIG = 1  # of prctl(2)
+PR_SET_PDEATHSIG = 1  # an option of prctl(2)
 
 
 def end_with_parent(parent: int | None = None) -> None:
     """Let the kernel kill this process when its parent ends, on Linux; elsewhere nothing happens.
 
-    A stopped process is killed, too. `parent` is the process number that the caller expects: where
-    it has ended before, this process ends at once.
+    A stopped process is killed, too. `parent` is the process number that the caller expects the
+    parent to have. If that process has already ended, this process ends at once.
     """
     if sys.platform != "linux":
         return
@@ -23,14 +23,13 @@ def end_with_parent(parent: int | None = None) -> None:
 
 
 def end_with(ancestor: int) -> None:
-    """Let a watcher kill this process when the process of this number ends, on Linux.
+    """Let a watcher kill this process when the process numbered `ancestor` ends, on Linux.
 
-    For an ancestor that is not the parent: DVC starts a stage through a shell, and some shells stay
-    between the two (dash), where others become the stage (bash). The watcher is a process of its
-    own, in a session of its own, so that it works while this process is stopped.
+    This serves an ancestor that is not the parent. DVC starts a stage through a shell: some shells
+    become the stage (bash), but others stay between DVC and the stage (dash). The watcher is a
+    separate process in a separate session, so it works even while this process is stopped.
 
-    Raises:
-        ProcessLookupError: the ancestor has ended.
+    Raises ProcessLookupError if the ancestor has already ended.
     """
     if sys.platform != "linux":
         return
@@ -49,7 +48,7 @@ def end_with(ancestor: int) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is a process of this number on this machine."""
+    """Whether this machine has a process with this number."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -1,4 +1,4 @@
-"""How many threads torch uses: the last bits of a forward pass depend on it."""
+"""How many threads torch uses. The last bits of a forward pass depend on this number."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one thread, so that results do not depend on the machine's cores."""
+    """Run torch on one thread, so that results do not depend on the machine's number of cores."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,13 +1,18 @@
-"""A model's token table of a suite, in shards: killed at any moment and run again, it goes on at the first missing shard and ends in the
+"""A model's token table of a suite, made in shards.
+
+If a run is killed at any moment, the next run goes on at the first missing shard and ends in the
 same bytes.
 
-A shard is a run of whole items, or of windows of a long text, scored alone and written to the work folder, which is keyed by the hash of
-all that decides its bytes: model folder, items file, params, code, engine. So shards are never another model's. When all are there, they
-become the folder `out`, whole.
+A shard is a run of whole items, or of windows of a long text. It is scored alone and written to the
+work folder, whose name is the hash of all that decides its bytes: model folder, items file, params,
+code, engine. So shards are never those of another model. When all shards are there, they become the
+folder `out`, whole.
 
-On GPUs one process a card scores shards; while the card computes one, the next is planned and the one before is written.
-On a CPU several processes of one thread score shards, forked from one that has loaded the model, so that they share its weights; how many
-(environment LMCORE_WORKERS, else the cores) changes no byte. They die with their parent; a second run of the same work waits for the first.
+On GPUs, one process for each card scores shards. While the card computes one shard, the next one is
+planned and the one before it is written. On a CPU, several processes of one thread each score
+shards. They are forked from a process that has loaded the model, so they share its weights. Their
+number (environment LMCORE_WORKERS, else the number of cores) changes no byte. All processes die
+with their parent. A second run of the same work waits for the first.
 """
 
 import hashlib
@@ -18,8 +23,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from itertools import pairwise
@@ -45,8 +50,8 @@ from lmcore.scoring.writer import write_tokens
 from lmcore.shown import for_terminal
 from lmcore.tables import ITEM_KEY, ITEMS, read, scoring_of
 
-SHARDS_AHEAD = 16  # that a GPU's process takes at a time
-LINE_SECONDS = 30  # between progress lines where there is no terminal
+SHARDS_AHEAD = 16  # shards that a GPU's process takes at a time
+LINE_SECONDS = 30  # time between progress lines where there is no terminal
 
 
 def extract_tokens(
@@ -61,16 +66,36 @@ def extract_tokens(
     shard_chars: Count,
     gpu_token_budget: Count = 32_768,
 ) -> None:
-    """Write the token table of the items file by the model folder to the folder `out` as part-00000.parquet ...
+    """Write a model's token table of an items file to the folder `out`, as part-00000.parquet ...
 
-    `work` keeps finished shards between runs; `code` is the fingerprint of the code; dtype: of the model's body, float32 or bfloat16;
-    token_budget and gpu_token_budget: rows a forward pass, on a CPU and on a GPU; shard_chars: about how many characters of text a
-    shard holds at most. Raises InputError naming the file or item that cannot be used.
+    model: a model folder; work: keeps finished shards between runs; code: the fingerprint of the
+    code; dtype: of the model's body; token_budget and gpu_token_budget: rows in a forward pass, on
+    a CPU and on a GPU; shard_chars: about how many characters of text a shard holds at most.
+
+    Raises InputError naming the file or item that cannot be used.
     """
     table = read(items, ITEMS)
     _check_order(table, items)
     budget = gpu_token_budget if kernels.choose() == "cuda" else token_budget
     params = {"dtype": dtype, "token_budget": budget, "shard_chars": shard_chars}
+    folder = work / "tokens" / _key_of_shards(model, items, code, dtype, params)
+    with locked(folder):
+        engine = Engine(model, scoring_of(table), dtype, budget)
+        jobs = []
+        for number, shard in enumerate(shards(table, shard_chars, engine)):
+            jobs.append((shard, folder / f"part-{number:05d}.parquet"))
+        files = {path: find(path) for _, path in jobs}
+        missing = [(shard, path) for shard, path in jobs if not files[path]]
+        if missing:
+            folder.mkdir(parents=True, exist_ok=True)
+            with one_thread():  # forked processes must not inherit a pool of threads
+                score_shards(engine, table, missing, for_terminal(f"{model.name} {items.stem}"))
+        _publish(files, out)
+        shutil.rmtree(folder)
+
+
+def _key_of_shards(model: Path, items: Path, code: str, dtype: str, params: dict) -> str:
+    """The hash of all that decides the bytes of the shards."""
     decisive = {
         "model": sha256(model),
         "items": sha256(items),
@@ -80,35 +105,29 @@ def extract_tokens(
         "transformers": version("transformers"),
         **params,
     }
-    folder = (
-        work
-        / "tokens"
-        / hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
-    )
-    with locked(folder):
-        engine = Engine(model, scoring_of(table), dtype, budget)
-        jobs = [
-            (shard, folder / f"part-{number:05d}.parquet")
-            for number, shard in enumerate(shards(table, shard_chars, engine))
-        ]
-        kept = {part: find(part) for _, part in jobs}
-        if missing := [job for job in jobs if not kept[job[1]]]:
-            folder.mkdir(parents=True, exist_ok=True)
-            with one_thread():  # forked processes must not inherit a pool of threads
-                score_shards(engine, table, missing, for_terminal(f"{model.name} {items.stem}"))
-        with whole(out) as temporary:
-            temporary.mkdir()
-            for _, part in jobs:
-                if not (file := kept[part] or find(part)):
-                    raise InputError(
-                        f"{part}: cannot be read back as it was written; run again, on another disk if this goes on"
-                    )
-                _link(file, temporary / part.name)
-        shutil.rmtree(folder)
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _publish(files: dict[Path, Path | None], out: Path) -> None:
+    """Make the folder `out` of the shards, whole.
+
+    `files` are the files found before scoring, by the path as which they are kept; None for those
+    that were missing then. Raises InputError if a shard cannot be read back.
+    """
+    with whole(out) as temporary:
+        temporary.mkdir()
+        for path, known_file in files.items():
+            file = known_file or find(path)
+            if not file:
+                raise InputError(
+                    f"{path}: cannot be read back as it was written; run again, on another disk"
+                    " if this goes on"
+                )
+            _link(file, temporary / path.name)
 
 
 class Shard(NamedTuple):
-    """Rows start..stop of an items table; with n_parts > 1, a part of that row's windows."""
+    """Rows start..stop of an items table; if n_parts > 1, only a part of that row's windows."""
 
     start: int
     stop: int
@@ -116,68 +135,78 @@ class Shard(NamedTuple):
     n_parts: int = 1
 
 
-Job = tuple[Shard, Path]  # a shard, and as what it is kept
+Job = tuple[Shard, Path]  # a shard, and the path as which it is kept
+
+
+class _Item(NamedTuple):
+    """Rows start..stop of an items table, which stay together."""
+
+    start: int
+    stop: int
+    n_chars: int
 
 
 def shards(items: pa.Table, shard_chars: int, engine: Engine) -> list[Shard]:
-    """Runs of whole items of about equal size, at most `shard_chars` characters or one item; a longer text is cut between its windows.
+    """Runs of whole items of about equal size, of at most `shard_chars` characters or one item.
 
-    A text that is scored in several draws stays whole, since its rows are sorted by draw.
+    A longer text is cut between its windows. But a text that is scored in several draws stays
+    whole, since its rows are sorted by draw.
     """
     names = items["item"].to_pylist()
-    lengths = [
-        len(context) + len(target)
-        for context, target in zip(items["context"].to_pylist(), items["target"].to_pylist())
-    ]
+    contexts, targets = items["context"].to_pylist(), items["target"].to_pylist()
+    lengths = [len(context) + len(target) for context, target in zip(contexts, targets)]
     starts = [0, *(row for row in range(1, len(names)) if names[row] != names[row - 1]), len(names)]
-    found: list[Shard] = []
-    run: list[tuple[int, int, int]] = []  # start, stop, characters of items that go together
+    result: list[Shard] = []
+    run: list[_Item] = []  # items that are not in a shard yet
     for start, stop in pairwise(starts):
-        size = sum(lengths[start:stop])
-        if size > shard_chars and stop - start == 1 and engine.n_draws == 1:
-            n_parts = min(-(-size // shard_chars), engine.count_windows(items.slice(start, 1)))
-            found += [
-                *_runs(run, shard_chars),
-                *(Shard(start, stop, part, n_parts) for part in range(n_parts)),
-            ]
+        n_chars = sum(lengths[start:stop])
+        is_one_row = stop - start == 1
+        if n_chars > shard_chars and is_one_row and engine.n_draws == 1:
+            n_parts = min(-(-n_chars // shard_chars), engine.count_windows(items.slice(start, 1)))
+            result += _shards_of_items(run, shard_chars)
+            result += [Shard(start, stop, part, n_parts) for part in range(n_parts)]
             run = []
         else:
-            run.append((start, stop, size))
-    return found + _runs(run, shard_chars)
+            run.append(_Item(start, stop, n_chars))
+    return result + _shards_of_items(run, shard_chars)
 
 
-def _runs(run: list[tuple[int, int, int]], shard_chars: int) -> list[Shard]:
-    """Shards of these items, of about equal size: a small last one would leave processes idle."""
-    total, done, found = sum(size for _, _, size in run), 0, list[Shard]()
+def _shards_of_items(items: list[_Item], shard_chars: int) -> list[Shard]:
+    """Shards of about equal size, since a small last one would leave processes idle."""
+    total = sum(item.n_chars for item in items)
     goal = total / max(1, -(-total // shard_chars))
+    result: list[Shard] = []
+    n_done = 0
     begin = None
-    for start, stop, size in run:
-        begin = start if begin is None else begin
-        done += size
-        if done >= goal * (len(found) + 1) - 0.5:
-            found.append(Shard(begin, stop))
+    for item in items:
+        begin = item.start if begin is None else begin
+        n_done += item.n_chars
+        if n_done >= goal * (len(result) + 1) - 0.5:
+            result.append(Shard(begin, item.stop))
             begin = None
-    return found if begin is None else [*found, Shard(begin, run[-1][1])]
+    return result if begin is None else [*result, Shard(begin, items[-1].stop)]
 
 
 def count_workers() -> int:
-    """How many processes score at once: LMCORE_WORKERS, else the cores this process may use."""
+    """How many processes score at once: LMCORE_WORKERS, else the cores this process may use.
+
+    Raises InputError if LMCORE_WORKERS is not a whole number from 1.
+    """
     value = os.environ.get("LMCORE_WORKERS", "")
     if value and not (value.isdecimal() and int(value) > 0):
         raise InputError(f"LMCORE_WORKERS must be a whole number from 1, not {value!r}")
-    return (
-        int(value)
-        if value
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    if value:
+        return int(value)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def score_shards(engine: Engine, items: pa.Table, jobs: list[Job], label: str) -> None:
-    """Score each shard and keep it as its path: on a CPU in as many processes as `count_workers` says, else in one for each GPU.
+    """Score each shard and keep it as its path.
 
-    Raises OSError where a process was killed.
+    On a CPU, as many processes as `count_workers` says do this; otherwise, one for each GPU. Raises
+    OSError if a process was killed.
     """
     on_gpus = engine.kernel == "cuda"
     n_workers = min(torch.cuda.device_count() if on_gpus else count_workers(), len(jobs))
@@ -196,28 +225,31 @@ def score_shards(engine: Engine, items: pa.Table, jobs: list[Job], label: str) -
             for first in range(0, len(jobs), size)
         ]
         try:
-            _watch(
-                (count for future in as_completed(futures) for count in future.result()),
-                len(jobs),
-                label,
-            )
+            _watch(_counts(futures), len(jobs), label)
         except BrokenProcessPool as error:
             raise OSError(
-                f"{label}: a scoring process was killed (out of memory?); run again, with fewer LMCORE_WORKERS, to go on"
+                f"{label}: a scoring process was killed (out of memory?);"
+                " run again, with fewer LMCORE_WORKERS, to go on"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
 
+def _counts(futures: Iterable[Future[list[int]]]) -> Iterator[int]:
+    """How many rows each shard has, as the processes return them."""
+    for future in as_completed(futures):
+        yield from future.result()
+
+
 def _pool_of_forks(engine: Engine, items: pa.Table, n_workers: int) -> ProcessPoolExecutor:
-    """Processes that find model and items in memory, so that neither is copied."""
+    """Processes that have the model and the items in memory already, so neither is copied."""
     return ProcessPoolExecutor(
         n_workers, multiprocessing.get_context("fork"), _start, (engine, items, os.getpid())
     )
 
 
 def _pool_on_cards(engine: Engine, items: pa.Table, n_workers: int) -> ProcessPoolExecutor:
-    """Processes of which each opens the model on a GPU of its own; forked ones could not use CUDA."""
+    """Processes that open the model on a GPU each. Forked processes could not use CUDA."""
     context = multiprocessing.get_context("spawn")
     cards = context.SimpleQueue()
     for card in range(n_workers):
@@ -228,20 +260,24 @@ def _pool_on_cards(engine: Engine, items: pa.Table, n_workers: int) -> ProcessPo
 
 
 def _in_turn(engine: Engine, items: pa.Table, jobs: list[Job], overlap: bool) -> Iterator[int]:
-    """Score and keep shards; of each how many rows it has. With `overlap` a GPU need not wait for the host before and after each."""
+    """Score and keep shards, and yield how many rows each has.
+
+    With `overlap`, a GPU need not wait for the host before and after each shard.
+    """
 
     def plan(job: Job) -> tuple[pa.Table, Planned]:
         shard, _ = job
-        part = items.slice(shard.start, shard.stop - shard.start)
-        return part, engine.plan(part, shard.part, shard.n_parts)
+        rows = items.slice(shard.start, shard.stop - shard.start)
+        return rows, engine.plan(rows, shard.part, shard.n_parts)
 
-    def run(planned: tuple[pa.Table, Planned]) -> pa.Table | tuple:
-        part, work = planned
-        return part, work, engine.run(work)
+    def run(planned: tuple[pa.Table, Planned]) -> tuple:
+        rows, work = planned
+        return rows, work, engine.run(work)
 
     def write(job: Job, done: tuple) -> int:
+        _, path = job
         table = engine.table(*done)
-        keep(job[1], lambda temporary: write_tokens(table, temporary, engine.name))
+        keep(path, lambda temporary: write_tokens(table, temporary, engine.name))
         return table.num_rows
 
     if overlap:
@@ -250,20 +286,21 @@ def _in_turn(engine: Engine, items: pa.Table, jobs: list[Job], overlap: bool) ->
         yield from (write(job, run(plan(job))) for job in jobs)
 
 
-_inherited: tuple[Engine, pa.Table]  # in a scoring process only
+_inherited: tuple[Engine, pa.Table]  # set only in a scoring process
 
 
 def _start(engine: Engine, items: pa.Table, parent: int) -> None:
+    """Begin a scoring process."""
     global _inherited
     _inherited = (engine, items)
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # an interrupt ends it without a word; the parent has one
+    # An interrupt ends this process without a message; the parent prints one
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     keep_freed_memory()
     end_with_parent(parent)
 
 
 def _start_on_card(engine: Engine, items: pa.Table, parent: int, cards: SimpleQueue) -> None:
+    """Begin a scoring process on the next GPU of `cards`."""
     _start(engine, items, parent)
     if engine.kernel == "cuda":
         torch.cuda.set_device(cards.get())
@@ -272,12 +309,13 @@ def _start_on_card(engine: Engine, items: pa.Table, parent: int, cards: SimpleQu
 
 
 def _score_here(jobs: list[Job]) -> list[int]:
+    """Score and keep shards in a scoring process; how many rows each has."""
     engine, items = _inherited
     return list(_in_turn(engine, items, jobs, engine.kernel == "cuda"))
 
 
 def _watch(counts: Iterator[int], n_shards: int, label: str) -> None:
-    """Show progress: a bar on a terminal, else a line now and then."""
+    """Show progress: a bar on a terminal, else a line from time to time."""
     started = last = time.monotonic()
     rows = 0
     bar = tqdm(counts, total=n_shards, desc=label, unit="shard", disable=not sys.stderr.isatty())
@@ -292,16 +330,18 @@ def _watch(counts: Iterator[int], n_shards: int, label: str) -> None:
 
 
 def _check_order(items: pa.Table, source: Path) -> None:
+    """Raises InputError if the rows are not sorted by their key."""
     keys = list(zip(*(items[name].to_pylist() for name in ITEM_KEY)))
     for key, following in pairwise(keys):
         if not key < following:
             raise InputError(
-                f"{source}: rows must be sorted by item, option and variant; {following} comes after {key}"
+                f"{source}: rows must be sorted by item, option and variant;"
+                f" {following} comes after {key}"
             )
 
 
 def _link(source: Path, target: Path) -> None:
-    """`target` as a second name of the file, or a copy where the file system wants one."""
+    """Make `target` a second name of the file, or a copy if the file system has no such names."""
     try:
         os.link(source, target)
     except OSError:

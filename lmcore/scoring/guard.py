@@ -1,9 +1,9 @@
-"""Which forward scores a model: the packed one where it says what the model's own says.
+"""Which forward scores a model: the packed one, if it agrees with the model's own forward.
 
-Two fixed texts that begin alike and are longer than the sliding window go through both when the
-model is loaded. Where the log-prob of a token differs by more than TOLERANCE, where attention is
-not ours in every layer, or where the position encoding depends on the longest text of a pass, the
-padded forward takes over, and says why.
+When a model is loaded, two fixed texts that begin alike and are longer than the sliding window go
+through both forwards. The padded forward takes over and says why if the log-prob of a token differs
+by more than TOLERANCE, if some layer does not use our attention, or if the position encoding
+depends on the longest text of a pass.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,9 +25,9 @@ from lmcore.scoring.plan import Window, masked_passes, passes
 
 TOLERANCE = 1e-4  # nats
 LENGTHS, SHARED = (24, 20), 13  # tokens of the two texts, and how many of them are the same
-SHORT = 8  # a window within which these texts do not fit
-WINDOWS = ("sliding_window", "attention_chunk_size")  # as configs call them
-OF_THE_PASS = {"dynamic", "longrope"}  # kinds of RoPE whose angles follow the longest text
+SHORT = 8  # tokens of an attention window that these texts exceed
+WINDOWS = ("sliding_window", "attention_chunk_size")  # keys of configs
+OF_THE_PASS = {"dynamic", "longrope"}  # kinds of RoPE whose angles depend on the longest text
 
 Forward = Packed | Padded | Control
 
@@ -35,7 +35,8 @@ Forward = Packed | Padded | Control
 def open_model(path: Path, config: dict, dtype: str, kernel: str) -> tuple[Forward, str]:
     """The forward that scores the model in the folder `path`, and why it is not the packed one.
 
-    Raises InputError as lmcore.models.load.load_model.
+    The reason is empty for the packed forward and for controls. Raises InputError, as
+    lmcore.models.load.load_model does.
     """
     device = device_of(kernel)
     if is_control(config):
@@ -44,7 +45,11 @@ def open_model(path: Path, config: dict, dtype: str, kernel: str) -> tuple[Forwa
 
 
 class _Opened:
-    """A model on its way to a forward. What has been changed in vain is loaded anew."""
+    """A model that is being opened: each attempt at a forward may change it.
+
+    `unchanged` holds the model in halves while no attempt has changed it. After that, it is loaded
+    again.
+    """
 
     def __init__(self, path: Path, dtype: torch.dtype, kernel: str, masked: bool):
         self.path, self.dtype, self.kernel, self.is_masked = path, dtype, kernel, masked
@@ -58,7 +63,9 @@ class _Opened:
         self.unchanged: Halves | None = Halves(model)
 
     def forward(self) -> tuple[Forward, str]:
+        """The first forward that agrees with the model's own, and why those before it do not."""
         reasons: list[str] = []
+        # each attempt, and whether its products are computed in the dtype asked for
         attempts: tuple[tuple[Callable[[], Forward], bool], ...] = (
             (self._packed, True),
             (self._padded, True),
@@ -78,7 +85,7 @@ class _Opened:
         raise AssertionError("the last attempt never fails")
 
     def _packed(self) -> Packed:
-        """Raises ValueError where it does not say what the model says."""
+        """The packed forward. Raises ValueError if it does not agree with the model's own."""
         if self.depends_on_pass:
             raise ValueError("its position encoding depends on the pass")
         halves = self._halves()
@@ -88,46 +95,55 @@ class _Opened:
         n_layers = self.config.get_text_config().num_hidden_layers
 
         def logprobs() -> torch.Tensor:
-            found = packed_logprobs(forward, self.texts)
+            values = packed_logprobs(forward, self.texts)
             if ATTENTION.n_calls != n_layers:
                 n = f"{ATTENTION.n_calls} of {n_layers}"
                 raise ValueError(f"it attends through transformers' interface in {n} layers")
-            return found
+            return values
 
         self._check(logprobs)
         self._use_kernels(halves, logprobs)
         return forward
 
     def _padded(self) -> Padded:
+        """The padded forward in halves, with this machine's kernels. Raises ValueError."""
         forward, halves = self._padded_without_kernels(), self._halves()
         self._use_kernels(halves, lambda: padded_logprobs(forward, self.texts))
         return forward
 
     def _padded_without_kernels(self) -> Padded:
+        """The padded forward in halves, with the model's own layers. Raises ValueError."""
         halves = self._halves()
         forward = Padded(halves.model, halves, self.depends_on_pass)
         self._check(lambda: padded_logprobs(forward, self.texts))
         return forward
 
     def _padded_whole(self) -> Padded:
+        """The padded forward through the whole model. Raises ValueError."""
         forward = Padded(self._load(), None, self.depends_on_pass)
         self._check(lambda: padded_logprobs(forward, self.texts))
         return forward
 
     def _padded_of_one_length(self) -> Padded:
+        """The padded forward through the whole model, without padding. It never fails."""
         return Padded(self._load(), None, of_one_length=True)
 
     def _use_kernels(self, halves: Halves, logprobs: Callable[[], torch.Tensor]) -> None:
+        """Put this machine's kernels into the halves. Raises ValueError if the results differ."""
         self.unchanged = None
         halves.use_kernels(self.kernel, self.dtype)
         self._check(logprobs, TOLERANCE if self.dtype == torch.float32 else torch.inf)
 
     def _first_position(self) -> int:
-        """As what the model counts the first token's position: RoBERTa and its kin begin behind the padding's id."""
+        """The number of the first token's position.
+
+        RoBERTa and similar models count from the number after the padding's id.
+        """
         is_offset = self.is_masked and self.config.model_type in OFFSET_POSITIONS
         return self.config.pad_token_id + 1 if is_offset else 0
 
     def _check(self, logprobs: Callable[[], torch.Tensor], tolerance: float = TOLERANCE) -> None:
+        """Raises ValueError if these log-probs fail or differ from those of the model itself."""
         try:
             with short_windows(self.config):
                 difference = float((logprobs() - self.expected).abs().max())
@@ -137,7 +153,7 @@ class _Opened:
             raise ValueError(f"it differs from the model's own by {difference:.1g} nats")
 
     def _halves(self) -> Halves:
-        """The model in halves and otherwise as it is in its folder."""
+        """The model in halves, and otherwise as it is in its folder."""
         if self.unchanged is None:
             self.unchanged = Halves(self._load())
         return self.unchanged
@@ -147,7 +163,7 @@ class _Opened:
 
 
 def guard_texts(config: Any) -> list[Window]:
-    """The two texts as windows, of ids that are the same on every machine."""
+    """The two texts as windows. Their ids are the same on every machine."""
     config = config.get_text_config()
     longest = min(LENGTHS[0], getattr(config, "max_position_embeddings", LENGTHS[0]) or LENGTHS[0])
     random = np.random.default_rng(0)
@@ -155,14 +171,16 @@ def guard_texts(config: Any) -> list[Window]:
     second[:SHARED] = first[:SHARED]
     second = second[: LENGTHS[1] + 1]
     return [
-        Window(text[:-1], 0, text[1:], row, len(text) - 1)
-        for text, row in ((first, 0), (second, longest))
+        Window(first[:-1], 0, first[1:], 0, len(first) - 1),
+        Window(second[:-1], 0, second[1:], longest, len(second) - 1),
     ]
 
 
 def _with_mask(text: Window, pad_id: int | None) -> Window:
-    """Of a text for causal LMs one for masked LMs: what they say of the token in its middle. No token need be the mask for this, but
-    none may be the padding, of which some models count no positions.
+    """A text for masked LMs, made of one for causal LMs: its middle token alone is scored.
+
+    The middle token need not be the mask for this. But no token may be the padding, at which some
+    models count no positions.
     """
     middle = len(text.inputs) // 2
     inputs = np.where(text.inputs == pad_id, text.inputs[text.inputs != pad_id][0], text.inputs)
@@ -171,7 +189,7 @@ def _with_mask(text: Window, pad_id: int | None) -> Window:
 
 @contextmanager
 def short_windows(config: Any) -> Iterator[None]:
-    """Within, the windows of attention are short enough for short texts to exceed them."""
+    """Shorten the attention windows while this runs, so that short texts exceed them."""
     config = config.get_text_config()
     before = {name: getattr(config, name) for name in WINDOWS if getattr(config, name, None)}
     for name, size in before.items():
@@ -184,33 +202,37 @@ def short_windows(config: Any) -> Iterator[None]:
 
 
 def rope_kinds(config: Any) -> set[str]:
-    """The kinds of rotary angles that a config describes, for all layers or by their type."""
-    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
-    every = [rope, *(value for value in rope.values() if isinstance(value, dict))]
-    return {part["rope_type"] for part in every if "rope_type" in part}
+    """The kinds of rotary angles that a config describes, for all layers or by type of layer."""
+    for_all = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    by_type = [value for value in for_all.values() if isinstance(value, dict)]
+    return {rope["rope_type"] for rope in [for_all, *by_type] if "rope_type" in rope}
 
 
 def own_logprobs(model: Any, texts: list[Window]) -> torch.Tensor:
-    """Log-probs (R,) of the texts' targets by the model's own forward over each text alone."""
+    """Log-probs (R,) of the texts' targets, by the model's own forward over each text alone."""
     return torch.cat([_own(model, text) for text in texts])
 
 
 def packed_logprobs(forward: Packed, texts: list[Window]) -> torch.Tensor:
-    (part,) = (masked_passes if forward.is_masked else passes)(texts, 10**6)
-    logits = forward.head(forward.hidden(part)).float()
+    """Log-probs (R,) of the texts' targets, by the packed forward."""
+    (one_pass,) = (masked_passes if forward.is_masked else passes)(texts, 10**6)
+    logits = forward.head(forward.hidden(one_pass)).float()
+    text_order = np.argsort(one_pass.rows)
     nodes, next_ids, rows, order = (
         torch.from_numpy(x).to(logits.device)
-        for x in (part.pair_nodes, part.pair_next, part.row_pairs, np.argsort(part.rows))
+        for x in (one_pass.pair_nodes, one_pass.pair_next, one_pass.row_pairs, text_order)
     )
     return torch.log_softmax(logits, -1)[nodes, next_ids][rows][order]
 
 
 def padded_logprobs(forward: Padded, texts: list[Window]) -> torch.Tensor:
+    """Log-probs (R,) of the texts' targets, by the padded forward."""
     logits = forward.head(forward.hidden(texts))
     return _chosen(logits, np.concatenate([text.targets for text in texts]))
 
 
 def _own(model: Any, text: Window) -> torch.Tensor:
+    """Log-probs (T,) of a text's targets, by the model's own forward."""
     ids = torch.from_numpy(text.inputs).long()[None].to(model.device)
     logits = model(input_ids=ids, **without_cache(model)).logits[0]
     return _chosen(logits[text.first : text.first + len(text.targets)], text.targets)

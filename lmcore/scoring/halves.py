@@ -1,14 +1,14 @@
 """A language model of transformers in two halves, with this machine's kernels in its linear layers.
 
-The body turns token ids into hidden states, the tail (head, scales, soft-capping) hidden states
-into logits. Both are the model's own code: the body is the first module that the model calls, and
-what it gives the tail can be replaced. So logits are made for chunks of chosen rows, and never for
-all positions at once.
+The body turns token ids into hidden states. The tail (head, scales, soft-capping) turns hidden
+states into logits. Both are the model's own code: the body is the first module that the model
+calls, and the states that it hands to the tail can be replaced. So logits are made for chunks of
+chosen rows, never for all positions at once.
 
-What becomes of a row must not depend on how many rows there are. Products run through
-kernels.Linear; all others (of routers) in blocks of ROWS rows. Elementwise functions take the last
-few numbers of a tensor one by one, with other rounding, so the number of rows is always a multiple
-of ROWS.
+The result of a row must not depend on how many rows there are. Products run through
+kernels.Linear; the other products (those of routers) run in blocks of ROWS rows. Elementwise
+functions process the last few numbers of a tensor one by one, with different rounding, so the
+number of rows is always a multiple of ROWS.
 """
 
 import dataclasses
@@ -21,37 +21,41 @@ from torch.overrides import TorchFunctionMode
 
 from lmcore.scoring.kernels import Linear
 
-ROWS = 32  # float32 numbers in two registers of AVX-512: what torch's loops go by
+ROWS = 32  # float32 numbers in two registers of AVX-512: the step of torch's loops
 
 
 class Halves:
-    """The two halves of a model; from now on it is called through them alone."""
+    """The two halves of a model. From now on, the model is called only through them."""
 
     def __init__(self, model: Any):
         """Raises ValueError for a model whose body gives no hidden states."""
         self.model, self.body = model, first_module(model)
         self.forward = self.body.forward
         self.output: Any = None
-        self.rows: torch.Tensor | None = None  # what the tail is given instead
+        self.rows: torch.Tensor | None = None  # given to the tail instead of the body's states
         self.body.forward = self._body
         self.states(input_ids=torch.zeros(1, 2, dtype=torch.long, device=model.device))
 
     def use_kernels(self, kernel: str, dtype: torch.dtype) -> None:
-        """Put kernels.Linear into all linear layers; those of the body take products in `dtype`."""
+        """Put kernels.Linear into all linear layers.
+
+        The layers of the body compute their products in `dtype`, the others in float32.
+        """
         inside = set(self.body.modules())
         for module in list(self.model.modules()):
             activation = getattr(module, "act_fn", None)
             is_silu = type(activation).__name__ in ("SiLU", "SiLUActivation")
             fuses = is_silu and kernel == "onednn" and dtype == torch.float32
             for name, child in list(module.named_children()):
-                product = dtype if child in inside else torch.float32
-                if (changed := _exact(child, kernel, product)) is not None:
-                    setattr(module, name, changed)
-                if fuses and name == "gate_proj" and isinstance(changed, Linear):
-                    changed.activation, module.act_fn = "swish", torch.nn.Identity()
+                product_dtype = dtype if child in inside else torch.float32
+                replacement = _replacement(child, kernel, product_dtype)
+                if replacement is not None:
+                    setattr(module, name, replacement)
+                if fuses and name == "gate_proj" and isinstance(replacement, Linear):
+                    replacement.activation, module.act_fn = "swish", torch.nn.Identity()
 
     def states(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """The hidden states (B, T, H) of `inputs`, arguments of the model's own forward."""
+        """The hidden states (B, T, H) of `inputs`, which are arguments of the model's forward."""
         self.model(**inputs, **without_cache(self.model))
         return self.output.last_hidden_state
 
@@ -66,6 +70,7 @@ class Halves:
             self.rows = None
 
     def _body(self, *args, **kwargs) -> Any:
+        """The body's forward; it runs only while no rows are given to the tail."""
         if self.rows is None:
             self.output = self.forward(*args, **kwargs)
             if getattr(self.output, "last_hidden_state", None) is None:
@@ -75,14 +80,16 @@ class Halves:
 
 
 def without_cache(model: Any) -> dict[str, bool]:
-    """The argument that keeps a causal LM from remembering keys and values; masked LMs do not know it."""
-    return (
-        {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
-    )
+    """The argument that keeps a causal LM from storing keys and values.
+
+    Masked LMs do not know this argument: for them, it is left out.
+    """
+    knows_cache = "use_cache" in inspect.signature(model.forward).parameters
+    return {"use_cache": False} if knows_cache else {}
 
 
 def first_module(model: Any) -> torch.nn.Module:
-    """The module that the model's forward calls first: its body."""
+    """The module that the model's forward calls first, which is its body."""
     called: list[torch.nn.Module] = []
     hooks = [
         module.register_forward_pre_hook(lambda module, _: called.append(module))
@@ -99,27 +106,25 @@ def first_module(model: Any) -> torch.nn.Module:
 
 
 def filled(rows: torch.Tensor) -> torch.Tensor:
-    """Rows (n, ...), and the first of them again until their number is a multiple of ROWS."""
+    """Rows (n, ...), followed by copies of the first up to a multiple of ROWS."""
     n_more = -len(rows) % ROWS
     return torch.cat([rows, rows[:1].expand(n_more, *rows.shape[1:])]) if n_more else rows
 
 
-def _exact(module: Any, kernel: str, dtype: torch.dtype) -> torch.nn.Module | None:
-    """What takes a module's place so that each row is treated alike; None where it may stay."""
+def _replacement(module: Any, kernel: str, dtype: torch.dtype) -> torch.nn.Module | None:
+    """A module that treats each row alike, in place of this one; None where this one may stay."""
+    name = type(module).__name__
     if type(module) is torch.nn.Linear:
         return Linear(module.weight, module.bias, kernel, dtype)
-    if type(module).__name__ == "Conv1D":  # GPT-2's linear layer, its weight transposed
+    if name == "Conv1D":  # GPT-2's linear layer, its weight transposed
         return Linear(module.weight.T, module.bias, kernel, dtype)
-    if type(module).__name__ in (
-        "NewGELUActivation",
-        "BloomGelu",
-    ):  # eight steps over memory for this one
+    if name in ("NewGELUActivation", "BloomGelu"):  # they take eight steps over memory, not one
         return torch.nn.GELU(approximate="tanh")
     if hasattr(module, "down_proj") and hasattr(module, "is_transposed"):
         return Experts(module, kernel, dtype)
     if isinstance(module, torch.nn.Embedding | torch.nn.modules.conv._ConvNd):
         return None
-    if type(module).__name__.endswith("RMSNorm"):
+    if name.endswith("RMSNorm"):
         norm = Norm(module)
         return norm if norm.equals(module) else None
     has_matrix = any(parameter.ndim > 1 for parameter in module.parameters(recurse=False))
@@ -127,7 +132,10 @@ def _exact(module: Any, kernel: str, dtype: torch.dtype) -> torch.nn.Module | No
 
 
 class Norm(torch.nn.Module):
-    """RMSNorm in fewer steps over memory than transformers takes. Source: Zhang & Sennrich 2019."""
+    """RMSNorm in fewer steps over memory than transformers takes.
+
+    Source: Zhang & Sennrich 2019.
+    """
 
     def __init__(self, module: Any):
         super().__init__()
@@ -140,7 +148,10 @@ class Norm(torch.nn.Module):
         return (x * scale).mul_(self.weight)
 
     def equals(self, module: torch.nn.Module) -> bool:
-        """Whether the module's own function is this one: not so for Gemma's, or one per group."""
+        """Whether the module computes the same function.
+
+        Gemma's norm does not, nor does a norm per group.
+        """
         if self.weight is None or self.weight.ndim != 1:
             return False
         x = torch.linspace(-3, 3, 2 * len(self.weight), device=self.weight.device)
@@ -149,16 +160,17 @@ class Norm(torch.nn.Module):
 
 
 class Experts(torch.nn.Module):
-    """A mixture of experts: hidden states (n, H), the k experts of each row and their weights (n, k)
-    go in, their weighted sum (n, H) comes out.
+    """A mixture of experts.
+
+    Hidden states (n, H), the k experts of each row and their weights (n, k) go in. The weighted sum
+    of the experts' results (n, H) comes out.
     """
 
     def __init__(self, module: Any, kernel: str, dtype: torch.dtype):
         super().__init__()
         first = "gate_up_proj" if module.has_gate else "up_proj"
-        self.first, self.second = (
-            self._layers(module, name, kernel, dtype) for name in (first, "down_proj")
-        )
+        self.first = self._layers(module, first, kernel, dtype)
+        self.second = self._layers(module, "down_proj", kernel, dtype)
         self.act = module._apply_gate if module.has_gate else module.act_fn
         self.norm = module.post_expert_norm if module.has_post_expert_norm else None
 
@@ -177,6 +189,7 @@ class Experts(torch.nn.Module):
 
     @staticmethod
     def _layers(module: Any, name: str, kernel: str, dtype: torch.dtype) -> torch.nn.ModuleList:
+        """The linear layers of all experts whose weights the module holds under `name`."""
         biases = getattr(module, f"{name}_bias") if module.has_bias else [None] * module.num_experts
         weights = getattr(module, name)
         if module.is_transposed:
@@ -186,7 +199,7 @@ class Experts(torch.nn.Module):
 
 
 class InBlocks(torch.nn.Module):
-    """A module with a matrix of its own, such as a router, whose products run in blocks."""
+    """A module that holds a matrix itself, such as a router. Its products run in blocks."""
 
     def __init__(self, module: torch.nn.Module):
         super().__init__()
@@ -198,12 +211,12 @@ class InBlocks(torch.nn.Module):
 
 
 class _Blocks(TorchFunctionMode):
-    """F.linear, ROWS rows at a time: products of one shape round alike."""
+    """F.linear on ROWS rows at a time, since products of one shape round alike."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is not F.linear:
             return func(*args, **(kwargs or {}))
         x, *others = args
-        parts = x.flatten(0, -2).split(ROWS)
-        y = torch.cat([func(part, *others, **(kwargs or {})) for part in parts])
+        blocks = x.flatten(0, -2).split(ROWS)
+        y = torch.cat([func(block, *others, **(kwargs or {})) for block in blocks])
         return y.unflatten(0, x.shape[:-1])

@@ -1,7 +1,7 @@
-"""Three steps of the same work that overlap, for a device that would wait for the host otherwise.
+"""Three steps of the same work that overlap, for a device that otherwise would wait for the host.
 
-Jobs go in, the results of their last step come out, in order. While one job runs, the next is
-planned in a thread, and the one before is written in another.
+Jobs go in. The results of their last step come out, in order. While one job runs, the next one is
+planned in a thread, and the one before it is written in another thread.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,19 +18,19 @@ def overlapped(
     write: Callable[[Job, Any], Result],
     jobs: Sequence[Job],
 ) -> Iterator[Result]:
-    """`write(job, run(plan(job)))` of each job. What a step raises, is raised here."""
+    """`write(job, run(plan(job)))` of each job. An error that a step raises is raised here."""
     if not jobs:
         return
     with ThreadPoolExecutor(1) as planner, ThreadPoolExecutor(1) as writer:
-        planned = planner.submit(plan, jobs[0])
-        written: Future[Result] | None = None
-        for job, following in zip(jobs, [*jobs[1:], None], strict=True):
-            ready = planned.result()
-            if following is not None:
-                planned = planner.submit(plan, following)
-            done = run(ready)
-            if written is not None:
-                yield written.result()
-            written = writer.submit(write, job, done)
-        assert written is not None
-        yield written.result()
+        planning = planner.submit(plan, jobs[0])
+        writing: Future[Result] | None = None
+        for job, next_job in zip(jobs, [*jobs[1:], None], strict=True):
+            planned = planning.result()
+            if next_job is not None:
+                planning = planner.submit(plan, next_job)
+            done = run(planned)
+            if writing is not None:
+                yield writing.result()
+            writing = writer.submit(write, job, done)
+        assert writing is not None
+        yield writing.result()

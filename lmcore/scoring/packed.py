@@ -1,11 +1,11 @@
-"""The packed forward: any causal LM of transformers that attends through its attention interface.
+"""The packed forward, for any LM of transformers that attends through its attention interface.
 
-`Pass`es go in, hidden states come out: the model's own modules run over one row of trie nodes,
-`position_ids` being their depths, and each unique prefix is computed once. Attention alone is ours,
-registered under NAME. It runs block by block as the plan says, under the model's own masks: the
-mask function that a model asks transformers for (causal, sliding, chunked) is evaluated on depths.
+`Pass`es go in. Hidden states come out. The model's own modules run over one row of trie nodes, with
+the nodes' depths as `position_ids`, so each unique prefix is computed once. Only attention is ours,
+registered under NAME. It runs block by block, as planned, under the model's own masks: the mask
+function that a model asks transformers for (causal, sliding, chunked) is evaluated on depths.
 
-Whether a model can run so is checked when it is loaded: see guard.py.
+Whether a model can run in this way is checked when it is loaded: see guard.py.
 """
 
 from collections.abc import Callable
@@ -18,15 +18,15 @@ from lmcore.scoring.halves import ROWS, Halves
 from lmcore.scoring.plan import Pass, blocks, whole_blocks
 
 NAME = "lmcore_packed"
-ATTENTION_ROWS = {
-    "cpu": 2**13,
-    "cuda": 2**17,
-}  # keys gathered at a time; bounds the memory, changes nothing
+# keys gathered at a time: this bounds the memory and changes no result
+ATTENTION_ROWS = {"cpu": 2**13, "cuda": 2**17}
 
 
 class Visible(NamedTuple):
-    """Which keys a query sees: `sees(batch, head, query, key)` of positions that are tensors; none
-    that stands `reach` or more before it.
+    """Which keys a query sees.
+
+    `sees(batch, head, query, key)` takes tensors of positions. No key is seen that stands `reach`
+    or more positions before the query; None sets no such limit.
     """
 
     sees: Callable[..., torch.Tensor]
@@ -34,7 +34,7 @@ class Visible(NamedTuple):
 
 
 class Keys(NamedTuple):
-    """What the queries of a block attend to. L queries, S keys, B paths."""
+    """What the queries of a block attend to: L queries and S keys in each of B paths."""
 
     queries: torch.Tensor  # (B, L) nodes
     keys: torch.Tensor  # (B, S) nodes
@@ -42,21 +42,24 @@ class Keys(NamedTuple):
 
 
 class Attention:
-    """The function that transformers calls in each layer, for the pass under way."""
+    """The function that transformers calls in each layer, for the current pass."""
 
     def __init__(self) -> None:
-        self.made: list = []
-        self.sources = torch.empty(0)
-        self.known: dict[int, tuple[Any, list[Keys]]] = {}
+        self.made: list[tuple[int, torch.Tensor]] = []  # start and paths of each block
+        self.sources = torch.empty(0)  # (N,) where each node's result stands in those of the blocks
+        self.known: dict[int, tuple[Any, list[Keys]]] = {}  # by the id of a mask function
         self.n_calls = 0
         self.is_masked = False
 
-    def prepare(self, part: Pass, device: torch.device, is_masked: bool) -> None:
-        """Take up a pass, whose rows are filled up to a multiple of ROWS; of a masked LM texts are seen whole."""
-        made, sources = (whole_blocks if is_masked else blocks)(part.paths, len(part.ids))
+    def prepare(self, one_pass: Pass, device: torch.device, is_masked: bool) -> None:
+        """Begin a pass. Its rows are filled up to a multiple of ROWS.
+
+        A masked LM sees its texts whole.
+        """
+        made, sources = (whole_blocks if is_masked else blocks)(one_pass.paths, len(one_pass.ids))
         self.made = [(block.start, torch.from_numpy(block.paths).to(device)) for block in made]
-        more = -len(part.ids) % ROWS
-        self.sources = F.pad(torch.from_numpy(sources), [0, more]).to(device)
+        n_more = -len(one_pass.ids) % ROWS
+        self.sources = F.pad(torch.from_numpy(sources), [0, n_more]).to(device)
         self.known, self.n_calls, self.is_masked = {}, 0, is_masked
 
     def __call__(
@@ -72,10 +75,14 @@ class Attention:
         s_aux: torch.Tensor | None = None,
         **others,
     ) -> tuple[torch.Tensor, None]:
-        """(1, N, heads, d) of query (1, heads, N, d), key and value (1, kv_heads, N, d)."""
+        """Attention (1, N, heads, d) of a layer.
+
+        The parameters are those of transformers' attention interface. query: (1, heads, N, d); key
+        and value: (1, kv_heads, N, d).
+        """
         self.n_calls += 1
         visible = attention_mask or self._without_mask(sliding_window)
-        q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
+        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
         scaling = q.shape[-1] ** -0.5 if scaling is None else scaling
         attend: Callable[..., torch.Tensor]
         attend, setting = (_fused, s_aux) if softcap is None else (_capped, softcap)
@@ -84,26 +91,28 @@ class Attention:
             size = max(1, ATTENTION_ROWS[q.device.type] // block.keys.shape[1])
             for rows, seen in zip(block.queries.split(size), block.keys.split(size), strict=True):
                 parts = [x[nodes].transpose(1, 2) for x, nodes in ((q, rows), (k, seen), (v, seen))]
-                out = attend(*parts, block.mask, scaling, setting)  # type: ignore[call-arg, arg-type]  # mypy narrows `attend`
+                # mypy takes `attend` for only one of the two functions
+                out = attend(*parts, block.mask, scaling, setting)  # type: ignore[call-arg, arg-type]
                 results.append(out.transpose(1, 2).flatten(0, 1))
         return torch.cat(results)[self.sources][None], None
 
     def _without_mask(self, sliding_window: int | None) -> Visible:
-        return (
-            Visible(_everything)
-            if self.is_masked
-            else Visible(_window(sliding_window), sliding_window)
-        )
+        """Which keys are seen where the model asks transformers for no mask."""
+        if self.is_masked:
+            return Visible(_everything)
+        return Visible(_window(sliding_window), sliding_window)
 
     def _blocks(self, visible: Visible) -> list[Keys]:
-        """The blocks under a mask, made once a pass."""
+        """The blocks under a mask, computed once for a pass."""
         if id(visible.sees) not in self.known:
             keys = [self._keys(start, paths, visible) for start, paths in self.made]
-            self.known[id(visible.sees)] = visible.sees, keys  # kept, lest its id become another's
+            # The function is stored, too, so that no other function can get its id
+            self.known[id(visible.sees)] = visible.sees, keys
         return self.known[id(visible.sees)][1]
 
     @staticmethod
     def _keys(start: int, paths: torch.Tensor, visible: Visible) -> Keys:
+        """What the queries from position `start` on attend to, in paths (B, stop)."""
         stop = paths.shape[1]
         first = 0 if visible.reach is None else max(0, start + 1 - visible.reach) // ROWS * ROWS
         query = torch.arange(start, stop, device=paths.device)[:, None]
@@ -114,7 +123,7 @@ class Attention:
 
 
 def _window(size: int | None) -> Callable[..., torch.Tensor]:
-    """The causal mask, of the last `size` positions where it is given."""
+    """The causal mask, limited to the last `size` positions if `size` is given."""
     if size is None:
         return _causal
     return lambda batch, head, query, key: (key <= query) & (key > query - size)
@@ -129,7 +138,10 @@ def _everything(batch, head, query, key) -> torch.Tensor:
 
 
 def _fused(q, k, v, mask, scaling: float, sinks: torch.Tensor | None) -> torch.Tensor:
-    """Attention (B, heads, L, d). A sink is one more key, of a fixed score and without a value."""
+    """Attention (B, heads, L, d) by torch's fused function.
+
+    A sink is one more key, with a fixed score and without a value.
+    """
     grouped = q.shape[1] != k.shape[1]
     if sinks is not None:
         scores = torch.zeros(q.shape[2], k.shape[2], device=q.device)
@@ -144,7 +156,10 @@ def _fused(q, k, v, mask, scaling: float, sinks: torch.Tensor | None) -> torch.T
 
 
 def _capped(q, k, v, mask, scaling: float, cap: float) -> torch.Tensor:
-    """Attention (B, heads, L, d) with scores kept between -cap and cap. Source: Gemma 2."""
+    """Attention (B, heads, L, d) with scores kept between -cap and cap.
+
+    Source: Gemma 2.
+    """
     k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
     scores = torch.tanh(q @ k.transpose(2, 3) * scaling / cap) * cap
     if mask is not None:
@@ -156,11 +171,12 @@ ATTENTION = Attention()
 
 
 def _mask(*, mask_function: Callable, local_size: int | None = None, **others) -> Visible:
+    """The function by which transformers makes masks for our attention."""
     return Visible(mask_function, local_size)
 
 
 def take_attention(model: Any) -> None:
-    """Let a model attend through ATTENTION. Raises ValueError where it attends by its own code."""
+    """Let a model attend through ATTENTION. Raises ValueError if it attends by its own code."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(NAME, ATTENTION)
@@ -171,24 +187,28 @@ def take_attention(model: Any) -> None:
 
 
 class Packed:
-    """A model with our attention (see take_attention); `hidden` and `head` are its two halves."""
+    """A model with our attention (see `take_attention`). `hidden` and `head` are its halves."""
 
     kind = "packed"
 
     def __init__(self, halves: Halves, is_masked: bool = False, first_position: int = 0):
-        """`first_position`: as what a masked LM counts the first token's position."""
+        """Take a model in halves.
+
+        `first_position` is the number that a masked LM gives to the first token's position.
+        """
         self.halves, self.head = halves, halves.logits
         self.is_masked, self.first_position = is_masked, first_position
 
-    def hidden(self, part: Pass) -> torch.Tensor:
+    def hidden(self, one_pass: Pass) -> torch.Tensor:
         """The hidden states (N, H) float32 of a pass's nodes, from which `head` makes logits."""
         device = self.halves.model.device
-        ATTENTION.prepare(part, device, self.is_masked)
-        more = [0, -len(part.ids) % ROWS]
+        ATTENTION.prepare(one_pass, device, self.is_masked)
+        padding = [0, -len(one_pass.ids) % ROWS]
         ids, positions = (
-            F.pad(torch.from_numpy(x), more)[None].to(device)
-            for x in (part.ids, part.positions + self.first_position)
+            F.pad(torch.from_numpy(x), padding)[None].to(device)
+            for x in (one_pass.ids, one_pass.positions + self.first_position)
         )
-        mask = torch.ones_like(ids)  # without one transformers reads texts out of the positions
+        # Without a mask, transformers would infer where texts begin from the positions
+        mask = torch.ones_like(ids)
         states = self.halves.states(input_ids=ids, position_ids=positions, attention_mask=mask)
-        return states[0, : len(part.ids)]
+        return states[0, : len(one_pass.ids)]

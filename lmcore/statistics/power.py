@@ -1,6 +1,8 @@
-"""How small a difference a comparison can find, and how many items a given one takes: an Estimate of a paired difference goes in.
+"""How small a difference a comparison can find, and how many items a given difference takes.
 
-From the standard error of a comparison that was made; before there is one, from the shares of items that would turn either way.
+An Estimate of a paired difference goes in: the calculation uses the standard error of a comparison
+that was already made. Before there is one, `items_needed_for_flips` plans from the shares of items
+that would change either way.
 """
 
 import math
@@ -11,40 +13,48 @@ from lmcore.statistics.stats import Estimate
 
 
 def detectable_difference(estimate: Estimate, *, confidence: float, power: float) -> float | None:
-    """The true difference that the share `power` of such comparisons would find (p < 1 - confidence); None without a standard error.
+    """The true difference that the share `power` of such comparisons would find.
+
+    A comparison finds a difference if p < 1 - confidence. None without a standard error.
 
     Source: Bloom 1995, Minimum Detectable Effects, Evaluation Review 19(5).
     """
     if not estimate.se:
         return None
-    return (
-        float(
-            special.stdtrit(estimate.df, (1 + confidence) / 2) + special.stdtrit(estimate.df, power)
-        )
-        * estimate.se
-    )
+    significance_quantile = special.stdtrit(estimate.df, (1 + confidence) / 2)
+    power_quantile = special.stdtrit(estimate.df, power)
+    return float(significance_quantile + power_quantile) * estimate.se
 
 
 def items_needed(
     difference: float, estimate: Estimate, *, confidence: float, power: float
 ) -> int | None:
-    """How many items like these, in the same proportions, let the share `power` of comparisons find a true `difference`."""
+    """How many items let the share `power` of comparisons find a true `difference`.
+
+    The items are like those of the estimate, in the same proportions. None without a standard
+    error.
+    """
     if not estimate.se:
         return None
-    return math.ceil(estimate.n * (_quantiles(confidence, power) * estimate.se / difference) ** 2)
+    quantiles = _sum_of_quantiles(confidence, power)
+    return math.ceil(estimate.n * (quantiles * estimate.se / difference) ** 2)
 
 
 def items_needed_for_flips(better: float, worse: float, *, confidence: float, power: float) -> int:
-    """The number of items with which McNemar's test finds that the share `better` turns right and `worse` turns wrong.
+    """The number of items with which McNemar's test finds a difference of decisions.
 
-    Source: Connor 1987, Sample size for testing differences in proportions for the paired-sample design, Biometrics 43(1).
+    `better` is the share of items that turn right, `worse` the share that turn wrong.
+
+    Source: Connor 1987, Sample size for testing differences in proportions for the paired-sample
+    design, Biometrics 43(1).
     """
     z, z_power = special.ndtri((1 + confidence) / 2), special.ndtri(power)
     flips, difference = better + worse, better - worse
-    return math.ceil(
-        (z * math.sqrt(flips) + z_power * math.sqrt(flips - difference**2)) ** 2 / difference**2
-    )
+    under_null = z * math.sqrt(flips)
+    under_alternative = z_power * math.sqrt(flips - difference**2)
+    return math.ceil((under_null + under_alternative) ** 2 / difference**2)
 
 
-def _quantiles(confidence: float, power: float) -> float:
+def _sum_of_quantiles(confidence: float, power: float) -> float:
+    """The difference that is found with this power, in standard errors of a normal estimate."""
     return float(special.ndtri((1 + confidence) / 2) + special.ndtri(power))

@@ -50,30 +50,17 @@ def test_compare_supplement_is_macro_not_micro():
         f"g{i}": np.arange(n) < round(n * share)
         for i, (n, share) in enumerate(zip(SUPPLEMENT["sizes"], SUPPLEMENT["truth"]))
     }
-    found = compare(
-        side(values),
-        side({name: np.zeros(len(part)) for name, part in values.items()}),
-        "accuracy",
-        **HOW,
-    )
-    assert found.a == pytest.approx(0.5952, abs=5e-4) and np.concatenate(
-        list(values.values())
-    ).mean() == pytest.approx(0.7726, abs=5e-4)
+    nothing = {name: np.zeros(len(of_group)) for name, of_group in values.items()}
+    found = compare(side(values), side(nothing), "accuracy", **HOW)
+    assert found.a == pytest.approx(0.5952, abs=5e-4)
+    micro = np.concatenate(list(values.values())).mean()
+    assert micro == pytest.approx(0.7726, abs=5e-4)
 
 
 def test_compare_running_text_is_one_ratio_over_the_corpus():
-    a, b = (
-        {"x": np.array([2.0, 2.0, 3.0]), "y": np.array([1.0])},
-        {"x": np.array([1.5, 1.0, 3.0]), "y": np.array([1.0])},
-    )
-    (found,) = judged(
-        compare(
-            side(a, "surprisal_per_byte"),
-            side(b, "surprisal_per_byte"),
-            "surprisal_per_byte",
-            **HOW,
-        )
-    )
+    a = side({"x": np.array([2.0, 2.0, 3.0]), "y": np.array([1.0])}, "surprisal_per_byte")
+    b = side({"x": np.array([1.5, 1.0, 3.0]), "y": np.array([1.0])}, "surprisal_per_byte")
+    (found,) = judged(compare(a, b, "surprisal_per_byte", **HOW))
     assert (found.a, found.difference, found.n_groups) == (2.0, -0.375, 1)
     assert (found.n_better, found.n_worse) == (2, 0)
 
@@ -90,11 +77,9 @@ def test_exchanging_a_and_b_flips_every_sign_and_no_p():
 
 
 def test_mcnemar_drops_ties_and_says_how_many():
-    a, b = (
-        {"g": np.array([0, 0, 0, 1, 1, 0.5, 0.5, 0])},
-        {"g": np.array([1, 1, 1, 0, 1, 1.0, 0.5, 0.5])},
-    )
-    found = compare(side(a), side(b), "accuracy", **HOW)
+    a = side({"g": np.array([0, 0, 0, 1, 1, 0.5, 0.5, 0])})
+    b = side({"g": np.array([1, 1, 1, 0, 1, 1.0, 0.5, 0.5])})
+    found = compare(a, b, "accuracy", **HOW)
     assert (found.n_ties, found.n_better, found.n_worse) == (3, 5, 1)
     assert found.mcnemar_p == pytest.approx(float(mcnemar(np.array(3), np.array(1), "mid_p")))
 
@@ -102,16 +87,11 @@ def test_mcnemar_drops_ties_and_says_how_many():
 @pytest.mark.parametrize("interval", ["percentile", "bca"])
 def test_compare_by_bootstrap_agrees_with_student(interval):
     a, b = side(decisions(4, 0.5, a=300, b=100)), side(decisions(5, 0.6, a=300, b=100))
-    student, drawn = (
-        compare(a, b, "accuracy", **HOW),
-        compare(a, b, "accuracy", **HOW | {"interval": interval}),
-    )
+    student = compare(a, b, "accuracy", **HOW)
+    drawn = compare(a, b, "accuracy", **HOW | {"interval": interval})
     assert (drawn.low, drawn.high) == pytest.approx((student.low, student.high), abs=0.01)
-    assert (
-        drawn.p == student.p
-        and drawn.p_bootstrap == pytest.approx(drawn.p, abs=0.02)
-        and student.p_bootstrap is None
-    )
+    assert drawn.p == student.p and drawn.p_bootstrap == pytest.approx(drawn.p, abs=0.02)
+    assert student.p_bootstrap is None
 
 
 def test_draws_of_a_random_model_are_its_seeds_and_pair_by_item_on_their_mean():
@@ -235,19 +215,19 @@ def test_align_refuses_other_items_and_names_the_difference():
     a, b = side({"g": np.ones(5), "h": np.ones(2)}), side({"g": np.ones(6)}, changed=("s/g/0002",))
     with pytest.raises(DifferentItems) as error:
         align(a, b, common=False, what="m on s")
-    expected = "2 only in A (e.g. s/h/0000), 1 only in B (e.g. s/g/0005), 1 with other content (e.g. s/g/0002)"
+    expected = (
+        "2 only in A (e.g. s/h/0000), 1 only in B (e.g. s/g/0005),"
+        " 1 with other content (e.g. s/g/0002)"
+    )
     assert str(error.value) == f"m on s: not the same items: {expected}"
 
 
 def test_align_common_compares_what_both_have_and_counts_what_fell_out():
-    a, b = (
-        side({"g": np.arange(5), "h": np.ones(2)}),
-        side({"g": np.arange(6) * 2}, changed=("s/g/0002",)),
-    )
+    a = side({"g": np.arange(5), "h": np.ones(2)})
+    b = side({"g": np.arange(6) * 2}, changed=("s/g/0002",))
     a, b, n_lost = align(a, b, common=True, what="m on s")
-    assert (
-        n_lost == 5 and a.values.tolist() == [[0, 1, 3, 4]] and b.values.tolist() == [[0, 2, 6, 8]]
-    )
+    assert n_lost == 5
+    assert a.values.tolist() == [[0, 1, 3, 4]] and b.values.tolist() == [[0, 2, 6, 8]]
     with pytest.raises(DifferentItems, match="they have none in common"):
         align(side({"g": np.ones(3)}), side({"h": np.ones(3)}), common=True, what="x")
 
@@ -271,9 +251,8 @@ def test_bits_per_byte_are_compared_on_items_that_both_tokenizers_say_whole():
     partly = b._replace(weights=b.weights - [0, 1, 0])
     kept = same_bytes(a, partly, "surprisal_per_byte")
     assert compare(*kept, "surprisal_per_byte", **HOW).n_items == 2
-    assert same_bytes(a, b, "surprisal_per_byte") == (a, b) and same_bytes(
-        a, partly, "entropy"
-    ) == (a, partly)
+    assert same_bytes(a, b, "surprisal_per_byte") == (a, b)
+    assert same_bytes(a, partly, "entropy") == (a, partly)
     with pytest.raises(
         InputError, match=r"a tokenizer does not say all of any text .* nothing to compare"
     ):

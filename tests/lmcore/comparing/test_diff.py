@@ -1,6 +1,10 @@
-"""Two folders stand for two revisions: a workspace is read like any other. What needs git and DVC is in tests/test_revisions.py."""
+"""Two folders stand for two revisions, since a workspace is read like any other revision.
+
+What needs git and DVC is in tests/test_revisions.py.
+"""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +28,7 @@ MODELS = {"good": (0.7, 2.0), "untrained": (0.5, 3.0)}  # accuracy, bits per byt
 
 @pytest.fixture
 def revision(tmp_path):
-    """A function that makes a revision of models with these accuracies and bits per byte; an accuracy may be one a seed."""
+    """A function that makes a revision of models with these accuracies and bits per byte."""
 
     def make(
         name: str, models: dict | None = None, n: int = 200, text_noise: float = 0.0, **section
@@ -32,21 +36,15 @@ def revision(tmp_path):
         root = tmp_path / name
         models = MODELS if models is None else models
         for model, (share, bits) in models.items():
+            folder = root / "data/scores" / model
             pairs = {
                 "agreement": (NOISE["agreement"][:n] < share).astype(float),
                 "islands": (NOISE["islands"] < share).astype(float),
             }
-            write(
-                scores(pairs, suite="pairs"), SCORES, root / "data/scores" / model / "pairs.parquet"
-            )
-            text = {
-                "emma": TEXT + bits + text_noise * np.random.default_rng(len(model)).normal(size=30)
-            }
-            write(
-                scores(text, "surprisal_per_byte", 50.0, "text"),
-                SCORES,
-                root / "data/scores" / model / "text.parquet",
-            )
+            write(scores(pairs, suite="pairs"), SCORES, folder / "pairs.parquet")
+            noise = text_noise * np.random.default_rng(len(model)).normal(size=30)
+            text = scores({"emma": TEXT + bits + noise}, "surprisal_per_byte", 50.0, "text")
+            write(text, SCORES, folder / "text.parquet")
         params = {
             "models": list(models),
             "suites": SUITES,
@@ -85,23 +83,16 @@ def test_diff_puts_the_worst_first_and_says_what_is_unchanged(revision):
     ]
     assert found.unchanged == [("untrained", "pairs"), ("untrained", "text")]
     text = as_text(found, colour=False)
-    assert (
-        "these two models differ; seed noise unknown" in text
-        and "bits_per_byte" in text
-        and "\x1b" not in text
-    )
+    assert "these two models differ; seed noise unknown" in text
+    assert "bits_per_byte" in text and "\x1b" not in text
     assert "\x1b[31mworse" in as_text(found, colour=True)
 
 
 def test_diff_exchanged_flips_every_sign_and_no_p(revision):
-    a, b = (
-        revision("a"),
-        revision("b", {"good": (0.6, 1.9), "untrained": (0.55, 3.1)}, text_noise=0.3),
-    )
-    there, back = (
-        {(row.model, row.suite): row.comparison for row in compared(*pair).rows}
-        for pair in ((a, b), (b, a))
-    )
+    a = revision("a")
+    b = revision("b", {"good": (0.6, 1.9), "untrained": (0.55, 3.1)}, text_noise=0.3)
+    there = {(row.model, row.suite): row.comparison for row in compared(a, b).rows}
+    back = {(row.model, row.suite): row.comparison for row in compared(b, a).rows}
     assert there.keys() == back.keys() and len(there) == 4
     for key, one in there.items():
         other = back[key]
@@ -114,33 +105,29 @@ def test_diff_exchanged_flips_every_sign_and_no_p(revision):
 def test_diff_noise_alone_is_no_evidence_and_says_what_would_have_shown(revision):
     found = compared(revision("a"), revision("b", text_noise=0.5), suites=["text"], models=["good"])
     assert verdicts(found) == {("good", "text"): "no evidence"}
-    assert "no evidence (0.2" in as_text(found, colour=False) or "no evidence (0.3" in as_text(
-        found, colour=False
-    )
+    text = as_text(found, colour=False)
+    assert "no evidence (0.2" in text or "no evidence (0.3" in text
 
 
 def test_diff_margin_of_the_command_makes_small_differences_equal(revision):
     a, b = revision("a"), revision("b", {"good": (0.7, 2.003), "untrained": (0.5, 3.0)})
     assert verdicts(compared(a, b)) == {("good", "text"): "worse"}
     found = compared(a, b, margin=0.01)
-    assert verdicts(found) == {("good", "text"): "equal"} and "equal within 0.01" in as_markdown(
-        found
-    )
+    assert verdicts(found) == {("good", "text"): "equal"}
+    assert "equal within 0.01" in as_markdown(found)
 
 
 def test_diff_other_items_are_refused_and_common_compares_the_rest(revision):
     a, b = revision("a"), revision("b", {"good": (0.6, 2.0), "untrained": (0.5, 3.0)}, n=150)
     found = compared(a, b)
     assert set(found.refused) == {("good", "pairs"), ("untrained", "pairs")} and not found.rows
-    assert (
+    refusal = (
         "good, untrained on pairs: not the same items: 50 only in A (e.g. pairs/agreement/0150)"
-        in as_text(found, colour=False)
-        and "--common" in as_markdown(found)
     )
+    assert refusal in as_text(found, colour=False) and "--common" in as_markdown(found)
     found = compared(a, b, common=True)
-    assert not found.refused and [(row.n_lost, row.comparison.n_items) for row in found.rows] == [
-        (50, 230)
-    ]
+    assert not found.refused
+    assert [(row.n_lost, row.comparison.n_items) for row in found.rows] == [(50, 230)]
     assert "50 items fell out, 230 compared" in as_text(found, colour=False)
     with pytest.raises(InputError, match=r"not the same items.*nothing else to compare"):
         compared(a, b, suites=["pairs"])
@@ -151,27 +138,32 @@ def test_diff_by_group_corrects_over_the_groups_of_a_model(revision):
         revision("a"), revision("b", {"good": (0.5, 2.0), "untrained": (0.5, 3.0)}), groups=True
     )
     groups = found.rows[0].groups
-    assert set(groups) == {"agreement", "islands"} and all(
-        part.p_corrected >= part.p for part in groups.values()
-    )
-    assert "good on pairs, by group" in as_text(found, colour=False) and "islands" in as_markdown(
-        found
-    )
+    assert set(groups) == {"agreement", "islands"}
+    assert all(comparison.p_corrected >= comparison.p for comparison in groups.values())
+    assert "good on pairs, by group" in as_text(found, colour=False)
+    assert "islands" in as_markdown(found)
+
+
+def three_seeds(
+    rng: np.random.Generator, accuracy: float, bits: float, noise: float
+) -> dict[str, tuple[float, float]]:
+    """Three models of one recipe: their accuracies and bits per byte."""
+    seeds = {}
+    for i in range(3):
+        seeds[f"s{i}"] = (accuracy + noise * rng.normal(), bits + noise * rng.normal())
+    return seeds
 
 
 def test_diff_of_recipes_covers_seeds_and_names_the_recipe(revision):
     recipes = {"recipe": ["s0", "s1", "s2"]}
     rng = np.random.default_rng(1)
-    low, high = (
-        {f"s{i}": (share + 0.01 * rng.normal(), bits + 0.01 * rng.normal()) for i in range(3)}
-        for share, bits in ((0.4, 3), (0.9, 2))
-    )
+    low = three_seeds(rng, 0.4, 3, noise=0.01)
+    high = three_seeds(rng, 0.9, 2, noise=0.01)
     found = compared(revision("a", low, recipes=recipes), revision("b", high, recipes=recipes))
     assert verdicts(found) == {("recipe", "pairs"): "better", ("recipe", "text"): "better"}
     assert all(row.comparison.claim == "this recipe is better" for row in found.rows)
-    assert "recipe (3 and 3 seeds)" in as_text(
-        found, colour=False
-    ) and "speak of the recipe" in as_markdown(found)
+    assert "recipe (3 and 3 seeds)" in as_text(found, colour=False)
+    assert "speak of the recipe" in as_markdown(found)
 
 
 def test_diff_of_one_recipe_with_other_seeds_raises_no_alarm(revision):
@@ -179,13 +171,9 @@ def test_diff_of_one_recipe_with_other_seeds_raises_no_alarm(revision):
     alarms = 0
     for trial in range(12):
         rng = np.random.default_rng(trial)
-        sides = [
-            {f"s{i}": (0.6 + 0.05 * rng.normal(), 2.5 + 0.05 * rng.normal()) for i in range(3)}
-            for _ in "ab"
-        ]
-        found = compared(
-            *(revision(f"{name}{trial}", side, recipes=recipes) for name, side in zip("ab", sides))
-        )
+        a = revision(f"a{trial}", three_seeds(rng, 0.6, 2.5, noise=0.05), recipes=recipes)
+        b = revision(f"b{trial}", three_seeds(rng, 0.6, 2.5, noise=0.05), recipes=recipes)
+        found = compared(a, b)
         alarms += any(verdict in ("better", "worse") for verdict in verdicts(found).values())
     assert alarms <= 2
 
@@ -217,11 +205,8 @@ def test_diff_that_finds_no_change_still_says_that_items_fell_out(revision):
 def test_diff_of_scores_that_are_not_finite_is_refused(revision, value):
     a, b = revision("a"), revision("b")
     text = {"emma": np.where(np.arange(30) == 3, value, TEXT)}
-    write(
-        scores(text, "surprisal_per_byte", 50.0, "text"),
-        SCORES,
-        b.root / "data/scores/good/text.parquet",
-    )
+    table = scores(text, "surprisal_per_byte", 50.0, "text")
+    write(table, SCORES, b.root / "data/scores/good/text.parquet")
     with pytest.raises(
         InputError,
         match=r"good/text\.parquet: surprisal_per_byte has a value or weight that is not finite",
@@ -267,16 +252,11 @@ def test_diff_json_holds_everything_unrounded(revision):
         revision("a"), revision("b", {"good": (0.6, 1.9), "untrained": (0.5, 3.0)}), groups=True
     )
     values = json.loads(as_data(found))
-    assert (
-        values["rows"][0]["model"] == "good"
-        and values["rows"][0]["difference"] == found.rows[0].comparison.difference
-    )
-    assert set(values["rows"][0]["groups"]) == {"agreement", "islands"} and values["unchanged"][
-        0
-    ] == {
-        "model": "untrained",
-        "suite": "pairs",
-    }
+    row = values["rows"][0]
+    assert row["model"] == "good"
+    assert row["difference"] == found.rows[0].comparison.difference
+    assert set(row["groups"]) == {"agreement", "islands"}
+    assert values["unchanged"][0] == {"model": "untrained", "suite": "pairs"}
 
 
 def test_diff_markdown_is_a_table_that_github_draws(revision):
@@ -285,80 +265,47 @@ def test_diff_markdown_is_a_table_that_github_draws(revision):
     ).splitlines()
     assert lines[0].endswith("1 worse, 1 better, 2 unchanged")
     table = [line for line in lines if line.startswith("|")]
-    assert (
-        len(table) == 4
-        and len({line.count("|") for line in table}) == 1
-        and "**worse**" in table[2]
-    )
+    assert len(table) == 4 and "**worse**" in table[2]
+    assert len({line.count("|") for line in table}) == 1
+
+
+def save_one_suite(root: Path, logprobs: dict[str, tuple[float, float]]) -> Revision:
+    """A revision of one model on items with these log-probs of the right and the wrong option."""
+    item_rows, token_rows = [], []
+    for number, of_options in logprobs.items():
+        for option, (word, logprob) in enumerate(zip(("The", "An"), of_options)):
+            row = {"item": f"pairs/{number}", "option": option, "variant": ""}
+            texts = {"context": "", "target": f" {word} cats."}
+            item_rows.append({**row, "group": "all", **texts, "gold": option == 0})
+            for position in range(2):
+                token = {field.name: 0 for field in TOKENS} | row
+                token |= {"position": position, "is_target": True, "logprob": logprob / 2}
+                token_rows.append(token | {"entropy": 0.0, "top_logprob": 0.0})
+    items = items_table(item_rows, {})
+    write(items, ITEMS, root / "data/items/pairs.parquet")
+    tokens = pa.Table.from_pylist(token_rows, TOKENS)
+    write(tokens, TOKENS, root / "data/tokens/good/pairs/part-00000.parquet")
+    hashes = dict(zip(items["item"].to_pylist(), items["content_hash"].to_pylist()))
+    right = np.array([float(good > bad) for good, bad in logprobs.values()])
+    score_rows = []
+    for row in scores({"all": right}, suite="pairs").to_pylist():
+        item = row["item"].replace("/all", "")
+        score_rows.append(row | {"item": item, "content_hash": hashes[item]})
+    score_table = pa.Table.from_pylist(score_rows, SCORES)
+    write(score_table, SCORES, root / "data/scores/good/pairs.parquet")
+    suites = {"pairs": {"kind": "pairs"}}
+    params = {"models": ["good"], "suites": suites, "compare_models": SECTION}
+    write_yaml(params, root / "params.yaml")
+    return Revision(root, None)
 
 
 def test_diff_items_show_what_flipped_both_ways_with_texts_and_logprobs(tmp_path):
-    revisions = []
-    for name, logprobs in (
-        ("a", {"0000": (-3.0, -4.0), "0001": (-5.0, -4.0)}),
-        ("b", {"0000": (-4.5, -4.0), "0001": (-3.5, -4.0)}),
-    ):
-        root = tmp_path / name
-        rows = [
-            {
-                "item": f"pairs/{item}",
-                "option": option,
-                "variant": "",
-                "group": "all",
-                "context": "",
-                "target": f" {word} cats.",
-                "gold": option == 0,
-            }
-            for item in logprobs
-            for option, word in enumerate(("The", "An"))
-        ]
-        items = items_table(rows, {})
-        write(items, ITEMS, root / "data/items/pairs.parquet")
-        hashes = dict(zip(items["item"].to_pylist(), items["content_hash"].to_pylist()))
-        tokens = [
-            {field.name: 0 for field in TOKENS}
-            | {
-                "item": f"pairs/{item}",
-                "option": option,
-                "variant": "",
-                "position": position,
-                "is_target": True,
-            }
-            | {"logprob": value / 2, "entropy": 0.0, "top_logprob": 0.0}
-            for item, values in logprobs.items()
-            for option, value in enumerate(values)
-            for position in range(2)
-        ]
-        write(
-            pa.Table.from_pylist(tokens, TOKENS),
-            TOKENS,
-            root / "data/tokens/good/pairs/part-00000.parquet",
-        )
-        table = scores(
-            {"all": np.array([float(good > bad) for good, bad in logprobs.values()])}, suite="pairs"
-        ).to_pylist()
-        table = [
-            row
-            | {
-                "item": row["item"].replace("/all", ""),
-                "content_hash": hashes[row["item"].replace("/all", "")],
-            }
-            for row in table
-        ]
-        write(pa.Table.from_pylist(table, SCORES), SCORES, root / "data/scores/good/pairs.parquet")
-        write_yaml(
-            {"models": ["good"], "suites": {"pairs": {"kind": "pairs"}}, "compare_models": SECTION},
-            root / "params.yaml",
-        )
-        revisions.append(Revision(root, None))
-    found = compared(*revisions, n_items=3)
+    a = save_one_suite(tmp_path / "a", {"0000": (-3.0, -4.0), "0001": (-5.0, -4.0)})
+    b = save_one_suite(tmp_path / "b", {"0000": (-4.5, -4.0), "0001": (-3.5, -4.0)})
+    found = compared(a, b, n_items=3)
     worse, better = found.rows[0].items
-    assert (worse["turned"], worse["item"], better["turned"], better["item"]) == (
-        "worse",
-        "pairs/0000",
-        "better",
-        "pairs/0001",
-    )
+    assert (worse["turned"], worse["item"]) == ("worse", "pairs/0000")
+    assert (better["turned"], better["item"]) == ("better", "pairs/0001")
     assert worse["options"][0] == {
         "context": "",
         "target": " The cats.",
@@ -375,7 +322,8 @@ def test_diff_items_show_what_flipped_both_ways_with_texts_and_logprobs(tmp_path
         (
             {"confidence": 1.5},
             None,
-            "params.yaml: compare_models.confidence: expected a number above 0 and below 1, not 1.5",
+            "params.yaml: compare_models.confidence:"
+            " expected a number above 0 and below 1, not 1.5",
         ),
         (
             {"interval": "normal"},

@@ -32,7 +32,10 @@ SUITES = {"pairs": {"kind": "pairs"}, "text": {"kind": "text"}}
 
 @pytest.fixture
 def run(tmp_path):
-    """A function that compares four models, of which `good` is better than `untrained` and `twin` its double; gives the summary."""
+    """A function that compares four models and returns the summary.
+
+    `good` is better than `untrained`, and `twin` is a copy of `good`.
+    """
     rng = np.random.default_rng(0)
     noise, text = rng.random((2, 60)), rng.normal(3, 0.3, 20)
     for model, share, bits in (
@@ -41,9 +44,10 @@ def run(tmp_path):
         ("twin", 0.9, 2.0),
         ("other", 0.55, 2.9),
     ):
-        own = np.random.default_rng(1).random((2, 60)) if model == "other" else noise
+        agreement, islands = np.random.default_rng(1).random((2, 60)) if model == "other" else noise
         values = {
-            name: (part < share).astype(float) for name, part in zip(("agreement", "islands"), own)
+            "agreement": (agreement < share).astype(float),
+            "islands": (islands < share).astype(float),
         }
         write(scores(values, suite="pairs"), SCORES, tmp_path / "scores" / model / "pairs.parquet")
         books = {
@@ -124,21 +128,16 @@ def test_compare_models_again_gives_the_same_bytes(run):
 
 def test_compare_models_that_are_equal_have_no_verdict(run):
     found = run(pairs=[{"model": "twin", "against": "good"}])
-    assert (
-        list(found) == ["twin_vs_good"] and found["twin_vs_good"]["pairs"]["verdict"] == "unchanged"
-    )
-    assert (
-        found["twin_vs_good"]["pairs"]["p"] == 1 and "claim" not in found["twin_vs_good"]["pairs"]
-    )
+    assert list(found) == ["twin_vs_good"]
+    pairs = found["twin_vs_good"]["pairs"]
+    assert pairs["verdict"] == "unchanged" and pairs["p"] == 1 and "claim" not in pairs
 
 
 def test_compare_models_recipe_takes_the_place_of_its_models(run):
     found = run(recipes={"recipe": ["good", "twin"]}, against="untrained")
     assert list(found) == ["other_vs_untrained", "recipe_vs_untrained"]
-    assert (
-        found["recipe_vs_untrained"]["pairs"]["n_seeds_b"],
-        found["recipe_vs_untrained"]["pairs"]["n_seeds_a"],
-    ) == (2, 1)
+    pairs = found["recipe_vs_untrained"]["pairs"]
+    assert (pairs["n_seeds_b"], pairs["n_seeds_a"]) == (2, 1)
 
 
 def test_compare_models_clusters_draw_books_as_wholes(run):
@@ -188,7 +187,6 @@ def test_subjects_are_recipes_and_the_models_that_belong_to_none():
 
 
 def test_stage_writes_where_the_pipeline_looks(run, monkeypatch):
-
     from stages import compare_models as stage
 
     (run.folder / "data").mkdir()
@@ -201,10 +199,8 @@ def test_stage_writes_where_the_pipeline_looks(run, monkeypatch):
     write_yaml(params, run.folder / "params.yaml")
     monkeypatch.chdir(run.folder)
     stage.main()
-    assert (
-        Path("metrics/comparisons.json").is_file()
-        and Path("data/comparisons/groups.parquet").is_file()
-    )
+    assert Path("metrics/comparisons.json").is_file()
+    assert Path("data/comparisons/groups.parquet").is_file()
 
 
 def test_compare_models_says_how_far_the_seeds_of_a_recipe_lie_apart(run):
@@ -217,6 +213,5 @@ def test_compare_models_says_how_far_the_seeds_of_a_recipe_lie_apart(run):
         found["recipe"][suite]["mean"] == pytest.approx(compared[suite]["b"], abs=1e-5)
         for suite in SUITES
     )
-    assert text["highest"] - text["lowest"] == pytest.approx(1, abs=1e-5) and text[
-        "sd"
-    ] == pytest.approx(np.sqrt(0.5), abs=1e-5)
+    assert text["highest"] - text["lowest"] == pytest.approx(1, abs=1e-5)
+    assert text["sd"] == pytest.approx(np.sqrt(0.5), abs=1e-5)

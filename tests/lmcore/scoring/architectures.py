@@ -29,7 +29,7 @@ EXPERTS = {"num_experts_per_tok": 2, "head_dim": 12}
 MHA = {"num_key_value_heads": 4}
 GPT = {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 512}
 
-# what is added to BASE, or taken instead of the same thing there
+# keys that are added to BASE, or replace the same keys there
 PACKED: dict[str, dict] = {
     "cohere": {"logit_scale": 0.3},
     "cohere2": {"logit_scale": 0.3, **SHORT},

@@ -1,4 +1,4 @@
-"""Small models with their tokenizer, as the engine finds them: folders."""
+"""Small models with their tokenizer, in folders, as the engine finds them."""
 
 import json
 from pathlib import Path
@@ -60,18 +60,9 @@ def save_llama(path: Path, **changes) -> LlamaForCausalLM:
         "num_key_value_heads": 2,
     }
     special = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    others = {"max_position_embeddings": 512, "initializer_range": 0.2}
     torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            **{
-                **shape,
-                **special,
-                "max_position_embeddings": 512,
-                "initializer_range": 0.2,
-                **changes,
-            }
-        )
-    ).eval()
+    model = LlamaForCausalLM(LlamaConfig(**{**shape, **special, **others, **changes})).eval()
     model.save_pretrained(path)
     save_tokenizer(path)
     return model

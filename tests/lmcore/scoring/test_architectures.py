@@ -1,4 +1,4 @@
-"""Every architecture says here what it says by its own forward, and the table names the way."""
+"""Models of all architectures are scored as by their own forward; the table names the forward."""
 
 import json
 
@@ -29,8 +29,10 @@ def engine(path, token_budget: int = 1024, dtype: str = "float32", **options) ->
 
 
 def assert_agrees(path, table) -> None:
-    """With the model's own forward over each text alone: within 1e-4 nats, and the same ranks
-    where no other logit is as near.
+    """The table agrees with the model's own forward over each text alone.
+
+    Log-probs and entropies agree within 1e-4 nats. Ranks are the same where no other log-prob is as
+    near.
     """
     model = load_model(path)
     texts: dict[str, list[dict]] = {}
@@ -147,11 +149,15 @@ def test_model_that_needs_too_much_memory_says_which_budget_to_lower(tmp_path, m
 
 @pytest.mark.parametrize("name", ["gpt2-a", "gpt2-b", "llama", "opt"])
 def test_trained_models_agree_with_golden_numbers_in_float64(data, name):
-    """data/tiny_models: transformers in float64, `<s>` before each sentence."""
+    """data/tiny_models holds numbers by transformers in float64, `<s>` before each sentence."""
     path = data / "tiny_models" / name
     pairs = json.loads((path / "golden.json").read_text())["pairs"]
-    texts = [pair[side] for pair in pairs for side in ("good", "bad")]
+    texts, ids, golden = [], [], []
+    for pair in pairs:
+        texts += [pair["good"], pair["bad"]]
+    for text in texts:
+        ids += text["input_ids"][1:]
+        golden += text["token_logprobs"]
     table = engine(path).load().score(items([text["sentence"] for text in texts]))
-    assert table["next_id"].to_pylist() == [i for text in texts for i in text["input_ids"][1:]]
-    golden = [value for text in texts for value in text["token_logprobs"]]
+    assert table["next_id"].to_pylist() == ids
     np.testing.assert_allclose(table["logprob"], golden, atol=5e-5)

@@ -12,7 +12,7 @@ from lmcore.models.load import load_model
 from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
 from lmcore.scoring.engine import Engine, score_items
 from lmcore.scoring.extract import one_thread
-from lmcore.tables import TOKENS, check
+from lmcore.tables import TOKEN_KEY, TOKENS, check
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama
 
 PAIRS = [("Who should Derek", " hug"), ("Who should Derek", " shock"), ("The", " cats annoy Tim.")]
@@ -51,9 +51,8 @@ def assert_agrees(path: Path, table) -> None:
 def test_score_unigram_of_three_tokens_is_that_computed_by_hand(tmp_path):
     tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 1, "c": 2}, unk_token="c"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    UnigramForCausalLM.from_counts(
-        np.array([4, 2, 1]), UnigramConfig(vocab_size=3)
-    ).save_pretrained(tmp_path)  # with one added: 0.5, 0.3, 0.2
+    counts = np.array([4, 2, 1])  # with one added to each, probabilities of 0.5, 0.3 and 0.2
+    UnigramForCausalLM.from_counts(counts, UnigramConfig(vocab_size=3)).save_pretrained(tmp_path)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     table = score_items(tmp_path, items([("a", " b"), ("", "a c")], {"bos": "none"}))
     entropy = -sum(p * math.log(p) for p in (0.5, 0.3, 0.2))
@@ -199,17 +198,13 @@ def test_score_dummy_has_a_draw_per_seed_and_does_not_depend_on_the_batch(dummy)
     texts = [*TEXTS, *PAIRS]
     table = score_items(dummy, items(texts))
     assert set(table["draw"].to_pylist()) == {0, 1}
-    keys = list(
-        zip(
-            *(table[name].to_pylist() for name in ("item", "draw", "option", "variant", "position"))
-        )
-    )
+    columns = [table[name].to_pylist() for name in TOKEN_KEY]
+    keys = list(zip(*columns))
     assert keys == sorted(keys)
     assert score_items(dummy, items(texts), token_budget=1) == table
-    draws = [
-        table.filter([draw == number for draw in table["draw"].to_pylist()])["logprob"].to_pylist()
-        for number in (0, 1)
-    ]
+    draws: list[list[float]] = [[], []]
+    for row in table.to_pylist():
+        draws[row["draw"]].append(row["logprob"])
     assert len(draws[0]) == len(draws[1]) and draws[0] != draws[1]
 
 

@@ -1,4 +1,4 @@
-"""What must not change a bit does not, whichever kernel; and all of it is close to float64."""
+"""What must not change a bit of the results does not, and all results are close to float64."""
 
 import functools
 
@@ -33,7 +33,7 @@ def single_thread():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A Llama whose sizes are no multiples of anything."""
+    """A Llama whose sizes are not multiples of the kernels' blocks."""
     path = tmp_path_factory.mktemp("odd")
     save_llama(
         path,

@@ -79,9 +79,8 @@ def test_extract_tokens_gives_the_same_bytes_whatever_the_workers(
 
 def test_extract_tokens_killed_and_run_again_ends_in_the_same_bytes(llama, tmp_path):
     suite = tmp_path / "suite.parquet"
-    write(
-        items([*TEXTS * 40, LONG, *TEXTS * 20], {"bos": "prefix", "window": 64}), ITEMS, suite
-    )  # among them one that is cut into windows
+    texts = [*TEXTS * 40, LONG, *TEXTS * 20]  # LONG is cut into windows
+    write(items(texts, {"bos": "prefix", "window": 64}), ITEMS, suite)
     environment = os.environ | {"LMCORE_WORKERS": "2"}
 
     def start(out: str, work: str, first: str = "") -> subprocess.Popen:
@@ -106,9 +105,8 @@ def test_extract_tokens_never_serves_the_shards_of_other_items_code_or_params(
     llama, suite, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("LMCORE_WORKERS", "1")
-    monkeypatch.setattr(
-        "lmcore.scoring.extract.shutil.rmtree", lambda path: None
-    )  # finished shards stay for all to find
+    # Finished shards stay in the work folder, where all runs can find them
+    monkeypatch.setattr("lmcore.scoring.extract.shutil.rmtree", lambda path: None)
     extract_tokens(llama, suite, tmp_path / "out", tmp_path / "work", "code", **PARAMS)
     extract_tokens(llama, suite, tmp_path / "out2", tmp_path / "work", "other code", **PARAMS)
     extract_tokens(
@@ -141,23 +139,20 @@ def test_extract_tokens_failure_in_a_worker_is_told_in_one_line(gpt2, tmp_path, 
 def test_shards_of_overlapped_steps_and_of_processes_on_cards_are_the_same_bytes(
     llama, suite, tmp_path
 ):
-    """The way on GPUs, taken by a CPU: only the choice of the card is left out."""
+    """A CPU does what GPUs do, except for the choice of the card."""
     table = read(suite, ITEMS)
     engine = Engine(llama, {"bos": "prefix"}, "float32", 64, kernel="torch")
     cut = shards(table, 60, engine)
-    ways = {
-        name: [
-            (shard, tmp_path / name / f"part-{number:05d}.parquet")
-            for number, shard in enumerate(cut)
-        ]
-        for name in "abc"
-    }
-    counts = list(extract._in_turn(engine, table, ways["a"], overlap=False))
-    assert list(extract._in_turn(engine, table, ways["b"], overlap=True)) == counts
-    with extract._pool_on_cards(
-        Engine(llama, {"bos": "prefix"}, "float32", 64, kernel="torch"), table, 2
-    ) as pool:
-        assert pool.submit(extract._score_here, ways["c"]).result() == counts
+
+    def jobs(name: str) -> list[extract.Job]:
+        folder = tmp_path / name
+        return [(shard, folder / f"part-{number:05d}.parquet") for number, shard in enumerate(cut)]
+
+    counts = list(extract._in_turn(engine, table, jobs("a"), overlap=False))
+    assert list(extract._in_turn(engine, table, jobs("b"), overlap=True)) == counts
+    unloaded = Engine(llama, {"bos": "prefix"}, "float32", 64, kernel="torch")
+    with extract._pool_on_cards(unloaded, table, 2) as pool:
+        assert pool.submit(extract._score_here, jobs("c")).result() == counts
     assert contents(tmp_path / "a") == contents(tmp_path / "b") == contents(tmp_path / "c")
 
 
@@ -170,10 +165,11 @@ def test_extract_tokens_with_a_killed_worker_says_what_to_do_and_keeps_what_was_
 
     monkeypatch.setenv("LMCORE_WORKERS", "2")
     monkeypatch.setattr("lmcore.scoring.extract.keep", keep_and_die)
-    with pytest.raises(
-        OSError,
-        match=r"llama suite: a scoring process was killed \(out of memory\?\); run again, with fewer LMCORE_WORKERS",
-    ):
+    message = (
+        r"llama suite: a scoring process was killed \(out of memory\?\);"
+        " run again, with fewer LMCORE_WORKERS"
+    )
+    with pytest.raises(OSError, match=message):
         extract_tokens(llama, suite, tmp_path / "out", tmp_path / "work", "code", **PARAMS)
     assert not (tmp_path / "out").exists() and list((tmp_path / "work").rglob("part-*.parquet"))
 
@@ -217,12 +213,8 @@ def test_shards_cut_a_long_text_between_its_windows(llama, dummy):
         (2, 4, 0, 1),
     ]
     assert len(shards(table, 22, engine)) == n_windows + 2
-    assert shards(table, 300, Engine(dummy, {"window": 64}, "float32", 64))[0] == (
-        0,
-        2,
-        0,
-        1,
-    )  # rows of a draw stay together
+    of_draws = shards(table, 300, Engine(dummy, {"window": 64}, "float32", 64))
+    assert of_draws[0] == (0, 2, 0, 1), "the rows of a draw stay together"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +251,8 @@ def test_controls_import_no_transformers(dummy, tmp_path):
     ]
     code = (
         "import sys; from pathlib import Path; from lmcore.scoring.extract import extract_tokens\n"
-        f"extract_tokens(*map(Path, {paths}), 'code', **{PARAMS}); sys.exit('transformers' in sys.modules)"
+        f"extract_tokens(*map(Path, {paths}), 'code', **{PARAMS});"
+        " sys.exit('transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
@@ -277,13 +270,16 @@ def test_token_files_are_read_alike_by_other_tools(llama, tmp_path, reader):
         found = library.concat([library.read_parquet(file) for file in files]).to_dict("records")
     elif reader == "duckdb":
         relation = library.sql(
-            f"SELECT * FROM read_parquet('{tmp_path}/out/*.parquet') ORDER BY item, draw, option, variant, position"
+            f"SELECT * FROM read_parquet('{tmp_path}/out/*.parquet')"
+            " ORDER BY item, draw, option, variant, position"
         )
         found = [dict(zip(relation.columns, row)) for row in relation.fetchall()]
     elif reader == "polars":
         found = library.concat([library.read_parquet(file) for file in files]).to_dicts()
     else:
-        found = [row for file in files for row in pq.read_table(file).to_pylist()]
+        found = []
+        for file in files:
+            found += pq.read_table(file).to_pylist()
     for row in found:
         row |= {name: list(row[name]) for name in ("top_ids", "top_logprobs")}
     assert found == expected

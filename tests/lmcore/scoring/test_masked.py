@@ -1,5 +1,8 @@
-"""Masked LMs: of every token of a target what the model's own forward says of it where it is masked, in both ways, and one line where that
-cannot be."""
+"""Masked LMs, with both ways to mask a token.
+
+Every token of a target is scored as by the model's own forward where it is masked. Where that is
+impossible, one line says why.
+"""
 
 import json
 from pathlib import Path
@@ -126,7 +129,7 @@ def bert(tmp_path_factory) -> Path:
 
 
 def own_rows(path: Path, text: str | tuple[str, str], way: str) -> list[dict]:
-    """Token by token, a forward of the whole model over a text that fits into its context."""
+    """The rows of a text that fits into the context, by a forward of the whole model per token."""
     context, target = ("", text) if isinstance(text, str) else text
     model = load_masked(path)
     encoding = Tokenizer.from_file(str(path / "tokenizer.json")).encode(context + target)
@@ -197,14 +200,11 @@ def test_packed_rows_are_bitwise_independent_of_what_shares_a_pass(name, tmp_pat
 
 def test_tokens_of_targets_alone_have_rows_and_a_long_text_every_one_of_its_own(bert):
     table = score_items(bert, items(TEXTS)).to_pylist()
-    of_context, of_long = (
-        [row for row in table if row["item"] == item] for item in ("i/0004", "i/0005")
-    )
-    assert (
-        all(row["is_target"] for row in table)
-        and [row["position"] for row in of_context] == [3, 4, 5, 6, 7, 8][: len(of_context)]
-    )
-    assert [row["position"] for row in of_long] == list(range(len(of_long))) and len(of_long) > 64
+    assert all(row["is_target"] for row in table)
+    behind_context = [row["position"] for row in table if row["item"] == "i/0004"]
+    assert behind_context == [3, 4, 5, 6, 7, 8][: len(behind_context)]
+    in_long_text = [row["position"] for row in table if row["item"] == "i/0005"]
+    assert in_long_text == list(range(len(in_long_text))) and len(in_long_text) > 64
 
 
 def test_way_to_mask_is_checked_and_within_word_is_the_default(bert):
@@ -220,32 +220,23 @@ def test_way_to_mask_is_checked_and_within_word_is_the_default(bert):
 
 
 def test_what_masked_lms_cannot_do_is_refused_in_one_line(bert, tmp_path):
+    no_next_token = (
+        "'BertForMaskedLM' is a masked LM, which predicts a token from both sides: it has no next"
+    )
     for refused in (
         lambda: generate(bert, ["the"], "none", 4, "stop", 1, {"greedy": {}}),
         lambda: next_tokens(bert, "the", 3, "none"),
     ):
-        with pytest.raises(
-            InputError,
-            match="'BertForMaskedLM' is a masked LM, which predicts a token from both sides: it has no next",
-        ):
+        with pytest.raises(InputError, match=no_next_token):
             refused()
     with pytest.raises(InputError, match=r"scoring 'bow' \(--corrected\) is of causal LMs"):
         Engine(bert, {"bow": True}, "float32", 512)
     path = save("bert", tmp_path)
     tokenizer = json.loads((path / "tokenizer.json").read_text())
+    vocab = {piece: i for piece, i in tokenizer["model"]["vocab"].items() if piece != "[MASK]"}
     for broken, message in (
         ({"post_processor": None}, "adds no special token in front"),
-        (
-            {
-                "model": {
-                    **tokenizer["model"],
-                    "vocab": {
-                        k: v for k, v in tokenizer["model"]["vocab"].items() if k != "[MASK]"
-                    },
-                }
-            },
-            "mask_token",
-        ),
+        ({"model": {**tokenizer["model"], "vocab": vocab}}, "mask_token"),
     ):
         (path / "tokenizer.json").write_text(json.dumps(tokenizer | broken))
         (path / "tokenizer_config.json").write_text(

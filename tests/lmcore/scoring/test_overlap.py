@@ -1,4 +1,4 @@
-"""Steps that overlap: in order, no further ahead than one job, and what a step raises is raised."""
+"""Steps that overlap: results are in order, and an error that a step raises is raised."""
 
 import threading
 
@@ -16,7 +16,8 @@ def test_results_are_in_order_and_steps_of_different_jobs_overlap():
         return job * 10
 
     def run(planned: int) -> int:
-        assert second_is_planned.wait(60)  # would never come, if planning waited for this job's end
+        # This would never be set if planning waited for the end of this job
+        assert second_is_planned.wait(60)
         if planned == 10:
             assert first_is_run.wait(60)
         return planned + 1

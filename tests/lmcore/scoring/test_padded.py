@@ -20,7 +20,7 @@ def unigram(tmp_path):
 
 @pytest.mark.parametrize("name", ["dummy", "unigram"])
 def test_controls_say_what_their_model_classes_say(name, request):
-    """Without transformers or with it, padded or alone, draw by draw."""
+    """Their logits are the same with and without transformers, for every draw."""
     path = request.getfixturevalue(name)
     model, config = load_model(path), read_config(path)
     own = Control(path, config, "cpu")

@@ -1,4 +1,6 @@
-"""The plan on any texts: every token is scored once, from exactly the tokens before it."""
+"""The plan for any texts: every token is scored once, from exactly the tokens before it."""
+
+from collections.abc import Iterable
 
 import numpy as np
 from hypothesis import given
@@ -36,7 +38,7 @@ def plans(draw) -> list[Window]:
 
 
 def said(part: Pass) -> dict[int, tuple[tuple[int, ...], int]]:
-    """What a model that sees a node's path is asked, by row: (tokens up to it, token scored)."""
+    """What a pass asks for each row: (the tokens of the node's path, the token to score)."""
     seen: dict[int, tuple[int, ...]] = {}
     for path in part.paths:
         ids = tuple(part.ids[path].tolist())
@@ -48,8 +50,16 @@ def said(part: Pass) -> dict[int, tuple[tuple[int, ...], int]]:
     return {row: (seen[nodes[pair]], targets[pair]) for row, pair in pairs}
 
 
+def said_by_all(parts: Iterable[Pass]) -> dict[int, tuple[tuple[int, ...], int]]:
+    """The same for several passes."""
+    rows = {}
+    for part in parts:
+        rows |= said(part)
+    return rows
+
+
 def asked(found: list[Window]) -> dict[int, tuple[tuple[int, ...], int]]:
-    """The same, read off the windows."""
+    """The same as `said`, read from the windows."""
     rows = {}
     for window in found:
         for number, target in enumerate(window.targets.tolist()):
@@ -97,17 +107,18 @@ def test_passes_ask_for_every_row_once_with_its_own_beginning(found, budget, sha
 @given(plans(), st.integers(1, 200), st.randoms(use_true_random=False))
 def test_rows_do_not_depend_on_order_budget_or_sharing(found: list[Window], budget: int, random):
     shuffled = random.sample(found, len(found))
-    whole = {row: question for part in passes(found, 10**6) for row, question in said(part).items()}
+    expected = said_by_all(passes(found, 10**6))
     for share in (False, True):
-        parts = passes(shuffled, budget, share)
-        assert {row: question for part in parts for row, question in said(part).items()} == whole
+        assert said_by_all(passes(shuffled, budget, share)) == expected
 
 
 @given(plans(), st.integers(1, 200))
 def test_sharing_computes_no_beginning_twice_within_a_pass(found: list[Window], budget: int):
     for part in passes(found, budget):
-        texts_of_paths = [part.ids[path].tolist() for path in part.paths]
-        beginnings = {tuple(ids[: n + 1]) for ids in texts_of_paths for n in range(len(ids))}
+        beginnings = set()
+        for path in part.paths:
+            ids = part.ids[path].tolist()
+            beginnings |= {tuple(ids[: n + 1]) for n in range(len(ids))}
         assert len(part.ids) == len(beginnings)
 
 
@@ -128,7 +139,7 @@ def test_row_after_is_the_scored_token_where_the_window_holds_it(found: list[Win
 def test_blocks_give_every_node_the_keys_of_its_own_path(found: list[Window], budget: int):
     for part in passes(found, budget):
         made, sources = blocks(part.paths, len(part.ids))
-        keys = []  # of each query row in turn, what the causal mask lets it see
+        keys = []  # for each query row, what the causal mask lets it see
         for block in made:
             for path in block.paths.tolist():
                 keys += [tuple(path[: place + 1]) for place in range(block.start, len(path))]
@@ -140,7 +151,9 @@ def test_blocks_give_every_node_the_keys_of_its_own_path(found: list[Window], bu
 @given(plans(), st.integers(1, 400))
 def test_batches_hold_every_window_once_within_the_padded_budget(found: list[Window], budget: int):
     made = list(batches(found, budget))
-    rows = [window.row for batch in made for window in batch]
+    rows = []
+    for batch in made:
+        rows += [window.row for window in batch]
     assert sorted(rows) == [window.row for window in found]
     for batch in made:
         longest = max(len(window.inputs) for window in batch)

@@ -75,7 +75,7 @@ def test_mass_of_marked_tokens_is_given_for_every_row():
 
 
 def test_reader_for_the_gpu_says_the_same_as_the_one_for_the_cpu():
-    """Also of ties and of impossible tokens."""
+    """The logits hold ties and impossible tokens, too."""
     logits = torch.randn(40, 30, generator=torch.Generator().manual_seed(1)).round(decimals=1)
     logits[3, 5] = logits[7, 0] = -math.inf
     nodes = np.repeat(np.arange(40), 2)

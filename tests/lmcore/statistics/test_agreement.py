@@ -19,13 +19,11 @@ def test_draws_that_are_one_model_agree_always():
 def test_expected_agreement_is_that_of_random_logits(lengths):
     vocab_size, n = 200, 4000
     rng = np.random.default_rng(1)
-    values = np.stack(
-        [
-            rng.normal(-length * (np.log(vocab_size) + 0.5), np.sqrt(length), (2, n))
-            for length in lengths
-        ],
-        -1,
-    )
+    logprobs = []
+    for length in lengths:
+        mean = -length * (np.log(vocab_size) + 0.5)
+        logprobs.append(rng.normal(mean, np.sqrt(length), (2, n)))
+    values = np.stack(logprobs, -1)
     measured = agreement(values)
     expected = expected_agreement(np.array([lengths]), vocab_size)[0]
     assert abs(measured.mean() - expected) < 4 * measured.std() / np.sqrt(n) + 1e-3

@@ -13,14 +13,18 @@ from lmcore.statistics.intervals import (
 from lmcore.statistics.stats import interval, macro, ratio
 
 ONE = {"resamples": 2000, "seed": 0}
+# BabyLM's supplement, filtered: items of each group, and accuracies of babyllama-10m-2024
 SUPPLEMENT = {
     "sizes": (842, 64, 165, 3867, 280),
     "truth": (0.496, 0.547, 0.412, 0.86, 0.661),
-}  # BabyLM's, filtered; babyllama-10m-2024
+}
 
 
 def supplement(rng: np.random.Generator, share: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Values of 0 and 1 in five unbalanced groups, of one in `share` of the supplement's items; and their groups."""
+    """Values of 0 and 1 in five unbalanced groups, and the groups.
+
+    There is a value for one in `share` of the supplement's items.
+    """
     groups = np.repeat(np.arange(5), [n // share for n in SUPPLEMENT["sizes"]])
     return (rng.random(len(groups)) < np.array(SUPPLEMENT["truth"])[groups]).astype(float), groups
 
@@ -41,7 +45,7 @@ def test_bootstrap_bounds_equal_scipys(method):
 
 
 def test_bca_of_values_that_lie_alike_on_both_sides_is_the_percentile_interval():
-    """Many replicates equal the mean itself: half of them count as below it, without bias."""
+    """Many replicates equal the mean itself; half of them count as below it, so without bias."""
     values = np.repeat([-1.0, 0.0, 1.0], 4)
     drawn = np.repeat([-0.5, -0.25, 0.0, 0.25, 0.5], [100, 200, 400, 200, 100])
     arguments = (drawn, values, np.ones(12), np.zeros(12, int))
@@ -91,9 +95,8 @@ def test_by_cluster_keeps_the_ratio_and_gives_its_error_over_documents():
     rng = np.random.default_rng(6)
     hits, narrow = 0, 0
     for _ in range(300):
-        clusters = np.repeat(
-            np.arange(30), rng.integers(5, 20, 30)
-        )  # sentences of 30 documents, each with a level of its own
+        # Sentences of 30 documents, each of which has its own level
+        clusters = np.repeat(np.arange(30), rng.integers(5, 20, 30))
         weights = rng.integers(20, 80, len(clusters)).astype(float)
         values = 2.0 + rng.normal(size=30)[clusters] * 0.3 + rng.normal(size=len(clusters)) * 0.3
         estimate = ratio(*by_cluster(values, weights, clusters))
@@ -114,11 +117,8 @@ def test_by_cluster_takes_several_rows_of_values():
 
 def test_shares_add_up_to_the_macro_mean():
     rng = np.random.default_rng(7)
-    values, weights, groups = (
-        rng.normal(size=90),
-        rng.integers(1, 9, 90).astype(float),
-        np.repeat([0, 1, 2], [60, 20, 10]),
-    )
+    values, weights = rng.normal(size=90), rng.integers(1, 9, 90).astype(float)
+    groups = np.repeat([0, 1, 2], [60, 20, 10])
     share = shares(weights, groups)
     assert share.sum() == pytest.approx(1)
     assert (

@@ -89,12 +89,10 @@ def test_sign_flip_p_values_are_uniform_where_nothing_differs(kind):
         found.append(paired.sign_flip(b - a, share, resamples=499, seed=seed))
     for level in (0.05, 0.2, 0.5):
         rate = np.mean(np.array(found) <= level)
-        assert rate <= level + 3 * np.sqrt(
-            level * (1 - level) / 2000
-        )  # never more false alarms than it says
-        assert (
-            kind == "one group" or rate >= level - 3 * np.sqrt(level * (1 - level) / 2000) - 0.01
-        )  # sums of whole numbers are conservative
+        error = 3 * np.sqrt(level * (1 - level) / 2000)
+        assert rate <= level + error, "there are no more false alarms than the p value says"
+        # Sums of whole numbers are conservative
+        assert kind == "one group" or rate >= level - error - 0.01
 
 
 def test_exchanging_a_and_b_changes_no_p_value():
@@ -128,7 +126,8 @@ def test_mcnemar_equals_statsmodels(n_better, n_worse):
 
 
 def test_mcnemar_mid_p_is_half_the_chance_of_the_observed_table_less():
-    # Fagerland, Lydersen & Laake 2013, table 1: airway hyper-responsiveness, 1 and 7 discordant of 21 (exact 0.0703, mid-p 0.0391)
+    # Fagerland, Lydersen & Laake 2013, table 1: airway hyper-responsiveness, 1 and 7 discordant of
+    # 21 (exact 0.0703, mid-p 0.0391)
     counts = np.array(1), np.array(7)
     assert paired.mcnemar(*counts, "exact") == pytest.approx(0.0703, abs=5e-5)
     assert paired.mcnemar(*counts, "mid_p") == pytest.approx(0.0391, abs=5e-5)
@@ -140,7 +139,8 @@ def test_mcnemar_without_discordant_items_is_one(method):
 
 
 def test_mcnemar_finds_what_an_unpaired_test_on_paired_data_does_not():
-    # in kind the case of lm-eval's pull request 3868: unpaired p = .080, McNemar p = .008 on the same data
+    # A case like that of lm-eval's pull request 3868: unpaired p = .080, McNemar p = .008 on the
+    # same data
     n, a_only, b_only, both = 1000, 60, 94, 500
     a, b = a_only + both, b_only + both
     pooled = (a + b) / (2 * n)

@@ -1,4 +1,4 @@
-"""What docs/statistics.md says of the real benchmarks, recomputed where LMCORE_DATA says they are."""
+"""What docs/statistics.md says about the real benchmarks, recomputed from those in LMCORE_DATA."""
 
 import json
 import os
@@ -32,23 +32,31 @@ def tokenizer(data: Path) -> Tokenizer:
     return found
 
 
+def encoded(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
+    return [encoding.ids for encoding in encodings]
+
+
+def n_shared(a: list[int], b: list[int]) -> int:
+    """The length of the common beginning."""
+    n = 0
+    while n < min(len(a), len(b)) and a[n] == b[n]:
+        n += 1
+    return n
+
+
 def by_group(folder: Path, tokenizer: Tokenizer) -> dict[str, tuple[float, float]]:
-    """{group: (accuracy of constant logits where ties win, length baseline)}, a space before each sentence."""
+    """{group: (accuracy of constant logits where ties win, length baseline)}, both in percent.
+
+    There is a space before each sentence.
+    """
     found = {}
     for path in sorted(folder.glob("*.jsonl")):
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        good, bad = (
-            [f" {row[name]}" for row in rows] for name in ("sentence_good", "sentence_bad")
-        )
-        encoded = [
-            [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
-            for texts in (good, bad)
-        ]
-        lengths = np.array([[len(ids) for ids in texts] for texts in encoded]).T
-        shared = [
-            next((n for n, (a, b) in enumerate(zip(*pair)) if a != b), min(map(len, pair)))
-            for pair in zip(*encoded)
-        ]
+        good = encoded(tokenizer, [f" {row['sentence_good']}" for row in rows])
+        bad = encoded(tokenizer, [f" {row['sentence_bad']}" for row in rows])
+        lengths = np.array([(len(a), len(b)) for a, b in zip(good, bad)])
+        shared = [n_shared(a, b) for a, b in zip(good, bad)]
         gold = np.zeros(len(rows), np.int64)
         constant, _ = settle(-lengths[None].astype(float), gold, "win")  # every token costs log V
         baseline = random_choice_accuracy(

@@ -12,7 +12,7 @@ ONES = np.ones(len(GROUPS))
 def answers(
     rng: np.random.Generator, n_seeds: int, difficulty: np.ndarray, level: float, seed_noise: float
 ) -> np.ndarray:
-    """(seeds, items) of 0 and 1: items have a difficulty, and every training seed a level of its own."""
+    """(seeds, items) of 0 and 1: items have a difficulty, and every training seed has a level."""
     levels = level + seed_noise * rng.normal(size=(n_seeds, 1))
     return (
         rng.random((n_seeds, len(difficulty))) < reference.logistic.cdf(difficulty + levels)
@@ -23,10 +23,8 @@ def rejections(n_a: int, n_b: int, seed_noise: float, effect: float = 0.0, n: in
     rng, found = np.random.default_rng(0), 0
     for _ in range(n):
         difficulty = rng.normal(size=len(GROUPS)) * 1.5
-        a, b = (
-            answers(rng, n_a, difficulty, 0, seed_noise),
-            answers(rng, n_b, difficulty, effect, seed_noise),
-        )
+        a = answers(rng, n_a, difficulty, 0, seed_noise)
+        b = answers(rng, n_b, difficulty, effect, seed_noise)
         estimate = seeds_and_items(a, b, ONES, GROUPS)
         found += 2 * reference.t.sf(abs(estimate.mean) / estimate.se, estimate.df) < 0.05
     return found / n
@@ -63,7 +61,7 @@ def test_one_seed_a_side_is_the_macro_estimate_of_the_differences():
 
 
 def test_seeds_that_move_all_items_alike_add_their_variance_by_satterthwaite():
-    """Items that weigh unequally, and no interaction: the variances of seeds and of items."""
+    """With unequal weights and no interaction, the variances of seeds and items are added."""
     rng = np.random.default_rng(6)
     weights = rng.integers(1, 30, len(GROUPS)).astype(float)
     base = rng.normal(size=(2, len(GROUPS)))

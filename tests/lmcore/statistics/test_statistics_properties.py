@@ -1,4 +1,4 @@
-"""What holds for any data: exchanging sides changes signs alone, shares lie between 0 and 1."""
+"""What holds for any data: exchanging sides changes only signs, shares lie between 0 and 1."""
 
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ class Data(NamedTuple):
 
 @st.composite
 def data(draw, min_size: int = 2, max_size: int = 40) -> Data:
-    """Decisions, numbers with many alike, or numbers; in one to three groups, weighted or not."""
+    """Decisions, rounded numbers or numbers, in one to three groups, weighted or not."""
     n = draw(st.integers(min_size, max_size))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     kind = draw(st.sampled_from(["decisions", "rounded", "numbers"]))
@@ -64,9 +64,11 @@ def data(draw, min_size: int = 2, max_size: int = 40) -> Data:
 
 
 def sides(found: Data):
-    rows = {f"g{group}": found.groups == group for group in np.unique(found.groups)}
-    by_group = [{name: values[own] for name, own in rows.items()} for values in found[:2]]
-    return [side(values) for values in by_group]
+    a, b = {}, {}
+    for group in np.unique(found.groups):
+        rows = found.groups == group
+        a[f"g{group}"], b[f"g{group}"] = found.a[rows], found.b[rows]
+    return [side(a), side(b)]
 
 
 @given(data())
@@ -240,19 +242,14 @@ def test_comparison_pairs_items_by_name_whatever_their_order(found: Data, random
     order = np.array(random.sample(range(len(found.a)), len(found.a)))
     expected = compare(a, b, "accuracy", **HOW)
     got = compare(*align(a, take(b, order), common=False, what="x")[:2], "accuracy", **HOW)
-    assert got.difference == pytest.approx(expected.difference, abs=1e-12) and (
-        got.n_better,
-        got.n_worse,
-    ) == (
-        expected.n_better,
-        expected.n_worse,
-    )
+    assert got.difference == pytest.approx(expected.difference, abs=1e-12)
+    assert (got.n_better, got.n_worse) == (expected.n_better, expected.n_worse)
     assert got.p == pytest.approx(expected.p)
 
 
 @given(data(min_size=6))
 def test_a_constant_shift_of_every_item_is_certain_in_pairs_however_much_items_differ(found: Data):
-    """Unpaired, items that lie far apart would hide it; paired, the differences do not vary."""
+    """In an unpaired test, items that lie far apart would hide the shift."""
     spread = np.round(400 * found.a) / 4  # quarters, so that in floats the shift is constant, too
     a, b = sides(found._replace(a=spread, b=spread + 0.25))
     got = compare(a, b, "logprob", **HOW)

@@ -50,9 +50,10 @@ def test_macro_standard_error_is_that_of_the_mean_of_groups():
     assert estimate.se == pytest.approx(
         np.sqrt(sum(reference.sem(part) ** 2 for part in parts)) / 3
     )
-    bootstrap = [
-        np.mean([rng.choice(part, len(part)).mean() for part in parts]) for _ in range(2000)
-    ]
+    bootstrap = []
+    for _ in range(2000):
+        means = [rng.choice(part, len(part)).mean() for part in parts]
+        bootstrap.append(np.mean(means))
     assert estimate.se == pytest.approx(np.std(bootstrap), rel=0.08)
 
 
@@ -101,7 +102,10 @@ def test_median_interval_covers_the_median_at_least_as_often_as_it_says():
 
 
 def random_wins(n_tokens: list[int], gold: int, vocab_size: int, draws: int) -> float:
-    """How often the gold option wins when every token's log-prob is that of one of `vocab_size` standard normal logits."""
+    """How often the gold option wins among random options.
+
+    The log-prob of every token is that of one of `vocab_size` standard normal logits.
+    """
     rng = np.random.default_rng(0)
     sums = []
     for n in n_tokens:
