@@ -1,4 +1,4 @@
-"""What tests share: a tiny corpus, a tokenizer on it, and where the real data are."""
+"""Fixtures that all tests share: a tiny corpus, a tokenizer trained on it, and the real data."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from lmcore.corpus.documents import DOCUMENTS
 from lmcore.text.tokenizer import make_tokenizer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-# The same examples in every run: a test fails for its code, never for its luck or its time.
+# Every run draws the same examples and has no deadline, so a test fails only because of its code.
 settings.register_profile(
     "repeatable",
     derandomize=True,
@@ -29,13 +29,16 @@ SENTENCES = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the pipeline's tests: one process takes them, and they take as long as all others together."""
+    """Put the tests of the pipeline first.
+
+    One process runs them, and they take as long as all other tests together.
+    """
     items.sort(key=lambda item: item.path.name != "test_pipeline.py")
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real data; tests that need it are skipped where there is none."""
+    """The folder of real data. A test that needs it is skipped where LMCORE_DATA is not set."""
     if not (folder := os.environ.get("LMCORE_DATA")):
         pytest.skip("needs real data: set LMCORE_DATA")
     return Path(folder)
@@ -43,7 +46,10 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory) -> Path:
-    """A corpus folder of three splits: forty short documents to train on, two for dev and two for test."""
+    """A corpus folder of three splits of short documents.
+
+    The train split has forty documents, dev and test have two each.
+    """
     folder = tmp_path_factory.mktemp("corpus")
     write_corpus(folder)
     return folder
@@ -56,19 +62,26 @@ def tokenizer(corpus, tmp_path_factory) -> Path:
 
 
 def write_corpus(folder: Path) -> None:
-    texts = [
-        " ".join(SENTENCES[(i + j) % 3] for j in range(i % 5 + 3)) + f" Chapter {i}."
-        for i in range(44)
-    ]
-    for name, part in {"train": texts[:40], "dev": texts[40:42], "test": texts[42:]}.items():
+    """Write the documents tables of the three splits that `corpus` describes."""
+    texts = [_document(number) for number in range(44)]
+    splits = {"train": texts[:40], "dev": texts[40:42], "test": texts[42:]}
+    for name, split in splits.items():
         rows = [
             {"document": f"book/txt/{i:05d}", "group": "book", "text": text}
-            for i, text in enumerate(part)
+            for i, text in enumerate(split)
         ]
         pq.write_table(pa.Table.from_pylist(rows, DOCUMENTS), folder / f"{name}.parquet")
 
 
+def _document(number: int) -> str:
+    """A text of three to seven sentences that ends with its number."""
+    n_sentences = number % 5 + 3
+    sentences = [SENTENCES[(number + i) % 3] for i in range(n_sentences)]
+    return f"{' '.join(sentences)} Chapter {number}."
+
+
 def train_tokenizer(corpus: Path, out: Path) -> Path:
+    """Train a tokenizer of 300 entries on a corpus folder, and return its folder `out`."""
     make_tokenizer(
         corpus,
         out,

@@ -1,4 +1,7 @@
-"""A miniature of the repository, with a git origin and a DVC remote: the real fingerprint_code, and a stage that makes up scores."""
+"""A miniature of the repository, with a git origin and a DVC remote.
+
+Its pipeline has two stages: the real fingerprint_code, and a fold_scores that makes up scores.
+"""
 
 import os
 import shutil
@@ -47,10 +50,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     noise, bits = rng.random(300), rng.normal(0, 0.3, 40)
     for model, level in params["levels"].items():
-        values = {
-            "pairs": (noise < level["accuracy"]).astype(float),
-            "heldout": bits + level["bits"],
-        }
+        correct = (noise < level["accuracy"]).astype(float)
+        values = {"pairs": correct, "heldout": bits + level["bits"]}
         for suite, metric in (("pairs", "accuracy"), ("heldout", "surprisal_per_byte")):
             n = len(values[suite])
             columns = {
@@ -66,9 +67,10 @@ def main() -> None:
             path = Path("data/scores") / model / f"{suite}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.table(columns), path)
-        means = {suite: {"value": round(float(part.mean()), 6)} for suite, part in values.items()}
+        means = {suite: round(float(column.mean()), 6) for suite, column in values.items()}
+        metrics = {suite: {"value": mean} for suite, mean in means.items()}
         Path("metrics/models").mkdir(parents=True, exist_ok=True)
-        Path(f"metrics/models/{model}.json").write_text(json.dumps(means))
+        Path(f"metrics/models/{model}.json").write_text(json.dumps(metrics))
 
 
 if __name__ == "__main__":
@@ -79,12 +81,12 @@ if __name__ == "__main__":
 def run(
     folder: Path, *command: str, check: bool = True, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Run a command there, with this Python's commands first and a git user of its own."""
-    user = {
-        f"GIT_{role}_{what}": "t@t"
-        for role in ("AUTHOR", "COMMITTER")
-        for what in ("NAME", "EMAIL")
-    }
+    """Run a command in `folder`, with this Python's commands first on the path.
+
+    Git works there as a user of its own. With `check` the command must succeed.
+    """
+    user_settings = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+    user = {f"GIT_{name}": "t@t" for name in user_settings}
     settings = {
         **os.environ,
         **user,
@@ -108,34 +110,19 @@ def set_levels(folder: Path, **levels: float) -> None:
 
 
 def commit(folder: Path, message: str) -> None:
+    """Commit everything that git does not ignore in the folder."""
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "--quiet", "-m", message)
 
 
 def make(root: Path) -> Path:
-    """root/first with three branches: results of main are in the remote, `better` has none yet, those of `worse` are in its cache alone."""
+    """Make the repository `root`/first, which has the tag v1 and three branches, and return it.
+
+    The results of `main` are in the DVC remote. `better` has no results yet. The results of
+    `worse` are only in the DVC cache of the repository.
+    """
     first = root / "first"
-    for name in ("__init__", "stage", "fingerprint_code"):
-        (first / "stages").mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / "stages" / f"{name}.py", first / "stages")
-    (first / "stages" / "fold_scores.py").write_text(FOLD_SCORES)
-    for name in ("Makefile", "constraints.txt", ".dvcignore"):
-        shutil.copy2(ROOT / name, first)
-    (first / "tests").mkdir()
-    (first / "tests" / "test_nothing.py").write_text("def test_nothing():\n    assert True\n")
-    settings = [
-        "[tool.ruff]",
-        "line-length = 100",
-        'lint.select = ["E4", "E7", "F"]',
-        "[tool.mypy]",
-        'files = ["stages/__init__.py"]',
-        "ignore_missing_imports = true",
-        "[tool.pytest.ini_options]",
-    ]
-    (first / "pyproject.toml").write_text("\n".join(settings))
-    (first / ".gitignore").write_text("__pycache__/\n*_cache/\n/.venv\n/data/scores\n/comment.md\n")
-    write_yaml({"stages": PIPELINE}, first / "dvc.yaml")
-    write_yaml(PARAMS, first / "params.yaml")
+    _write_files(first)
     run(root, "git", "init", "--quiet", "--bare", "--initial-branch=main", "origin")
     run(first, "git", "init", "--quiet", "--initial-branch=main")
     run(first, "git", "remote", "add", "origin", str(root / "origin"))
@@ -157,24 +144,44 @@ def make(root: Path) -> Path:
     return first
 
 
+def _write_files(first: Path) -> None:
+    """Write the code, the settings and the params of the miniature."""
+    for name in ("__init__", "stage", "fingerprint_code"):
+        (first / "stages").mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / "stages" / f"{name}.py", first / "stages")
+    (first / "stages" / "fold_scores.py").write_text(FOLD_SCORES)
+    for name in ("Makefile", "constraints.txt", ".dvcignore"):
+        shutil.copy2(ROOT / name, first)
+    (first / "tests").mkdir()
+    (first / "tests" / "test_nothing.py").write_text("def test_nothing():\n    assert True\n")
+    settings = [
+        "[tool.ruff]",
+        "line-length = 100",
+        'lint.select = ["E4", "E7", "F"]',
+        "[tool.mypy]",
+        'files = ["stages/__init__.py"]',
+        "ignore_missing_imports = true",
+        "[tool.pytest.ini_options]",
+    ]
+    (first / "pyproject.toml").write_text("\n".join(settings))
+    (first / ".gitignore").write_text("__pycache__/\n*_cache/\n/.venv\n/data/scores\n/comment.md\n")
+    write_yaml({"stages": PIPELINE}, first / "dvc.yaml")
+    write_yaml(PARAMS, first / "params.yaml")
+
+
 def clone(first: Path, name: str, branch: str) -> Path:
-    """A clone of the origin, without a cache, and with this Python as its .venv, already set up."""
+    """A clone of the origin that has no DVC cache yet.
+
+    Its .venv is this Python's environment, marked as installed, so that `make setup` does nothing.
+    """
     target = first.parent / name
-    run(
-        first.parent,
-        "git",
-        "clone",
-        "--quiet",
-        "--branch",
-        branch,
-        str(first.parent / "origin"),
-        name,
-    )
+    origin = str(first.parent / "origin")
+    run(first.parent, "git", "clone", "--quiet", "--branch", branch, origin, name)
     environment = Path(sys.executable).parent.parent
     (target / ".venv").mkdir()
-    for part in environment.iterdir():
-        if part.name not in ("installed", "pyvenv.cfg"):
-            (target / ".venv" / part.name).symlink_to(part)
+    for entry in environment.iterdir():
+        if entry.name not in ("installed", "pyvenv.cfg"):
+            (target / ".venv" / entry.name).symlink_to(entry)
     if (environment / "pyvenv.cfg").exists():
         shutil.copy2(environment / "pyvenv.cfg", target / ".venv")
     (target / ".venv" / "installed").touch()

@@ -1,4 +1,8 @@
-"""The real pipeline made small: the same dvc.yaml and code, on two little books, somebody's model, and somebody's minimal pairs."""
+"""The real pipeline made small.
+
+It has the same dvc.yaml and code. Its sources are two little books; a user's own models, minimal
+pairs and completions are added.
+"""
 
 import os
 import shutil
@@ -17,12 +21,17 @@ ROOT = Path(__file__).parents[1]
 
 
 def environment(folder: Path, **others: str) -> dict[str, str]:
-    """What a command in a clone needs: this Python's commands first, and the sources beside the clone."""
+    """The environment of a command in a clone.
+
+    This Python's commands come first on the path, and LMCORE_DATA is the folder of sources beside
+    the clone. `others` are further variables.
+    """
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "LMCORE_DATA": str(folder.parent / "data"), **others}
 
 
 def dvc(folder: Path, *arguments: str, **others: str) -> subprocess.CompletedProcess:
+    """Run DVC in a clone; `others` are environment variables."""
     settings = environment(folder, **others)
     return subprocess.run(
         ["dvc", *arguments], cwd=folder, capture_output=True, text=True, env=settings, timeout=1800
@@ -39,8 +48,15 @@ def ran(result: subprocess.CompletedProcess) -> list[str]:
 
 
 def make_sources(root: Path) -> None:
-    """Write `root`/data (of the sources) and `root`/start (what every clone begins with)."""
-    books = root / "data" / "books"
+    """Write `root`/data, which are the sources, and `root`/start, which every clone begins with."""
+    _write_books(root / "data" / "books")
+    for judge in ("masked_lm", "encoder"):
+        (root / "data" / judge).mkdir()
+        save_bert(root / "data" / judge)
+    _copy_repository(root / "start")
+
+
+def _write_books(books: Path) -> None:
     books.mkdir(parents=True)
     for name, step in (("one", 1), ("two", 2)):
         paragraphs = []
@@ -48,9 +64,11 @@ def make_sources(root: Path) -> None:
             sentences = [SENTENCES[(i * step + j) % 3] for j in range(i % 4 + 2)]
             paragraphs.append(f"{' '.join(sentences)} It was day {i}.")
         (books / f"{name}.txt").write_text("\n\n".join(paragraphs))
-    for judge in ("masked_lm", "encoder"):
-        (root / "data" / judge).mkdir()
-        save_bert(root / "data" / judge)
+
+
+def _copy_repository(start: Path) -> None:
+    """Copy what git tracks or would track, without tests, documentation and results."""
+    left_out = ("tests/", "metrics/", "dvc.lock", "docs/")
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT,
@@ -59,18 +77,23 @@ def make_sources(root: Path) -> None:
         check=True,
     )
     for file in listed.stdout.splitlines():
-        if (ROOT / file).is_file() and not file.startswith(
-            ("tests/", "metrics/", "dvc.lock", "docs/")
-        ):
-            target = root / "start" / file
+        if (ROOT / file).is_file() and not file.startswith(left_out):
+            target = start / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / file, target)
 
 
 def small_params(data: Path) -> dict:
-    """params.yaml of the repository with small numbers and the sources in `data`."""
-    folder = {"provider": "folder", "members": ["*"]}
+    """The params.yaml of the repository, with small numbers and the sources in `data`."""
     params = read_yaml(ROOT / "params.yaml")
+    _set_models_and_suites(params)
+    _set_sources(params, data)
+    _set_training(params)
+    _set_measurements(params)
+    return params
+
+
+def _set_models_and_suites(params: dict) -> None:
     params["models"] = ["babyllama", "dummy", "unigram", "bert"]
     params["suites"] = {
         "heldout": {"limit": 2, "seed": 0},
@@ -78,9 +101,27 @@ def small_params(data: Path) -> dict:
         "my_words": {"kind": "completion", "path": "data/suites/words.csv"},
         "cloze": {"path": "data/suites/cloze.csv", "limit": 3, "seed": 0},
     }
-    params["fetch_sources"] = {
-        "books": {**folder, "location": "books", "sha256": sha256(data / "books")}
+
+
+def _set_sources(params: dict, data: Path) -> None:
+    """Take the corpus, the imported models and the judges from folders in `data`."""
+    params["fetch_sources"] = {"books": _source(data, "books")}
+    params["import_model"] = {"bert": _source(data, "masked_lm")}
+    for judge in ("masked_lm", "encoder"):
+        params["fetch_judges"][judge] = _source(data, judge)
+
+
+def _source(data: Path, location: str) -> dict:
+    """An entry of params.yaml for a source that is a folder in `data`."""
+    return {
+        "provider": "folder",
+        "members": ["*"],
+        "location": location,
+        "sha256": sha256(data / location),
     }
+
+
+def _set_training(params: dict) -> None:
     params["prepare_corpus"] |= {
         "sources": ["books"],
         "document_words": 60,
@@ -97,14 +138,6 @@ def small_params(data: Path) -> dict:
         "threads": 1,
     }
     params["make_controls"]["dummy_seeds"] = [0, 1]
-    masked = {**folder, "location": "masked_lm", "sha256": sha256(data / "masked_lm")}
-    params["import_model"] = {"bert": masked}
-    for judge in ("masked_lm", "encoder"):
-        params["fetch_judges"][judge] = {
-            **folder,
-            "location": judge,
-            "sha256": sha256(data / judge),
-        }
     params["finetune_judge"] |= {
         "steps": 2,
         "batch_size": 2,
@@ -113,6 +146,10 @@ def small_params(data: Path) -> dict:
         "accept_loss": 100.0,
         "threads": 1,
     }
+
+
+def _set_measurements(params: dict) -> None:
+    """Keep the work small in the stages that judge, compare, generate and explore."""
     params["judge_context"] |= {
         "models": ["babyllama"],
         "suite": "my_words",
@@ -125,11 +162,13 @@ def small_params(data: Path) -> dict:
     params["analyse_tokens"]["progression"] = ["babyllama"]
     params["explore_suites"]["models"] = ["babyllama"]
     params["explore_generation"] |= {"models": ["babyllama"], "max_new_tokens": 8}
-    return params
 
 
 def make_clone(root: Path, name: str, params: dict) -> Path:
-    """`root`/`name`: a git repository of what make_sources wrote, with these params; nothing has run in it."""
+    """The folder `root`/`name`: a git repository in which nothing has run yet.
+
+    It holds what make_sources wrote to `root`/start, with these params.
+    """
     target = shutil.copytree(root / "start", root / name)
     write_yaml(params, target / "params.yaml")
     rows = ["good,bad,group"]

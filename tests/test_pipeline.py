@@ -1,4 +1,7 @@
-"""The real pipeline on a small input: the same dvc.yaml, in two clones, twice, and after edits that users make."""
+"""The real pipeline on a small input.
+
+The same dvc.yaml runs in two clones, runs again there, and runs after edits that users make.
+"""
 
 import json
 import shutil
@@ -25,7 +28,10 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def both(clone):
-    """Two clones in which the pipeline has run at the same time, on one thread with one scoring process, and on two with two."""
+    """Two clones in which the pipeline has run, both at the same time.
+
+    The first ran on one thread with one scoring process, the second on two with two.
+    """
     folders = [clone("first"), clone("second")]
 
     def repro(number: int) -> subprocess.CompletedProcess:
@@ -40,9 +46,8 @@ def both(clone):
 
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(repro, (1, 2)))
-    assert all(result.returncode == 0 for result in results), (
-        results[0].stderr[-2000:] + results[1].stderr[-2000:]
-    )
+    errors = results[0].stderr[-2000:] + results[1].stderr[-2000:]
+    assert all(result.returncode == 0 for result in results), errors
     commit(folders[0], "results")
     return folders
 
@@ -53,32 +58,27 @@ def first(both):
 
 
 def test_repro_gives_metrics_of_every_model_and_a_report(first):
-    found = {
+    metrics = {
         path.stem: json.loads(path.read_text()) for path in (first / "metrics/models").iterdir()
     }
-    assert set(found) == {"babyllama", "dummy", "unigram", "bert"}
-    assert all(
-        set(suites) == {"heldout", "my_pairs", "my_words", "cloze"} for suites in found.values()
-    )
-    assert found["babyllama"]["heldout"]["perplexity"] < found["dummy"]["heldout"]["perplexity"]
+    assert set(metrics) == {"babyllama", "dummy", "unigram", "bert"}
+    for suites in metrics.values():
+        assert set(suites) == {"heldout", "my_pairs", "my_words", "cloze"}
+    trained, random = metrics["babyllama"]["heldout"], metrics["dummy"]["heldout"]
+    assert trained["perplexity"] < random["perplexity"]
     assert "<html" in (first / "report/index.html").read_text()
 
 
 def test_repro_calls_what_a_masked_model_says_by_names_of_its_own(first):
     suites = json.loads((first / "metrics/models/bert.json").read_text())
-    assert (
-        "pseudo_bits_per_byte" in suites["heldout"]
-        and "accuracy" in suites["my_pairs"]
-        and "accuracy" in suites["cloze"]
-    )
-    assert not [
-        name
-        for suite in suites.values()
-        for name in suite
-        if name in ("perplexity", "bits_per_byte", "target_logprob")
-    ]
+    assert "pseudo_bits_per_byte" in suites["heldout"]
+    assert "accuracy" in suites["my_pairs"]
+    assert "accuracy" in suites["cloze"]
+    for metrics in suites.values():
+        assert not {"perplexity", "bits_per_byte", "target_logprob"} & set(metrics)
     compared = json.loads((first / "metrics/comparisons.json").read_text())["bert_vs_dummy"]
-    assert "my_pairs" in compared and "heldout" not in compared
+    assert "my_pairs" in compared
+    assert "heldout" not in compared
     assert "pseudo-bits per byte" in (first / "report/index.html").read_text()
 
 
@@ -93,7 +93,7 @@ def test_repro_in_two_clones_gives_the_same_lock(both):
 
 @pytest.fixture
 def own(first, request) -> Path:
-    """A copy of it that one test may change."""
+    """A copy of the first clone that one test may change."""
     return shutil.copytree(first, first.with_name(request.node.name), symlinks=True)
 
 
@@ -125,12 +125,10 @@ def test_repro_after_a_training_parameter_runs_what_depends_on_it(own):
         "write_report",
     }
     shown = dvc(own, "metrics", "diff", "--md").stdout
-    assert (
-        "babyllama.json" in shown
-        and "heldout.perplexity" in shown
-        and "unigram" not in shown
-        and "bert" not in shown
-    )
+    assert "babyllama.json" in shown
+    assert "heldout.perplexity" in shown
+    assert "unigram" not in shown
+    assert "bert" not in shown
 
 
 def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(own):
@@ -139,11 +137,10 @@ def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(own):
     (own / "params.yaml").write_text(params.replace("document_words", "document_wrds"))
     result = dvc(own, "repro")
     (own / "params.yaml").write_text(params)
-    assert (
-        result.returncode != 0
-        and "error: params.yaml: prepare_corpus: unknown key 'document_wrds'" in result.stderr
-    )
-    assert dvc(own, "checkout").returncode == 0 and sha256(own / "data/corpus") == before
+    assert result.returncode != 0
+    assert "error: params.yaml: prepare_corpus: unknown key 'document_wrds'" in result.stderr
+    assert dvc(own, "checkout").returncode == 0
+    assert sha256(own / "data/corpus") == before
 
 
 def without(folder: Path, model: str, suite: str) -> None:
@@ -163,15 +160,10 @@ def test_repro_after_a_model_and_a_suite_left_params_is_that_of_a_fresh_clone(ow
         result = dvc(folder, "repro")
         assert result.returncode == 0, result.stderr[-2000:]
     assert (own / "dvc.lock").read_bytes() == (fresh / "dvc.lock").read_bytes()
-    assert (
-        not (own / "metrics/models/unigram.json").exists()
-        and not (own / "data/tokens/unigram").exists()
-    )
-    assert set(json.loads((own / "metrics/models/dummy.json").read_text())) == {
-        "heldout",
-        "my_words",
-        "cloze",
-    }
+    assert not (own / "metrics/models/unigram.json").exists()
+    assert not (own / "data/tokens/unigram").exists()
+    suites_of_dummy = json.loads((own / "metrics/models/dummy.json").read_text())
+    assert set(suites_of_dummy) == {"heldout", "my_words", "cloze"}
     assert (own / "work/leftovers/data/tokens/dummy/my_pairs").exists()
     subprocess.run(["git", "checkout", "-q", "params.yaml"], cwd=own, check=True)
     assert dvc(own, "repro").returncode == 0

@@ -1,4 +1,7 @@
-"""The repository keeps its own rules: names agree, the arrow points one way, what the README says is there."""
+"""The repository keeps its own rules.
+
+Names agree, lmcore imports nothing of the stages, and what the README names is there.
+"""
 
 import ast
 import re
@@ -9,13 +12,17 @@ import pytest
 
 from tests.yaml_files import read_yaml
 
-COMMAND_LINE = ("revisions.py",)  # what `lmcore diff` and `lmcore verify` know of repositories
+# the module through which `lmcore diff` and `lmcore verify` read repositories; it may import DVC
+COMMAND_LINE = ("revisions.py",)
 ROOT = Path(__file__).parents[1]
 STAGES = sorted(
     path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "stage")
 )
 PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
 PARAMS = read_yaml(ROOT / "params.yaml")
+# experiments that are applied after another one
+ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": "real"}
+TEXT_SUFFIXES = (".py", ".md", ".yaml", ".json", ".toml", ".lock", ".cff", ".csv", ".txt")
 
 
 def test_every_stage_script_is_a_stage_and_every_stage_a_script():
@@ -24,47 +31,55 @@ def test_every_stage_script_is_a_stage_and_every_stage_a_script():
 
 @pytest.mark.parametrize("name", PIPELINE)
 def test_stage_names_agree(name):
-    stage = PIPELINE[name].get("do", PIPELINE[name])
-    assert stage["desc"] and stage["cmd"].startswith(f"python -m stages.{name}")
+    stage = body_of(name)
+    assert stage["desc"]
+    assert stage["cmd"].startswith(f"python -m stages.{name}")
     if name != "fingerprint_code":
-        assert (
-            next(
-                keys
-                for param in stage["params"]
-                if isinstance(param, dict)
-                for keys in param.values()
-            )[0]
-            == name
-        )
+        files = [param for param in stage["params"] if isinstance(param, dict)]
+        keys_of_first_file = next(iter(files[0].values()))
+        assert keys_of_first_file[0] == name
     sections = [param.split(".")[0] for param in stage.get("params", []) if isinstance(param, str)]
     assert set(sections) <= set(PARAMS), "a params section that is not there"
 
 
+def body_of(stage: str) -> dict:
+    """What dvc.yaml says of a stage; of one with `foreach` what stands under `do`."""
+    return PIPELINE[stage].get("do", PIPELINE[stage])
+
+
 def paths(stage: str, kind: str) -> list[str]:
-    """The paths of a stage in dvc.yaml under `deps` or `outs`, metrics and plots among the outs; * for a name filled in."""
-    body = PIPELINE[stage].get("do", PIPELINE[stage])
+    """The paths of a stage in dvc.yaml under `deps` or `outs`.
+
+    Metrics and plots count as outs. A `*` stands where DVC fills in a name.
+    """
+    body = body_of(stage)
     kinds = ("outs", "metrics", "plots") if kind == "outs" else (kind,)
-    entries = [entry for name in kinds for entry in body.get(name, [])]
+    entries = []
+    for name in kinds:
+        entries += body.get(name, [])
     names = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
     return [re.sub(r"\$\{[^}]*\}", "*", name) for name in names]
 
 
 @pytest.mark.parametrize("name", PIPELINE)
 def test_stages_clear_the_folders_of_other_stages_outputs_before_they_read_them(name):
-    outs = [out for other in PIPELINE for out in paths(other, "outs")]
-    shared = [dep for dep in paths(name, "deps") if any(out.startswith(f"{dep}/") for out in outs)]
+    outs = []
+    for stage in PIPELINE:
+        outs += paths(stage, "outs")
+    shared = []
+    for dep in paths(name, "deps"):
+        if any(out.startswith(f"{dep}/") for out in outs):
+            shared.append(dep)
     script = (ROOT / "stages" / f"{name}.py").read_text()
     cleared = re.findall(r'"([^"]+)"', "".join(re.findall(r"clear_leftovers\((.*)\)", script)))
     assert [folder.replace("{name}", "*") for folder in cleared] == shared
 
 
 def test_every_params_section_is_used():
-    used = {
-        param.split(".")[0]
-        for stage in PIPELINE.values()
-        for param in stage.get("do", stage).get("params", [])
-        if isinstance(param, str)
-    }
+    used = set()
+    for stage in PIPELINE:
+        params = body_of(stage).get("params", [])
+        used |= {param.split(".")[0] for param in params if isinstance(param, str)}
     assert set(PARAMS) == used
 
 
@@ -74,29 +89,24 @@ def test_every_params_section_is_used():
 def test_lmcore_knows_no_stage_no_dvc_and_no_params(path):
     if path.name in COMMAND_LINE:
         return
-    tree = ast.parse(path.read_text())
-    modules = {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
-    modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert not [
-        name
-        for name in modules
-        if name.split(".")[0] in ("stages", "dvc", "yaml", "importlib")
-        and name != "importlib.metadata"
-    ]
-    assert not [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "__import__"
-    ]
+    forbidden = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            forbidden += [alias.name for alias in node.names if is_forbidden(alias.name)]
+        elif isinstance(node, ast.ImportFrom) and is_forbidden(node.module or ""):
+            forbidden.append(node.module)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "__import__":
+            forbidden.append("__import__")
+    assert not forbidden
     if path.name == "__init__.py":
-        assert not path.read_text(), (
-            "packages' inits stay empty, or every stage depends on everything"
-        )
+        message = "packages' inits stay empty, or every stage depends on everything"
+        assert not path.read_text(), message
+
+
+def is_forbidden(module: str) -> bool:
+    """Whether lmcore may not import a module."""
+    top = module.split(".")[0]
+    return top in ("stages", "dvc", "yaml", "importlib") and module != "importlib.metadata"
 
 
 def test_code_json_is_that_of_the_code():
@@ -105,9 +115,6 @@ def test_code_json_is_that_of_the_code():
     assert fingerprints(ROOT) == read_yaml(ROOT / "code.json"), (
         "run `dvc repro` and commit code.json"
     )
-
-
-ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": "real"}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +129,21 @@ def test_experiments_apply_and_name_models_that_are_made(path, tmp_path):
         apply(path.with_stem(ON_TOP_OF[path.stem]), params)
     assert apply(path, params)
     values = read_yaml(params)
+    models = set(values["models"])
+    assert models <= made_models(values)
+    for recipe_models in values["compare_models"]["recipes"].values():
+        assert set(recipe_models) <= models
+    for section in ("judge_context", "generate_tokens", "explore_suites", "explore_generation"):
+        assert set(values[section]["models"]) <= models
+    assert set(values["analyse_tokens"]["progression"]) <= models
+    students = {entry["student"] for entry in values["train_teacher"].values()}
+    assert students == set(values["distill_model"])
+    assert {entry.get("model") for entry in values["finetune_model"].values()} <= models
+    assert set(values["train_model"]) | {"seed"} == set(PARAMS["train_model"]) | {"seed"}
+
+
+def made_models(values: dict) -> set[str]:
+    """The names of all models that some stage makes; no two stages make one of the same name."""
     made = {"untrained", "dummy", "unigram"}
     for section in (
         "trained",
@@ -132,27 +154,7 @@ def test_experiments_apply_and_name_models_that_are_made(path, tmp_path):
     ):
         assert not made & set(values[section])
         made |= set(values[section])
-    assert set(values["models"]) <= made
-    assert {
-        name for model in values["compare_models"]["recipes"].values() for name in model
-    } <= set(values["models"])
-    reading = [
-        values[name]["models"]
-        for name in ("judge_context", "generate_tokens", "explore_suites", "explore_generation")
-    ]
-    assert {
-        name for names in [*reading, values["analyse_tokens"]["progression"]] for name in names
-    } <= set(values["models"])
-    assert {entry["student"] for entry in values["train_teacher"].values()} == set(
-        values["distill_model"]
-    )
-    assert {entry.get("model") for entry in values["finetune_model"].values()} <= set(
-        values["models"]
-    )
-    assert set(values["train_model"]) | {"seed"} == {
-        *read_yaml(ROOT / "params.yaml")["train_model"],
-        "seed",
-    }
+    return made
 
 
 def test_readme_tree_and_commands_exist():
@@ -171,21 +173,10 @@ def test_tracked_files_hold_no_data_and_no_path_of_a_machine():
     ).stdout.split()
     for name in files:
         path = ROOT / name
-        if path.is_file() and path.suffix in (
-            ".py",
-            ".md",
-            ".yaml",
-            ".json",
-            ".toml",
-            ".lock",
-            ".cff",
-            ".csv",
-            ".txt",
-        ):
+        if path.is_file() and path.suffix in TEXT_SUFFIXES:
             assert path.stat().st_size < 1_000_000, name
-            assert not re.search(
-                r"(?<![\w.])/(home|Users|root|work)/\w", path.read_text("utf-8")
-            ), name
+            text = path.read_text("utf-8")
+            assert not re.search(r"(?<![\w.])/(home|Users|root|work)/\w", text), name
 
 
 def test_contributing_names_every_package_and_files_that_are_there():

@@ -1,9 +1,15 @@
-"""`make torture`: whatever happens to a `dvc repro`, the next ones end in the bytes of an undisturbed run.
+"""`make torture`: after any disturbance of a `dvc repro`, later runs give the undisturbed bytes.
 
 The real pipeline on a small input (tests.small_pipeline) runs once undisturbed. Then it is
-disturbed: random kills of stage, DVC, process group and scoring process; a disk that is full in
-each folder; bits that flip in kept files; two runs at once; stages that are stopped while their
-DVC is killed. After each it is run again, as a user would. Its dvc.lock must be that of the
+disturbed in these ways:
+
+- the stage, DVC, the process group or a scoring process is killed at random times;
+- the disk is full in each of its folders;
+- bits flip in kept files;
+- two runs go on at once;
+- stages are stopped while their DVC is killed.
+
+After each disturbance it is run again, as a user would run it. Its dvc.lock must be that of the
 undisturbed run, and no process, unfinished file or lock may be left. Exits 1 where that fails.
 """
 
@@ -29,19 +35,18 @@ from lmcore.files import is_temporary
 from tests.small_pipeline import environment, make_clone, make_sources, small_params
 from tests.yaml_files import read_yaml
 
-MOST_RUNS = 40  # of one lap, after which it counts as stuck
-LATEST = 0.2  # of the time of an undisturbed run, after which a run is killed
+MOST_RUNS = 40  # runs of one lap; a lap that needs more counts as stuck
+LATEST = 0.2  # the latest time of a kill, as a share of the time of an undisturbed run
 LONGEST = 300.0  # seconds of one run
 UNTIL_GONE = 20.0  # seconds in which every process of a killed run must have ended
 KEPT = re.compile(r".+\.[0-9a-f]{16}\.(parquet|safetensors)")
 PARTS = "kills,bits,together,disks"
-SHELLS = (
-    "/bin/bash",
-    "/bin/sh",
-)  # bash becomes the stage; Debian's sh stays between DVC and the stage
+# bash becomes the stage; Debian's sh stays between DVC and the stage
+SHELLS = ("/bin/bash", "/bin/sh")
 VICTIMS = ("stage", "dvc", "group", "dvc by SIGTERM", "group by SIGINT", "stopped stage, then dvc")
-# folder: sizes in KiB of a disk for it, each larger than the one before; the last one is enough.
-# None is itself an output: DVC replaces these, which cannot be done to a mounted disk.
+# {folder: sizes of a disk for it, in KiB}. Each size is larger than the one before; the last one
+# is enough. No folder is itself an output: DVC replaces outputs, which cannot be done to a mounted
+# disk.
 DISKS = {
     "data": (100, 400, 700, 1_000, 1_400, 2_000, 3_000, 200_000),
     "work": (8, 100, 300, 200_000),
@@ -51,7 +56,11 @@ DISKS = {
 
 
 class Torture:
-    """A place with the sources, the lock of an undisturbed run, and what was found."""
+    """The disturbances of one pipeline, and what came of them.
+
+    `root` holds the sources and the clones. `expected` is the dvc.lock of the undisturbed run.
+    `failures` are messages, and `counts` says how often each thing happened.
+    """
 
     def __init__(self, root: Path, params: dict[str, Any], target: list[str], seed: int):
         self.root = root
@@ -62,23 +71,23 @@ class Torture:
         self.counts: Counter[str] = Counter()
         self.expected: dict[str, Any] = {}
         self.latest_kill = 0.0  # seconds after the start of a run
-        self.stopped: list[
-            psutil.Process
-        ] = []  # stages that go on when the next run has begun, and must end then
+        # stages that were stopped; when the next run has begun they go on, and must end then
+        self.stopped: list[psutil.Process] = []
 
     def clone(self, name: str) -> Path:
-        """A fresh clone with a work and a temporary folder of its own."""
+        """A fresh clone that has its own work folder and its own temporary folder."""
         folder = make_clone(self.root, name, self.params)
         (folder / "tmp").mkdir()
         (folder / ".git/info/exclude").write_text("/tmp/\n")
         return folder
 
     def start(self, folder: Path, *arguments: str, **others: str) -> subprocess.Popen:
-        """A running `dvc repro`, in a process group of its own; its output goes to `folder`.log."""
-        settings = environment(
-            folder, TMPDIR=str(folder / "tmp"), OMP_WAIT_POLICY="passive", **others
-        )
+        """A running `dvc repro` in its own process group; its output goes to `folder`.log."""
+        temporary = str(folder / "tmp")
+        settings = environment(folder, TMPDIR=temporary, OMP_WAIT_POLICY="passive", **others)
         command = ["dvc", "repro", *(arguments or self.target)]
+        # a shell's background jobs ignore SIGINT
+        heed_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         with folder.with_suffix(".log").open("w") as log:
             return subprocess.Popen(
                 command,
@@ -87,13 +96,14 @@ class Torture:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=partial(
-                    signal.signal, signal.SIGINT, signal.SIG_DFL
-                ),  # a shell's background jobs ignore it
+                preexec_fn=heed_interrupts,
             )
 
     def finish(self, folder: Path, *arguments: str, **others: str) -> int:
-        """The exit status of a `dvc repro` that nothing disturbs, after `lmcore unlock`, as `make repro` has it."""
+        """The exit status of a `dvc repro` that nothing disturbs.
+
+        `lmcore unlock` runs before it, as in `make repro`.
+        """
         self._unlock(folder)
         return self.start(folder, *arguments, **others).wait(LONGEST)
 
@@ -101,6 +111,7 @@ class Torture:
         return folder.with_suffix(".log").read_text(errors="replace")
 
     def undisturbed(self) -> None:
+        """Run once without a disturbance, and keep the lock that the other runs must reach."""
         folder = self.clone("undisturbed")
         started = time.monotonic()
         if self.finish(folder):
@@ -111,7 +122,11 @@ class Torture:
         say(f"undisturbed: {self.log(folder).count('Running stage')} stages in {seconds:.0f} s")
 
     def kills(self, n_kills: int) -> None:
-        """Run from nothing to the end, killed after random times, as often as it takes for `n_kills`."""
+        """Kill `n_kills` runs after random times.
+
+        A lap begins with a fresh clone and runs it, again after each kill, to the end. There are
+        as many laps as it takes for `n_kills`.
+        """
         done = lap = 0
         while done < n_kills:
             lap += 1
@@ -122,10 +137,8 @@ class Torture:
                 process = self.start(folder, SHELL=SHELLS[runs % len(SHELLS)])
                 kill(self.stopped, signal.SIGCONT)
                 self.stopped = []
-                seconds, victim = (
-                    self.random.uniform(0.0, self.latest_kill),
-                    VICTIMS[done % len(VICTIMS)],
-                )
+                seconds = self.random.uniform(0.0, self.latest_kill)
+                victim = VICTIMS[done % len(VICTIMS)]
                 if done < n_kills and self._kill_after(folder, process, seconds, victim):
                     done += 1
                 elif process.wait(LONGEST) == 0:
@@ -138,7 +151,7 @@ class Torture:
     def _kill_after(
         self, folder: Path, process: subprocess.Popen, seconds: float, victim: str
     ) -> bool:
-        """Kill the run after so many seconds; False where it had ended before."""
+        """Kill the run after this many seconds; False where it had ended before."""
         try:
             process.wait(seconds)
             return False
@@ -150,6 +163,15 @@ class Torture:
         name = next((stage_name(stage) for stage in stages), "between stages")
         if process.poll() is not None:
             return False
+        self._kill(process, stages, victim)
+        process.wait(LONGEST)
+        self.counts[f"kills of {victim}"] += 1
+        self.counts[f"kills in {name}"] += 1
+        say(f"killed {victim} after {seconds:.1f} s, in {name}")
+        return True
+
+    def _kill(self, process: subprocess.Popen, stages: list[psutil.Process], victim: str) -> None:
+        """Send the signals that one of VICTIMS stands for; `process` is the DVC of the stages."""
         if victim == "stage":
             kill([self.random.choice(stages)], signal.SIGKILL)
         elif victim == "dvc":
@@ -162,14 +184,9 @@ class Torture:
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGKILL if victim == "group" else signal.SIGINT)
-        process.wait(LONGEST)
-        self.counts[f"kills of {victim}"] += 1
-        self.counts[f"kills in {name}"] += 1
-        say(f"killed {victim} after {seconds:.1f} s, in {name}")
-        return True
 
     def _unlock_and_check(self, folder: Path) -> None:
-        """No process may go on, and DVC must be usable again."""
+        """Check after a kill that no process goes on, and make DVC usable again."""
         self._no_orphans(folder)
         self._unlock(folder)
         self.counts["unfinished files, removed by the next run"] += len(unfinished(folder))
@@ -187,30 +204,31 @@ class Torture:
             self.fail(f"lmcore unlock: {done.stdout}{done.stderr}")
 
     def _no_orphans(self, folder: Path) -> None:
+        """Wait until no process works in the folder any more; fail for those that go on."""
         deadline = time.monotonic() + UNTIL_GONE
-        while (
-            orphans := set(processes_in(folder)) - set(self.stopped)
-        ) and time.monotonic() < deadline:
+        orphans = set(processes_in(folder)) - set(self.stopped)
+        while orphans and time.monotonic() < deadline:
             time.sleep(0.05)
+            orphans = set(processes_in(folder)) - set(self.stopped)
         for orphan in orphans:
             self.counts["orphans"] += 1
             self.fail(f"an orphan goes on: {' '.join(orphan.cmdline())}")
         kill(orphans, signal.SIGKILL)
 
     def _check_failure(self, folder: Path) -> None:
-        """A run that failed by itself must say why in one line, not show where in the code."""
+        """Fail unless a run that failed by itself says why in one line, without a traceback."""
         text = self.log(folder)
         if "Traceback" in text or "error" not in text.lower():
             self.fail(f"a run failed without a clear line:\n{text[-1500:]}")
 
     def full_disks(self) -> None:
-        """Run from nothing with a small disk for one folder, and on when it has grown."""
+        """Run a fresh clone with a small disk for one folder, and again each time it has grown."""
         for name, sizes in DISKS.items():
             folder = self.clone(f"full_{name}")
             place = folder / name
-            tracked = (
-                shutil.copytree(place, self.root / f"tracked_{name}") if place.exists() else None
-            )
+            tracked = None  # a copy of what git tracks there, which the mounted disk will hide
+            if place.exists():
+                tracked = shutil.copytree(place, self.root / f"tracked_{name}")
             place.mkdir(exist_ok=True)
             mount(place, sizes[0])
             try:
@@ -224,32 +242,33 @@ class Torture:
                 subprocess.run(["umount", place], check=True)
 
     def _run_on_disk(self, folder: Path, name: str, size: int) -> None:
+        """Run with a disk of `size` KiB at the folder `name`; a failure must name that folder."""
         status = self.finish(folder)
         text = self.log(folder)
         self._no_orphans(folder)
         if status == 0:
             say(f"a disk of {size} KiB at {name}: enough")
             return
-        lines = [line for line in text.splitlines() if "No space left" in line]
+        no_space = [line for line in text.splitlines() if "No space left" in line]
         self.counts[f"full disk at {name}"] += 1
-        named = [
-            line
-            for line in lines
-            if line.startswith("error: ") and re.match(rf"error: \S*{name}", line)
-        ]
-        by_dvc = [
-            line
-            for line in text.splitlines()
-            if line.startswith("ERROR: ") and (line in lines or str(folder / name) in line)
-        ]
-        if "Traceback" in text or not (named or by_dvc):
+        by_lmcore = [line for line in no_space if re.match(rf"error: \S*{name}", line)]
+        by_dvc = []
+        for line in text.splitlines():
+            names_disk = line in no_space or str(folder / name) in line
+            if line.startswith("ERROR: ") and names_disk:
+                by_dvc.append(line)
+        if "Traceback" in text or not (by_lmcore or by_dvc):
             self.fail(
-                f"a full disk at {name} ({size} KiB) is not told in one line that names it:\n{text[-1500:]}"
+                f"a full disk at {name} ({size} KiB) is not told in one line that names it:\n"
+                f"{text[-1500:]}"
             )
-        say(f"a disk of {size} KiB at {name}: {(named or by_dvc or lines or ['?'])[-1]}")
+        say(f"a disk of {size} KiB at {name}: {(by_lmcore or by_dvc or no_space or ['?'])[-1]}")
 
     def flipped_bits(self, times: int) -> None:
-        """Kill a training and an extraction when they have kept a file, damage the file, and run on."""
+        """Damage what a training and an extraction have kept, and run them again.
+
+        Each of them, in turns, is killed when it has kept a file.
+        """
         folder = self.clone("flipped")
         self.finish(folder)
         for number in range(times):
@@ -257,14 +276,8 @@ class Torture:
             forced = ("--single-item", "--force", "--no-run-cache", stage)
             shutil.rmtree(folder / "work")  # what earlier runs kept is not needed again
             process = self.start(folder, *forced)
-            awaited = "state" if "train" in stage else "part"  # what a later run needs
-            while process.poll() is None and not any(
-                file.name.startswith(awaited) for file in kept_files(folder)
-            ):
-                time.sleep(0.001)
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(LONGEST)
+            prefix = "state" if "train" in stage else "part"  # of files that a later run needs
+            self._kill_when_kept(folder, process, prefix)
             self._no_orphans(folder)
             kept = kept_files(folder)
             for file in kept:
@@ -278,7 +291,21 @@ class Torture:
             say(f"{stage}: {len(kept)} kept files damaged; {'said' if was_said else 'not needed'}")
         self.compare(folder, "flipped bits")
 
+    def _kill_when_kept(self, folder: Path, process: subprocess.Popen, prefix: str) -> None:
+        """Wait for a kept file whose name has this prefix, then kill the run's process group.
+
+        Nothing is killed where the run ends before.
+        """
+        while process.poll() is None:
+            if any(file.name.startswith(prefix) for file in kept_files(folder)):
+                break
+            time.sleep(0.001)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(LONGEST)
+
     def _damage(self, file: Path) -> None:
+        """Empty a file, or flip one of its bits, at random."""
         content = bytearray(file.read_bytes())
         if self.random.random() < 0.3 or not content:
             content.clear()
@@ -287,7 +314,7 @@ class Torture:
         file.write_bytes(content)
 
     def two_at_once(self) -> None:
-        """Two clones with one work folder, then two runs in one clone."""
+        """Run two clones with one work folder at once, then run one clone twice at once."""
         folders = [self.clone(f"together_{number}") for number in range(2)]
         work = str(self.root / "shared_work")
         processes = [self.start(folder, LMCORE_WORK=work) for folder in folders]
@@ -310,9 +337,9 @@ class Torture:
 
     def compare(self, folder: Path, what: str) -> None:
         """Fail where the clone is not as the undisturbed run left its own."""
-        lock = (
-            folder / "dvc.lock"
-        )  # its stages stand in the order in which they ran, which DVC leaves to chance
+        lock = folder / "dvc.lock"
+        # parsed values are compared: the stages stand in the order in which they ran, which DVC
+        # leaves to chance
         same = lock.exists() and read_yaml(lock) == self.expected
         if not same:
             self.fail(f"{what}: dvc.lock differs from that of the undisturbed run ({folder})")
@@ -335,21 +362,20 @@ def say(text: str) -> None:
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
-    """All processes that work in `folder`."""
-    found = []
+    """All processes whose working directory is in `folder`, without zombies."""
+    processes = []
     for process in psutil.process_iter():
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(
-                folder
-            ):
-                found.append(process)
+            is_alive = process.status() != psutil.STATUS_ZOMBIE
+            if is_alive and Path(process.cwd()).is_relative_to(folder):
+                processes.append(process)
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 def stages_of(pid: int) -> list[psutil.Process]:
-    """The processes of stages, their scoring processes among them, that a DVC runs now."""
+    """The processes of the stages that a DVC runs now, with the scoring processes of a stage."""
     try:
         children = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -358,7 +384,7 @@ def stages_of(pid: int) -> list[psutil.Process]:
 
 
 def is_watcher(process: psutil.Process) -> bool:
-    """Whether this process only waits for the end of a stage's DVC: it leads a session of its own."""
+    """Whether this process only waits for the end of a stage's DVC; it leads its own session."""
     try:
         return os.getsid(process.pid) == process.pid
     except ProcessLookupError:
@@ -366,6 +392,7 @@ def is_watcher(process: psutil.Process) -> bool:
 
 
 def stage_name(process: psutil.Process) -> str:
+    """The name of the stage that a process runs; an empty text where it runs none or has ended."""
     try:
         words = process.cmdline()
     except psutil.Error:
@@ -374,6 +401,7 @@ def stage_name(process: psutil.Process) -> str:
 
 
 def kill(processes: Iterable[psutil.Process], sent: signal.Signals) -> None:
+    """Send a signal to those of the processes that have not ended."""
     for process in processes:
         try:
             process.send_signal(sent)
@@ -382,21 +410,20 @@ def kill(processes: Iterable[psutil.Process], sent: signal.Signals) -> None:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """What a killed process left half-made."""
-    return [
-        path
-        for part in ("data", "metrics", "report", "work")
-        for path in (folder / part).rglob(".*")
-        if is_temporary(path)
-    ]
+    """The temporary files that a killed process left half-made."""
+    paths: list[Path] = []
+    for name in ("data", "metrics", "report", "work"):
+        paths += filter(is_temporary, (folder / name).rglob(".*"))
+    return paths
 
 
 def kept_files(folder: Path) -> list[Path]:
+    """The files in the work folder that a later run would use again."""
     return [path for path in (folder / "work").rglob("*") if KEPT.fullmatch(path.name)]
 
 
 def mount(place: Path, size: int, *options: str) -> None:
-    """A disk of `size` KiB in memory at a folder."""
+    """Mount a disk in memory, of `size` KiB, at a folder."""
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={size}k"]), "tmpfs", place],
         check=True,
@@ -404,6 +431,7 @@ def mount(place: Path, size: int, *options: str) -> None:
 
 
 def can_mount(root: Path) -> bool:
+    """Whether this user may mount a disk."""
     place = root / "mounted"
     place.mkdir()
     try:
@@ -422,21 +450,25 @@ def torture(
     seed: int,
     parts: str,
 ) -> Torture:
-    """Disturb the pipeline in `root`, up to the stages `target` (none: all), by the PARTS that are named."""
+    """Disturb a pipeline in `root` in the ways of PARTS that `parts` names.
+
+    `params_of` makes the params from the folder of sources. The pipeline runs up to the stages
+    `target`; where there are none, it runs whole.
+    """
     make_sources(root)
-    found = Torture(root, params_of(root / "data"), target, seed)
-    found.undisturbed()
+    tortured = Torture(root, params_of(root / "data"), target, seed)
+    tortured.undisturbed()
     if "kills" in parts:
-        found.kills(n_kills)
+        tortured.kills(n_kills)
     if "bits" in parts:
-        found.flipped_bits(10)
+        tortured.flipped_bits(10)
     if "together" in parts:
-        found.two_at_once()
+        tortured.two_at_once()
     if "disks" in parts and can_mount(root):
-        found.full_disks()
+        tortured.full_disks()
     elif "disks" in parts:
         say("full disks: left out, for only root may mount one")
-    return found
+    return tortured
 
 
 def main(
@@ -446,12 +478,13 @@ def main(
 ) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="torture-") as root:
-        found = torture(Path(root), several_shards, [], kills, seed, only)
-    for name, count in sorted(found.counts.items()):
+        tortured = torture(Path(root), several_shards, [], kills, seed, only)
+    for name, count in sorted(tortured.counts.items()):
         say(f"{count:4}  {name}")
-    say(f"{len(found.failures)} failures, in {(time.monotonic() - started) / 60:.0f} minutes")
-    if found.failures:
-        sys.exit("\n".join(found.failures))
+    minutes = (time.monotonic() - started) / 60
+    say(f"{len(tortured.failures)} failures, in {minutes:.0f} minutes")
+    if tortured.failures:
+        sys.exit("\n".join(tortured.failures))
 
 
 def several_shards(data: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""YAML files of tests, read and written as the product and DVC do."""
+"""Read and write the YAML files of tests, in the same way as lmcore and DVC do."""
 
 from pathlib import Path
 from typing import Any
@@ -13,5 +13,5 @@ def read_yaml(path: Path) -> Any:
 
 
 def write_yaml(values: Any, path: Path) -> None:
-    """Keys stay in their order."""
+    """Write `values` as YAML; the keys stay in their order."""
     YAML().dump(values, path)

@@ -1,10 +1,16 @@
-"""Prompts blended: several prompts with weights go in, one text that goes on from all of them comes out.
+"""Prompts blended: several prompts with weights go in, one text that goes on from all comes out.
 
-Three ways. `embeddings`: the weighted sum of the prompts' token embeddings, place by place; a shorter prompt is padded with nothing, on
-the right (align left) or on the left (align right), and at each place the weights of the prompts that reach it are normalised. `mixture`:
-at every step the weighted mean of the next-token distributions after each prompt, each with the text so far behind it; `product`: their
-weighted geometric mean, normalised (a product of experts, Hinton 2002). A prompt of weight 0 takes no part, so with one weight of 1 the
-text is that prompt's own continuation, token by token.
+There are three ways:
+
+- `embeddings`: the weighted sum of the prompts' token embeddings, place by place. A shorter prompt
+  is padded with nothing, on the right (align left) or on the left (align right). At each place the
+  weights of the prompts that reach it are normalised.
+- `mixture`: at every step the weighted mean of the next-token distributions after each prompt, each
+  followed by the text so far.
+- `product`: their weighted geometric mean, normalised (a product of experts, Hinton 2002).
+
+A prompt of weight 0 takes no part. So with one weight of 1 the text is that prompt's own
+continuation, token by token.
 """
 
 import inspect
@@ -16,7 +22,7 @@ import numpy as np
 import torch
 
 from lmcore.errors import InputError
-from lmcore.generating.generation import decode_after, encode_prompts
+from lmcore.generating.generation import decode_after, encode_prompts, special_ids
 from lmcore.generating.sampling import Decoding, check_decoding, draw, random_numbers, truncated
 from lmcore.models.config import context_length
 from lmcore.models.folder import read_causal_config
@@ -26,33 +32,34 @@ from lmcore.text.tokenizer import load_fast
 WAYS = ("embeddings", "mixture", "product")
 ALIGNMENTS = ("left", "right")
 GREEDY = Decoding()
-ITEM = "prompt/0000"  # the stream of random numbers, the same as of the first prompt in lmcore.generating.continuations
+# names the stream of random numbers: that of the first prompt in lmcore.generating.continuations
+ITEM = "prompt/0000"
+Chosen = list[tuple[list[int], float]]  # the prompts that take part, as ids, and their shares
 
 
 class Blend(NamedTuple):
-    """What was written: its ids and text, and its log-prob a token, in nats, under each single prompt."""
+    """A text that was written."""
 
     ids: list[int]
     text: str
-    logprobs: list[float]
+    logprobs: list[float]  # of each single prompt: the mean log-prob of a token after it, in nats
 
 
 class Blender:
     """A model and prompts, ready to be blended with any weights."""
 
     def __init__(self, model_path: Path, prompts: list[str], bos: str = "prefix"):
-        """Raises InputError without a prompt, or for one without a token."""
+        """Load the model and encode the prompts.
+
+        Raises InputError without a prompt, or for one without a token.
+        """
         if not prompts:
             raise InputError("there is no prompt; name at least one with --prompt")
         config = read_causal_config(model_path)
         self.window, self.tokenizer = context_length(config), load_fast(model_path)
         self.prompts = encode_prompts(self.tokenizer, model_path, prompts, bos, self.window - 1)
         self.model = load_model(model_path)
-        self.ends = {
-            number
-            for number, token in self.tokenizer.get_added_tokens_decoder().items()
-            if token.special
-        }
+        self.ends = special_ids(self.tokenizer)
 
     def blend(
         self,
@@ -64,10 +71,11 @@ class Blender:
         decoding: Decoding = GREEDY,
         seed: int = 0,
     ) -> Blend:
-        """The text that goes on from the prompts with these weights, of which only the proportions count.
+        """The text that goes on from the prompts with these weights.
 
-        It ends at a special token, after `max_new_tokens`, or where the window is full. Raises InputError for weights, ways and numbers
-        that cannot be.
+        Only the proportions of the weights count. The text ends at a special token, after
+        `max_new_tokens`, or where the window is full. Raises InputError for weights, ways and
+        numbers that cannot be.
         """
         shares = normalised(weights, len(self.prompts))
         for name, value, known in (("way", way, WAYS), ("align", align, ALIGNMENTS)):
@@ -76,50 +84,38 @@ class Blender:
         if max_new_tokens < 1:
             raise InputError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
         check_decoding("blend", decoding)
-        chosen = [
-            (prompt, share) for prompt, share in zip(self.prompts, shares, strict=True) if share > 0
-        ]
-        numbers, ids = random_numbers(seed, ITEM), list[int]()
+        pairs = zip(self.prompts, shares, strict=True)
+        chosen = [(prompt, share) for prompt, share in pairs if share > 0]
         room = self.window - max(len(prompt) for prompt, _ in chosen)
-        steps = (
-            self.embedded(chosen, align, ids)
-            if way == "embeddings"
-            else self.distributions(chosen, way, ids)
-        )
+        numbers = random_numbers(seed, ITEM)
+        ids: list[int] = []
         with torch.inference_mode():
-            for logits in steps:
-                cut = truncated(logits, decoding)
-                taken = (
-                    cut.argmax(1)
-                    if decoding.temperature == 0
-                    else draw(cut, np.array([numbers.random()]))
-                )
-                ids.append(int(taken[0]))
+            for logits in self._steps(chosen, way, align, ids):
+                ids.append(_next_id(logits, decoding, numbers))
                 if ids[-1] in self.ends or len(ids) >= min(max_new_tokens, room):
                     break
         written = ids[:-1] if ids[-1] in self.ends else ids
-        longest = max(chosen, key=lambda pair: pair[1])[0]
-        return Blend(
-            ids,
-            decode_after(self.tokenizer, longest, written),
-            [self.logprob(prompt, ids) for prompt in self.prompts],
-        )
+        heaviest, _ = max(chosen, key=lambda pair: pair[1])
+        text = decode_after(self.tokenizer, heaviest, written)
+        return Blend(ids, text, [self.logprob(prompt, ids) for prompt in self.prompts])
 
     @torch.inference_mode()
     def logprob(self, prompt: list[int], ids: list[int]) -> float:
-        """Nats a token of `ids` after the prompt."""
+        """The mean log-prob of a token of `ids` after the prompt, in nats.
+
+        Where both do not fit the window, the beginning of the prompt is left out.
+        """
         prompt = prompt[-(self.window - len(ids)) :]
-        logits = (
-            self.model(input_ids=torch.tensor([prompt + ids]))
-            .logits[0, len(prompt) - 1 : -1]
-            .float()
-        )
+        output = self.model(input_ids=torch.tensor([prompt + ids]))
+        logits = output.logits[0, len(prompt) - 1 : -1].float()
         return float(logits.log_softmax(1).gather(1, torch.tensor(ids)[:, None]).double().mean())
 
-    def embedded(
-        self, chosen: list[tuple[list[int], float]], align: str, ids: list[int]
-    ) -> Iterator[torch.Tensor]:
-        """Logits (1, V) after the blended embeddings and what has been written since."""
+    def embedded(self, chosen: Chosen, align: str, ids: list[int]) -> Iterator[torch.Tensor]:
+        """Logits (1, V) after the blended embeddings and `ids`, what has been written since.
+
+        The caller appends a token to `ids` between two steps. Raises InputError for a model without
+        embeddings to blend.
+        """
         if "inputs_embeds" not in inspect.signature(self.model.forward).parameters:
             raise InputError(
                 "this model has no embeddings to blend; use the way mixture or product"
@@ -130,44 +126,47 @@ class Blender:
             [share for _, share in chosen],
             align,
         )
-        given: dict[str, Any] = {"inputs_embeds": blended[None]}
+        inputs: dict[str, Any] = {"inputs_embeds": blended[None]}
         cache = None
         while True:
-            output = self.model(**given, past_key_values=cache, use_cache=True)
+            output = self.model(**inputs, past_key_values=cache, use_cache=True)
             yield output.logits[:, -1].float()
-            cache, given = output.past_key_values, {"input_ids": torch.tensor([ids[-1:]])}
+            cache, inputs = output.past_key_values, {"input_ids": torch.tensor([ids[-1:]])}
 
-    def distributions(
-        self, chosen: list[tuple[list[int], float]], way: str, ids: list[int]
-    ) -> Iterator[torch.Tensor]:
-        """Log-probs (1, V) of the mean of the distributions after each prompt and what has been written since."""
+    def distributions(self, chosen: Chosen, way: str, ids: list[int]) -> Iterator[torch.Tensor]:
+        """Log-probs (1, V) of the mean of the distributions after each prompt and `ids`.
+
+        `ids` are what has been written since: the caller appends a token between two steps. The
+        logits after a single prompt are given as they are.
+        """
         shares = torch.tensor([share for _, share in chosen], dtype=torch.float64)[:, None]
         caches: list[Any] = [None] * len(chosen)
         while True:
             rows = []
             for number, (prompt, _) in enumerate(chosen):
-                inputs = (
-                    ids[-1:] if caches[number] is not None else prompt + ids
-                )  # a model without a cache reads everything again
+                # a model without a cache reads everything again
+                inputs = ids[-1:] if caches[number] is not None else prompt + ids
                 output = self.model(
                     input_ids=torch.tensor([inputs]), past_key_values=caches[number], use_cache=True
                 )
                 caches[number] = getattr(output, "past_key_values", None)
                 rows.append(output.logits[:, -1].float())
-            if len(rows) == 1:
-                yield rows[0]
-                continue
-            logprobs = torch.cat(rows).double().log_softmax(1)
-            mixed = (
-                (logprobs + shares.log()).logsumexp(0)
-                if way == "mixture"
-                else (shares * logprobs).sum(0)
-            )
-            yield mixed.log_softmax(0)[None].float()
+            yield rows[0] if len(rows) == 1 else _mean(torch.cat(rows), shares, way)
+
+    def _steps(
+        self, chosen: Chosen, way: str, align: str, ids: list[int]
+    ) -> Iterator[torch.Tensor]:
+        """Logits (1, V) after the prompts, blended in one of WAYS, and `ids`."""
+        if way == "embeddings":
+            return self.embedded(chosen, align, ids)
+        return self.distributions(chosen, way, ids)
 
 
 def blend_embeddings(parts: list[torch.Tensor], shares: list[float], align: str) -> torch.Tensor:
-    """(T, hidden): the sum of `parts` (each (T_i, hidden)) by `shares`, normalised at each place over the parts that reach it."""
+    """(T, hidden) the sum of the `parts`, each (T_i, hidden), weighted by the `shares`.
+
+    The shares are normalised at each place over the parts that reach it.
+    """
     if len(parts) == 1:
         return parts[0]  # exactly: not even multiplied by 1
     longest = max(map(len, parts))
@@ -180,15 +179,18 @@ def blend_embeddings(parts: list[torch.Tensor], shares: list[float], align: str)
 
 
 def normalised(weights: list[float], n: int) -> list[float]:
-    """The weights divided by their sum. Raises InputError where there are not `n`, one is negative or none is above 0."""
+    """The weights divided by their sum.
+
+    Raises InputError where there are not `n` of them, one is negative or not finite, or none is
+    above 0.
+    """
     if len(weights) != n:
         raise InputError(f"{len(weights)} weights for {n} prompts; expected one each")
-    if (
-        not all(np.isfinite(weight) and weight >= 0 for weight in weights)
-        or not 0 < sum(weights) < np.inf
-    ):
+    is_valid = all(np.isfinite(weight) and weight >= 0 for weight in weights)
+    if not is_valid or not 0 < sum(weights) < np.inf:
         raise InputError(
-            f"weights must be numbers of at least 0, one of them above, not {', '.join(map(str, weights))}"
+            "weights must be numbers of at least 0, one of them above, "
+            f"not {', '.join(map(str, weights))}"
         )
     return [weight / sum(weights) for weight in weights]
 
@@ -196,30 +198,51 @@ def normalised(weights: list[float], n: int) -> list[float]:
 def weight_study(
     blender: Blender, ways: Sequence[str], steps: int, align: str, max_new_tokens: int
 ) -> list[dict]:
-    """How the text moves from the second of two prompts to the first as its weight grows from 0 to 1 in so many `steps`, by each way.
+    """How the text moves from the second of two prompts to the first as its weight grows.
 
-    A row has the way, the first prompt's `weight`, the greedy text, its log-prob a token under each prompt, and `share`: which part of the
-    probability of the whole text under either prompt is the first's.
+    The weight grows from 0 to 1 in so many `steps`, for each of the `ways`. A row has the way, the
+    first prompt's `weight`, the greedy text, its mean log-prob of a token under each prompt, and
+    `share`. The share says which part of the probability of the whole text under either prompt is
+    the first's.
     """
     rows = []
     for way in ways:
         for number in range(steps + 1):
             weight = number / steps
-            found = blender.blend(
+            blend = blender.blend(
                 [weight, 1 - weight], way=way, align=align, max_new_tokens=max_new_tokens
             )
-            of_first, of_second = found.logprobs
-            share = 1 / (
-                1 + float(np.exp(np.clip((of_second - of_first) * len(found.ids), -700, 700)))
-            )
+            logprob_1, logprob_2 = blend.logprobs
+            log_odds = np.clip((logprob_2 - logprob_1) * len(blend.ids), -700, 700)
             rows.append(
                 {
                     "way": way,
                     "weight": weight,
-                    "share": share,
-                    "logprob_1": of_first,
-                    "logprob_2": of_second,
-                    "text": found.text,
+                    "share": 1 / (1 + float(np.exp(log_odds))),
+                    "logprob_1": logprob_1,
+                    "logprob_2": logprob_2,
+                    "text": blend.text,
                 }
             )
     return rows
+
+
+def _next_id(logits: torch.Tensor, decoding: Decoding, numbers: np.random.Generator) -> int:
+    """The token that follows; without a temperature no random number is drawn."""
+    cut = truncated(logits, decoding)
+    if decoding.temperature == 0:
+        return int(cut.argmax(1)[0])
+    return int(draw(cut, np.array([numbers.random()]))[0])
+
+
+def _mean(logits: torch.Tensor, shares: torch.Tensor, way: str) -> torch.Tensor:
+    """Log-probs (1, V): the arithmetic (`mixture`) or geometric (`product`) mean of distributions.
+
+    logits: (prompts, V); shares: (prompts, 1).
+    """
+    logprobs = logits.double().log_softmax(1)
+    if way == "mixture":
+        mixed = (logprobs + shares.log()).logsumexp(0)
+    else:
+        mixed = (shares * logprobs).sum(0)
+    return mixed.log_softmax(0)[None].float()

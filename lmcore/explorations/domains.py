@@ -1,4 +1,8 @@
-"""Perplexity by domain: a model's tokens of a suite of texts in groups go in, perplexity and bits a byte of each group come out."""
+"""Perplexity by domain.
+
+A model's tokens of a suite of texts in groups go in, the perplexity and the bits per byte of each
+group come out.
+"""
 
 import math
 
@@ -9,10 +13,13 @@ from lmcore.statistics.stats import interval, ratio
 
 
 def find(said: Said, entry: dict) -> Findings:
-    """Of each group the perplexity of a token and of a byte; `details` hold the intervals of the bits a byte."""
+    """For each group its perplexity per token and its bits per byte.
+
+    `details` hold the intervals of the bits per byte.
+    """
     groups = np.array(said.texts.table["group"].to_pylist())
     n_bytes = said.texts.n_bytes.mean(0)
-    metrics, details = {}, {}
+    metrics, intervals = {}, {}
     for name in sorted(set(groups.tolist())):
         at = groups == name
         bits = ratio(-said.logprob[at] / math.log(2) / n_bytes[at], n_bytes[at])
@@ -22,10 +29,6 @@ def find(said: Said, entry: dict) -> Findings:
             "n": int(at.sum()),
         }
         low, high = interval(bits, said.confidence) or (None, None)
-        details[name] = {"low": low, "high": high}
-    return Findings(
-        metrics,
-        {"bits_per_byte": details},
-        [],
-        [{"group": name, **values} for name, values in metrics.items()],
-    )
+        intervals[name] = {"low": low, "high": high}
+    plot = [{"group": name, **values} for name, values in metrics.items()]
+    return Findings(metrics, {"bits_per_byte": intervals}, [], plot)

@@ -1,11 +1,15 @@
-"""The explorations in the pipeline: items and token tables of suites go in, what each exploration finds comes out, by model.
+"""The explorations in the pipeline.
 
-Which suites are explored follows from their tasks. A finding is more than a mean over items: how formats rank, what a trigger adds, which
-pairs a model knows by heart; means over items are in the suite's own metrics.
+Items and token tables of suites go in, what each exploration finds comes out, by model. The task of
+a suite decides how it is explored, and whether it is.
+
+A finding is more than a mean over items: how formats rank, what a trigger adds, which pairs a model
+knows by heart. Means over items are in the suite's own metrics.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lmcore.errors import InputError
 from lmcore.explorations import domains, formats, memorisation, prompting
@@ -19,6 +23,7 @@ from lmcore.tables import ITEMS, TOKENS, read
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
 
+# by the name of the task
 EXPLORATIONS: dict[str, Callable[[Said, dict], Findings]] = {
     "cloze": memorisation.cloze,
     "domains": domains.find,
@@ -46,51 +51,73 @@ def explore_suites(
     seed: Seed,
     digits: Digits,
 ) -> None:
-    """Write what the suites of EXPLORATIONS show of `models`: `metrics`/MODEL.json {suite: {part: {metric: value}}}; `details`, what is of
-    a whole suite, {model: {suite: …}}; `out`/MODEL/SUITE.csv item by item; `plots`/SUITE/MODEL.csv, and figures beside it as SVG.
+    """Write what the suites of EXPLORATIONS show of `models`.
 
-    flagged_ratio: of two probabilities, above which a pair is flagged; resamples: of bootstraps and sign flips.
+    - `metrics`/MODEL.json: {suite: {part: {metric: value}}};
+    - `details`: what is of a whole suite, {model: {suite: …}};
+    - `out`/MODEL/SUITE.csv: item by item;
+    - `plots`/SUITE/MODEL.csv, and figures beside it as SVG.
+
+    flagged_ratio: of two probabilities, above which a pair is flagged; resamples: of bootstraps and
+    sign flips. Raises InputError for a masked LM.
     """
-    chosen = {
-        suite: entry or {}
-        for suite, entry in suites.items()
-        if task_of(suite, entry) in EXPLORATIONS
+    chosen = {}
+    for suite, entry in suites.items():
+        if task_of(suite, entry) in EXPLORATIONS:
+            chosen[suite] = entry or {}
+    settings = {
+        "threshold": flagged_ratio,
+        "confidence": confidence,
+        "resamples": resamples,
+        "seed": seed,
     }
     all_details: dict[str, dict] = {}
     with whole(out) as tables, whole(metrics) as means, whole(plots) as drawn:
         for folder in (tables, means, drawn):
             folder.mkdir()
         for model in models:
+            pieces = _pieces(model, model_folder)
             values: dict[str, dict] = {}
-            if holds_masked(model_folder / model):
-                raise InputError(
-                    f"explore_suites: models: '{model}' is a masked LM, which says nothing of contexts; expected causal LMs"
-                )
-            pieces = token_texts(load_fast(model_folder / model))
             for suite, entry in chosen.items():
-                table = read(items / f"{suite}.parquet", ITEMS)
-                source = tokens / model / suite
-                of_tokens = read(source, TOKENS)
-                said = Said(
-                    texts=text_stats(table, of_tokens, source),
-                    tokens=of_tokens,
-                    pieces=pieces,
-                    classes=classes_of(suite, entry, kind_of(suite, entry)),
-                    threshold=flagged_ratio,
-                    confidence=confidence,
-                    resamples=resamples,
-                    seed=seed,
-                )
-                found = EXPLORATIONS[task_of(suite, entry)](said, entry)
-                values[suite] = found.metrics
-                all_details.setdefault(model, {})[suite] = found.details
-                for rows, path in (
-                    (found.table, tables / model / f"{suite}.csv"),
-                    (found.plot, drawn / suite / f"{model}.csv"),
-                ):
-                    if rows:
-                        write_csv(rounded(rows, digits), path)
-                for name, figure in found.figures.items():
-                    (drawn / suite / f"{model}_{name}.svg").write_text(figure, "utf-8")
+                said = _read_said(suite, entry, items, tokens / model / suite, pieces, settings)
+                findings = EXPLORATIONS[task_of(suite, entry)](said, entry)
+                values[suite] = findings.metrics
+                all_details.setdefault(model, {})[suite] = findings.details
+                table = tables / model / f"{suite}.csv"
+                _write_tables(findings, table, drawn / suite, model, digits)
             write_json(rounded(values, digits), means / f"{model}.json")
     write_json(rounded(all_details, digits), details)
+
+
+def _pieces(model: str, model_folder: Path) -> list[str]:
+    """The texts of the model's token ids. Raises InputError for a masked LM."""
+    if holds_masked(model_folder / model):
+        raise InputError(
+            f"explore_suites: models: '{model}' is a masked LM, which says nothing of contexts; "
+            "expected causal LMs"
+        )
+    return token_texts(load_fast(model_folder / model))
+
+
+def _read_said(
+    suite: str, entry: dict, items: Path, source: Path, pieces: list[str], settings: dict[str, Any]
+) -> Said:
+    """What a model said of a suite; `source` holds its tokens, `settings` the other fields."""
+    table, tokens = read(items / f"{suite}.parquet", ITEMS), read(source, TOKENS)
+    return Said(
+        texts=text_stats(table, tokens, source),
+        tokens=tokens,
+        pieces=pieces,
+        classes=classes_of(suite, entry, kind_of(suite, entry)),
+        **settings,
+    )
+
+
+def _write_tables(findings: Findings, table: Path, plots: Path, model: str, digits: int) -> None:
+    """Write the file `table`, and to the folder `plots` what is drawn and the figures."""
+    if findings.table:
+        write_csv(rounded(findings.table, digits), table)
+    if findings.plot:
+        write_csv(rounded(findings.plot, digits), plots / f"{model}.csv")
+    for name, figure in findings.figures.items():
+        (plots / f"{model}_{name}.svg").write_text(figure, "utf-8")

@@ -1,6 +1,7 @@
-"""What the findings of all explorations share: a suite's texts under one model go in, and numbers come out that are compared within items.
+"""What the findings of all explorations share.
 
-Draws of a random model are averaged within each text. Log-probs and entropies are in nats.
+A suite's texts under one model go in, numbers that are compared within items come out. The draws of
+a random model are averaged within each text. Log-probs and entropies are in nats.
 """
 
 from dataclasses import dataclass, field
@@ -17,60 +18,61 @@ from lmcore.statistics.stats import interval, ratio
 
 @dataclass
 class Said:
-    """What one model said of one suite; `pieces` are the texts of its token ids, `tokens` its whole table."""
+    """What one model said of one suite, and how it is to be tested."""
 
     texts: TextStats
-    tokens: pa.Table
-    pieces: list[str]
+    tokens: pa.Table  # the whole table of TOKENS
+    pieces: list[str]  # the texts of the model's token ids
     classes: list[str]
     threshold: float  # a ratio of probabilities above which a pair is flagged
-    confidence: float
-    resamples: int
+    confidence: float  # of intervals
+    resamples: int  # of bootstraps and sign flips
     seed: int
 
     @cached_property
     def logprob(self) -> np.ndarray:
-        """(texts,) nats a target."""
+        """(texts,) the log-prob of the target, in nats."""
         return self.texts.logprob.mean(0)
 
     @cached_property
     def n_tokens(self) -> np.ndarray:
+        """(texts,) the tokens of the target."""
         return self.texts.n_tokens.mean(0)
 
     @cached_property
     def n_prompt(self) -> np.ndarray:
-        """(texts,) scored tokens of the context."""
+        """(texts,) the scored tokens of the context."""
         return (self.texts.first_target - self.texts.starts).reshape(self.texts.shape)[0]
 
     @cached_property
     def prompt_logprob(self) -> np.ndarray:
-        """(texts,) nats a token of the context; 0 where it has none."""
-        values = np.where(
-            self.texts.tokens["is_target"], 0.0, self.texts.tokens["logprob"].astype(np.float64)
-        )
-        return np.add.reduceat(values, self.texts.starts).reshape(self.texts.shape).mean(
-            0
-        ) / np.maximum(self.n_prompt, 1)
+        """(texts,) the mean log-prob of a token of the context, in nats; 0 where there is none."""
+        tokens = self.texts.tokens
+        values = np.where(tokens["is_target"], 0.0, tokens["logprob"].astype(np.float64))
+        sums = np.add.reduceat(values, self.texts.starts).reshape(self.texts.shape)
+        return sums.mean(0) / np.maximum(self.n_prompt, 1)
 
     @cached_property
     def next_entropy(self) -> np.ndarray:
-        """(texts,) of the distribution that predicted the first token of the target."""
-        return (
-            self.texts.tokens["entropy"][self.texts.first_target]
-            .astype(np.float64)
-            .reshape(self.texts.shape)
-            .mean(0)
-        )
+        """(texts,) the entropy of the distribution that predicted the target's first token."""
+        entropy = self.texts.tokens["entropy"][self.texts.first_target].astype(np.float64)
+        return entropy.reshape(self.texts.shape).mean(0)
 
     def top(self, row: int, n: int = 5) -> str:
-        """The `n` most probable tokens before the target of a text, separated by spaces; empty where the suite's scoring has no top_k."""
+        """The `n` most probable tokens before the target of a text, separated by spaces.
+
+        It is empty where the suite's scoring has no top_k, and where the model has several draws.
+        """
         if "top_ids" not in self.tokens.column_names or self.texts.shape[0] > 1:
             return ""
         ids = self.tokens["top_ids"][int(self.texts.first_target[row])].as_py()[:n]
         return " ".join(f"'{self.pieces[token]}'" for token in ids)
 
     def test(self, differences: np.ndarray) -> dict[str, Any]:
-        """Of paired differences: their mean, its interval, and the p value of sign flips."""
+        """The mean of paired differences, its interval, and the p value of sign flips.
+
+        `low` and `high` are None where there is no interval.
+        """
         estimate = ratio(differences, np.ones(len(differences)))
         low, high = interval(estimate, self.confidence) or (None, None)
         shares = np.full(len(differences), 1 / len(differences))
@@ -86,20 +88,20 @@ class Said:
 
 @dataclass
 class Findings:
-    """`metrics` move where the part of the suite they are of moves, and no other; `details` are of the whole: rankings, tests.
+    """What an exploration finds in one suite under one model.
 
-    `table` has a row for each item, `plot` one for each bar or point; `figures` are SVG by name.
+    The metrics of one part of the suite change when that part changes, and only then.
     """
 
-    metrics: dict[str, Any]
-    details: dict[str, Any] = field(default_factory=dict)
-    table: list[dict] = field(default_factory=list)
-    plot: list[dict] = field(default_factory=list)
-    figures: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, Any]  # by part of the suite
+    details: dict[str, Any] = field(default_factory=dict)  # of the whole suite: rankings, tests
+    table: list[dict] = field(default_factory=list)  # a row for each item
+    plot: list[dict] = field(default_factory=list)  # a row for each bar or point
+    figures: dict[str, str] = field(default_factory=dict)  # SVG by name
 
 
 def correct(tests: dict[str, dict], method: str = "holm") -> dict[str, dict]:
-    """The tests with `p_corrected` for their number."""
+    """The tests with `p_corrected`: the p value corrected for their number."""
     if not tests:
         return {}
     p = paired.corrected(np.array([test["p"] for test in tests.values()]), method)

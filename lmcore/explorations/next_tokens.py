@@ -1,4 +1,8 @@
-"""What comes next: a model and a prompt go in, the most probable next tokens and the entropy of the whole distribution come out."""
+"""What comes next.
+
+A model and a prompt go in, the most probable next tokens and the entropy of the whole distribution
+come out.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -19,16 +23,19 @@ BAR = 40  # characters of the longest bar
 
 
 class NextTokens(NamedTuple):
-    """The tokens as text with their ids and probabilities, the most probable first; entropy in nats."""
+    """The tokens as text with their ids and probabilities, the most probable first."""
 
     tokens: list[str]
     ids: list[int]
     probabilities: list[float]
-    entropy: float
+    entropy: float  # nats, of the whole distribution
 
 
 def next_tokens(model_path: Path, prompt: str, k: int, bos: str) -> NextTokens:
-    """The `k` most probable tokens after `prompt`; `bos` as in lmcore.text.encoder. Raises InputError for a k out of range."""
+    """The `k` most probable tokens after `prompt`.
+
+    bos: as in lmcore.text.encoder. Raises InputError for a k out of range.
+    """
     tokenizer, config = load_fast(model_path), read_causal_config(model_path)
     if not 1 <= k <= config["vocab_size"]:
         raise InputError(
@@ -36,25 +43,20 @@ def next_tokens(model_path: Path, prompt: str, k: int, bos: str) -> NextTokens:
         )
     (ids,) = encode_prompts(tokenizer, model_path, [prompt], bos, context_length(config))
     with torch.inference_mode():
-        logprobs = (
-            load_model(model_path)(input_ids=torch.tensor([ids]))
-            .logits[:, -1]
-            .float()
-            .log_softmax(1)
-        )
-    names = token_texts(tokenizer)
+        logits = load_model(model_path)(input_ids=torch.tensor([ids])).logits[:, -1]
+        logprobs = logits.float().log_softmax(1)
     top = logprobs[0].topk(k)
-    shown = [
-        names[number] if number < len(names) else f"<id {number}>"
-        for number in top.indices.tolist()
-    ]
-    return NextTokens(
-        shown, top.indices.tolist(), top.values.exp().tolist(), float(entropy(logprobs)[0])
-    )
+    top_ids = top.indices.tolist()
+    names = token_texts(tokenizer)
+    tokens = [names[token] if token < len(names) else f"<id {token}>" for token in top_ids]
+    return NextTokens(tokens, top_ids, top.values.exp().tolist(), float(entropy(logprobs)[0]))
 
 
 def as_text(found: NextTokens, prompt: str) -> str:
-    """A table with bars, and below it what the other tokens have and how undecided the model is."""
+    """A table with bars.
+
+    Below it stand the probability of all other tokens and the entropy.
+    """
     lines = [
         f"'{for_terminal(prompt)}' goes on with",
         f"{'token':<18} {'id':>7} {'probability':>11}",
@@ -72,7 +74,7 @@ def as_text(found: NextTokens, prompt: str) -> str:
 
 
 def as_data(found: NextTokens, prompt: str) -> dict:
-    """The same for programs."""
+    """The same as `as_text`, for programs."""
     rows = zip(found.tokens, found.ids, found.probabilities, strict=True)
     tokens = [
         {"token": token, "id": number, "probability": probability}

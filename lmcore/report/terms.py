@@ -1,4 +1,7 @@
-"""The report's words: how each metric is called, written and explained, and what each kind of suite asks."""
+"""The words of the report.
+
+How each metric is called, written and explained, and what each kind of suite asks.
+"""
 
 from typing import NamedTuple
 
@@ -6,25 +9,25 @@ from lmcore.folds.fold import PSEUDO
 
 
 class Metric(NamedTuple):
-    """`unit` is `share` (written in per cent), `count`, or the decimals of a plain number."""
+    """What the report says of a metric.
+
+    `unit` is `share` (written in per cent), `count`, or the decimals of a plain number.
+    """
 
     label: str
     unit: str | int
     meaning: str
 
 
-SHARES = (
-    "success_at_",
-    "precision_",
-    "recall_",
-    "f1_",
-)  # metrics of this kind, whatever comes behind
+# a metric whose name begins with one of these is a share
+SHARES = ("success_at_", "precision_", "recall_", "f1_")
 METRICS = {
     "accuracy": Metric(
         "accuracy",
         "share",
-        "how often the right option has the greatest summed log-prob; of a completion, how often every token of it is the most probable "
-        "one. A mean over groups of the groups' means; a tie counts by halves unless the suite's convention says otherwise",
+        "how often the right option has the greatest summed log-prob; of a completion, how often "
+        "every token of it is the most probable one. A mean over groups of the groups' means; a "
+        "tie counts by halves unless the suite's convention says otherwise",
     ),
     "accuracy_micro": Metric(
         "accuracy (micro)",
@@ -34,13 +37,15 @@ METRICS = {
     "length_baseline": Metric(
         "length baseline",
         "share",
-        "the accuracy to expect of random logits, from the options' token counts alone: every token costs about log V, so the shorter "
-        "option tends to win. An accuracy says something only where it leaves this baseline",
+        "the accuracy to expect of random logits, from the options' token counts alone: every "
+        "token costs about log V, so the shorter option tends to win. An accuracy says something "
+        "only where it leaves this baseline",
     ),
     "agreement": Metric(
         "agreement",
         "share",
-        "of a random model, how often two of its draws choose the same option; of any other it would be 1",
+        "of a random model, how often two of its draws choose the same option; of any other it "
+        "would be 1",
     ),
     "expected_agreement": Metric(
         "agreement to expect",
@@ -77,7 +82,8 @@ METRICS = {
     "bits_per_byte": Metric(
         "bits per byte",
         3,
-        "surprisal in bits over the bytes of the text; lower is better; can be compared between tokenizers",
+        "surprisal in bits over the bytes of the text; lower is better; can be compared between "
+        "tokenizers",
     ),
     "byte_perplexity": Metric("perplexity per byte", 3, "2 to the power of the bits per byte"),
     "target_logprob": Metric(
@@ -99,13 +105,14 @@ METRICS = {
     "word_perplexity": Metric(
         "perplexity per word",
         1,
-        "the exponential of the mean surprisal of a word; lower is better; can be compared between tokenizers",
+        "the exponential of the mean surprisal of a word; lower is better; can be compared between "
+        "tokenizers",
     ),
     "perplexity": Metric(
         "perplexity",
         1,
-        "the exponential of the mean surprisal of a token; of a completion, that of a whole target. Lower is better; that of a token "
-        "cannot be compared between tokenizers",
+        "the exponential of the mean surprisal of a token; of a completion, that of a whole "
+        "target. Lower is better; that of a token cannot be compared between tokenizers",
     ),
     "target_probability": Metric(
         "target probability", "share", "the probability of the whole target, a mean over items"
@@ -119,7 +126,8 @@ METRICS = {
     "entropy": Metric(
         "entropy",
         2,
-        "how undecided the model was: the mean entropy in nats of the distributions that predicted the tokens",
+        "how undecided the model was: the mean entropy in nats of the distributions that predicted "
+        "the tokens",
     ),
     "probability": Metric(
         "probability", "share", "the mean probability that the model gave to the token that came"
@@ -128,7 +136,8 @@ METRICS = {
     "n_ties": Metric(
         "ties",
         "count",
-        "items whose right option shares the first place; of a random model, the mean over its draws",
+        "items whose right option shares the first place; of a random model, the mean over its "
+        "draws",
     ),
     "n_draws": Metric(
         "draws",
@@ -137,6 +146,7 @@ METRICS = {
     ),
 }
 
+# the metrics of whole texts, which a masked LM has with the prefix PSEUDO
 OF_TEXTS = (
     "bits_per_byte",
     "byte_perplexity",
@@ -149,11 +159,12 @@ for _name in OF_TEXTS:
     METRICS[PSEUDO + _name] = Metric(
         f"pseudo-{METRICS[_name].label}",
         METRICS[_name].unit,
-        f"the {METRICS[_name].label} of what a masked LM says of each token where it is masked: no probability of the text, and to be "
-        "compared between masked LMs alone",
+        f"the {METRICS[_name].label} of what a masked LM says of each token where it is masked: no "
+        "probability of the text, and to be compared between masked LMs alone",
     )
 
-KINDS = {  # of a suite: its headline metric, and what it asks
+# for each kind of suite: its headline metric, and what it asks
+KINDS = {
     "pairs": ("accuracy", "Of two sentences, is the right one the more probable?"),
     "choices": ("accuracy", "Of several endings, is the right one the most probable?"),
     "completion": ("accuracy", "Is the missing end what the model would have said?"),
@@ -162,7 +173,10 @@ KINDS = {  # of a suite: its headline metric, and what it asks
 
 
 def headline(kind: str, metrics: dict) -> str:
-    """The headline metric of a suite of this kind, as it is called in the metrics of a model: of a masked LM it may be its pseudo_ one."""
+    """The headline metric of a suite of this kind, by its name in the `metrics` of a model.
+
+    Those of a masked LM may hold its pseudo_ form instead.
+    """
     name = KINDS[kind][0]
     return PSEUDO + name if name not in metrics and PSEUDO + name in metrics else name
 
@@ -173,26 +187,27 @@ def label(name: str) -> str:
 
 
 def written(name: str, value: float) -> str:
-    """A metric's value as the report writes it, without the unit of `unit_of`."""
-    unit = (
-        METRICS[name].unit
-        if name in METRICS
-        else "share"
-        if name.startswith(SHARES)
-        else "count"
-        if name.startswith("confusion_")
-        else 3
-    )
+    """A metric's value as the report writes it, without the unit that `unit_of` gives."""
+    unit = _unit(name)
     if unit == "share":
         return f"{100 * value:.1f}"
     if unit == "count":
         return f"{value:,.10g}"
-    return (
-        f"{value:.2e}" if abs(value) >= 1e6 else f"{value:,.{0 if abs(value) >= 1000 else unit}f}"
-    )
+    if abs(value) >= 1e6:
+        return f"{value:.2e}"
+    decimals = 0 if abs(value) >= 1000 else unit
+    return f"{value:,.{decimals}f}"
 
 
 def unit_of(name: str) -> str:
-    """`%` behind a thin space, or nothing."""
-    is_share = name.startswith(SHARES) or (name in METRICS and METRICS[name].unit == "share")
-    return "&thinsp;%" if is_share else ""
+    """`%` after a thin space for a share, and nothing for other metrics."""
+    return "&thinsp;%" if _unit(name) == "share" else ""
+
+
+def _unit(name: str) -> str | int:
+    """The `unit` of a metric (see Metric), also of one that METRICS does not hold."""
+    if name in METRICS:
+        return METRICS[name].unit
+    if name.startswith(SHARES):
+        return "share"
+    return "count" if name.startswith("confusion_") else 3

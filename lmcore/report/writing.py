@@ -1,4 +1,7 @@
-"""The report's section on what models write: the tables and statistics of lmcore.generating.continuations go in, HTML comes out."""
+"""The report's section on what models write.
+
+The tables and statistics of lmcore.generating.continuations go in, HTML comes out.
+"""
 
 import json
 from pathlib import Path
@@ -6,7 +9,8 @@ from pathlib import Path
 from lmcore.shown import for_html
 from lmcore.tables import GENERATIONS, read
 
-STATISTICS = {  # of metrics/generated: what the column is called, and its digits
+# for each statistic of metrics/generated: what its column is called, and its decimals
+STATISTICS = {
     "logprob": ("log-prob of a token, nats", 2),
     "entropy": ("entropy, nats", 2),
     "sampling_entropy": ("entropy of what was drawn from", 2),
@@ -17,31 +21,47 @@ STATISTICS = {  # of metrics/generated: what the column is called, and its digit
 
 
 def writing_section(models: list[str], generated: Path, statistics: Path) -> str:
-    """`statistics`/MODEL.json as a table, a row a model and decoding, and below it the texts of `generated`/MODEL/generations.parquet."""
+    """A table of `statistics`/MODEL.json, with a row for each model and decoding, and the texts.
+
+    The texts of `generated`/MODEL/generations.parquet stand below the table. The section is empty
+    without models.
+    """
     if not models:
         return ""
     heads = "".join(f'<th scope="col">{title}</th>' for title, _ in STATISTICS.values())
     rows, texts = "", ""
     for model in models:
-        for decoding, values in json.loads(
-            (statistics / f"{model}.json").read_text("utf-8")
-        ).items():
-            cells = "".join(
-                f"<td>{values[name]:.{digits}f}</td>" for name, (_, digits) in STATISTICS.items()
-            )
-            rows += (
-                f'<tr><th scope="row">{for_html(model)}, {for_html(decoding)}</th>{cells}</tr>\n'
-            )
+        by_decoding = json.loads((statistics / f"{model}.json").read_text("utf-8"))
+        for decoding, values in by_decoding.items():
+            rows += _row(model, decoding, values)
         written = read(generated / model / "generations.parquet", GENERATIONS).to_pylist()
         body = "".join(_continuation(row) for row in written)
-        texts += f"<details><summary><code>{for_html(model)}</code>: {len(written)} texts</summary>{body}</details>\n"
+        summary = f"<summary><code>{for_html(model)}</code>: {len(written)} texts</summary>"
+        texts += f"<details>{summary}{body}</details>\n"
     return (
-        '<p class="caption">Each prompt was continued under each decoding and seed. Distinct n-grams are a share of all in the texts of a '
-        "decoding, so longer texts have fewer; repeated ones are those that the same text held before.</p>\n"
-        f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n{rows}</tbody></table></div>\n{texts}'
+        '<p class="caption">Each prompt was continued under each decoding and seed. Distinct '
+        "n-grams are a share of all in the texts of a decoding, so longer texts have fewer; "
+        "repeated ones are those that the same text held before.</p>\n"
+        f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n'
+        f"{rows}</tbody></table></div>\n{texts}"
     )
 
 
+def _row(model: str, decoding: str, values: dict[str, float]) -> str:
+    """The statistics of one model's texts under one decoding."""
+    cells = "".join(
+        f"<td>{values[name]:.{decimals}f}</td>" for name, (_, decimals) in STATISTICS.items()
+    )
+    return f'<tr><th scope="row">{for_html(model)}, {for_html(decoding)}</th>{cells}</tr>\n'
+
+
 def _continuation(row: dict) -> str:
-    how = f"{row['variant']}, seed {row['seed']}, {row['n_tokens']} tokens, ended by {row['stop_reason']}"
-    return f'<p><span class="muted">{for_html(row["prompt"])}</span>{for_html(row["text"])} <small>({for_html(how)})</small></p>\n'
+    """One prompt with the text that a model wrote after it."""
+    origin = (
+        f"{row['variant']}, seed {row['seed']}, {row['n_tokens']} tokens, "
+        f"ended by {row['stop_reason']}"
+    )
+    return (
+        f'<p><span class="muted">{for_html(row["prompt"])}</span>{for_html(row["text"])} '
+        f"<small>({for_html(origin)})</small></p>\n"
+    )

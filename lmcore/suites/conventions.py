@@ -1,21 +1,31 @@
-"""How a suite is scored, under a name: our own convention and those of the peers, each a default that a suite may override key by key.
+"""How a suite is scored, under a name: our own convention and those of the peers.
 
-- `lmcore`: a leading space before a sentence, the prefix token, ties count one half;
-- `lm_eval` (0.4.13): the same sentences; after a context only the tokenizer's own specials; the space before an option even where there is
-  one, whitespace at the end of a context as part of the target; the first of tied options wins;
-- `babylm2024`: lm-eval 0.4.2 with add_special_tokens=False, so never a BOS before a context; prefix BOS, else EOS;
-- `babylm2025`: sentences as they stand, the tokenizer's own specials, so that the first word goes unscored where it adds no BOS.
+Each convention is a set of defaults, which a suite may override key by key.
 
-In two places the numbers under lm-eval's conventions are not lm-eval's (tests/agreement shows both beside it):
+- `lmcore`: a leading space before a sentence; the prefix token; ties count one half.
+- `lm_eval` (0.4.13): the same sentences. After a context there are only the special tokens that the
+  tokenizer itself adds. The space stands before an option even where there is one already, and
+  whitespace at the end of a context is part of the target. The first of tied options wins.
+- `babylm2024`: lm-eval 0.4.2 with add_special_tokens=False, so there is never a BOS before a
+  context. The prefix token is BOS, else EOS.
+- `babylm2025`: sentences as they stand, with the special tokens that the tokenizer itself adds. So
+  the first word is not scored where the tokenizer adds no BOS.
 
-- Of running text (its rolling log-likelihood) lm-eval puts the prefix token before what the tokenizer made, so that with a tokenizer that
-  adds a BOS there are two, and the second is scored. Here BOS stands once and is never scored.
-- Where context and target are longer than the model's window, lm-eval scores the target in one window that ends with it. Here windows lie
-  end to end from the beginning of the text, and where one ends within the target (the request passes the window by less than the target's
-  length, or a multiple of it), the first target tokens are scored in the window before, with more context than lm-eval gives them or
-  less. The sums differed by 1.6 nats on one random model and by 6 on another; elsewhere, longer contexts included, they are the same.
+In two places the numbers under lm-eval's conventions are not lm-eval's. tests/agreement shows both
+numbers side by side.
 
-Source: lm_eval/models/huggingface.py (0.4.13); evaluation_pipeline/sentence_zero_shot of babylm/evaluation-pipeline-2025.
+- In running text (its rolling log-likelihood) lm-eval puts the prefix token before the output of
+  the tokenizer. A tokenizer that adds a BOS then gives two of them, and the second is scored. Here
+  BOS stands once and is never scored.
+- Where context and target are longer than the model's window, lm-eval scores the target in one
+  window that ends with it. Here windows lie end to end from the beginning of the text. A window
+  ends within the target where the request exceeds the window by less than the target's length, or
+  by a multiple of it. Then the first target tokens are scored in the window before, with more or
+  less context than lm-eval gives them. The sums differed by 1.6 nats on one random model and by 6
+  on another. Elsewhere, for longer contexts too, they are the same.
+
+Source: lm_eval/models/huggingface.py (0.4.13); evaluation_pipeline/sentence_zero_shot of
+babylm/evaluation-pipeline-2025.
 """
 
 from typing import Annotated, Literal
@@ -31,10 +41,8 @@ Convention = Literal["lmcore", "lm_eval", "babylm2024", "babylm2025"]
 Ties = Literal["half", "win", "loss"]
 Classes = Annotated[list[Line], Field(min_length=2), DIFFERENT]
 DEFAULT: Convention = "lmcore"
-LM_EVAL = (
-    "lm_eval",
-    "babylm2024",
-)  # the conventions under which tasks are worded to the letter as in lm-eval
+# the conventions under which the texts of a task are worded exactly as in lm-eval
+LM_EVAL = ("lm_eval", "babylm2024")
 
 CONVENTIONS: dict[str, dict] = {
     "lmcore": {
@@ -65,49 +73,55 @@ CONVENTIONS: dict[str, dict] = {
 
 
 def convention_of(suite: str, entry: dict) -> dict:
-    """{bos, bos_after_context, leading_space, ties, name} for one entry of params' suites; the name says what the entry overrides.
+    """The convention of one entry of params' suites, with what the entry overrides.
 
-    `bos` of an entry holds with and without a context. Raises InputError for an unknown convention, BOS policy or tie policy.
+    The keys are bos, bos_after_context, leading_space, ties and name. `name` says which of them the
+    entry overrides. `bos` of an entry holds both with and without a context.
+
+    Raises InputError for an unknown convention, BOS policy or tie policy, and for a `leading_space`
+    that is neither true nor false.
     """
     name = entry.get("convention", DEFAULT)
     if name not in CONVENTIONS:
-        raise InputError(
-            f"suite '{suite}': unknown convention '{name}'; expected {', '.join(CONVENTIONS)}"
-        )
+        known = ", ".join(CONVENTIONS)
+        raise InputError(f"suite '{suite}': unknown convention '{name}'; expected {known}")
     profile = dict(CONVENTIONS[name])
-    for key, known in (("bos", BOS), ("ties", TIES), ("leading_space", (True, False))):
-        if entry.get(key, profile[key]) not in known:
-            raise InputError(
-                f"suite '{suite}': {key} must be one of {', '.join(map(str, known))}, not '{entry[key]}'"
-            )
-    overridden = {
-        key: entry[key]
-        for key in ("leading_space", "ties")
-        if key in entry and entry[key] != profile[key]
-    }
+    _check_values(suite, entry)
+    overridden = {}
+    for key in ("leading_space", "ties"):
+        if key in entry and entry[key] != profile[key]:
+            overridden[key] = entry[key]
     if "bos" in entry and {profile["bos"], profile["bos_after_context"]} != {entry["bos"]}:
         overridden["bos"] = entry["bos"]
         profile["bos_after_context"] = entry["bos"]
-    return {
-        **profile,
-        **overridden,
-        "name": " ".join([name, *(f"{key}={value}" for key, value in sorted(overridden.items()))]),
-    }
+    changes = [f"{key}={value}" for key, value in sorted(overridden.items())]
+    return {**profile, **overridden, "name": " ".join([name, *changes])}
+
+
+def _check_values(suite: str, entry: dict) -> None:
+    """Raises InputError for a BOS policy, tie policy or `leading_space` that is not known."""
+    for key, known in (("bos", BOS), ("ties", TIES), ("leading_space", (True, False))):
+        if key in entry and entry[key] not in known:
+            expected = ", ".join(map(str, known))
+            raise InputError(
+                f"suite '{suite}': {key} must be one of {expected}, not '{entry[key]}'"
+            )
 
 
 def bos_of(convention: dict, rows: list[dict], source: str) -> str:
-    """The BOS policy of items rows: that after a context where they have one, else that without.
+    """The BOS policy of items rows: the one after a context where they have one, else the other.
 
-    Raises InputError where the convention treats the two differently and the rows have both: one suite has one policy.
+    One suite has one policy. Raises InputError where the convention treats the two cases
+    differently and the rows have both.
     """
-    policies: dict[str, str] = {}
+    example_items: dict[str, str] = {}  # for each policy the first item that it applies to
     for row in rows:
-        policies.setdefault(
-            convention["bos_after_context" if row["context"] else "bos"], row["item"]
-        )
-    if len(policies) > 1:
-        items = " and ".join(f"'{item}' ({policy})" for policy, item in policies.items())
+        key = "bos_after_context" if row["context"] else "bos"
+        example_items.setdefault(convention[key], row["item"])
+    if len(example_items) > 1:
+        items = " and ".join(f"'{item}' ({policy})" for policy, item in example_items.items())
         raise InputError(
-            f"{source}: with and without a context items differ in BOS policy under this convention: {items}; make two suites, or set bos"
+            f"{source}: with and without a context items differ in BOS policy under this "
+            f"convention: {items}; make two suites, or set bos"
         )
-    return next(iter(policies), convention["bos"])
+    return next(iter(example_items), convention["bos"])

@@ -1,16 +1,21 @@
-"""Tables of text, read strictly: the text of a CSV or TSV goes in, its rows come out, each with its line.
+"""Tables of text, read strictly.
 
-CSV (RFC 4180): a comma between fields. A field with a comma, a quote or a newline in it stands in
-quotes, and a quote in it is written twice. TSV (IANA's text/tab-separated-values): a tab between
-fields; a quote is a character like any other.
+The text of a CSV or TSV goes in. Its rows come out, each with the line on which it begins.
 
-What can be read in two ways is refused, never repaired: a row of other than the header's number of
-fields, a quote in the middle of a field or one that is never closed, text behind a closing quote, a
-column without a name or with the name of another. So is a TSV field that stands wholly in quotes:
-spreadsheets mean the text in them, other programs the quotes as well.
+CSV (RFC 4180): a comma stands between fields. A field with a comma, a quote or a newline in it
+stands in quotes, and a quote in it is written twice. TSV (IANA's text/tab-separated-values): a tab
+stands between fields, and a quote is a character like any other.
 
-Empty lines are left out. So is a first column without a name that holds whole numbers alone: pandas
-and R write their row numbers there.
+What can be read in two ways is refused and never repaired:
+
+- a row whose number of fields is not that of the header;
+- a quote in the middle of a field, a quote that is never closed, text behind a closing quote;
+- a column without a name, or with the name of another column;
+- a TSV field that stands wholly in quotes: spreadsheets mean the text within the quotes, other
+  programs mean the quotes as well.
+
+Empty lines are left out. A first column without a name that holds only whole numbers is left out
+too: pandas and R write their row numbers there.
 """
 
 import re
@@ -37,40 +42,45 @@ def read_table(text: str, name: str, is_csv: bool) -> list[tuple[int, dict[str, 
     if first is None:
         return []
     line, header = first
-    is_numbered = header[0] == "" and len(header) > 1
-    check_columns(header[is_numbered:], f"{name}: line {line}")
-    found = []
+    has_row_numbers = header[0] == "" and len(header) > 1
+    check_columns(header[1:] if has_row_numbers else header, f"{name}: line {line}")
+    table = []
     for start, fields in rows:
         if len(fields) != len(header):
             raise InputError(_misfit(f"{name}: line {start}", fields, header, is_csv))
-        found.append((start, dict(zip(header, fields))))
-    for start, row in found if is_numbered else ():
-        if not row.pop("").isdecimal():
-            where = f"{name}: line {start}"
-            raise InputError(
-                f"{where}: the first column has no name, and holds more than row numbers"
-            )
-    return found
+        table.append((start, dict(zip(header, fields))))
+    if has_row_numbers:
+        _remove_row_numbers(table, name)
+    return table
 
 
 def csv_rows(text: str, name: str) -> Iterator[Fields]:
     """The rows of a CSV, the header first. Raises InputError for a quote that is out of place."""
-    at, line, start = 0, 1, 1
+    at, line = 0, 1
+    start = 1  # the line on which the row begins
     fields: list[str] = []
     header: list[str] = []
+    # a text that ends with a comma has one more, empty field
     while at < len(text) or fields:
-        begin, (at, quoted, plain) = at, _field(text, at)
-        if text[at : at + 1] not in ("", ",", "\r", "\n"):
+        begin = at
+        at, quoted, plain = _field(text, begin)
+        following = text[at : at + 1]
+        if following not in ("", ",", "\r", "\n"):
             where = f"{name}: line {line}, column {_column(header, len(fields))}"
             raise InputError(f"{where}: {_misplaced(text, begin, at, quoted, line)}")
-        fields.append(plain if quoted is None else quoted.replace('""', '"'))
-        line += 0 if quoted is None else len(NEWLINE.findall(quoted))
-        if text[at : at + 1] == ",":
+        if quoted is None:
+            fields.append(plain)
+        else:
+            fields.append(quoted.replace('""', '"'))
+            line += len(NEWLINE.findall(quoted))
+        if following == ",":
             at += 1
             continue
-        newline = NEWLINE.match(text, at)
-        at, line = (newline.end() if newline else at), line + 1
-        if len(fields) > 1 or quoted is not None or plain.strip():
+        if newline := NEWLINE.match(text, at):
+            at = newline.end()
+        line += 1
+        is_empty_line = len(fields) == 1 and quoted is None and not plain.strip()
+        if not is_empty_line:
             header = header or fields
             yield start, fields
         fields, start = [], line
@@ -87,14 +97,15 @@ def tsv_rows(text: str, name: str) -> Iterator[Fields]:
             if len(field) > 1 and field[0] == field[-1] == '"':
                 where = f"{name}: line {line}, column {_column(header, number)}"
                 raise InputError(
-                    f"{where}: the field stands in quotes, which a .tsv takes to the letter; {INSTEAD}"
+                    f"{where}: the field stands in quotes, which a .tsv takes to the letter; "
+                    f"{INSTEAD}"
                 )
         header = header or fields
         yield line, fields
 
 
 def check_columns(names: list[str], where: str) -> None:
-    """Raises InputError for a column without a name, and for two of one name."""
+    """Raises InputError for a column without a name, and for two columns of one name."""
     for number, name in enumerate(names):
         if not name.strip():
             raise InputError(
@@ -106,35 +117,56 @@ def check_columns(names: list[str], where: str) -> None:
             )
 
 
-def _field(text: str, at: int) -> tuple[int, str | None, str]:
-    """Where the field that begins at `at` ends; what stands in its quotes (still doubled), or None and the field."""
-    match = FIELD.match(text, at)
+def _remove_row_numbers(table: list[tuple[int, dict[str, str]]], name: str) -> None:
+    """Take the column without a name out of all rows.
+
+    Raises InputError where the column holds anything but whole numbers.
+    """
+    for start, row in table:
+        if not row.pop("").isdecimal():
+            where = f"{name}: line {start}"
+            raise InputError(
+                f"{where}: the first column has no name, and holds more than row numbers"
+            )
+
+
+def _field(text: str, begin: int) -> tuple[int, str | None, str]:
+    """The field that begins at `begin`: where it ends, its text in quotes, its text without quotes.
+
+    The text in quotes still has its quotes doubled; it is None for a field without quotes.
+    """
+    match = FIELD.match(text, begin)
     assert match is not None, "the pattern matches the empty text"
     return match.end(), match[1], match[2] or ""
 
 
 def _misplaced(text: str, begin: int, at: int, quoted: str | None, line: int) -> str:
-    """What is wrong at `at`, behind a field that begins at `begin`."""
+    """What is wrong at `at`, behind a field that begins at `begin` on `line`."""
     if quoted is not None:
         end = line + len(NEWLINE.findall(quoted))
         place = "" if end == line else f" on line {end}"
-        return f"behind the closing quote{place} comes {described(text[at])}, not a comma or the end of the line; {HOW}"
+        return (
+            f"behind the closing quote{place} comes {described(text[at])}, "
+            f"not a comma or the end of the line; {HOW}"
+        )
     if begin == at:
         return f"the quote that opens here is never closed; {HOW}"
     return f"a quote stands in the middle of a field; {HOW}"
 
 
 def _misfit(where: str, fields: list[str], header: list[str], is_csv: bool) -> str:
-    n = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
-    found = f"{where}: {n}, but the header has {len(header)} ({', '.join(header)}): "
+    """The message about a row whose number of fields is not that of the header."""
+    number = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+    columns = f"the header has {len(header)} ({', '.join(header)})"
     if len(fields) < len(header):
-        return found + f"column '{header[len(fields)]}' has none"
-    rule = HOW if is_csv else "a field cannot hold a tab"
-    return (
-        found
-        + f"{described(fields[len(header)])} is one too many behind column '{header[-1]}'; {rule}"
-    )
+        problem = f"column '{header[len(fields)]}' has none"
+    else:
+        rule = HOW if is_csv else "a field cannot hold a tab"
+        extra = described(fields[len(header)])
+        problem = f"{extra} is one too many behind column '{header[-1]}'; {rule}"
+    return f"{where}: {number}, but {columns}: {problem}"
 
 
 def _column(header: list[str], number: int) -> str:
+    """The name of a column in quotes, or its number where it has no name (yet)."""
     return f"'{header[number]}'" if number < len(header) else str(number + 1)

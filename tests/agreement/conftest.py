@@ -1,4 +1,9 @@
-"""Models whose tokenizers differ in all that has misled a peer; the real models, where they are; the peers, imported when first used."""
+"""Fixtures of the agreement tests.
+
+- `model` and `lm`: random models whose tokenizers differ in everything that has misled a peer;
+- `trained`: the pipeline's own models, where they have been made;
+- `peers`: the modules of the peers, imported when they are first used.
+"""
 
 import json
 import os
@@ -22,35 +27,33 @@ from tests.agreement.samples import SUITES
 HERE = Path(__file__).parent
 SPECIALS = {"<pad>": 0, "<s>": 1, "</s>": 2}
 V = 400  # entries of each tokenizer, and of each model's vocabulary
-# name: what its tokenizer is like
+# {name: arguments of save_tokenizer}
 TOKENIZERS = {
     "adds_nothing": {},  # has a BOS but does not add it, like BabyLlama's
     "no_bos": {"bos_token": None},  # like GPT-2's: the prefix is EOS
     "adds_bos": {"template": "<s> $A"},
     "prefix_space": {"prefix_space": True, "normalizer": "nfkc"},
-    "words": {
-        "words": True,
-        "template": "<s> $A",
-    },  # like SentencePiece: a space before the text, spaces in the tokens
+    # like SentencePiece's: a space before the text, spaces in the tokens
+    "words": {"words": True, "template": "<s> $A"},
     "added_token": {"added": "<|endoftext|>"},  # of id V, beyond the model's vocabulary
     "appends_eos": {"template": "<s> $A </s>"},
 }
 
 
 def pytest_collection_modifyitems(config, items):
+    """Ignore warnings in these tests, and skip those of whole suites unless they are asked for."""
+    skip = pytest.mark.skip(reason="whole suites take half an hour: make agreement")
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(
-                pytest.mark.filterwarnings("ignore")
-            )  # the peers warn of much that is not ours
+            # the peers warn of many things that are not ours
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
             if item.get_closest_marker("agreement") and "agreement" not in config.option.markexpr:
-                item.add_marker(
-                    pytest.mark.skip(reason="whole suites take half an hour: make agreement")
-                )
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")
 def peers():
+    """The module `peers`, imported without its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tests.agreement import peers
@@ -59,7 +62,10 @@ def peers():
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
-    """A function of a name of TOKENIZERS, or `gpt2`, that gives the folder of a small random model."""
+    """A function that gives the folder of a small random model.
+
+    Its argument is a name of TOKENIZERS, or `gpt2`.
+    """
     folder, made = tmp_path_factory.mktemp("agreement"), {}
 
     def of(name: str) -> Path:
@@ -73,7 +79,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def lm(model, peers):
-    """lm-eval's model of the same name, each loaded once."""
+    """A function that gives lm-eval's model of the same name or folder; each is loaded once."""
     loaded = {}
 
     def of(name: str, **options):
@@ -87,13 +93,17 @@ def lm(model, peers):
 
 @pytest.fixture(scope="session")
 def trained():
-    """A function of a name that gives the folder of one of the pipeline's models; the test is skipped where it has not been made."""
+    """A function that gives the folder of one of the pipeline's models by its name.
+
+    The test is skipped where that model has not been made.
+    """
 
     def of(name: str) -> Path:
         folder = Path(os.environ.get("LMCORE_MODELS", HERE.parents[1] / "data" / "models")) / name
         if not (folder / "tokenizer.json").exists():
             pytest.skip(
-                f"needs the model {folder}: run `make repro`, or say in LMCORE_MODELS where models are"
+                f"needs the model {folder}: run `make repro`, "
+                "or say in LMCORE_MODELS where models are"
             )
         return folder
 
@@ -101,35 +111,28 @@ def trained():
 
 
 def save_model(folder: Path, name: str, **changes) -> None:
-    """A random model of two layers, with logits that spread like a trained one's."""
+    """Save a random model of two layers, whose logits spread like those of a trained model.
+
+    `name` is `gpt2`, or that of its tokenizer in TOKENIZERS (another name: as `adds_nothing`).
+    `changes` are values of a Llama's config.
+    """
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     ids = {"vocab_size": V, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     if name == "gpt2":
-        module = GPT2LMHeadModel(
-            GPT2Config(
-                n_embd=32, n_layer=2, n_head=2, n_positions=256, initializer_range=0.3, **ids
-            )
-        )
+        shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256}
+        module = GPT2LMHeadModel(GPT2Config(**shape, initializer_range=0.3, **ids))
     else:
         shape = {
             "hidden_size": 48,
             "intermediate_size": 64,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
+            "max_position_embeddings": 256,
+            "initializer_range": 0.2,
         }
-        module = LlamaForCausalLM(
-            LlamaConfig(
-                **{
-                    **shape,
-                    **ids,
-                    "max_position_embeddings": 256,
-                    "initializer_range": 0.2,
-                    **changes,
-                }
-            )
-        )
+        module = LlamaForCausalLM(LlamaConfig(**{**shape, **ids, **changes}))
     module.save_pretrained(folder)
     save_tokenizer(folder, **TOKENIZERS.get(name, {}))
 
@@ -144,54 +147,59 @@ def save_tokenizer(
     bos_token: str | None = "<s>",
     added: str | None = None,
 ) -> None:
+    """Save a BPE tokenizer of V entries, trained on all texts of SUITES, and its configuration.
+
+    `template` places special tokens around a text. With `prefix_space` a space is put before it.
+    `words` makes tokens like SentencePiece's, else they are byte-level. Without `bos_token` the
+    configuration names none. `added` is one more special token, beyond the V entries.
+    """
     tokenizer = Tokenizer(models.BPE())
+    texts = _texts()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     if words:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
         tokenizer.decoder = decoders.Metaspace()
-        alphabet = sorted({character for text in _texts() for character in text} | {"▁"})
+        alphabet = sorted(set("".join(texts)) | {"▁"})
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space)
         tokenizer.decoder = decoders.ByteLevel()
     if normalizer:
         tokenizer.normalizer = normalizers.NFKC()
-    trainer = trainers.BpeTrainer(
-        vocab_size=V, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(_texts(), trainer)
+    options = {"special_tokens": list(SPECIALS), "initial_alphabet": alphabet}
+    trainer = trainers.BpeTrainer(vocab_size=V, show_progress=False, **options)
+    tokenizer.train_from_iterator(texts, trainer)
     steps = [] if words else [processors.ByteLevel(trim_offsets=True)]
     if template:
-        steps.append(
-            processors.TemplateProcessing(single=template, special_tokens=list(SPECIALS.items()))
-        )
+        special_tokens = list(SPECIALS.items())
+        steps.append(processors.TemplateProcessing(single=template, special_tokens=special_tokens))
     tokenizer.post_processor = processors.Sequence(steps)
     if added:
         tokenizer.add_special_tokens([added])
     assert tokenizer.get_vocab_size() == V + bool(added)
     tokenizer.save(str(folder / "tokenizer.json"))
-    names = {
+    config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": "</s>",
         "pad_token": "<pad>",
     }
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(names | ({"bos_token": bos_token} if bos_token else {}))
-    )
+    if bos_token:
+        config["bos_token"] = bos_token
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 def _texts() -> list[str]:
-    return [
-        value
-        for suite in SUITES.values()
-        for document in suite.documents
-        for value in _strings(document)
-    ]
+    """Every text in the documents of SUITES."""
+    texts = []
+    for suite in SUITES.values():
+        for document in suite.documents:
+            texts += _strings(document)
+    return texts
 
 
 def _strings(document: dict) -> list[str]:
-    return [
-        text
-        for value in document.values()
-        for text in (value if isinstance(value, list) else [value])
-        if isinstance(text, str)
-    ]
+    """The texts among a document's values, and in lists among them."""
+    texts = []
+    for value in document.values():
+        entries = value if isinstance(value, list) else [value]
+        texts += [entry for entry in entries if isinstance(entry, str)]
+    return texts

@@ -1,4 +1,7 @@
-"""What this project says of the same documents: raw files of a source go in, the real modules give log-probs, decisions and metrics."""
+"""What lmcore says of the documents that the peers get.
+
+Raw files of a source go in. The real modules give log-probs, decisions and metrics.
+"""
 
 import gzip
 import json
@@ -20,7 +23,11 @@ from lmcore.suites.declare import TASKS, classes_of, kind_of
 
 
 class Scored(NamedTuple):
-    """logprobs: (items, options) of the targets; scores: {metric: [an item]}; both in the order of the items."""
+    """What lmcore says of a suite.
+
+    `logprobs` are (items, options), of the targets. `scores` are {metric: one value an item}.
+    Both are in the order of the items.
+    """
 
     items: pa.Table
     tokens: pa.Table
@@ -30,19 +37,23 @@ class Scored(NamedTuple):
 
 
 def write_source(folder: Path, documents: list[dict], suffix: str, name: str = "documents") -> Path:
-    """`folder`/documents.SUFFIX in one of the layouts that sources have."""
+    """Write the documents in one of the layouts that sources have, and return `folder`.
+
+    The file is `folder`/NAME.SUFFIX. For the suffix `requests.jsonl.gz` it has no NAME.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    path, table = folder / f"{name}.{suffix}", pa.Table.from_pylist(documents)
+    path = folder / f"{name}.{suffix}"
+    table = pa.Table.from_pylist(documents)
     if suffix == "jsonl":
         path.write_text("".join(json.dumps(document) + "\n" for document in documents), "utf-8")
     elif suffix == "txt":
         path.write_text("".join(document["text"] + "\n" for document in documents), "utf-8")
     elif suffix == "requests.jsonl.gz":
-        split = [document["text"].rpartition(" ") for document in documents]
-        lines = [
-            json.dumps({"request": {"context": context, "continuation": space + word}})
-            for context, space, word in split
-        ]
+        lines = []
+        for document in documents:
+            context, space, word = document["text"].rpartition(" ")
+            request = {"context": context, "continuation": space + word}
+            lines.append(json.dumps({"request": request}))
         (folder / suffix).write_bytes(gzip.compress("\n".join(lines).encode()))
     elif suffix == "parquet":
         pq.write_table(table, path)
@@ -53,7 +64,10 @@ def write_source(folder: Path, documents: list[dict], suffix: str, name: str = "
 
 
 def build(suite: str, entry: dict, sources: Path) -> pa.Table:
-    """The suite's items; of a task the published numbers are not asked for, since a sample has fewer."""
+    """The items of a suite.
+
+    The published numbers of items and groups are not required of a task, since a sample has fewer.
+    """
     name = entry.get("task", suite)
     with pytest.MonkeyPatch.context() as patch:
         if name in TASKS:
@@ -62,8 +76,10 @@ def build(suite: str, entry: dict, sources: Path) -> pa.Table:
 
 
 def by_lmcore(model: Path, suite: str, entry: dict, items: pa.Table) -> Scored:
-    """Every text scored by the engine and folded as the pipeline does it."""
-    config, kind = read_config(model), kind_of(suite, entry)
+    """Score every text with the engine, and fold the scores as the pipeline does."""
+    config = read_config(model)
+    kind = kind_of(suite, entry)
+    classes = classes_of(suite, entry, kind)
     tokens = score_items(model, items)
     texts = text_stats(items, tokens, suite)
     scores = fold(
@@ -75,7 +91,7 @@ def by_lmcore(model: Path, suite: str, entry: dict, items: pa.Table) -> Scored:
         vocab_size=config["vocab_size"],
         window=window_of(items, config),
         source=suite,
-        classes=classes_of(suite, entry, kind),
+        classes=classes,
     )
     by_metric: dict[str, list[float]] = {}
     for row in scores.to_pylist():
@@ -85,5 +101,5 @@ def by_lmcore(model: Path, suite: str, entry: dict, items: pa.Table) -> Scored:
         tokens,
         texts.by_option(texts.logprob)[0].tolist(),
         by_metric,
-        suite_metrics(scores, 0.95, classes_of(suite, entry, kind))[0],
+        suite_metrics(scores, 0.95, classes)[0],
     )

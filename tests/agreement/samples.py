@@ -1,11 +1,18 @@
-"""A few documents of every suite as its source has them, with what goes wrong easily: quotes, accents, double spaces, new lines, endings of
-different lengths that begin alike; and the name of the same task in lm-eval."""
+"""A few documents of every suite as its source has them, and the same task's file in lm-eval.
+
+The documents have what easily goes wrong: quotes, accents, double spaces, new lines, and endings
+of different lengths that begin alike.
+"""
 
 from typing import NamedTuple
 
 
 class Suite(NamedTuple):
-    """`definition`: lm-eval's file; `suffix`: of the source's files; `entry`: its entry of params' suites besides the convention."""
+    """A suite and a few of its documents.
+
+    `definition` is lm-eval's YAML file, and `suffix` that of the source's files. `entry` is what
+    the suite's entry in params.yaml says besides the convention.
+    """
 
     definition: str
     suffix: str
@@ -59,16 +66,19 @@ ENDINGS = [
 PASSAGES = [
     {"text": 'He sat down.\n\n"I do not know," she said, and looked at the old man. "Ask Helen'},
     {
-        "text": "The captain walked to the sea and looked at the ships until he saw the  naïve captain"
+        "text": "The captain walked to the sea and looked at the ships until he saw the "
+        " naïve captain"
     },
     {"text": "nobody knew what the captain wanted , but the letter was from the captain"},
 ]
 PAGES = [
     {
-        "page": " \n = Robert Boulter = \n \n Robert Boulter is an English film actor . He had a guest @-@ starring role ( in 2000 ) . \n"
+        "page": " \n = Robert Boulter = \n \n Robert Boulter is an English film actor . "
+        "He had a guest @-@ starring role ( in 2000 ) . \n"
     },
     {
-        "page": ' = Du Fu = \n \n = = Life = = \n \n He wrote 1 @,@ 400 poems ; some say " more " . The cats \'s café \n'
+        "page": " = Du Fu = \n \n = = Life = = \n \n He wrote 1 @,@ 400 poems ; "
+        'some say " more " . The cats \'s café \n'
     },
 ]
 COPA = [

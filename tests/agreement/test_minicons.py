@@ -1,10 +1,14 @@
-"""Every token's log-prob and rank against minicons, which is also what the 2025 pipeline of BabyLM computes."""
+"""Every token's log-prob and rank against minicons.
+
+The pipeline of BabyLM 2025 computes the same numbers as minicons.
+"""
 
 import pytest
 import torch
 
 from lmcore.models.load import load_model
 from lmcore.scoring.engine import score_items
+from lmcore.tables import items_table
 from tests.agreement.ours import build, by_lmcore, write_source
 from tests.agreement.samples import DIALOGUE, ENDINGS, PAIRS, PASSAGES, SUITES
 
@@ -15,19 +19,22 @@ MODELS = ["adds_nothing", "adds_bos", "prefix_space", "words", "added_token", "g
 
 
 def rows_of(folder, texts: list[str], bos: str, **scoring) -> list[list[dict]]:
-    from lmcore.tables import items_table
-
+    """The rows of the tokens table that the engine gives, text by text."""
     row = {"option": 0, "variant": "", "group": "g", "context": "", "gold": True}
-    items = items_table(
-        [{**row, "item": f"i/{n:04d}", "target": text} for n, text in enumerate(texts)],
-        {"bos": bos, **scoring},
-    )
-    rows = score_items(folder, items).to_pylist()
-    return [[row for row in rows if row["item"] == f"i/{n:04d}"] for n in range(len(texts))]
+    rows = [{**row, "item": f"i/{n:04d}", "target": text} for n, text in enumerate(texts)]
+    items = items_table(rows, {"bos": bos, **scoring})
+    rows_by_item: dict[str, list[dict]] = {row["item"]: [] for row in rows}
+    for token in score_items(folder, items).to_pylist():
+        rows_by_item[token["item"]].append(token)
+    return list(rows_by_item.values())
 
 
 def assert_same_tokens(model, ours: list[dict], theirs: list[tuple[str, float, int]]) -> None:
-    """`theirs` without what precedes the first scored token; ranks may differ by as many logits as are within 1e-4 of the token's."""
+    """Assert that log-probs and ranks are the same.
+
+    `theirs` are (token, log-prob, rank), and begin with the first scored token. A rank may differ
+    by the number of other logits that are within 1e-4 of the token's.
+    """
     assert len(ours) == len(theirs)
     ids = [ours[0]["current_id"], *(row["next_id"] for row in ours)]
     with torch.inference_mode():
@@ -44,9 +51,8 @@ def test_minicons_gives_every_token_the_same_logprob_and_rank(name, model, peers
     folder = model(name)
     adds_bos = name in ("adds_bos", "words")
     scorer = peers.minicons(folder)
-    theirs = scorer.token_score(
-        TEXTS, rank=True, bos_token=not adds_bos
-    )  # else <s> would stand there twice
+    # where the tokenizer adds <s>, with `bos_token` it would stand there twice
+    theirs = scorer.token_score(TEXTS, rank=True, bos_token=not adds_bos)
     for ours, tokens in zip(rows_of(folder, TEXTS, "prefix"), theirs):
         assert tokens[0][0] == "<s>"
         assert_same_tokens(scorer.model, ours, tokens[1:])
@@ -56,18 +62,19 @@ def test_minicons_gives_every_token_the_same_logprob_and_rank(name, model, peers
     "name", ["adds_nothing", "no_bos", "adds_bos", "prefix_space", "words", "gpt2"]
 )
 def test_minicons_default_is_the_convention_of_babylm2025(name, model, peers, tmp_path):
-    """The sentence as it stands, the tokenizer's own specials, and the first token scored only where a BOS precedes it."""
+    """The sentence stands as it is, with the tokenizer's own special tokens.
+
+    Its first token is scored only where a BOS precedes it.
+    """
     entry = {"convention": "babylm2025", "source": "blimp"}
-    items = build(
-        "blimp", entry, write_source(tmp_path / "blimp", SUITES["blimp"].documents, "jsonl").parent
-    )
+    documents = SUITES["blimp"].documents
+    items = build("blimp", entry, write_source(tmp_path / "blimp", documents, "jsonl").parent)
     ours = by_lmcore(model(name), "blimp", entry, items)
     scorer = peers.minicons(model(name))
-    for logprobs, pair in zip(ours.logprobs, SUITES["blimp"].documents):
+    for logprobs, pair in zip(ours.logprobs, documents):
         sentences = [pair["sentence_good"], pair["sentence_bad"]]
-        assert logprobs == pytest.approx(
-            scorer.sequence_score(sentences, reduction=lambda scores: scores.sum().item()), abs=1e-4
-        )
+        theirs = scorer.sequence_score(sentences, reduction=lambda scores: scores.sum().item())
+        assert logprobs == pytest.approx(theirs, abs=1e-4)
 
 
 def test_minicons_conditional_score_is_that_of_an_ending_after_its_context(model, peers, tmp_path):
@@ -96,12 +103,10 @@ def test_minicons_gives_every_token_of_a_masked_lm_the_same_logprob_and_rank(
     name, way, data, peers
 ):
     folder = data / "tiny_models" / name
-    texts = [
-        text for text in TEXTS if len(text) < 400
-    ]  # minicons cuts off what the model does not see at once
+    # minicons cuts off what the model does not see at once
+    texts = [text for text in TEXTS if len(text) < 400]
     theirs = peers.masked_tokens(folder, texts, way)
     for ours, tokens in zip(rows_of(folder, texts, "none", masked=way), theirs, strict=True):
-        assert [row["logprob"] for row in ours] == pytest.approx(
-            [logprob for logprob, _ in tokens], abs=1e-4
-        )
-        assert [row["rank"] for row in ours] == [rank for _, rank in tokens]
+        logprobs, ranks = zip(*tokens, strict=True)
+        assert [row["logprob"] for row in ours] == pytest.approx(list(logprobs), abs=1e-4)
+        assert [row["rank"] for row in ours] == list(ranks)

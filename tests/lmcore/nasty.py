@@ -1,4 +1,4 @@
-"""Texts that do something where they are shown raw, and texts that look odd and are not."""
+"""Texts that do harm where they are shown raw, and texts that look odd and are harmless."""
 
 import re
 from html.parser import HTMLParser
@@ -36,7 +36,7 @@ LEGITIMATE = [
 
 
 class Parsed(HTMLParser):
-    """The elements, the attributes and the text of a page."""
+    """The elements of a page, the names of its attributes, and its texts and attribute values."""
 
     def __init__(self, page: str):
         super().__init__()
@@ -54,13 +54,19 @@ class Parsed(HTMLParser):
 
 
 def assert_page_is_clean(page: str) -> None:
-    """Nothing of the page's elements and attributes comes from NASTY, and no character of it is unseen."""
+    """Assert that no element or attribute of the page comes from NASTY.
+
+    The only invisible characters of the page are newlines and tabs.
+    """
     parsed = Parsed(page)
     assert not parsed.tags & {"xss", "script"} and "onxss" not in parsed.attributes
     assert not set(UNSEEN.findall(page)) - {"\n", "\t"}
 
 
 def assert_lines_are_clean(text: str, *, coloured: bool = False) -> None:
-    """No character is unseen but newlines, and where it is coloured the colours that are ours."""
+    """Assert that the only invisible characters of a text are newlines and tabs.
+
+    With `coloured` it may also hold the escape sequences of the colours that lmcore itself uses.
+    """
     text = re.sub(r"\x1b\[(30;48;5;\d+|31|32|0)m", "", text) if coloured else text
     assert not set(UNSEEN.findall(text)) - {"\n", "\t"}, repr(text)

@@ -1,4 +1,7 @@
-"""Scores tables for tests of comparisons: values of items by group go in, tables as fold_scores writes them come out."""
+"""Scores tables for tests of comparisons.
+
+Values of items by group go in; tables as fold_scores writes them come out.
+"""
 
 import hashlib
 
@@ -16,15 +19,18 @@ def scores(
     suite: str = "s",
     changed: tuple[str, ...] = (),
 ) -> pa.Table:
-    """Scores under `metric` (and a constant second one) of {group: (items,) or (draws, items)}; items in `changed` have other content."""
+    """A scores table under `metric`, and under a second metric that is constant.
+
+    `values` is {group: array}, where an array is (items,) or (draws, items). Items named in
+    `changed` have another content hash than usual.
+    """
     rows = []
-    for group, of_group in sorted(values.items()):
-        for number, of_item in enumerate(np.atleast_2d(of_group).T):
+    for group, group_values in sorted(values.items()):
+        for number, item_values in enumerate(np.atleast_2d(group_values).T):
             item = f"{suite}/{group}/{number:04d}"
-            content = int.from_bytes(
-                hashlib.sha256((item + "!" * (item in changed)).encode()).digest()[:8], "big"
-            )
-            for draw, value in enumerate(of_item):
+            text = f"{item}!" if item in changed else item
+            content = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+            for draw, value in enumerate(item_values):
                 for name, score in sorted({metric: float(value), "entropy": 2.0}.items()):
                     row = {
                         "item": item,
@@ -39,5 +45,5 @@ def scores(
 
 
 def side(values: dict[str, np.ndarray], metric: str = "accuracy", **options) -> Side:
-    """One side of a comparison with these values."""
+    """One side of a comparison, with these values; `options` are those of `scores`."""
     return read_side(scores(values, metric, **options).select, [metric], "scores", {})[1]

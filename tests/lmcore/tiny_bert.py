@@ -1,4 +1,4 @@
-"""A tiny BERT over a vocabulary of whole words and two pieces, for tests of the judges."""
+"""A tiny BERT for tests of the judges; its vocabulary has whole words and a few word pieces."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,10 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM
 
-SENTENCE = "the old man walked to sea and looked at ships she gave him a letter he read it twice nobody knew what captain wanted chapter"
+SENTENCE = (
+    "the old man walked to sea and looked at ships she gave him a letter he read it twice "
+    "nobody knew what captain wanted chapter"
+)
 WORDS = SENTENCE.split(" ")
 VOCABULARY = [
     "[PAD]",
@@ -27,15 +30,17 @@ VOCABULARY = [
 
 
 def save_tokenizer(folder: Path, **named: str) -> None:
-    tokenizer = Tokenizer(
-        models.WordPiece({word: n for n, word in enumerate(VOCABULARY)}, unk_token="[UNK]")
-    )
+    """Save a WordPiece tokenizer over VOCABULARY in a folder.
+
+    `named` replaces names of special tokens, such as `mask_token`; an empty one is left out.
+    """
+    ids = {word: number for number, word in enumerate(VOCABULARY)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.enable_truncation(
-        8
-    )  # as published tokenizers have it: what is judged must not be cut by it
+    # published tokenizers truncate and pad; the judges must not let them cut what is judged
+    tokenizer.enable_truncation(8)
     tokenizer.enable_padding()
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {
@@ -46,17 +51,19 @@ def save_tokenizer(folder: Path, **named: str) -> None:
         "unk_token": "[UNK]",
         **named,
     }
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        **{name: token for name, token in names.items() if token},
-    }
+    given = {name: token for name, token in names.items() if token}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", **given}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 def save_bert(
     folder: Path, seed: int = 0, bias: dict[str, float] | None = None, **named: str
 ) -> Path:
-    """A BertForMaskedLM with random weights; with `bias` one whose logits are that number for each word named, 0 for others, everywhere."""
+    """Save a BertForMaskedLM with random weights and its tokenizer in a folder, and return it.
+
+    With `bias` the logits are known: at every position, and whatever the text, a word that `bias`
+    names has that number as its logit, and all other words have 0.
+    """
     torch.manual_seed(seed)
     shape = {
         "hidden_size": 16,
@@ -68,7 +75,8 @@ def save_bert(
     model = BertForMaskedLM(BertConfig(vocab_size=len(VOCABULARY), initializer_range=0.3, **shape))
     if bias is not None:
         with torch.no_grad():
-            model.bert.embeddings.word_embeddings.weight.zero_()  # the head's own weights: they are tied
+            # the head's weights are tied to these embeddings, so they become zero, too
+            model.bert.embeddings.word_embeddings.weight.zero_()
             for word, value in bias.items():
                 model.cls.predictions.bias[VOCABULARY.index(word)] = value
     model.save_pretrained(folder)

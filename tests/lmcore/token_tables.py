@@ -1,4 +1,7 @@
-"""Token tables made by hand: what a toy model that reads whitespace-separated words would say of an items table."""
+"""Token tables made by hand.
+
+They hold what a toy model that reads whitespace-separated words would say of an items table.
+"""
 
 import re
 from collections.abc import Callable
@@ -7,7 +10,7 @@ import pyarrow as pa
 
 from lmcore.tables import TOKENS, check, items_table
 
-OTHER = 9999  # the id of a token that stands in no text
+OTHER = 9999  # the id of a token that occurs in no text
 
 
 def items_of(
@@ -17,20 +20,24 @@ def items_of(
     gold: int = 0,
     scoring: dict | None = None,
 ) -> pa.Table:
-    """Items from {item: [(context, target), ...]}; an item named g/… belongs to group g."""
-    rows = [
-        {
-            "item": item,
-            "option": option,
-            "variant": "",
-            "group": item.split("/")[0] if "/" in item else group,
-            "context": context,
-            "target": target,
-            "gold": option == gold,
-        }
-        for item, texts in options.items()
-        for option, (context, target) in enumerate(texts)
-    ]
+    """An items table of {item: [(context, target), ...]}, where a list holds the item's options.
+
+    An item named g/… belongs to group g, all others to `group`. `gold` is the number of the right
+    option of every item.
+    """
+    rows = []
+    for item, texts in options.items():
+        for option, (context, target) in enumerate(texts):
+            row = {
+                "item": item,
+                "option": option,
+                "variant": "",
+                "group": item.split("/")[0] if "/" in item else group,
+                "context": context,
+                "target": target,
+                "gold": option == gold,
+            }
+            rows.append(row)
     return items_table(rows, scoring or {"bos": "prefix"})
 
 
@@ -43,7 +50,11 @@ def tokens_of(
     draws: int = 1,
     skip_first: bool = False,
 ) -> pa.Table:
-    """The tokens table; `logprob(draw, words before, word)`. A word of rank 1 is the top token, unless `top` says otherwise."""
+    """The tokens table of an items table, whose log-probs are `logprob(draw, words before, word)`.
+
+    A word of rank 1 is the top token, unless `top(word)` says otherwise. With `skip_first` the
+    first word of a text is not scored.
+    """
     ids: dict[str, int] = {}
     rows = []
     for draw in range(draws):
@@ -77,7 +88,7 @@ def tokens_of(
 
 
 def value_of(scores: pa.Table, metric: str, item: str | None = None, draw: int = 0) -> float:
-    """The one value of a metric, of an item where there are several."""
+    """The only value of a metric in a draw; `item` says of which item, where there are several."""
     rows = [
         row
         for row in scores.to_pylist()

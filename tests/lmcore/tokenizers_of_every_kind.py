@@ -1,4 +1,4 @@
-"""Small tokenizers of every kind in use, made of a few lines, for property tests."""
+"""Small tokenizers of every kind in use, trained on a few lines, for property tests."""
 
 from functools import cache
 
@@ -20,17 +20,15 @@ LINES = [
 SPECIALS = ["<unk>", "<s>", "</s>"]  # ids 0, 1, 2
 BYTES = [f"<0x{number:02X}>" for number in range(256)]
 BYTE_LEVEL = ("byte_level", "byte_level_trimmed", "byte_level_prefix_space", "byte_level_nfkc")
-BYTE_FALLBACK = (
-    "metaspace_byte_fallback",
-    "unigram_byte_fallback",
-)  # SentencePiece's, as Llama 2 and Gemma have it
+# SentencePiece's byte fallback, as Llama 2 and Gemma have it
+BYTE_FALLBACK = ("metaspace_byte_fallback", "unigram_byte_fallback")
 WITH_UNKNOWN = ("word_piece", "word_level", "unigram")
 KINDS = BYTE_LEVEL + BYTE_FALLBACK + WITH_UNKNOWN
 
 
 @cache
 def tokenizer_of(kind: str) -> Tokenizer:
-    """The tokenizer of one of KINDS; `<unk>` is 0, `<s>` 1 and `</s>` 2, which are special."""
+    """The tokenizer of one of KINDS; its special tokens are `<unk>` 0, `<s>` 1 and `</s>` 2."""
     if kind.startswith("byte_level"):
         return _byte_level(kind)
     if kind == "metaspace_byte_fallback":
@@ -56,16 +54,8 @@ def _byte_level(kind: str) -> Tokenizer:
 
 
 def _metaspace_byte_fallback() -> Tokenizer:
-    pieces = [
-        *SPECIALS,
-        *BYTES,
-        *sorted(set("".join(LINES)) - {" ", "\n", "\t"}),
-        "▁",
-        "▁t",
-        "th",
-        "he",
-        "▁the",
-    ]
+    merged = ["▁", "▁t", "th", "he", "▁the"]
+    pieces = [*SPECIALS, *BYTES, *_letters(), *merged]
     vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
     merges = [("▁", "t"), ("t", "h"), ("h", "e"), ("▁t", "he")]
     options = {"unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True}
@@ -84,8 +74,7 @@ def _metaspace_byte_fallback() -> Tokenizer:
 
 
 def _unigram(byte_fallback: bool) -> Tokenizer:
-    letters = sorted(set("".join(LINES)) - {" ", "\n", "\t"})
-    letters += BYTES if byte_fallback else []
+    letters = _letters() + (BYTES if byte_fallback else [])
     pieces = [*SPECIALS, "▁", "▁the", "▁sea", "ship", *letters]
     scores = {"▁the": -2.0, "▁sea": -3.0, "ship": -3.0}
     scored = [(piece, scores.get(piece, -5.0)) for piece in pieces]
@@ -99,15 +88,19 @@ def _unigram(byte_fallback: bool) -> Tokenizer:
     return tokenizer
 
 
+def _letters() -> list[str]:
+    """The characters of LINES that are no whitespace."""
+    return sorted(set("".join(LINES)) - {" ", "\n", "\t"})
+
+
 def _word_piece() -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train_from_iterator(
-        LINES,
-        trainers.WordPieceTrainer(vocab_size=80, special_tokens=SPECIALS, show_progress=False),
-    )
+    options = {"special_tokens": SPECIALS, "show_progress": False}
+    trainer = trainers.WordPieceTrainer(vocab_size=80, **options)
+    tokenizer.train_from_iterator(LINES, trainer)
     return tokenizer
 
 

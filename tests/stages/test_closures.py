@@ -1,4 +1,7 @@
-"""What each stage's code can reach. A stage reruns when code that it reaches changes, so these are bounds on what an edit costs."""
+"""The modules that each stage's code can reach.
+
+A stage reruns when code that it reaches changes, so these tests bound what an edit costs.
+"""
 
 import functools
 import subprocess
@@ -10,19 +13,12 @@ import pytest
 from lmcore.history.fingerprint import closure
 
 ROOT = Path(__file__).parents[2]
-EVERY = {
-    "errors",
-    "files",
-    "machine",
-    "params",
-    "shown",
-    "stage",
-    "text_files",
-}  # what stages/stage.py needs
+# what stages/stage.py needs
+EVERY = {"errors", "files", "machine", "params", "shown", "stage", "text_files"}
 FOLDS = {"folds", "models", "statistics", "suites", "tables"}
 MODELS = {"corpus", "models", "text"}
 TRAINING = {*MODELS, "kept_files", "training"}
-# beside EVERY: the packages of lmcore, and its modules on the top floor
+# {stage: what it reaches besides EVERY}: packages of lmcore, and modules directly in lmcore
 ROOMS = {
     "aggregate": FOLDS,
     "analyse_completions": {*FOLDS, "analysis", "corpus"},
@@ -52,7 +48,7 @@ ROOMS = {
     "train_tokenizer": {"corpus", "kept_files", "text"},
     "write_report": {*FOLDS, "analysis", "corpus", "judging", "report"},
 }
-# modules that would rerun much, and the stages that may reach them
+# {module or package: the only stages that may reach it}, where an edit would make much run again
 ALONE = {
     "suites/tasks/": {"build_items"},
     "suites/build": {"build_items"},
@@ -73,7 +69,7 @@ ALONE = {
 
 @functools.cache
 def modules(stage: str) -> set[str]:
-    """The modules of lmcore that a stage reaches, as paths without a suffix."""
+    """The modules of lmcore that a stage reaches, as paths in lmcore without a suffix."""
     files = {path.relative_to(ROOT) for path in closure(ROOT / f"stages/{stage}.py", ROOT)}
     paths = {file.with_suffix("").as_posix() for file in files if file.name != "__init__.py"}
     return {path.removeprefix("lmcore/") for path in paths if path.startswith("lmcore/")}
@@ -92,8 +88,11 @@ def test_stage_reaches_its_rooms_alone(stage):
 
 @pytest.mark.parametrize("place", ALONE)
 def test_module_is_reached_by_these_stages_alone(place):
-    found = {stage for stage in ROOMS if any(module.startswith(place) for module in modules(stage))}
-    assert found == ALONE[place]
+    reaching = set()
+    for stage in ROOMS:
+        if any(module.startswith(place) for module in modules(stage)):
+            reaching.add(stage)
+    assert reaching == ALONE[place]
 
 
 @pytest.mark.parametrize("stage", ["aggregate", "compare_models", "fold_scores", "write_report"])

@@ -1,4 +1,7 @@
-"""A stage ends when its DVC ends: at once, before the stage's own imports, and while it works."""
+"""A stage ends when its DVC ends.
+
+It ends at once, before the stage's own imports as well as while it works.
+"""
 
 import os
 import shutil
@@ -16,10 +19,8 @@ from tests.yaml_files import write_yaml
 
 ROOT = Path(__file__).parents[2]
 STAGE = "import time\nfrom pathlib import Path\ntime.sleep(3)\nPath('out').write_text('made')\n"
-SHELLS = [
-    "/bin/bash",
-    "/bin/sh",
-]  # bash becomes the stage; Debian's sh stays between DVC and the stage
+# bash becomes the stage; Debian's sh stays between DVC and the stage
+SHELLS = ["/bin/bash", "/bin/sh"]
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux tells a process that its parent has ended"
 )
@@ -27,24 +28,17 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory) -> Path:
-    """A git and DVC repository with the real stages/__init__.py and one stage, which takes three seconds."""
+    """A git and DVC repository with the real stages/__init__.py and one stage.
+
+    The stage takes three seconds.
+    """
     folder = tmp_path_factory.mktemp("repository")
     (folder / "stages").mkdir()
     shutil.copy2(ROOT / "stages/__init__.py", folder / "stages")
     (folder / "stages/slow.py").write_text(STAGE)
     (folder / ".gitignore").write_text("/out\n__pycache__/\n")
-    write_yaml(
-        {
-            "stages": {
-                "slow": {
-                    "cmd": "python -m stages.slow",
-                    "deps": ["stages/slow.py"],
-                    "outs": ["out"],
-                }
-            }
-        },
-        folder / "dvc.yaml",
-    )
+    slow = {"cmd": "python -m stages.slow", "deps": ["stages/slow.py"], "outs": ["out"]}
+    write_yaml({"stages": {"slow": slow}}, folder / "dvc.yaml")
     for command in (
         "git init --quiet",
         "dvc init --quiet",
@@ -58,6 +52,7 @@ def repository(tmp_path_factory) -> Path:
 
 
 def environment() -> dict[str, str]:
+    """This Python's commands come first on the path, and lmcore can be imported."""
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -68,15 +63,15 @@ def environment() -> dict[str, str]:
 def start_stage(repository: Path, shell: str) -> tuple[subprocess.Popen, psutil.Process]:
     """A running `dvc repro`, and the process of its stage, just started."""
     (repository / "out").unlink(missing_ok=True)
-    (repository / ".dvc/tmp/rwlock").unlink(
-        missing_ok=True
-    )  # a kill can have hit DVC while it wrote it
+    # a kill can have hit DVC while it wrote this lock
+    (repository / ".dvc/tmp/rwlock").unlink(missing_ok=True)
     settings = {**environment(), "SHELL": shell}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     dvc = subprocess.Popen(["dvc", "repro", "--force"], cwd=repository, env=settings, **quiet)
     while dvc.poll() is None:
         for child in psutil.Process(dvc.pid).children(recursive=True):
-            if "stages.slow" in child.cmdline():  # the shell has it within one argument
+            # the shell's own command line has this text only as a part of one argument
+            if "stages.slow" in child.cmdline():
                 return dvc, child
         time.sleep(0.001)
     raise AssertionError(f"dvc repro ended with {dvc.returncode} before its stage began")
@@ -113,12 +108,9 @@ def test_stage_of_a_living_dvc_runs(repository, command):
 
 
 def test_stage_by_hand_needs_no_dvc(repository):
+    command = [sys.executable, "-m", "stages.slow"]
     done = subprocess.run(
-        [sys.executable, "-m", "stages.slow"],
-        cwd=repository,
-        env=environment(),
-        capture_output=True,
-        text=True,
+        command, cwd=repository, env=environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
 

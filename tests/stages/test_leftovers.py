@@ -1,5 +1,9 @@
-"""What is left of a model or suite that params.yaml dropped: the stages of a small pipeline run as in a clone that never had it."""
+"""What is left of a model or suite that was taken out of params.yaml.
 
+The stages of a small pipeline run as they would in a clone that never had it.
+"""
+
+import itertools
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,6 +44,7 @@ FILES = {
     "stages/fold.py": FOLD,
     ".gitignore": "/data\n/work\n__pycache__/\n",
 }
+# {what is taken out: params.yaml without it}
 DROPPED = {
     "suite": "models:\n  - one\n  - two\nsuites:\n  a: {n: 1}\n",
     "model": "models:\n  - two\nsuites:\n  a: {n: 1}\n  b: {n: 2}\n",
@@ -48,11 +53,13 @@ DROPPED = {
 
 
 def repro(folder: Path) -> str:
+    """Run `dvc repro`, and return what it prints."""
     return run(folder, "dvc", "repro", PYTHONPATH=f"{folder}:{ROOT}").stdout
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
+    """A repository in which the pipeline has run and all is committed; tests change copies."""
     root = tmp_path_factory.mktemp("leftovers") / "made"
     for name, text in FILES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -77,8 +84,9 @@ def test_what_params_drop_leaves_no_trace_and_comes_back(made, tmp_path, dropped
         (folder / "params.yaml").write_text(DROPPED[dropped])
         outputs.append(repro(folder))
     assert (used / "dvc.lock").read_bytes() == (fresh / "dvc.lock").read_bytes()
-    named = yaml.safe_load(DROPPED[dropped])
-    expected = {f"{model}-{suite}" for model in named["models"] for suite in named["suites"]}
+    params = yaml.safe_load(DROPPED[dropped])
+    pairs = itertools.product(params["models"], params["suites"])
+    expected = {f"{model}-{suite}" for model, suite in pairs}
     assert {path.name for path in (used / "data/scores").iterdir()} == expected
     gone = {
         "suite": "data/tokens/one/b",
@@ -87,16 +95,19 @@ def test_what_params_drop_leaves_no_trace_and_comes_back(made, tmp_path, dropped
     }[dropped]
     kept = used / "work" / "leftovers" / gone
     assert f"{gone}: params.yaml does not name it (any more); moved to {kept}\n" in outputs[0]
-    assert (used / "work/leftovers" / gone).is_dir() and "moved to" not in outputs[1]
-    assert "didn't change" in repro(used) and run(used, "dvc", "status").stdout.startswith(
-        "Data and pipelines are up to date"
-    )
+    assert (used / "work/leftovers" / gone).is_dir()
+    assert "moved to" not in outputs[1]
+    assert "didn't change" in repro(used)
+    status = run(used, "dvc", "status").stdout
+    assert status.startswith("Data and pipelines are up to date")
     run(used, "git", "checkout", "--quiet", "params.yaml")
     repro(used)
-    stages = [
-        yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (used, made)
-    ]
-    assert {name: stages[0][name] for name in stages[1]} == stages[1]
+    again, before = locked_stages(used), locked_stages(made)
+    assert {name: again[name] for name in before} == before
+
+
+def locked_stages(folder: Path) -> dict:
+    return yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
 
 
 def test_branch_checked_out_without_its_data_clears_what_the_other_left(made, tmp_path):
@@ -109,10 +120,8 @@ def test_branch_checked_out_without_its_data_clears_what_the_other_left(made, tm
     repro(used)
     run(used, "git", "checkout", "--quiet", "smaller")
     repro(used)
-    assert (
-        run(used, "git", "status", "--porcelain").stdout == ""
-        and not (used / "data/tokens/one/b").exists()
-    )
+    assert run(used, "git", "status", "--porcelain").stdout == ""
+    assert not (used / "data/tokens/one/b").exists()
 
 
 def test_clear_leftovers_keeps_what_a_stage_reads_though_none_makes_it(made, tmp_path):
@@ -124,12 +133,15 @@ def test_clear_leftovers_keeps_what_a_stage_reads_though_none_makes_it(made, tmp
     pipeline = yaml.safe_load((used / "dvc.yaml").read_text())
     pipeline["stages"]["reads"] = {"cmd": "true", "deps": ["data/models/theirs"]}
     (used / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
-    program = "from stages.stage import clear_leftovers; clear_leftovers('data/models', 'data/none'); clear_leftovers('data/models')"
-    done = run(used, "python", "-c", program, PYTHONPATH=f"{used}:{ROOT}")
-    assert (
-        done.stdout
-        == "data/models/nobodys: params.yaml does not name it (any more); moved to work/leftovers/data/models/nobodys\n"
+    program = (
+        "from stages.stage import clear_leftovers; "
+        "clear_leftovers('data/models', 'data/none'); clear_leftovers('data/models')"
     )
-    assert (used / "data/models/theirs/weights").exists() and (
-        used / "work/leftovers/data/models/nobodys/weights"
-    ).exists()
+    done = run(used, "python", "-c", program, PYTHONPATH=f"{used}:{ROOT}")
+    moved = (
+        "data/models/nobodys: params.yaml does not name it (any more); "
+        "moved to work/leftovers/data/models/nobodys\n"
+    )
+    assert done.stdout == moved
+    assert (used / "data/models/theirs/weights").exists()
+    assert (used / "work/leftovers/data/models/nobodys/weights").exists()

@@ -1,6 +1,7 @@
-"""Every value of params.yaml and of the experiments, replaced by bad ones: each is refused in one line, or listed here as good.
+"""Every value of params.yaml and of the experiments is replaced by bad ones.
 
-The stages' own `main` runs, up to where the work would begin.
+Each bad value is refused in one line, or is listed in GOOD because it is good at its place. The
+stages' own `main` runs, up to the point where the work would begin.
 """
 
 import copy
@@ -11,6 +12,7 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,9 +26,11 @@ from lmcore.params import yaml_text
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
+# experiments that are applied after another one
 ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": "real"}
 TRAININGS = ("train_model", "train_teacher", "distill_model", "finetune_model")
 ESCAPE = "a\x1b[31m"
+# {name: value}; what of it is good at some places is in GOOD
 BAD = {
     "true": True,
     "null": None,
@@ -55,6 +59,7 @@ class Begun(Exception):
 
 
 def begin(*arguments, **options):
+    """Stands for a function that does the work of a stage."""
     raise Begun
 
 
@@ -66,7 +71,10 @@ def signed_as(function):
 
 @pytest.fixture
 def begins(tmp_path, monkeypatch):
-    """Whether a stage's `main` finds these values good; InputError where it does not."""
+    """A function that runs a stage's `main` with these values up to where its work would begin.
+
+    Raises InputError where the stage refuses the values.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "code.json").write_bytes((ROOT / "code.json").read_bytes())
     monkeypatch.setattr(lmcore.models.shapes, "fetch", begin)
@@ -79,6 +87,7 @@ def begins(tmp_path, monkeypatch):
         module = importlib.import_module(f"stages.{stage}")
         with monkeypatch.context() as patched, pytest.raises(Begun):
             patched.setattr(stages.stage, "yaml_text", reader)
+            # what was parsed of a text is cached, so each text that is read must be another one
             patched.setattr(stages.stage, "read_text", lambda path, expected: str(next(COUNTER)))
             patched.setattr(module, "call", call_checked, raising=False)
             for name in ("build_items", "write_report"):
@@ -93,8 +102,6 @@ def begins(tmp_path, monkeypatch):
 @functools.cache
 def merged(experiment: str | None) -> dict:
     """params.yaml with an experiment merged into it, as `lmcore use` does."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         params = Path(folder) / "params.yaml"
         params.write_bytes((ROOT / "params.yaml").read_bytes())
@@ -117,26 +124,28 @@ def users(values: dict, path: tuple) -> tuple[str, ...]:
 
 
 def nodes(value, path: tuple = ()):
-    """The paths of everything in a value; of a list the first entry stands for all."""
+    """The paths of everything in a value; the first entry of a list stands for all its entries."""
     if path:
         yield path
     if isinstance(value, dict):
-        for key, part in value.items():
-            yield from nodes(part, (*path, key))
+        for key, entry in value.items():
+            yield from nodes(entry, (*path, key))
     elif isinstance(value, list) and value:
         yield from nodes(value[0], (*path, 0))
 
 
 def replaced(values: dict, path: tuple, value) -> dict:
+    """A copy of the params with another value at a path."""
     values = copy.deepcopy(values)
-    part = values
+    parent = values
     for key in path[:-1]:
-        part = part[key]
-    part[path[-1]] = value
+        parent = parent[key]
+    parent[path[-1]] = value
     return values
 
 
-# what of BAD is good, by the end of the key's path; `*` stands for a name of the user's
+# What of BAD is good, by the end of the key's path. A `*` in front stands for the keys before it,
+# and one further on for a name that the user chooses.
 TEXTS, NONE, DEFAULTS, ZERO = {"text", "digit"}, {"null"}, {"null", "empty mapping"}, {"zero"}
 GOOD = [
     # names, paths and patterns are texts like any other; whether they are there is asked at work
@@ -158,7 +167,7 @@ GOOD = [
     ("suites.*.scoring", DEFAULTS),
     ("judge_context.models explore_suites.models explore_generation.models", {"empty list"}),
     ("generate_tokens.models *.progression", {"empty list"}),
-    # names of the user's
+    # names that the user chooses
     ("*.strategies *.decodings", {"mapping"}),
     # numbers
     ("*.warmup_steps *.top_k *.shots *.alpha *.seed *.betas.0 *.min_p", ZERO),
@@ -171,53 +180,65 @@ GOOD = [
     ("*.corrected *.tie_word_embeddings", {"true"}),
 ]
 NEEDY = "minimal_pairs cloze formats memorisation passages domains sentiment sst2"
-FEWER = {  # what the patterns above allow, and these do not
+# what the patterns above allow, but is not good at these places
+FEWER = {
     **{f"suites.{name}": DEFAULTS for name in NEEDY.split()},
     "suites.sentiment.classes": NONE,
     "fold_scores.top_k": ZERO,
-    # called like one of their keys
+    # strategies that are called like one of their keys
     "explore_generation.strategies.temperature": {"fraction"},
     **{f"explore_generation.strategies.{name}": ZERO for name in ("top_k", "min_p")},
 }
 
 
 def good(path: tuple) -> set[str]:
-    found: set[str] = set()
+    """The names of those values of BAD that are good at a path."""
+    good_names: set[str] = set()
     for patterns, names in GOOD:
         if any(is_at(pattern.split("."), path) for pattern in patterns.split()):
-            found |= names
-    return found - FEWER.get(".".join(map(str, path)), set())
+            good_names |= names
+    return good_names - FEWER.get(".".join(map(str, path)), set())
 
 
 def is_at(pattern: list[str], path: tuple) -> bool:
-    """Whether a path ends like the pattern; one without a `*` in front must be the whole path."""
-    tail = pattern[1:] if pattern[0] == "*" else pattern
-    if len(path) - len(tail) < (pattern[0] == "*") or (
-        pattern[0] != "*" and len(path) != len(tail)
-    ):
-        return False
-    return all(key in ("*", str(part)) for key, part in zip(tail, path[len(path) - len(tail) :]))
+    """Whether a path fits a pattern.
+
+    A pattern with a `*` in front describes the end of a longer path, others the whole path.
+    """
+    if pattern[0] == "*":
+        tail = pattern[1:]
+        has_right_length = len(path) > len(tail)
+    else:
+        tail = pattern
+        has_right_length = len(path) == len(tail)
+    end = path[len(path) - len(tail) :]
+    return has_right_length and all(wanted in ("*", str(key)) for wanted, key in zip(tail, end))
 
 
 @pytest.mark.parametrize("experiment", [None, *EXPERIMENTS])
 def test_params_of_every_experiment_are_good(experiment, begins):
     values = merged(experiment)
-    stages_of = {users(values, (section,)) for section in values if values[section]}
-    for user in sorted(stages_of):
-        begins(values, *user)
+    calls = {users(values, (section,)) for section in values if values[section]}
+    for call in sorted(calls):
+        begins(values, *call)
     begins(values, "write_report")
 
 
 def samples() -> list[tuple[str | None, tuple]]:
-    """(experiment, path) of everything that params.yaml or an experiment says; entries of one kind once, and of a value its places once."""
-    found: dict[tuple, tuple[str | None, tuple]] = {}
+    """(experiment, path) of everything that params.yaml or an experiment says, each place once.
+
+    In a section of entries with names, such as `trained`, an entry's name makes no other place:
+    the first of several entries that have the same key stands for all of them.
+    """
+    by_place: dict[tuple, tuple[str | None, tuple]] = {}
     for experiment in (None, *EXPERIMENTS):
         for path in nodes(merged(experiment)):
             if path[0] in stages.stage.NAMED and path[0] not in ("models", "suites") and path[1:]:
-                found.setdefault((path[0], "*", *path[2:]), (experiment, path))
+                place = (path[0], "*", *path[2:])
             else:
-                found.setdefault(path, (experiment, path))
-    return list(found.values())
+                place = path
+            by_place.setdefault(place, (experiment, path))
+    return list(by_place.values())
 
 
 @pytest.mark.parametrize("section", sorted({path[0] for _, path in samples()}))
@@ -241,12 +262,14 @@ def test_bad_values_are_refused_in_one_line_that_names_the_key(section, begins):
 
 
 def is_same(value, values: dict, path: tuple) -> bool:
+    """Whether the params have this very value at a path."""
     for key in path:
         values = values[key]
     return value == values and type(value) is type(values)
 
 
 def is_clear(line: str, path: tuple) -> bool:
+    """Whether a message is one printable line that names the file and a key of the path."""
     named = any(str(key) in line for key in path if not isinstance(key, int))
     return line.startswith("params.yaml: ") and line.isprintable() and named
 
@@ -363,15 +386,17 @@ def test_stage_refuses_bad_params_in_one_line(stage, arguments, old, new, messag
     (tmp_path / "params.yaml").write_text(text.replace(old, new), "utf-8")
     command = [sys.executable, "-m", f"stages.{stage}", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert (found.returncode, found.stdout) == (1, "")
-    start = "error: params.yaml: "
-    assert found.stderr.startswith(start + message) and found.stderr.count("\n") == 1
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: params.yaml: {message}")
+    assert done.stderr.count("\n") == 1
 
 
 def test_params_of_stages_without_torch_import_none():
-    code = "import sys, stages.aggregate, stages.prepare_corpus, stages.keep_checkpoint, stages.build_items; print('torch' in sys.modules)"
-    found = subprocess.run(
+    names = ("aggregate", "prepare_corpus", "keep_checkpoint", "build_items")
+    modules = ", ".join(f"stages.{name}" for name in names)
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
+    done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert found.stdout == "False\n"
+    assert done.stdout == "False\n"

@@ -1,3 +1,5 @@
+"""What every stage does: read its section of params.yaml, call a function, fail in one line."""
+
 import errno
 import re
 import subprocess
@@ -16,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
+    """A function that writes params.yaml in the current folder, which is empty before."""
     monkeypatch.chdir(tmp_path)
     return lambda text: Path("params.yaml").write_text(text)
 
@@ -35,9 +38,9 @@ def test_call_takes_the_section_as_keyword_arguments(write):
 
 def test_recipe_is_the_shared_section_with_what_one_entry_says_otherwise(write):
     write("area: {width: 3, height: 1}\nfields: {one: {height: 5, owner: me}, two: null}")
-    found = recipe("area", "fields.one", area, Own, without=("owner",))
-    assert found == {"width": 3, "height": 5}
-    assert call(area, "area", found, folder=Path()) == 15
+    values = recipe("area", "fields.one", area, Own, without=("owner",))
+    assert values == {"width": 3, "height": 5}
+    assert call(area, "area", values, folder=Path()) == 15
     assert recipe("area", "fields.two", area, Own) == {"width": 3, "height": 1}
 
 
@@ -65,7 +68,8 @@ def test_recipe_names_the_section_in_which_the_value_stands(write, own, message)
         ("volume: {}", "params.yaml: there is no 'area'; sections are volume"),
         (
             "area: {width: true}",
-            "params.yaml: area.width: expected a number above 0 and at most 1,000,000,000, not true",
+            "params.yaml: area.width: "
+            "expected a number above 0 and at most 1,000,000,000, not true",
         ),
         ("area: {width: .nan}", "params.yaml: area.width: expected a number .*, not NaN"),
         ("area:", "params.yaml: area: expected a mapping, not null"),
@@ -119,11 +123,13 @@ def test_section_follows_dots(write):
         ),
         (
             f"raise OSError({errno.ENOSPC}, 'No space left on device', 'out.parquet')",
-            "error: out.parquet: No space left on device; free some space and run again; nothing was written\n",
+            "error: out.parquet: No space left on device; "
+            "free some space and run again; nothing was written\n",
         ),
         (
             f"raise OSError({errno.EACCES}, 'Permission denied', 'data')",
-            "error: data: Permission denied; see `ls -ld` of it and of its folder for who may; nothing was written\n",
+            "error: data: Permission denied; "
+            "see `ls -ld` of it and of its folder for who may; nothing was written\n",
         ),
         (
             "open('no/such/file')",
@@ -131,7 +137,8 @@ def test_section_follows_dots(write):
         ),
         (
             f"raise OSError({errno.EROFS}, 'Read-only file system', 'data')",
-            "error: data: Read-only file system; name another place, or make this one writable; nothing was written\n",
+            "error: data: Read-only file system; "
+            "name another place, or make this one writable; nothing was written\n",
         ),
     ],
 )

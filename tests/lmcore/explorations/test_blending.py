@@ -1,4 +1,8 @@
-"""Blends: a weight of 1 is that prompt's own generation, token by token; mixtures and products by hand."""
+"""Blends of prompts.
+
+With a weight of 1 the text is that prompt's own generation, token by token. Mixtures and products
+are computed by hand.
+"""
 
 from pathlib import Path
 
@@ -60,12 +64,8 @@ def test_mixture_and_product_are_the_means_of_the_distributions(llama: Path) -> 
     logprobs = []
     for prompt in blender.prompts:
         with torch.no_grad():
-            logprobs.append(
-                blender.model(input_ids=torch.tensor([prompt]))
-                .logits[0, -1]
-                .double()
-                .log_softmax(0)
-            )
+            logits = blender.model(input_ids=torch.tensor([prompt])).logits[0, -1]
+        logprobs.append(logits.double().log_softmax(0))
     chosen = [(blender.prompts[0], 0.3), (blender.prompts[1], 0.7)]
     with torch.no_grad():
         mixture = next(blender.distributions(chosen, "mixture", []))[0].double()
@@ -107,10 +107,8 @@ def test_share_of_a_prompt_grows_from_the_others_generation_to_its_own(llama: Pa
     rows = weight_study(Blender(llama, PROMPTS[:2]), ["mixture"], 4, "right", 8)
     assert [row["weight"] for row in rows] == [0, 0.25, 0.5, 0.75, 1]
     assert rows[0]["share"] < 0.5 < rows[-1]["share"]
-    assert (
-        rows[0]["logprob_2"] > rows[0]["logprob_1"]
-        and rows[-1]["logprob_1"] > rows[-1]["logprob_2"]
-    )
+    assert rows[0]["logprob_2"] > rows[0]["logprob_1"]
+    assert rows[-1]["logprob_1"] > rows[-1]["logprob_2"]
 
 
 def test_strategies_repeat_under_one_seed_and_only_greedy_under_another(llama: Path) -> None:
@@ -122,11 +120,9 @@ def test_strategies_repeat_under_one_seed_and_only_greedy_under_another(llama: P
     settings = {"bos": "prefix", "max_new_tokens": 8, "batch_size": 4, "seed": 0, "digits": 6}
     found, texts = compare_strategies(llama, PROMPTS, strategies, **settings)
     assert all(values["same_again"] == 1 and values["same_alone"] == 1 for values in found.values())
-    assert (
-        found["greedy"]["same_other_seed"] == 1
-        and found["hot"]["same_other_seed"] < 1
-        and found["typical"]["same_other_seed"] < 1
-    )
+    assert found["greedy"]["same_other_seed"] == 1
+    assert found["hot"]["same_other_seed"] < 1
+    assert found["typical"]["same_other_seed"] < 1
     assert len(texts) == 9 and found["greedy"]["logprob"] > found["hot"]["logprob"]
     assert compare_strategies(llama, PROMPTS, strategies, **settings)[0] == found
 
@@ -141,8 +137,6 @@ def test_explore_generation_without_models_writes_an_empty_file(
         "ways": ["embeddings"],
         "steps": 2,
         "align": "left",
-    }
-    settings |= {
         "bos": "prefix",
         "max_new_tokens": 4,
         "batch_size": 4,
@@ -152,9 +146,8 @@ def test_explore_generation_without_models_writes_an_empty_file(
     }
     explore_generation(llama.parent, tmp_path / "none.json", models=[], **settings)
     explore_generation(llama.parent, tmp_path / "some.json", models=["llama"], **settings)
-    assert (tmp_path / "none.json").read_text() == "{}\n" and "weight_050" in (
-        tmp_path / "some.json"
-    ).read_text()
+    assert (tmp_path / "none.json").read_text() == "{}\n"
+    assert "weight_050" in (tmp_path / "some.json").read_text()
 
 
 def test_blend_command_reads_weights_until_q(llama: Path) -> None:

@@ -1,4 +1,7 @@
-"""What explorations find, by hand: log-probs are made up, rankings, ratios, calibration and tests are computed on paper."""
+"""What explorations find, by hand.
+
+Log-probs are made up. Rankings, ratios, calibration and tests are computed on paper.
+"""
 
 import csv
 import json
@@ -35,11 +38,14 @@ strategies:
   shown: {template: "so {text}", labels: {bad: awful, good: fine}, shots: true}
 content_free: [nothing]
 """
+# by how many nats a word of the prompt makes the answer more probable; the first one counts
+GAINS = {"bot": 2.0, "LOUD": -3.0, "it": 0.5, "one": 1.5}
 
 
 def said_of(
     rows: list[dict], logprob, *, rank=lambda word: 1, classes=(), threshold: float = 10.0
 ) -> Said:
+    """What a model says of the items: `logprob` and `rank` are as in tokens_of."""
     items = items_table(rows, {"bos": "prefix"})
     tokens = tokens_of(items, logprob, rank=rank)
     return Said(
@@ -50,19 +56,38 @@ def said_of(
 def rows_of(
     item: str, group: str, variants: dict[str, list[tuple[str, str]]], gold: int = 0
 ) -> list[dict]:
-    return [
-        {
-            "item": item,
-            "option": n,
-            "variant": variant,
-            "group": group,
-            "context": context,
-            "target": target,
-            "gold": n == gold,
-        }
-        for variant, options in variants.items()
-        for n, (context, target) in enumerate(options)
-    ]
+    """The rows of one item; variants: (context, target) of each option."""
+    rows = []
+    for variant, options in variants.items():
+        for number, (context, target) in enumerate(options):
+            rows.append(
+                {
+                    "item": item,
+                    "option": number,
+                    "variant": variant,
+                    "group": group,
+                    "context": context,
+                    "target": target,
+                    "gold": number == gold,
+                }
+            )
+    return rows
+
+
+def format_rows(question: str) -> list[dict]:
+    """The rows of a question in all FORMATS and with all triggers, each with a wrong answer."""
+    contexts = {
+        "": question,
+        "format/chat": f"user {question} bot",
+        "format/loud": f"{question} LOUD",
+        "trigger/books/0": f"it says {question}",
+        "trigger/books/1": f"one reads {question}",
+        "trigger/code/0": f"test {question}",
+    }
+    variants = {}
+    for name, text in contexts.items():
+        variants[name] = [(text, " right"), (text, " wrong")]
+    return rows_of(question, "all", variants)
 
 
 def test_formats_rank_by_the_answer_and_are_tested_against_plain(tmp_path: Path) -> None:
@@ -70,72 +95,36 @@ def test_formats_rank_by_the_answer_and_are_tested_against_plain(tmp_path: Path)
     easy = {"q0": 0.0, "q1": -1.0, "q2": -2.0, "q3": -0.5, "q4": -3.0, "q5": -1.5}
     rows = []
     for question in easy:
-        contexts = {
-            "": question,
-            "format/chat": f"user {question} bot",
-            "format/loud": f"{question} LOUD",
-        }
-        contexts |= {
-            f"trigger/books/{n}": f"{text} {question}"
-            for n, text in enumerate(("it says", "one reads"))
-        }
-        contexts |= {"trigger/code/0": f"test {question}"}
-        rows += rows_of(
-            question,
-            "all",
-            {name: [(text, " right"), (text, " wrong")] for name, text in contexts.items()},
-        )
+        rows += format_rows(question)
 
     def logprob(draw, before, word):
         if word == "right":
-            gain = (
-                2.0
-                if "bot" in before
-                else -3.0
-                if "LOUD" in before
-                else 0.5
-                if "it" in before
-                else 1.5
-                if "one" in before
-                else 0.0
-            )
+            gain = next((GAINS[key] for key in GAINS if key in before), 0.0)
             return easy[next(word for word in before if word in easy)] - 5 + gain
         return -7.0 if word == "wrong" else -4.0 if word == "LOUD" else -1.0
 
     found = formats.find(said_of(rows, logprob), {"templates": str(tmp_path / "f.yaml")})
+    metrics, details = found.metrics, found.details
     mean = np.mean(list(easy.values())) - 5
-    assert {
-        name: found.metrics[name]["logprob"] for name in ("plain", "chat", "loud")
-    } == pytest.approx({"plain": mean, "chat": mean + 2, "loud": mean - 3})
-    assert found.metrics["plain"]["std"] == pytest.approx(np.std(list(easy.values()), ddof=1))
-    assert (
-        found.metrics["loud"]["prompt_perplexity"] == pytest.approx(np.exp(2.5))
-        and found.metrics["chat"]["prompt_tokens"] == 3
-    )
-    assert found.metrics["plain"]["accuracy"] == pytest.approx(
-        4.5 / 6
-    )  # one tie with the wrong answer, one loss
+    logprobs = {name: metrics[name]["logprob"] for name in ("plain", "chat", "loud")}
+    assert logprobs == pytest.approx({"plain": mean, "chat": mean + 2, "loud": mean - 3})
+    assert metrics["plain"]["std"] == pytest.approx(np.std(list(easy.values()), ddof=1))
+    assert metrics["loud"]["prompt_perplexity"] == pytest.approx(np.exp(2.5))
+    assert metrics["chat"]["prompt_tokens"] == 3
+    # one tie with the wrong answer, one loss
+    assert metrics["plain"]["accuracy"] == pytest.approx(4.5 / 6)
     assert [row["format"] for row in found.plot] == ["chat", "plain", "loud"]
-    assert {name: entry["rank"] for name, entry in found.details["ranking"].items()} == {
-        "chat": 1,
-        "plain": 2,
-        "loud": 3,
-    }
-    assert (
-        found.metrics["trigger_books"]["improvement"] == pytest.approx(1.0)
-        and found.metrics["trigger_code"]["improvement"] == 0
-    )
-    chat = found.details["against_plain"]["chat"]
-    assert (
-        chat["difference"] == pytest.approx(2)
-        and chat["p"] == pytest.approx(2 / 2**6)
-        and chat["p_corrected"] == pytest.approx(4 / 2**6)
-    )
-    assert found.details["triggers"]["code"]["p"] == 1
-    assert len(found.table) == 18 and found.details["correlation"]["n"] == {
-        "questions": 6,
-        "formats": 3,
-    }
+    ranks = {name: entry["rank"] for name, entry in details["ranking"].items()}
+    assert ranks == {"chat": 1, "plain": 2, "loud": 3}
+    assert metrics["trigger_books"]["improvement"] == pytest.approx(1.0)
+    assert metrics["trigger_code"]["improvement"] == 0
+    chat = details["against_plain"]["chat"]
+    assert chat["difference"] == pytest.approx(2)
+    assert chat["p"] == pytest.approx(2 / 2**6)
+    assert chat["p_corrected"] == pytest.approx(4 / 2**6)
+    assert details["triggers"]["code"]["p"] == 1
+    assert len(found.table) == 18
+    assert details["correlation"]["n"] == {"questions": 6, "formats": 3}
     assert found.figures["bars"].startswith("<svg xmlns") and "chat" in found.figures["scatter"]
 
 
@@ -157,30 +146,22 @@ def test_memorisation_ratios_are_flagged_above_the_threshold() -> None:
     rows = []
     for n, name in enumerate(known):
         rows += rows_of(f"m/{n}", "exact_paraphrase", {"": [(name, " end"), ("other", " end")]})
-    found = memorisation.pairs(
-        said_of(
-            rows, lambda draw, before, word: -20.0 + (known.get(before[-1], 0.0) if before else 0)
-        ),
-        {},
-    )
+
+    def logprob(draw, before, word):
+        return -20.0 + (known.get(before[-1], 0.0) if before else 0)
+
+    found = memorisation.pairs(said_of(rows, logprob), {})
     metrics = found.metrics["exact_paraphrase"]
-    assert (
-        metrics["n_flagged"] == 1
-        and metrics["n"] == 3
-        and metrics["favoured"] == pytest.approx(2 / 3)
-    )
+    assert metrics["n_flagged"] == 1 and metrics["n"] == 3
+    assert metrics["favoured"] == pytest.approx(2 / 3)
     assert metrics["ratio"] == pytest.approx((50 * 9.9 * 0.5) ** (1 / 3), rel=1e-5)
-    assert [(row["prompt"], row["flagged"]) for row in found.table] == [
-        ("ab", True),
-        ("cd", False),
-        ("ef", False),
-    ]
+    flagged = [(row["prompt"], row["flagged"]) for row in found.table]
+    assert flagged == [("ab", True), ("cd", False), ("ef", False)]
 
 
 def test_passages_count_what_greedy_decoding_gives_to_the_letter() -> None:
-    rows = rows_of("p/0", "seen_1", {"": [("a", " b c"), ("x", " y z")]}) + rows_of(
-        "p/1", "seen_1", {"": [("d", " e f"), ("u", " v w")]}
-    )
+    rows = rows_of("p/0", "seen_1", {"": [("a", " b c"), ("x", " y z")]})
+    rows += rows_of("p/1", "seen_1", {"": [("d", " e f"), ("u", " v w")]})
     said = said_of(
         rows,
         lambda draw, before, word: -1.0 if word in "abcdef" else -2.0,
@@ -189,40 +170,31 @@ def test_passages_count_what_greedy_decoding_gives_to_the_letter() -> None:
     found = memorisation.passages(said, {})
     metrics = found.metrics["seen_1"]
     assert (metrics["extractable_seen"], metrics["extractable_held_out"]) == (0.5, 0)
-    assert (metrics["perplexity_seen"], metrics["perplexity_held_out"]) == pytest.approx(
-        (np.e, np.e**2)
-    )
+    assert metrics["perplexity_seen"] == pytest.approx(np.e)
+    assert metrics["perplexity_held_out"] == pytest.approx(np.e**2)
     assert found.details["extractable"]["seen_1"]["seen"]["high"] > 0.5
 
 
 def test_cloze_probability_is_of_the_whole_target_and_ties_count_a_half() -> None:
-    rows = rows_of("c/0", "capital", {"": [("x", " New York"), ("x", " Rome")]}) + rows_of(
-        "c/1", "capital", {"": [("x", " A"), ("x", " B")]}
-    )
-    found = memorisation.cloze(
-        said_of(rows, lambda draw, before, word: -1.0 if word != "Rome" else -3.0), {}
-    )
+    rows = rows_of("c/0", "capital", {"": [("x", " New York"), ("x", " Rome")]})
+    rows += rows_of("c/1", "capital", {"": [("x", " A"), ("x", " B")]})
+    said = said_of(rows, lambda draw, before, word: -1.0 if word != "Rome" else -3.0)
+    found = memorisation.cloze(said, {})
     assert found.metrics["capital"]["accuracy"] == 0.75
     assert found.metrics["capital"]["probability"] == pytest.approx((np.exp(-2) + np.exp(-1)) / 2)
-    assert [row["favoured"] for row in found.table] == [True, True] and found.table[0][
-        "probability_0"
-    ] == pytest.approx(np.exp(-2))
+    assert [row["favoured"] for row in found.table] == [True, True]
+    assert found.table[0]["probability_0"] == pytest.approx(np.exp(-2))
 
 
 def test_domains_give_bits_a_byte_by_group() -> None:
-    rows = (
-        rows_of("d/0", "a", {"": [("", " ab cd")]})
-        + rows_of("d/1", "a", {"": [("", " ab")]})
-        + rows_of("d/2", "b", {"": [("", " x")]})
-    )
+    rows = rows_of("d/0", "a", {"": [("", " ab cd")]})
+    rows += rows_of("d/1", "a", {"": [("", " ab")]})
+    rows += rows_of("d/2", "b", {"": [("", " x")]})
     found = domains.find(said_of(rows, lambda draw, before, word: -np.log(2.0) * len(word)), {})
-    assert found.metrics["a"]["bits_per_byte"] == pytest.approx(6 / 9) and found.metrics["a"][
-        "perplexity"
-    ] == pytest.approx(4)
-    assert (
-        found.metrics["b"]["bits_per_byte"] == pytest.approx(0.5)
-        and found.details["bits_per_byte"]["b"]["low"] is None
-    )
+    assert found.metrics["a"]["bits_per_byte"] == pytest.approx(6 / 9)
+    assert found.metrics["a"]["perplexity"] == pytest.approx(4)
+    assert found.metrics["b"]["bits_per_byte"] == pytest.approx(0.5)
+    assert found.details["bits_per_byte"]["b"]["low"] is None
 
 
 def test_calibration_by_hand() -> None:
@@ -238,12 +210,8 @@ def test_calibration_by_hand() -> None:
 
 def test_prompting_calibrates_away_a_lean_to_one_class(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(PROMPTS)
-    leaning = {
-        "t0": -0.5,
-        "t1": -0.2,
-        "t2": 0.3,
-        "t3": 0.4,
-    }  # the log-odds of `fine`, without the prompt's lean of -1 where asked
+    # the log-odds of `fine`, without the prompt's lean of -1 where asked
+    leaning = {"t0": -0.5, "t1": -0.2, "t2": 0.3, "t3": 0.4}
     rows = []
     for n, text in enumerate(leaning):
         contexts = {
@@ -252,35 +220,25 @@ def test_prompting_calibrates_away_a_lean_to_one_class(tmp_path: Path) -> None:
             "shown": f"so {text}",
             "shown/free/0": "so nothing",
         }
-        rows += rows_of(
-            text,
-            "all",
-            {name: [(said, " awful"), (said, " fine")] for name, said in contexts.items()},
-            gold=int(n > 1),
-        )
+        variants = {}
+        for name, context in contexts.items():
+            variants[name] = [(context, " awful"), (context, " fine")]
+        rows += rows_of(text, "all", variants, gold=int(n > 1))
 
     def logprob(draw, before, word):
         if word == "fine":
             return -3.0 + leaning.get(before[-1], 0.0) - (before[0] == "is")
         return -3.0
 
-    found = prompting.find(
-        said_of(rows, logprob, classes=["bad", "good"]), {"prompts": str(tmp_path / "p.yaml")}
-    )
-    assert {name: values["accuracy"] for name, values in found.metrics.items()} == {
-        "asked": 0.5,
-        "asked_calibrated": 1,
-        "shown": 1,
-        "shown_calibrated": 1,
-    }
-    assert (
-        found.metrics["asked"]["confusion_good_as_bad"] == 2
-        and found.metrics["asked"]["f1_good"] == 0
-    )
+    said = said_of(rows, logprob, classes=["bad", "good"])
+    found = prompting.find(said, {"prompts": str(tmp_path / "p.yaml")})
+    accuracies = {name: values["accuracy"] for name, values in found.metrics.items()}
+    assert accuracies == {"asked": 0.5, "asked_calibrated": 1, "shown": 1, "shown_calibrated": 1}
+    assert found.metrics["asked"]["confusion_good_as_bad"] == 2
+    assert found.metrics["asked"]["f1_good"] == 0
     test = found.details["mcnemar"]["asked_calibrated_against_asked"]
-    assert (test["n_better"], test["n_worse"], test["difference"]) == (2, 0, 0.5) and test[
-        "p"
-    ] == 0.5
+    assert (test["n_better"], test["n_worse"], test["difference"]) == (2, 0, 0.5)
+    assert test["p"] == 0.5
 
 
 def test_mcnemar_is_that_of_statsmodels_on_discordant_items() -> None:
@@ -299,17 +257,18 @@ def test_mcnemar_is_that_of_statsmodels_on_discordant_items() -> None:
 
 @pytest.fixture(scope="module")
 def explored(tmp_path_factory, tokenizer: Path, corpus: Path) -> Path:
-    """A folder in which one model has been explored twice, the second time with another template of one format."""
+    """A folder in which one model has been explored twice.
+
+    The second time one format has another template.
+    """
     root = tmp_path_factory.mktemp("explored")
     save_model(
         new_llama({**SHAPE, "max_position_embeddings": 64}, tokenizer, 3),
         tokenizer,
         root / "models" / "llama",
     )
-    (root / "q.csv").write_text(
-        "question,answer,incorrect\n"
-        + "".join(f"Who is {name}?,{name},nobody\n" for name in ("Ann", "Bob", "Cy"))
-    )
+    lines = [f"Who is {name}?,{name},nobody\n" for name in ("Ann", "Bob", "Cy")]
+    (root / "q.csv").write_text("".join(["question,answer,incorrect\n", *lines]))
     for run, template in (("one", "user {question} bot"), ("two", "you {question} bot")):
         (root / f"{run}.yaml").write_text(FORMATS.replace("user {question} bot", template))
         suites = {
@@ -354,32 +313,24 @@ def test_a_changed_template_moves_the_metrics_of_its_format_alone(explored: Path
         json.loads((explored / run / "metrics/llama.json").read_text())["formats"]
         for run in ("one", "two")
     )
-    assert {name for name in one if one[name] != two[name]} == {"chat"} and one["chat"][
-        "logprob"
-    ] != two["chat"]["logprob"]
+    assert {name for name in one if one[name] != two[name]} == {"chat"}
+    assert one["chat"]["logprob"] != two["chat"]["logprob"]
 
 
 def test_explore_suites_writes_items_plots_and_figures_of_its_suites_alone(explored: Path) -> None:
-    files = {
-        path.relative_to(explored / "one/plots").as_posix()
-        for path in (explored / "one/plots").rglob("*.*")
-    }
+    plots = explored / "one/plots"
+    files = {path.relative_to(plots).as_posix() for path in plots.rglob("*.*")}
     assert files == {"formats/llama.csv", "formats/llama_bars.svg", "formats/llama_scatter.svg"}
     rows = list(csv.DictReader((explored / "one/out/llama/formats.csv").read_text().splitlines()))
     assert len(rows) == 9 and all(row["top"].count("'") >= 6 for row in rows)
 
 
 def test_count_overlap_writes_every_suite(explored: Path, corpus: Path, tmp_path: Path) -> None:
-    count_overlap(
-        ["formats", "heldout"], explored / "one/items", corpus, tmp_path / "overlap.json", n=5
-    )
-    found = json.loads((tmp_path / "overlap.json").read_text())
-    assert (
-        found["heldout"]["n_items_with_overlap"] == 1
-        and found["formats"]["n_items_with_overlap"] == 0
-    )
-    before = sha256(tmp_path / "overlap.json")
-    count_overlap(
-        ["formats", "heldout"], explored / "one/items", corpus, tmp_path / "overlap.json", n=5
-    )
-    assert sha256(tmp_path / "overlap.json") == before
+    path = tmp_path / "overlap.json"
+    count_overlap(["formats", "heldout"], explored / "one/items", corpus, path, n=5)
+    found = json.loads(path.read_text())
+    assert found["heldout"]["n_items_with_overlap"] == 1
+    assert found["formats"]["n_items_with_overlap"] == 0
+    before = sha256(path)
+    count_overlap(["formats", "heldout"], explored / "one/items", corpus, path, n=5)
+    assert sha256(path) == before

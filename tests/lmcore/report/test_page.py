@@ -1,7 +1,11 @@
-"""The report: one page that needs nothing else, the same bytes every time, with the numbers that metrics and tables hold."""
+"""The report: one page that needs nothing else.
+
+It has the same bytes every time, and the numbers that metrics and tables hold.
+"""
 
 import re
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,45 +36,56 @@ RIGHT = {
     "llama": {"first_group": [1, 1, 1, 1], "a<b": [1, 1, 1, 0]},
     "noise": {"first_group": [1, 0, 1, 0], "a<b": [0, 0, 0, 1]},
 }
-ENTROPIES = {"llama": [[0.0, 0.1, 0.3], [2.0]], "noise": [[8.1, 8.1], [8.1, 8.1]]}  # by part
+# by part of the token table
+ENTROPIES = {"llama": [[0.0, 0.1, 0.3], [2.0]], "noise": [[8.1, 8.1], [8.1, 8.1]]}
 
 
 def score_rows(suite: str, group: str, scores: dict[str, list[float]]) -> list[dict]:
-    return [
-        {
-            "item": f"{suite}/{group}/{i}",
-            "draw": 0,
-            "variant": "",
-            "group": group,
-            "metric": metric,
-            "value": value,
-            "weight": 1.0,
-            "content_hash": 1,
-        }
-        for metric, values in scores.items()
-        for i, value in enumerate(map(float, values))
-    ]
+    """Rows of SCORES: for each metric one value for each item of the group."""
+    rows = []
+    for metric, values in scores.items():
+        for number, value in enumerate(values):
+            rows.append(
+                {
+                    "item": f"{suite}/{group}/{number}",
+                    "draw": 0,
+                    "variant": "",
+                    "group": group,
+                    "metric": metric,
+                    "value": float(value),
+                    "weight": 1.0,
+                    "content_hash": 1,
+                }
+            )
+    return rows
+
+
+def scores_table(rows: list[dict]) -> pa.Table:
+    """The rows as a table of SCORES, sorted by its key."""
+    return pa.Table.from_pylist(rows, SCORES).sort_by([(name, "ascending") for name in SCORE_KEY])
 
 
 def items_of_one() -> pa.Table:
     """An item of two options, of which the second is right, and the same as a variant."""
     row = {"item": "x", "group": "g", "context": "a", "target": "b"}
-    rows = [
-        row | {"option": option, "variant": variant, "gold": option == 1}
-        for option in (0, 1)
-        for variant in ("", "alone")
-    ]
+    rows = []
+    for option in (0, 1):
+        for variant in ("", "alone"):
+            rows.append(row | {"option": option, "variant": variant, "gold": option == 1})
     return items_table(rows, {})
 
 
 def tokens_table(entropies: list[float]) -> pa.Table:
-    """Target tokens of these entropies, and some of 99 nats that must not count: of the context, the wrong option and a variant."""
+    """Target tokens of these entropies, and some of 99 nats that must not count.
+
+    Those are one token of the context, one of the wrong option, and one of a variant.
+    """
     n, wrong = len(entropies), [99.0, 99.0, 99.0]
-    columns = {
-        field.name: pa.array(np.zeros(n + 3), pa.float64()).cast(field.type)
-        for field in TOKENS
-        if not pa.types.is_dictionary(field.type)
-    }
+    zeros = pa.array(np.zeros(n + 3), pa.float64())
+    columns = {}
+    for field in TOKENS:
+        if not pa.types.is_dictionary(field.type):
+            columns[field.name] = zeros.cast(field.type)
     columns["item"] = pa.array(["x"] * (n + 3)).dictionary_encode()
     columns["option"] = pa.array([1] * n + [1, 0, 1], pa.int16())
     columns["variant"] = pa.array([""] * (n + 2) + ["alone"]).dictionary_encode()
@@ -80,7 +95,7 @@ def tokens_table(entropies: list[float]) -> pa.Table:
 
 
 def finding(by: str, low: int, high: int, model: str, value: float, n: int = 50) -> dict:
-    """A row of FINDINGS: accuracy with an interval of a tenth to both sides."""
+    """A row of FINDINGS: an accuracy whose interval reaches a tenth to either side."""
     edges = {
         "bin_low": low,
         "bin_high": high,
@@ -93,80 +108,66 @@ def finding(by: str, low: int, high: int, model: str, value: float, n: int = 50)
 
 
 def judged(item: str, guess: str, *, is_correct: bool, **values: float) -> dict:
-    """A row of VALIDITY of llama whose guess is a word that both judges accept."""
+    """A row of VALIDITY for llama, whose guess is a word that both judges accept."""
     verdicts = {"is_word": True, "is_correct": is_correct, "is_valid": True, "is_supported": True}
-    numbers = {f"{word}_{way}": 0.0 for word in JUDGED for way in WAYS} | values
+    numbers = {f"{word}_{way}": 0.0 for word, way in product(JUDGED, WAYS)} | values
     words = {"context": "He <b>looked</b> at the", "target": " sea", "prediction": guess}
     return {"model": "llama", "item": item, "content_hash": 1, **words, **verdicts, **numbers}
 
 
-def write_inputs(root: Path) -> dict:
-    """A small run, folded by the real aggregate; the keyword arguments of write_report."""
+def scores_of(model: str) -> dict[str, list[dict]]:
+    """The rows of SCORES of one model, by suite."""
+    pairs = []
+    for group, right in RIGHT[model].items():
+        scores = {"accuracy": right, "length_baseline": [0.25] * 4, "tie": [0] * 4}
+        pairs += score_rows("minimal_pairs", group, scores)
+    completions = {"accuracy": [1, 0, 0, 0], "tie": [0] * 4}
+    texts = {"surprisal_per_byte": [2, 2.5, 2, 2.5], "entropy": [1, 2, 1, 2]}
+    return {
+        "minimal_pairs": pairs,
+        "lambada_flat": score_rows("lambada_flat", "all", completions),
+        "heldout": score_rows("heldout", "book", texts),
+    }
+
+
+def write_run(root: Path) -> None:
+    """Items, scores and tokens of every model and suite, folded by the real aggregate."""
     for suite in SUITES:
         write(items_of_one(), ITEMS, root / "items" / f"{suite}.parquet")
     for model in MODELS:
-        rows = {
-            "minimal_pairs": [
-                row
-                for group, right in RIGHT[model].items()
-                for row in score_rows(
-                    "minimal_pairs",
-                    group,
-                    {"accuracy": right, "length_baseline": [0.25] * 4, "tie": [0] * 4},
-                )
-            ],
-            "lambada_flat": score_rows(
-                "lambada_flat", "all", {"accuracy": [1, 0, 0, 0], "tie": [0] * 4}
-            ),
-            "heldout": score_rows(
-                "heldout", "book", {"surprisal_per_byte": [2, 2.5, 2, 2.5], "entropy": [1, 2, 1, 2]}
-            ),
-        }
+        rows = scores_of(model)
         for suite in SUITES:
-            table = pa.Table.from_pylist(rows[suite], SCORES).sort_by(
-                [(name, "ascending") for name in SCORE_KEY]
-            )
-            write(table, SCORES, root / "scores" / model / f"{suite}.parquet")
+            path = root / "scores" / model / f"{suite}.parquet"
+            write(scores_table(rows[suite]), SCORES, path)
+            folder = root / "tokens" / model / suite
             for part, entropies in enumerate(ENTROPIES[model]):
-                write(
-                    tokens_table(entropies),
-                    TOKENS,
-                    root / "tokens" / model / suite / f"part-{part:05d}.parquet",
-                )
-    aggregate(
-        MODELS,
-        SUITES,
-        root / "scores",
-        root / "metrics",
-        root / "intervals.json",
-        confidence=0.95,
-        digits=6,
-    )
-    (root / "curve.csv").write_text(
-        "step,lr,train_loss,dev_loss\n0,0.1,8.0,8.5\n10,0.1,5.0,\n20,0.1,4.0,4.25\n30,0.1,3.5,4.5\n"
-    )
-    findings = [
-        finding(by, low, high, model, value)
-        for model, value in zip(MODELS, (0.4, 0.1), strict=True)
-        for by, low, high in (("frequency", 0, 0), ("frequency", 1, 9), ("context_length", 3, 20))
-    ]
+                write(tokens_table(entropies), TOKENS, folder / f"part-{part:05d}.parquet")
+    paths = (root / "scores", root / "metrics", root / "intervals.json")
+    aggregate(MODELS, SUITES, *paths, confidence=0.95, digits=6)
+
+
+def write_analyses(root: Path) -> None:
+    """The tables on missing words, and those on tokens, which are empty."""
+    findings = []
+    for model, value in zip(MODELS, (0.4, 0.1), strict=True):
+        for by, low, high in (("frequency", 0, 0), ("frequency", 1, 9), ("context_length", 3, 20)):
+            findings.append(finding(by, low, high, model, value))
     write(pa.Table.from_pylist(findings, FINDINGS), FINDINGS, root / "findings.parquet")
     rows = [
         judged("a", " sea", is_correct=True),
         judged("b", " ship", is_correct=False, prediction_logprob=-1.25),
     ]
     write(pa.Table.from_pylist(rows, VALIDITY), VALIDITY, root / "validity.parquet")
-    bins = {
-        f"{kind}/{model}": schema
-        for kind, schema in (("entropy_bins", ENTROPY_BINS), ("calibration", CALIBRATION))
-        for model in MODELS
-    }
-    for name, schema in {**bins, "passage": PASSAGE, "scatter": SCATTER}.items():
+    schemas = {"passage": PASSAGE, "scatter": SCATTER}
+    for model in MODELS:
+        schemas[f"entropy_bins/{model}"] = ENTROPY_BINS
+        schemas[f"calibration/{model}"] = CALIBRATION
+    for name, schema in schemas.items():
         write(schema.empty_table(), schema, root / "analysis" / f"{name}.parquet")
-    (root / "progression").mkdir()
-    (root / "progression" / "heldout.csv").write_text(
-        "place,model,loss,entropy,accuracy\n1,noise,4.0,3.5,0.25\n2,llama,3.0,2.5,0.5\n"
-    )
+
+
+def write_texts(root: Path) -> None:
+    """What llama wrote, with its statistics."""
     text = {
         "item": "prompt/0000",
         "variant": "greedy",
@@ -175,10 +176,25 @@ def write_inputs(root: Path) -> dict:
         "prompt": "He <b>",
         "text": " & she",
         "n_tokens": 2,
+        "stop_reason": "length",
     }
-    texts = pa.Table.from_pylist([text | {"stop_reason": "length"}], GENERATIONS)
+    texts = pa.Table.from_pylist([text], GENERATIONS)
     write(texts, GENERATIONS, root / "generated" / "llama" / "generations.parquet")
     write_json({"greedy": dict.fromkeys(STATISTICS, 0.5)}, root / "writing" / "llama.json")
+
+
+def write_inputs(root: Path) -> dict:
+    """A small run, and the keyword arguments with which write_report reads it."""
+    write_run(root)
+    write_analyses(root)
+    write_texts(root)
+    (root / "curve.csv").write_text(
+        "step,lr,train_loss,dev_loss\n0,0.1,8.0,8.5\n10,0.1,5.0,\n20,0.1,4.0,4.25\n30,0.1,3.5,4.5\n"
+    )
+    (root / "progression").mkdir()
+    (root / "progression" / "heldout.csv").write_text(
+        "place,model,loss,entropy,accuracy\n1,noise,4.0,3.5,0.25\n2,llama,3.0,2.5,0.5\n"
+    )
     spread = {
         "metric": "accuracy",
         "n_seeds": 3,
@@ -280,7 +296,11 @@ def test_page_written_twice_elsewhere_is_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_results_table_holds_value_interval_and_length_baseline(inputs: dict) -> None:
-    """llama: groups 4/4 and 3/4, macro 87.5 %; lambada 1 of 4, Wilson's interval; heldout 2.25 bits."""
+    """The row of llama is as computed by hand.
+
+    Its groups are 4/4 and 3/4, so the macro mean is 87.5 %. Of lambada it has 1 of 4, with Wilson's
+    interval. Heldout has 2.25 bits.
+    """
     html = report(inputs)
     row = re.search(r'<tr class="m0"><th scope="row"><i></i>llama</th>(.*?)</tr>', html)[1]
     cells = row.split("<td>")[1:]
@@ -316,15 +336,15 @@ def test_groups_of_a_suite_with_one_group_are_left_out(inputs: dict) -> None:
         rows = score_rows(
             "minimal_pairs", "only", {"accuracy": [1, 0], "length_baseline": [0.5, 0.5]}
         )
-        table = pa.Table.from_pylist(rows, SCORES).sort_by(
-            [(name, "ascending") for name in SCORE_KEY]
-        )
-        write(table, SCORES, inputs["scores"] / model / "minimal_pairs.parquet")
+        write(scores_table(rows), SCORES, inputs["scores"] / model / "minimal_pairs.parquet")
     assert 'id="groups"' not in report(inputs)
 
 
 def test_entropy_counts_target_tokens_over_all_parts(inputs: dict) -> None:
-    """llama: 0 and 0.1 in the first bin, 0.3 in the second, 2.0 in the ninth; the context token's 99 is left out."""
+    """llama has 0 and 0.1 in the first bin, 0.3 in the second, and 2.0 in the ninth.
+
+    The 99 of the context's token is left out.
+    """
     html = report(inputs)
     panel = html[html.index("llama: mean entropy 0.60 nats") :].split("</div>")[0]
     shares = re.findall(r"<title>(.*?)</title>", panel)
@@ -353,14 +373,10 @@ def test_findings_name_the_bins_and_whose_corpus_was_not_counted(inputs: dict) -
 def test_validity_shows_shares_and_the_wrong_guesses_that_fit(inputs: dict) -> None:
     html = report(inputs)
     section = html[html.index('id="validity"') : html.index('id="entropy"')]
-    assert (
-        '<th scope="row">guesses that are the target</th><td>50.0&thinsp;% <small>9.5 – 90.5</small></td>'
-        in section
-    )
-    assert (
-        "<td>… He &lt;b&gt;looked&lt;/b&gt; at the</td><td>sea <small>0.0</small></td><td>ship <small>-1.2</small></td>"
-        in section
-    )
+    share = "<td>50.0&thinsp;% <small>9.5 – 90.5</small></td>"
+    assert f'<th scope="row">guesses that are the target</th>{share}' in section
+    target, guess = "<td>sea <small>0.0</small></td>", "<td>ship <small>-1.2</small></td>"
+    assert f"<td>… He &lt;b&gt;looked&lt;/b&gt; at the</td>{target}{guess}" in section
     assert section.count("<td>sea <small>") == 1, "the right guess is no example"
 
 
@@ -371,6 +387,10 @@ def test_sections_on_missing_words_are_left_out_where_there_is_nothing(inputs: d
     assert 'id="completions"' not in html and 'id="validity"' not in html
 
 
+def without_variants(table: pa.Table) -> pa.Table:
+    return table.filter(pc.equal(table["variant"].cast(pa.string()), ""))
+
+
 @pytest.mark.parametrize(
     ("kind", "draws"), [("pairs", 1), ("choices", 3), ("completion", 1), ("text", 2)]
 )
@@ -379,28 +399,20 @@ def test_entropy_panel_has_the_mean_that_the_metric_has(
 ) -> None:
     """Random entropies of items with contexts, wrong options, several draws and a variant."""
     rng = np.random.default_rng(0)
-    texts = {
-        f"g/{n}": [(f"the {n} ", f" one{'' if option else ' two three'}") for option in (0, 1)]
-        for n in range(9)
-    }
-    if kind in ("completion", "text"):
-        texts = {
-            item: [("" if kind == "text" else options[0][0], options[0][1])]
-            for item, options in texts.items()
-        }
+    texts = {}
+    for n in range(9):
+        context = "" if kind == "text" else f"the {n} "
+        texts[f"g/{n}"] = [(context, " one two three"), (context, " one")]
+        if kind in ("completion", "text"):
+            texts[f"g/{n}"].pop()
     rows = items_of(texts).to_pylist()
-    items = items_table(
-        rows + [row | {"variant": "alone", "target": f"{row['target']} more"} for row in rows],
-        {"bos": "prefix"},
-    )
+    variants = [row | {"variant": "alone", "target": f"{row['target']} more"} for row in rows]
+    items = items_table(rows + variants, {"bos": "prefix"})
     tokens = tokens_of(items, lambda draw, before, word: -1.0, draws=draws)
     entropies = pa.array(rng.gamma(2, 1, len(tokens)), pa.float32())
     tokens = tokens.set_column(tokens.column_names.index("entropy"), "entropy", entropies)
     if kind == "text":  # has no variants
-        items, tokens = (
-            table.filter(pc.equal(table["variant"].cast(pa.string()), ""))
-            for table in (items, tokens)
-        )
+        items, tokens = without_variants(items), without_variants(tokens)
     write(tokens.unify_dictionaries(), TOKENS, tmp_path / "tokens" / "part-00000.parquet")
     scores = fold(
         items, tokens, kind=kind, ties="half", top_k=5, vocab_size=99, window=99, source="tokens"
@@ -461,10 +473,8 @@ def test_bad_input_raises_naming_the_file_and_leaves_the_old_report(
 
 def test_page_shows_what_models_wrote_and_how_they_follow_each_other(inputs: dict) -> None:
     html = report(inputs)
-    assert (
-        '<span class="muted">He &lt;b&gt;</span> &amp; she <small>(greedy, seed 0, 2 tokens, ended by length)</small>'
-        in html
-    )
+    prompt, origin = "He &lt;b&gt;", "(greedy, seed 0, 2 tokens, ended by length)"
+    assert f'<span class="muted">{prompt}</span> &amp; she <small>{origin}</small>' in html
     assert "noise → llama" in html and '<th scope="row">llama, greedy</th><td>0.50</td>' in html
     without = report(inputs | {"writers": [], "progression": inputs["out"]})
     assert "What the models write" not in without and "From model to model" not in without
@@ -472,15 +482,8 @@ def test_page_shows_what_models_wrote_and_how_they_follow_each_other(inputs: dic
 
 def test_model_and_metric_the_page_does_not_know_are_shown_by_name(inputs: dict) -> None:
     path = inputs["metrics"] / "llama.json"
-    write_json(
-        {
-            **{
-                suite: {"accuracy": 0.5, "bits_per_byte": 1.5, "brand_new": 0.1234}
-                for suite in SUITES
-            }
-        },
-        path,
-    )
+    values = {"accuracy": 0.5, "bits_per_byte": 1.5, "brand_new": 0.1234}
+    write_json(dict.fromkeys(SUITES, values), path)
     html = report(inputs)
     assert '<th scope="row">brand new</th><td>0.123 </td><td>–</td>' in html
 
@@ -533,7 +536,10 @@ def test_dot_plot_places_dot_interval_and_baseline() -> None:
 
 
 def test_trend_plot_places_marks_side_by_side_on_an_axis_from_0() -> None:
-    """Two bins of half the width each, one series in the middle of each; the axis ends at 50 %; a gap in the second series."""
+    """There are two bins, each half as wide as the plot, and two series, side by side in each bin.
+
+    The axis ends at 50 %. The second series has a gap.
+    """
     rows = {
         "rare": [Mark(0.1, (0.0, 0.25), None, "said"), None],
         "common": [Mark(0.4, (0.3, 0.5), None, ""), Mark(0.5, None, None, "")],
