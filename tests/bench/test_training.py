@@ -1,4 +1,4 @@
-"""The page of the training benchmark sets everything against the fastest Trainer, whatever its settings."""
+"""The training benchmark compares everything with the fastest Trainer, whatever its settings."""
 
 import pytest
 
