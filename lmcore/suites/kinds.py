@@ -5,13 +5,13 @@ Every suite is built on one of them.
 | kind | a record has | options of an item |
 |---|---|---|
 | pairs | `good`, `bad` | 0 the good one (gold), 1 the bad one |
-| choices | `options`, `gold` (index from 0), `context` (one for all, or a list: one an option) | all |
+| choices | `options`, `gold` (index from 0), `context` | as listed |
 | completion | `context`, `target` | 0 |
 | text | `text` | 0 |
 
-The options of `choices` keep the order of their list. A record may also have `id` (else its number
-in its group), `group` (else `all`) and, if it is a pair, a `context`. A target follows its context
-after a space, unless there is whitespace already.
+The `context` of `choices` is one for all options, or a list with one for each option. A record may
+also have `id` (else its number in its group), `group` (else `all`) and, if it is a pair, a
+`context`. A target follows its context after a space, unless there is whitespace already.
 
 The record of a task may have `variants`, {name: the columns that differ}. A variant is the same
 item put differently, for comparisons within items (lmcore.explorations). The suite's own metrics
@@ -131,7 +131,7 @@ def _variants(kind: str, record: dict, where: str, n_options: int) -> dict[str, 
             f"{where} has no '{missing[0]}'; kind {kind} needs {', '.join(columns)}; "
             f"columns are {', '.join(record)}"
         )
-    variants = {}
+    variants: dict[str, list[Option]] = {}
     for variant, changes in {"": {}, **record.get("variants", {})}.items():
         options = options_of({**record, **changes}, where)
         n_options = n_options or len(options)

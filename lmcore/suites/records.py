@@ -1,10 +1,12 @@
-"""Rows from a data file: CSV, TSV, JSONL (also gzipped), Parquet or Arrow go in, Rows come out in the file's order.
+"""Rows from a data file: CSV, TSV, JSONL (also gzipped), Parquet or Arrow.
 
-A Row knows its file and its line as an editor numbers lines (of Parquet and Arrow its row, from 1),
-and says both in every message. `row["good"]` is text or an InputError: no task can take a number,
-null or half a character for a text. What may be no text is asked for by another name: `optional`,
-`name`, `label`, `number`, `texts`, `nested`. What a task makes of a row is a Record, which knows the
-same place.
+The file goes in. Its Rows come out, in the file's order.
+
+A Row knows its file and its line, as an editor numbers lines (in Parquet and Arrow its row, from
+1), and every message names both. `row["good"]` is text or an InputError, so no task can take a
+number, null or half a character for a text. Other methods give what need not be text: `optional`,
+`name`, `label`, `number`, `texts` and `nested`. A task makes a Record of a row, and the Record
+knows the same place.
 
 No value is read as another type: "NA", "null" and "" of a CSV are texts.
 """
@@ -37,23 +39,31 @@ class Record(dict):
 
 
 class Row(dict):
-    """A row of a data file, its values by column; `where` is file and line, e.g. `mine.csv: line 3`."""
+    """A row of a data file, its values by column.
+
+    `where` is file and line, e.g. `mine.csv: line 3`.
+    """
 
     def __init__(self, values: dict[str, Any], where: str):
         super().__init__(values)
         self.where = where
 
     def __getitem__(self, column: str) -> str:
-        """The text of a column, perhaps empty. Raises MissingColumn, and InputError for no text."""
+        """The text of a column, which may be empty.
+
+        Raises MissingColumn for a column that is not there, and InputError for a value that is no
+        text.
+        """
         return checked_text(self.value(column), self.place(column))
 
     def value(self, column: str) -> Any:
-        """What stands in a column, of any type. Raises MissingColumn."""
+        """The value of a column, of any type. Raises MissingColumn."""
         if column not in self:
             raise MissingColumn(f"{self.where}: a record has no '{column}'")
         return super().__getitem__(column)
 
     def place(self, column: str) -> str:
+        """File, line and column, as a message begins with them."""
         return f"{self.where}: column '{column}'"
 
     def filled(self, column: str, expected: str) -> str:
@@ -76,21 +86,29 @@ class Row(dict):
         return name_of(self.get(column), self.place(column))
 
     def label(self, column: str) -> int | float | str:
-        """The class of an item as it stands: a number or a text."""
+        """The class of an item as the file writes it: a number or a text.
+
+        Raises InputError for any other value.
+        """
         value = self.value(column)
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise InputError(
-                f"{self.place(column)} must be the number or name of a class, not {described(value)}"
+                f"{self.place(column)} must be the number or name of a class, "
+                f"not {described(value)}"
             )
         return value
 
     def number(self, column: str, least: int, most: int) -> int:
-        """A whole number from `least` to `most`, as a number or as text."""
+        """A whole number from `least` to `most`, which the file may write as a number or as text.
+
+        Raises InputError for any other value.
+        """
         label = self.label(column)
         number = str(label).removesuffix(".0")
         if number not in map(str, range(least, most + 1)):
             raise InputError(
-                f"{self.place(column)} must be a whole number from {least} to {most}, not {described(label)}"
+                f"{self.place(column)} must be a whole number from {least} to {most}, "
+                f"not {described(label)}"
             )
         return int(number)
 
@@ -99,14 +117,14 @@ class Row(dict):
         return texts_of(self.value(column), self.place(column))
 
     def nested(self, column: str) -> "Row":
-        """The mapping in a column, as a row of its own."""
+        """The mapping in a column, as a Row. Raises InputError for any other value."""
         value = self.value(column)
         if not isinstance(value, dict):
             raise InputError(f"{self.place(column)} must be a mapping, not {described(value)}")
         return Row(value, self.place(column))
 
     def record(self, **values: Any) -> Record:
-        """What a task makes of this row."""
+        """A Record of these values, which a task makes of this row."""
         return Record(values, self.where)
 
 
@@ -123,7 +141,7 @@ def name_of(value: object, place: str) -> str:
 def texts_of(value: object, place: str) -> list[str]:
     """A list of texts, or the JSON of one (as in a CSV cell).
 
-    Raises InputError naming `place`, and the number of a text that is none.
+    Raises InputError naming `place`, and the number in the list of a value that is no text.
     """
     if isinstance(value, str):
         try:
@@ -144,11 +162,15 @@ def texts_of(value: object, place: str) -> list[str]:
 
 
 def find(folder: Path, *suffixes: str) -> list[Path]:
-    """The files of a source whose names end in one of `suffixes`, by name. Raises InputError where there are none."""
+    """The files of a source whose names end in one of `suffixes`, sorted by name.
+
+    Raises InputError where there are none.
+    """
     files = sorted(path for path in folder.glob("*") if path.name.endswith(suffixes))
     if not files:
         raise InputError(
-            f"{folder}: no file ending in {' or '.join(suffixes)}; does fetch_sources bring what this suite needs?"
+            f"{folder}: no file ending in {' or '.join(suffixes)}; "
+            "does fetch_sources bring what this suite needs?"
         )
     return files
 
@@ -156,8 +178,8 @@ def find(folder: Path, *suffixes: str) -> list[Path]:
 def read_records(path: Path) -> list[Row]:
     """The rows of a file whose name ends in one of SUFFIXES.
 
-    Raises InputError for a file that is missing, empty or of another suffix, and for a row that cannot
-    be read, naming its line.
+    Raises InputError for a file that is missing, empty or has another suffix, and for a row that
+    cannot be read, naming its line.
     """
     suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
     if not suffix and path.is_file():
@@ -179,8 +201,9 @@ def read_records(path: Path) -> list[Row]:
 def strict_json(text: str, where: str) -> Any:
     """The value of a JSON text.
 
-    Raises InputError, naming `where`, for what is no JSON (NaN and Infinity among it), a key that
-    occurs twice, a number without end, and nesting too deep to read.
+    Raises InputError, naming `where`, for a text that is not JSON (NaN and Infinity are not), a key
+    that occurs twice, a number of more than MAX_DIGITS digits, and nesting that is too deep to
+    read.
     """
     try:
         return json.loads(
@@ -206,12 +229,13 @@ def _whole_number(digits: str) -> int:
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for number, name in enumerate(names) if name in names[:number])
-        raise ValueError(f"the key {described(twice)} occurs twice")
-    return found
+    """The pairs as a mapping. Raises ValueError for a key that occurs twice."""
+    mapping: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in mapping:
+            raise ValueError(f"the key {described(name)} occurs twice")
+        mapping[name] = value
+    return mapping
 
 
 def _unzipped(content: bytes, path: Path) -> bytes:
@@ -240,11 +264,10 @@ def _arrow(content: bytes, path: Path, suffix: str) -> list[Row]:
 
     try:
         source = pa.BufferReader(content)
-        table = (
-            pq.ParquetFile(source).read()
-            if suffix == ".parquet"
-            else pa.ipc.open_stream(source).read_all()
-        )
+        if suffix == ".parquet":
+            table = pq.ParquetFile(source).read()
+        else:
+            table = pa.ipc.open_stream(source).read_all()
         check_columns(table.column_names, str(path))
         columns = [_values(table, number, path) for number in range(table.num_columns)]
     except InputError:
@@ -253,23 +276,27 @@ def _arrow(content: bytes, path: Path, suffix: str) -> list[Row]:
         raise InputError(
             f"{path}: not a readable {suffix[1:]} file: {first_line(error)}"
         ) from error
-    rows = zip(*columns, strict=True)
-    return [
-        Row(dict(zip(table.column_names, values)), f"{path}: row {number}")
-        for number, values in enumerate(rows, 1)
-    ]
+    rows = []
+    for number, values in enumerate(zip(*columns, strict=True), 1):
+        rows.append(Row(dict(zip(table.column_names, values)), f"{path}: row {number}"))
+    return rows
 
 
 def _values(table: Any, number: int, path: Path) -> list:
-    """The values of a column. Raises InputError naming it, and the row of a text that is no UTF-8."""
+    """The values of a column.
+
+    Raises InputError for a column that cannot be read, naming it, and the row of a text that is not
+    UTF-8.
+    """
     import pyarrow as pa
 
     column, place = table.column(number), f"column '{table.column_names[number]}'"
     try:
-        column.validate(full=True)  # a broken file's offsets point outside of it
+        column.validate(full=True)  # in a broken file, offsets may point outside the column
         return column.to_pylist()
     except (ValueError, OverflowError) as error:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            # find the row that is not UTF-8; `decoded` raises for it
             content = column.cast(pa.large_binary())
             content.validate(full=True)
             for row, value in enumerate(content.to_pylist(), 1):

@@ -1,7 +1,10 @@
-"""Prompt templates in a YAML file of the user's choice: the file goes in, its mapping comes out, and texts are filled in.
+"""Prompt templates in a YAML file of the user's choice.
 
-A template is text with fields in braces ({{ and }} for braces themselves). A field may say how it is written: `{question:reversed}`,
-`{question:leetspeak}`, `{question:uppercase}`, `{question:json}` (escaped for a JSON string).
+The file goes in. Its mapping comes out, and texts are filled in.
+
+A template is text with fields in braces; {{ and }} stand for braces themselves. A field may say how
+it is written: `{question:reversed}`, `{question:leetspeak}`, `{question:uppercase}`,
+`{question:json}` (escaped for a JSON string).
 """
 
 import json
@@ -21,9 +24,8 @@ FORMAT, TRIGGER = "format", "trigger"
 KINDS = ("natural", "plain", "unnatural")
 FREE = "free"  # of tasks/prompting.py: the variants without content
 LEET = str.maketrans("aeiostAEIOST", "431057431057")
-LINE_ENDS = re.compile(
-    "[\x85\u2028\u2029]"
-)  # characters of a text that YAML may take for the end of a line
+# characters within a text that YAML may take for the end of a line
+LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 WAYS: dict[str, Callable[[str], str]] = {
     "": str,
     "reversed": lambda text: text[::-1],
@@ -34,7 +36,7 @@ WAYS: dict[str, Callable[[str], str]] = {
 
 
 class Field(str):
-    """A text that `format` writes as one of WAYS says."""
+    """A text that `format` writes in one of WAYS, which the template names."""
 
     def __format__(self, way: str) -> str:
         return WAYS[way](str(self))
@@ -43,51 +45,57 @@ class Field(str):
 def read_yaml(
     path: Path, keys: dict[str, type], optional: dict[str, tuple[type, ...]] | None = None
 ) -> dict[str, Any]:
-    """The mapping in a YAML file; `keys` and `optional` say which types its keys must have. Raises InputError naming file and key."""
+    """The mapping in a YAML file; `keys` and `optional` give the types that its keys must have.
+
+    The mapping must have all of `keys`, with values that are not empty. Raises InputError naming
+    file and key.
+    """
+    optional = optional or {}
     text = read_text(path, f"YAML with the keys {', '.join(keys)}")
-    if odd := LINE_ENDS.search(text):
-        line = 1 + text.count("\n", 0, odd.start())
-        code = ord(odd[0])
-        raise InputError(
-            f'{path}: line {line}: YAML may end a line at U+{code:04X}; write it as "\\u{code:04x}", in double quotes'
-        )
+    _check_line_ends(text, path)
     values = yaml_text.load(text, path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping with the keys {', '.join(keys)}")
     for key, kind in keys.items():
         if not isinstance(values.get(key), kind) or not values[key]:
             raise InputError(
-                f"{path}: the key '{key}' must be a {kind.__name__} that is not empty, not {values.get(key)!r}"
+                f"{path}: the key '{key}' must be a {kind.__name__} that is not empty, "
+                f"not {values.get(key)!r}"
             )
-    for key, kinds in (optional or {}).items():
+    for key, kinds in optional.items():
         if key in values and not isinstance(values[key], kinds):
-            raise InputError(
-                f"{path}: the key '{key}' must be a {' or a '.join(kind.__name__ for kind in kinds)}, not {values[key]!r}"
-            )
-    known = [*keys, *(optional or {})]
+            expected = " or a ".join(kind.__name__ for kind in kinds)
+            raise InputError(f"{path}: the key '{key}' must be a {expected}, not {values[key]!r}")
+    known = [*keys, *optional]
     if unknown := [key for key in values if key not in known]:
         raise InputError(f"{path}: unknown key '{unknown[0]}'; expected {', '.join(known)}")
     return values
 
 
 def fill(template: str, where: str, **fields: str) -> str:
-    """`template` with the fields filled in. Raises InputError, naming `where`, for a field or a way of writing that there is not."""
+    """`template` with the fields filled in.
+
+    Raises InputError, naming `where`, for a field or a way of writing that does not exist.
+    """
     try:
         for _, name, _, conversion in Formatter().parse(template):
-            if name is not None and (
-                name not in fields or conversion
-            ):  # not {text.upper}, {text[0]}, {text!r}
+            # {text.upper} and {text[0]} are no names of `fields`, {text!r} is a conversion
+            if name is not None and (name not in fields or conversion):
                 raise KeyError(name)
         return template.format(**{name: Field(value) for name, value in fields.items()})
     except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
         ways = ", ".join(way for way in WAYS if way)
         raise InputError(
-            f"{where}: the template {template!r} cannot be filled ({error}); fields are {', '.join(fields)}, written as :{ways}"
+            f"{where}: the template {template!r} cannot be filled ({error}); "
+            f"fields are {', '.join(fields)}, written as :{ways}"
         ) from error
 
 
 def read_templates(path: Path) -> tuple[dict[str, dict], dict[str, list[str]]]:
-    """Formats and triggers of a file. Raises InputError, naming it, for what is not as the module says."""
+    """The formats and the triggers of a YAML file, as lmcore.suites.tasks.formats describes it.
+
+    Raises InputError, naming the file, for anything else.
+    """
     values = read_yaml(path, {"formats": dict, "triggers": dict})
     formats, triggers = values["formats"], values["triggers"]
     if BASELINE not in formats:
@@ -95,42 +103,55 @@ def read_templates(path: Path) -> tuple[dict[str, dict], dict[str, list[str]]]:
             f"{path}: formats must have one called '{BASELINE}', with which the others are compared"
         )
     for name, entry in formats.items():
-        _check_name(name, path)
-        if (
-            not isinstance(entry, dict)
-            or set(entry) != {"kind", "template"}
-            or entry["kind"] not in KINDS
-        ):
-            raise InputError(
-                f"{path}: format '{name}' must have a kind ({', '.join(KINDS)}) and a template, not {entry!r}"
-            )
-        if "{question" not in checked_text(
-            entry["template"], f"{path}: the template of format '{name}'"
-        ):
-            raise InputError(f"{path}: the template of format '{name}' has no {{question}}")
+        _check_format(name, entry, path)
     for source, texts in triggers.items():
-        _check_name(source, path)
-        if (
-            not isinstance(texts, list)
-            or not texts
-            or not all(isinstance(text, str) and text for text in texts)
-        ):
-            raise InputError(
-                f"{path}: triggers of '{source}' must be a list of texts, not {texts!r}"
-            )
-        for number, text in enumerate(texts):
-            checked_text(text, f"{path}: trigger {number} of '{source}'")
+        _check_triggers(source, texts, path)
     return formats, triggers
 
 
 def read_prompts(path: Path) -> dict:
-    """The mapping of a YAML file of strategies. Raises InputError for other keys than the module says, and a text that is none."""
+    """The mapping of a YAML file of strategies, as lmcore.suites.tasks.prompting describes it.
+
+    Raises InputError for other keys, and for a text without content that is no text.
+    """
     values = read_yaml(
         path, {"strategies": dict, "content_free": list}, optional={"examples": (list, str)}
     )
     for number, text in enumerate(values["content_free"]):
         checked_text(text, f"{path}: content_free: number {number}")
     return values
+
+
+def _check_line_ends(text: str, path: Path) -> None:
+    if odd := LINE_ENDS.search(text):
+        line = 1 + text.count("\n", 0, odd.start())
+        code = ord(odd[0])
+        raise InputError(
+            f"{path}: line {line}: YAML may end a line at U+{code:04X}; "
+            f'write it as "\\u{code:04x}", in double quotes'
+        )
+
+
+def _check_format(name: object, entry: Any, path: Path) -> None:
+    _check_name(name, path)
+    has_keys = isinstance(entry, dict) and set(entry) == {"kind", "template"}
+    if not has_keys or entry["kind"] not in KINDS:
+        raise InputError(
+            f"{path}: format '{name}' must have a kind ({', '.join(KINDS)}) and a template, "
+            f"not {entry!r}"
+        )
+    template = checked_text(entry["template"], f"{path}: the template of format '{name}'")
+    if "{question" not in template:
+        raise InputError(f"{path}: the template of format '{name}' has no {{question}}")
+
+
+def _check_triggers(source: object, texts: Any, path: Path) -> None:
+    _check_name(source, path)
+    is_list = isinstance(texts, list) and len(texts) > 0
+    if not is_list or not all(isinstance(text, str) and text for text in texts):
+        raise InputError(f"{path}: triggers of '{source}' must be a list of texts, not {texts!r}")
+    for number, text in enumerate(texts):
+        checked_text(text, f"{path}: trigger {number} of '{source}'")
 
 
 def _check_name(name: object, path: Path) -> None:

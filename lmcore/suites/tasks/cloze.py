@@ -1,8 +1,11 @@
-"""Cloze: does a model complete a prompt with what is so rather than with what is not? A file of facts goes in, records of kind choices come
-out.
+"""Cloze: does a model complete a prompt with what is true rather than with what is not?
 
-Columns: `prompt`, `correct`, `incorrect` (and further ones that begin so), perhaps `relation`, the group. Every target is scored whole, all
-its tokens together. The design follows LAMA (Petroni et al. 2019, https://aclanthology.org/D19-1250); the facts shipped are our own.
+A file of facts goes in. Records of kind choices come out.
+
+The columns are `prompt`, `correct`, `incorrect` (and more columns whose names begin with
+`incorrect`) and, optionally, `relation`, which is the group. Every target is scored whole, all its
+tokens together. The design follows LAMA (Petroni et al. 2019, https://aclanthology.org/D19-1250).
+The facts that are shipped are our own.
 """
 
 from pathlib import Path
@@ -14,18 +17,21 @@ EXPECTED = "the columns prompt, correct, incorrect"
 
 
 def build(path: Path) -> list[Record]:
-    """Records of kind choices, the correct target first. Raises InputError, naming the line, where a column is missing or empty."""
+    """Records of kind choices, the correct target first.
+
+    Raises InputError, naming the line, where a column is missing or empty.
+    """
     records = []
     for row in read_records(path):
-        prompt, correct, wrong = (
-            row.filled("prompt", EXPECTED),
-            row.filled("correct", EXPECTED),
-            row.beginning("incorrect"),
-        )
+        prompt = row.filled("prompt", EXPECTED)
+        correct = row.filled("correct", EXPECTED)
+        wrong = row.beginning("incorrect")
         if not wrong:
             raise InputError(
-                f"{row.where} has no 'incorrect' target; expected one or several columns of that name"
+                f"{row.where} has no 'incorrect' target; "
+                "expected one or several columns of that name"
             )
-        group = {"group": relation} if (relation := row.name("relation")) else {}
+        relation = row.name("relation")
+        group = {"group": relation} if relation else {}
         records.append(row.record(context=prompt, options=[correct, *wrong], gold=0, **group))
     return records

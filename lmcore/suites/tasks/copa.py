@@ -1,6 +1,10 @@
-"""COPA: which of two sentences is the cause, or the effect, of a premise (Roemmele et al. 2011; in SuperGLUE); 100 validation items.
-Worded as in lm-eval: the premise without its full stop, "because" or "therefore", and the choice with a small first letter. lm-eval puts
-two spaces before the choice, and so do we under its conventions; under others there is one.
+"""COPA: which of two sentences is the cause, or the effect, of a premise; 100 validation items.
+
+Source: Roemmele et al. 2011; in SuperGLUE.
+
+The items are worded as in lm-eval: the premise without its full stop, "because" or "therefore", and
+the choice with a lower-case first letter. lm-eval puts two spaces before the choice, and so do we
+under its conventions. Under other conventions there is one.
 """
 
 from pathlib import Path
@@ -14,22 +18,23 @@ CONNECTOR = {"cause": "because", "effect": "therefore"}
 
 def build(source: Path, *, convention: Convention = DEFAULT) -> list[Record]:
     """Records of kind choices from SuperGLUE's validation split as Arrow or Parquet."""
-    space = " " if convention in LM_EVAL else ""  # besides the one that stands before every option
+    # besides the space that stands before every option
+    space = " " if convention in LM_EVAL else ""
     records = []
     for path in find(source, ".arrow", ".parquet"):
         for row in read_records(path):
-            options = [
-                space + choice[:1].lower() + choice[1:]
-                for choice in (row["choice1"], row["choice2"])
-            ]
+            choices = (row["choice1"], row["choice2"])
+            options = [space + choice[:1].lower() + choice[1:] for choice in choices]
             context = f"{row['premise'].strip()[:-1]} {_connector(row)}"
             records.append(row.record(context=context, options=options, gold=row.label("label")))
     return records
 
 
 def _connector(row: Row) -> str:
-    if row["question"] not in CONNECTOR:
+    """The word between premise and choice. Raises InputError for an unknown question."""
+    question = row["question"]
+    if question not in CONNECTOR:
         raise InputError(
-            f"{row.place('question')} must be one of {', '.join(CONNECTOR)}, not {row['question']!r}"
+            f"{row.place('question')} must be one of {', '.join(CONNECTOR)}, not {question!r}"
         )
-    return CONNECTOR[row["question"]]
+    return CONNECTOR[question]

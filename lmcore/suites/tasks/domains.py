@@ -1,8 +1,11 @@
 """Perplexity in and out of a domain: texts by group go in, records of kind text come out.
 
-A user's folder holds text files: each subfolder is a group, a file beside them a group of its own, and each file a text. Without one
-(`path`), the corpus' own test documents are the group `heldout`, against the same words in random order (`shuffled_words`) and against
-random printable characters (`random_characters`), each as long as the document that it stands for.
+A user's folder (`path`) holds text files, each of them a text. Each subfolder is a group, and a
+file beside the subfolders is a group of its own.
+
+Without such a folder, the corpus' own test documents are the group `heldout`. They are compared
+with the same words in random order (`shuffled_words`) and with random printable characters
+(`random_characters`), each as long as the document that it stands for.
 """
 
 import random
@@ -18,41 +21,52 @@ CHARACTERS = string.ascii_letters + string.digits + string.punctuation + " "
 
 
 def build(source: Path, *, words: Count, seed: Seed) -> list[dict]:
-    """Records of kind text, of at most so many `words` a text; `seed` is that of the shuffling."""
+    """Records of kind text, with at most `words` words in a text; `seed` is for the random texts.
+
+    `source` is a corpus folder, or a user's file or folder. Raises InputError for `words` below 1,
+    for a file without text, and for a folder without text files.
+    """
     if words < 1:
         raise InputError(f"task domains: words must be at least 1, not {words}")
     if (source / "test.parquet").exists():
-        records = []
-        for row in read_documents(source / "test.parquet"):
-            chosen, rng = row["text"].split()[:words], random.Random(f"{seed} {row['document']}")
-            text = " ".join(chosen)
-            others = {
-                "shuffled_words": " ".join(rng.sample(chosen, len(chosen))),
-                "random_characters": _noise(len(text), rng),
-            }
-            records += [
-                {"group": group, "text": text}
-                for group, text in {"heldout": text, **others}.items()
-            ]
-        return records
-    files = (
-        [source]
-        if source.is_file()
-        else sorted(path for path in source.rglob("*.txt") if path.is_file())
-    )
+        return _of_corpus(source / "test.parquet", words, seed)
+    return _of_folder(source, words)
+
+
+def _of_corpus(test: Path, words: int, seed: int) -> list[dict]:
+    """Three records for each test document: the document and its two random counterparts."""
+    records = []
+    for row in read_documents(test):
+        # each document has its own draw, which the other documents do not change
+        rng = random.Random(f"{seed} {row['document']}")
+        chosen = row["text"].split()[:words]
+        text = " ".join(chosen)
+        shuffled = " ".join(rng.sample(chosen, len(chosen)))
+        noise = "".join(rng.choices(CHARACTERS, k=len(text))).strip() or "?"
+        records += [
+            {"group": "heldout", "text": text},
+            {"group": "shuffled_words", "text": shuffled},
+            {"group": "random_characters", "text": noise},
+        ]
+    return records
+
+
+def _of_folder(source: Path, words: int) -> list[dict]:
+    """A record for each text file of a user's folder, or for the one file that `source` is."""
+    if source.is_file():
+        files = [source]
+    else:
+        files = sorted(path for path in source.rglob("*.txt") if path.is_file())
     records = []
     for file in files:
-        place = file.relative_to(source).parts if file != source else (file.name,)
         text = " ".join(read_text(file, "a text file").split()[:words])
         if not text:
             raise InputError(f"{file}: holds no text")
-        records.append({"group": place[0].removesuffix(".txt"), "text": text})
+        # the subfolder, or the file itself
+        group = file.name if file == source else file.relative_to(source).parts[0]
+        records.append({"group": group.removesuffix(".txt"), "text": text})
     if not records:
         raise InputError(
             f"{source}: no .txt file; expected a folder of text files, a subfolder for each group"
         )
     return records
-
-
-def _noise(n: int, rng: random.Random) -> str:
-    return "".join(rng.choices(CHARACTERS, k=n)).strip() or "?"

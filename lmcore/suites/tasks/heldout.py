@@ -1,4 +1,8 @@
-"""The corpus' own test documents as running text: what a model trained on its train split has not seen of the same books."""
+"""The corpus' own test documents as running text.
+
+They come from the same books as the train split, and a model trained on that split has not seen
+them.
+"""
 
 from pathlib import Path
 

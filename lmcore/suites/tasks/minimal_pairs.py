@@ -1,13 +1,20 @@
-"""Task `minimal_pairs`: which of two sentences, alike but for one place, does the model find likelier? The corpus goes in, items come out.
+"""Task `minimal_pairs`: which of two sentences does the model find more likely?
 
-The sentences are our own: each paradigm of `minimal_pairs_grammar` is a few templates, filled with words by a seeded draw. In a template
-`{person.sg}` is a slot (a class and a form; `{person2.sg}` another word of that class) and `[is|are]` the one place where the
-grammatical sentence (first) and the ungrammatical one (second) part. Both have the same number of words, and where the grammar allows it
-templates come in opposite pairs (`[is|are]`, `[are|is]`), so that neither length nor a word's frequency decides. Only words that the
-training text holds at least MIN_COUNT times are used. The design follows BLiMP, the data does not: figures on this suite are not BLiMP
-figures.
+The two sentences are alike but for one place. The corpus goes in, records of kind pairs come out.
 
-Source: Warstadt et al. 2020, BLiMP: The Benchmark of Linguistic Minimal Pairs for English, TACL 8, 377-392, https://aclanthology.org/2020.tacl-1.25
+The sentences are our own. Each paradigm of `minimal_pairs_grammar` is a few templates, which a
+seeded draw fills with words. In a template, `{person.sg}` is a slot: a class and a form.
+`{person2.sg}` is another word of that class. `[is|are]` is the one place where the grammatical
+sentence (first) and the ungrammatical one (second) differ.
+
+Both sentences have the same number of words. Where the grammar allows it, templates come in
+opposite pairs (`[is|are]`, `[are|is]`), so that neither length nor a word's frequency decides. Only
+words that the training text holds at least MIN_COUNT times are used.
+
+The design follows BLiMP, the data do not: numbers on this suite are not BLiMP numbers.
+
+Source: Warstadt et al. 2020, BLiMP: The Benchmark of Linguistic Minimal Pairs for English, TACL 8,
+377-392, https://aclanthology.org/2020.tacl-1.25
 """
 
 import random
@@ -28,6 +35,7 @@ MIN_COUNT = 5  # occurrences in the training text below which a word counts as u
 DRAWS = 100  # per pair wanted: enough to find nearly all pairs that a paradigm can give
 SLOT = re.compile(r"\{([a-z_]+)(\d*)(?:\.([a-z]+))?\}")  # class, which word of it, form
 LOCUS = re.compile(r"\[(.*?)\|(.*?)\]")
+Entry = dict[str, str]  # one entry of a class: form to word
 
 
 def build(corpus: Path, *, n: Pairs, seed: Seed) -> list[dict]:
@@ -43,7 +51,8 @@ def build(corpus: Path, *, n: Pairs, seed: Seed) -> list[dict]:
         pairs = draw_pairs(paradigm, n, seed, vocabulary)
         if len(pairs) < n:
             raise InputError(
-                f"minimal_pairs: paradigm '{paradigm}' gives {len(pairs)} distinct pairs with the words of {corpus}; expected {n}"
+                f"minimal_pairs: paradigm '{paradigm}' gives {len(pairs)} distinct pairs "
+                f"with the words of {corpus}; expected {n}"
             )
         records += [{"group": paradigm, "good": good, "bad": bad} for good, bad in pairs]
     return records
@@ -64,20 +73,22 @@ def frequent_words(train: Path) -> set[str]:
 
 
 def draw_pairs(paradigm: str, n: int, seed: int, vocabulary: set[str]) -> list[tuple[str, str]]:
-    """Up to `n` distinct (grammatical, ungrammatical) pairs of the paradigm, its templates in turn, in words of `vocabulary`."""
-    rng = random.Random(
-        f"{seed} {paradigm}"
-    )  # of its own, so that a new paradigm leaves the others as they are
-    templates = [
-        (template, entries)
-        for template in PARADIGMS[paradigm]
-        if (entries := slot_entries(template, vocabulary))
-    ]
+    """Up to `n` distinct (grammatical, ungrammatical) pairs of the paradigm.
+
+    The templates take turns. All words are of `vocabulary`.
+    """
+    # each paradigm has its own draw, so that a new paradigm leaves the others as they are
+    rng = random.Random(f"{seed} {paradigm}")
+    templates = []
+    for template in PARADIGMS[paradigm]:
+        if entries := slot_entries(template, vocabulary):
+            templates.append((template, entries))
     pairs: dict[tuple[str, str], None] = {}  # in order of drawing
     for attempt in range(DRAWS * n if templates else 0):
         template, entries = templates[attempt % len(templates)]
         chosen = {slot: rng.choice(candidates) for slot, candidates in entries.items()}
-        good, bad = (sentence(LOCUS.sub(choice, template), chosen) for choice in (r"\1", r"\2"))
+        good = sentence(LOCUS.sub(r"\1", template), chosen)
+        bad = sentence(LOCUS.sub(r"\2", template), chosen)
         if good != bad and not repeats(chosen):
             pairs.setdefault((good, bad))
         if len(pairs) == n:
@@ -85,43 +96,61 @@ def draw_pairs(paradigm: str, n: int, seed: int, vocabulary: set[str]) -> list[t
     return list(pairs)
 
 
-def sentence(template: str, chosen: dict[str, dict[str, str]]) -> str:
+def sentence(template: str, chosen: dict[str, Entry]) -> str:
     """The template with the chosen word in every slot, as a sentence."""
-    text = SLOT.sub(lambda match: chosen[match[1] + match[2]][match[3] or ""], template).replace(
-        "_", " "
-    )
+
+    def word(slot: re.Match) -> str:
+        name, number, form = slot.groups()
+        return chosen[name + number][form or ""]
+
+    text = SLOT.sub(word, template).replace("_", " ")
     return text[0].upper() + text[1:]
 
 
-def repeats(chosen: dict[str, dict[str, str]]) -> bool:
-    """Whether two slots hold the same word in any form: nobody meets the captain beside the captain."""
-    forms = [form for entry in chosen.values() for form in set(entry.values())]
+def repeats(chosen: dict[str, Entry]) -> bool:
+    """Whether two slots hold the same word, in any form.
+
+    A sentence in which the captain stands beside the captain is odd whatever its grammar.
+    """
+    forms: list[str] = []
+    for entry in chosen.values():
+        forms += set(entry.values())
     return len(forms) > len(set(forms))
 
 
-def slot_entries(template: str, vocabulary: set[str]) -> dict[str, list[dict[str, str]]]:
-    """For each slot the entries whose forms, as the template uses them, are in the vocabulary; {} if a slot or a fixed word has none."""
-    used: dict[str, set[str]] = {}
+def slot_entries(template: str, vocabulary: set[str]) -> dict[str, list[Entry]]:
+    """For each slot of the template, the entries whose forms are in the vocabulary.
+
+    Only the forms that the template uses count. The result is {} where a slot has no entry, or a
+    fixed word of the template is not in the vocabulary.
+    """
+    forms_of_slot: dict[str, set[str]] = {}
     for name, number, form in SLOT.findall(template):
-        used.setdefault(name + number, set()).add(form)
-    entries = {
-        slot: [
-            entry
-            for entry in entries_of(slot.rstrip("0123456789"))
-            if all(vocabulary.issuperset(words(entry[form])) for form in forms)
-        ]
-        for slot, forms in used.items()
-    }
-    fixed = words(SLOT.sub(" ", template))
-    return entries if all(entries.values()) and vocabulary.issuperset(fixed) else {}
+        forms_of_slot.setdefault(name + number, set()).add(form)
+    known_entries: dict[str, list[Entry]] = {}
+    for slot, forms in forms_of_slot.items():
+        candidates = entries_of(slot.rstrip("0123456789"))
+        known_entries[slot] = [entry for entry in candidates if _is_known(entry, forms, vocabulary)]
+    fixed_words = words(SLOT.sub(" ", template))
+    is_usable = all(known_entries.values()) and vocabulary.issuperset(fixed_words)
+    return known_entries if is_usable else {}
 
 
-def entries_of(name: str) -> list[dict[str, str]]:
-    """The entries of a class or of a union of classes: form to word; the first form also answers a slot that names none."""
+def _is_known(entry: Entry, forms: set[str], vocabulary: set[str]) -> bool:
+    """Whether all words of these forms of the entry are in the vocabulary."""
+    return all(vocabulary.issuperset(words(entry[form])) for form in forms)
+
+
+def entries_of(name: str) -> list[Entry]:
+    """The entries of a class, or of a union of classes.
+
+    The first form also has the empty name, for slots that name no form.
+    """
     entries = []
-    for part in UNIONS.get(name, [name]):
-        forms, *lines = CLASSES[part].splitlines()
+    for class_name in UNIONS.get(name, [name]):
+        header, *lines = CLASSES[class_name].splitlines()
+        forms = header.split()
         for entry in " ".join(lines).split():
-            spelled = dict(zip(forms.split(), entry.split("/"), strict=True))
-            entries.append({"": next(iter(spelled.values())), **spelled})
+            spelled = dict(zip(forms, entry.split("/"), strict=True))
+            entries.append({"": spelled[forms[0]], **spelled})
     return entries

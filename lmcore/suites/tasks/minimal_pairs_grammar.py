@@ -1,8 +1,12 @@
-"""The grammar of `minimal_pairs`: PARADIGMS, templates as `minimal_pairs` explains them, and the words that fill them.
+"""The grammar of `minimal_pairs`: PARADIGMS, and the words that fill them.
 
-The words are ordinary ones of the English novels in the corpus. A class names its forms, then lists its entries, one word a form
-(`gentleman/gentlemen` under `sg pl`); `_` stands for a space. A union is several classes together. Verbs are sorted by what they select,
-since plausibility and often grammaticality hang on it.
+PARADIGMS are templates, which `minimal_pairs` explains. Some are written in two or three pieces,
+because they are longer than a line.
+
+The words are ordinary words of the English novels in the corpus. A class names its forms, then
+lists its entries, which have one word for each form (`gentleman/gentlemen` under `sg pl`); `_`
+stands for a space. A union is several classes together. Verbs are sorted by what they select, since
+plausibility and often grammaticality depend on it.
 """
 
 PARADIGMS = {
@@ -85,9 +89,10 @@ PARADIGMS = {
         "{his_name} {said.past} that the {woman.sg} had {blame.past} [him|himself].",
         "{his_name} {said.past} that the {woman.sg} had {blame.past} [herself|himself].",
     ],
-    # Islands: places that a question cannot reach into
+    # Islands: places that a question word cannot be moved out of
     "adjunct_island": [
-        "which {person.sg} did {name} {thank.base} [{after} {thank2.ing} {name2}|{name2} {after} {thank2.ing}]?"
+        "which {person.sg} did {name} {thank.base} "
+        "[{after} {thank2.ing} {name2}|{name2} {after} {thank2.ing}]?"
     ],
     "coordinate_structure_island": [
         "which {person.sg} did {name} {see.base} {name2} [with|and]?",
@@ -95,7 +100,8 @@ PARADIGMS = {
         "which {holder.sg} did {name} put the {small_thing.sg} [in|and]?",
     ],
     "complex_noun_phrase_island": [
-        "which {thing.sg} did {name} [{suppose.base} that the {person.sg}|{meet.base} the {person.sg} who] had {buy.part}?",
+        "which {thing.sg} did {name} "
+        "[{suppose.base} that the {person.sg}|{meet.base} the {person.sg} who] had {buy.part}?"
     ],
     "wh_island": [
         "which {thing.sg} did {her_name} {learn.base} [he|who] had {buy.part}?",
@@ -123,7 +129,8 @@ PARADIGMS = {
         "[only|even] {name} had {buy.part} any {thing.pl} {then}.",
     ],
     "npi_scope": [
-        "[no {person.sg} whom the|the {person.sg} whom no] {person2.sg} had {meet.part} had ever been {state}."
+        "[no {person.sg} whom the|the {person.sg} whom no] {person2.sg} "
+        "had {meet.part} had ever been {state}."
     ],
     # What a verb or an adjective takes
     "intransitive_with_object": [
@@ -175,8 +182,16 @@ PARADIGMS = {
         "{name} {knew.past} [that|what] the {person.sg} had {take.part} the {thing.sg}.",
     ],
     "noun_ellipsis": [
-        "{name} {buy.past} [two {size} {thing.pl} and {name2} {buy.past} three|two {thing.pl} and {name2} {buy.past} three {size}].",
-        "{name} {buy.past} [one {size} {thing.sg} and {name2} {buy.past} several|one {thing.sg} and {name2} {buy.past} several {size}].",
+        (
+            "{name} {buy.past} "
+            "[two {size} {thing.pl} and {name2} {buy.past} three"
+            "|two {thing.pl} and {name2} {buy.past} three {size}]."
+        ),
+        (
+            "{name} {buy.past} "
+            "[one {size} {thing.sg} and {name2} {buy.past} several"
+            "|one {thing.sg} and {name2} {buy.past} several {size}]."
+        ),
     ],
     "verb_phrase_ellipsis": [
         "{name} was {state}, but the {person.sg} [was|did] not.",
@@ -194,17 +209,20 @@ PARADIGMS = {
         "the {person.pl} were [more|most] {careful} than {name}.",
     ],
     "auxiliary_fronting": [
-        "[was the {person.sg} who had {smile.past}|had the {person.sg} who {smile.past} was] {trait}?"
+        "[was the {person.sg} who had {smile.past}|had the {person.sg} who {smile.past} was] "
+        "{trait}?"
     ],
 }
 
 CLASSES = {
-    # People. `person` holds no noun that fixes the gender, `woman`, `man` and the relations only such nouns.
+    # People. `person` holds no noun that fixes the gender. `woman`, `man` and the relations hold
+    # only such nouns.
     "her_name": """name
-        Emma Anne Mary Elizabeth Harriet Jane Marianne Elinor Alice Fanny Lucy Isabella Rosamond Louisa Henrietta Charlotte Laura
-        Barbara Cecilia""",
+        Emma Anne Mary Elizabeth Harriet Jane Marianne Elinor Alice Fanny Lucy Isabella Rosamond
+        Louisa Henrietta Charlotte Laura Barbara Cecilia""",
     "his_name": """name
-        Frederick Edward Henry Charles William John Robert James Thomas Peter George Michael Francisco Tom Joe Arthur""",
+        Frederick Edward Henry Charles William John Robert James Thomas Peter George Michael
+        Francisco Tom Joe Arthur""",
     "woman": """sg pl
         lady/ladies woman/women girl/girls queen/queens maid/maids""",
     "man": """sg pl
@@ -214,37 +232,42 @@ CLASSES = {
     "his_relation": """sg
         brother father uncle""",
     "person": """sg pl
-        captain/captains sailor/sailors servant/servants soldier/soldiers doctor/doctors stranger/strangers child/children
-        merchant/merchants officer/officers priest/priests traveller/travellers neighbour/neighbours visitor/visitors
-        policeman/policemen hunter/hunters thief/thieves lawyer/lawyers passenger/passengers prisoner/prisoners judge/judges""",
+        captain/captains sailor/sailors servant/servants soldier/soldiers doctor/doctors
+        stranger/strangers child/children merchant/merchants officer/officers priest/priests
+        traveller/travellers neighbour/neighbours visitor/visitors policeman/policemen
+        hunter/hunters thief/thieves lawyer/lawyers passenger/passengers prisoner/prisoners
+        judge/judges""",
     "relation": """sg pl
         friend/friends companion/companions servant/servants guest/guests""",
     "irregular": """sg pl
-        man/men woman/women child/children gentleman/gentlemen policeman/policemen fisherman/fishermen seaman/seamen
-        thief/thieves landsman/landsmen""",
+        man/men woman/women child/children gentleman/gentlemen policeman/policemen
+        fisherman/fishermen seaman/seamen thief/thieves landsman/landsmen""",
     "pronoun": """subject object
         she/her he/him they/them we/us I/me""",
-    # Things one can carry, buy and lose, and what holds them.
+    # Things that people carry, buy and lose, and what holds such things.
     "thing": """sg pl
-        book/books letter/letters box/boxes basket/baskets hat/hats ring/rings cup/cups stick/sticks lamp/lamps picture/pictures
-        key/keys flower/flowers apple/apples egg/eggs cake/cakes coat/coats sword/swords bottle/bottles watch/watches candle/candles
-        pipe/pipes bird/birds gun/guns""",
+        book/books letter/letters box/boxes basket/baskets hat/hats ring/rings cup/cups
+        stick/sticks lamp/lamps picture/pictures key/keys flower/flowers apple/apples egg/eggs
+        cake/cakes coat/coats sword/swords bottle/bottles watch/watches candle/candles pipe/pipes
+        bird/birds gun/guns""",
     "small_thing": """sg
         ring key letter egg apple stone flower watch candle pipe""",
     "holder": """sg
         basket box bag drawer pocket""",
     "size": """base
         old new little large small fine beautiful pretty""",
-    # How people are: `state` for a while, `trait` for good.
+    # How people are: `state` holds for a while, `trait` for ever.
     "state": """base
-        happy angry tired ill silent cheerful anxious cold asleep hungry quiet busy pale merry sad""",
+        happy angry tired ill silent cheerful anxious cold asleep hungry quiet busy pale merry
+        sad""",
     "trait": """base
         honest brave idle clever proud poor kind rich foolish wise""",
     "old": """base er
-        old/older young/younger tall/taller strong/stronger wise/wiser happy/happier rich/richer kind/kinder great/greater quick/quicker
-        weak/weaker""",
+        old/older young/younger tall/taller strong/stronger wise/wiser happy/happier rich/richer
+        kind/kinder great/greater quick/quicker weak/weaker""",
     "careful": """base
-        careful cheerful honest anxious grateful famous foolish ignorant patient curious dangerous""",
+        careful cheerful honest anxious grateful famous foolish ignorant patient curious
+        dangerous""",
     "hard": """base
         hard easy difficult impossible""",
     "likely": """base
@@ -255,16 +278,18 @@ CLASSES = {
     "then": """base
         yesterday that_evening that_morning in_the_morning in_the_evening the_next_day""",
     "place": """base
-        in_the_garden in_the_church in_the_village in_the_parlour in_the_kitchen in_the_hall in_the_library in_the_street in_the_boat
-        on_the_road on_the_shore""",
+        in_the_garden in_the_church in_the_village in_the_parlour in_the_kitchen in_the_hall
+        in_the_library in_the_street in_the_boat on_the_road on_the_shore""",
     "beside": """base
         beside near behind opposite""",
     "after": """base
         after before without""",
-    # Verbs between people, all of which need their object; `greet` goes with a place, and `thank` never takes two objects.
+    # Verbs between people, all of which need their object. `greet` goes with a place, and `thank`
+    # never takes two objects.
     "meet": """base past part
-        meet/met/met follow/followed/followed visit/visited/visited watch/watched/watched thank/thanked/thanked praise/praised/praised
-        help/helped/helped invite/invited/invited find/found/found assist/assisted/assisted amuse/amused/amused admire/admired/admired""",
+        meet/met/met follow/followed/followed visit/visited/visited watch/watched/watched
+        thank/thanked/thanked praise/praised/praised help/helped/helped invite/invited/invited
+        find/found/found assist/assisted/assisted amuse/amused/amused admire/admired/admired""",
     "greet": """past
         met saw found watched followed noticed thanked helped""",
     "like": """base
@@ -272,23 +297,25 @@ CLASSES = {
     "see": """base
         see meet find leave observe""",
     "thank": """base ing
-        thank/thanking meet/meeting visit/visiting follow/following invite/inviting watch/watching praise/praising help/helping
-        amuse/amusing admire/admiring""",
+        thank/thanking meet/meeting visit/visiting follow/following invite/inviting
+        watch/watching praise/praising help/helping amuse/amusing admire/admiring""",
     "blame": """past
-        admired praised pitied despised deceived amused hurt excused hated saved loved flattered blamed defended""",
+        admired praised pitied despised deceived amused hurt excused hated saved loved flattered
+        blamed defended""",
     "persuade": """past
-        persuaded accompanied convinced despised pitied punished seized thanked mentioned avoided disliked addressed
-        frightened caught astonished""",
+        persuaded accompanied convinced despised pitied punished seized thanked mentioned avoided
+        disliked addressed frightened caught astonished""",
     "avoid": """base
         avoid dislike pity rescue blame describe catch persuade convince despise""",
-    # Verbs without an object. A passive is out of the question for `smile`, and not so surely for `arrive`.
+    # Verbs without an object. Those of `smile` have no passive; that is less certain of `arrive`.
     "arrive": """past
         arrived vanished disappeared""",
     "smile": """past
-        smiled slept laughed sighed trembled hesitated blushed listened wandered yawned shuddered groaned sobbed""",
+        smiled slept laughed sighed trembled hesitated blushed listened wandered yawned shuddered
+        groaned sobbed""",
     "sleep": """base
         smile sleep laugh dance dine listen wait""",
-    # Verbs over clauses: statements, questions, either.
+    # Verbs that take clauses: statements, questions, or both.
     "think": """base s
         think/thinks know/knows say/says believe/believes""",
     "said": """past
@@ -299,27 +326,33 @@ CLASSES = {
         know learn discover remember guess hear""",
     "knew": """past
         knew learned discovered remembered heard guessed told_us""",
-    # Verbs of having and getting; nobody leaves the object of `take` unsaid.
+    # Verbs of having and getting. Those of `take` always have their object.
     "buy": """base past part
-        buy/bought/bought sell/sold/sold lose/lost/lost bring/brought/brought want/wanted/wanted find/found/found carry/carried/carried
-        keep/kept/kept""",
+        buy/bought/bought sell/sold/sold lose/lost/lost bring/brought/brought want/wanted/wanted
+        find/found/found carry/carried/carried keep/kept/kept""",
     "take": """part
         taken found brought carried kept mentioned seized""",
     "notice": """past
         noticed saw found remembered described showed_us mentioned""",
-    # Irregular verbs with what is done. Those whose forms the old novels mix (had forgot, she sung) are left out.
+    # Irregular verbs with their objects. Verbs whose forms the old novels mix (had forgot, she
+    # sung) are left out.
     "deed": """base past part object
-        write/wrote/written/letter write/wrote/written/book write/wrote/written/story take/took/taken/money take/took/taken/key
-        take/took/taken/horse steal/stole/stolen/ring steal/stole/stolen/money steal/stole/stolen/watch see/saw/seen/ship
-        see/saw/seen/whale see/saw/seen/light eat/ate/eaten/bread eat/ate/eaten/cake eat/ate/eaten/meat draw/drew/drawn/picture
-        draw/drew/drawn/map throw/threw/thrown/stone throw/threw/thrown/stick tear/tore/torn/paper tear/tore/torn/letter
-        wear/wore/worn/gloves wear/wore/worn/boots wear/wore/worn/spectacles know/knew/known/secret know/knew/known/truth
-        choose/chose/chosen/road choose/chose/chosen/book drive/drove/driven/carriage drive/drove/driven/cart""",
+        write/wrote/written/letter write/wrote/written/book write/wrote/written/story
+        take/took/taken/money take/took/taken/key take/took/taken/horse steal/stole/stolen/ring
+        steal/stole/stolen/money steal/stole/stolen/watch see/saw/seen/ship see/saw/seen/whale
+        see/saw/seen/light eat/ate/eaten/bread eat/ate/eaten/cake eat/ate/eaten/meat
+        draw/drew/drawn/picture draw/drew/drawn/map throw/threw/thrown/stone
+        throw/threw/thrown/stick tear/tore/torn/paper tear/tore/torn/letter wear/wore/worn/gloves
+        wear/wore/worn/boots wear/wore/worn/spectacles know/knew/known/secret
+        know/knew/known/truth choose/chose/chosen/road choose/chose/chosen/book
+        drive/drove/driven/carriage drive/drove/driven/cart""",
     "broken": """past part object
-        broke/broken/window broke/broken/glass broke/broken/bottle broke/broken/chair broke/broken/gate broke/broken/stick
-        broke/broken/box stole/stolen/ring stole/stolen/money stole/stolen/watch stole/stolen/picture stole/stolen/sword tore/torn/paper
-        tore/torn/letter tore/torn/book tore/torn/dress wrote/written/message wrote/written/answer wrote/written/order drew/drawn/sword
-        wore/worn/coat chose/chosen/road""",
+        broke/broken/window broke/broken/glass broke/broken/bottle broke/broken/chair
+        broke/broken/gate broke/broken/stick broke/broken/box stole/stolen/ring
+        stole/stolen/money stole/stolen/watch stole/stolen/picture stole/stolen/sword
+        tore/torn/paper tore/torn/letter tore/torn/book tore/torn/dress wrote/written/message
+        wrote/written/answer wrote/written/order drew/drawn/sword wore/worn/coat
+        chose/chosen/road""",
 }
 
 UNIONS = {"name": ["her_name", "his_name"], "vanish": ["arrive", "smile"]}

@@ -1,12 +1,18 @@
-"""Passages of the training text against passages held out: the corpus goes in, records of kind choices come out, each a pair of passages.
+"""Passages of the training text against passages that were held out.
 
-Option 0 is a passage of the train split, option 1 one of the test split: as many words, and as near as can be had in the mean log
-frequency of its words and in its characters. The first `context_words` are the context, the rest the target. The group says how often the
-passage stands in the train split: `seen_1`, `seen_2`, `seen_3_or_more`; the one held out does not stand there at all. A model that has
-learnt passages by heart finds the first likelier than the second, and goes on with it to the letter.
+The corpus goes in. Records of kind choices come out, each a pair of passages.
 
-Source: Carlini et al. 2023, Quantifying Memorization Across Neural Language Models, https://arxiv.org/abs/2202.07646 (extraction by prefix,
-by the number of occurrences).
+Option 0 is a passage of the train split, option 1 a passage of the test split. Both have the same
+number of words. The mean log frequency of their words and their number of characters are as close
+as can be had. The first `context_words` are the context, the rest is the target.
+
+The group says how often the passage stands in the train split: `seen_1`, `seen_2`,
+`seen_3_or_more`. The passage that was held out does not stand there at all. A model that has learnt
+passages by heart finds the first passage more likely than the second, and continues it word for
+word.
+
+Source: Carlini et al. 2023, Quantifying Memorization Across Neural Language Models,
+https://arxiv.org/abs/2202.07646 (extraction by prefix, by the number of occurrences).
 """
 
 import math
@@ -26,64 +32,77 @@ from lmcore.params.ranges import RANGE, Count, Seed
 from lmcore.text_files import split_lines
 
 Words = Annotated[int, Field(ge=1, le=1000), RANGE]
+# least and most occurrences
 GROUPS = {
     "seen_1": (1, 1),
     "seen_2": (2, 2),
     "seen_3_or_more": (3, 10**9),
-}  # least and most occurrences
+}
 
 
 class Passages(NamedTuple):
-    """Runs of words that do not overlap, with how often each stands in the train split and what they are matched by."""
+    """Runs of words that do not overlap.
+
+    `occurrences` says how often each stands in the train split. Passages are matched by `features`.
+    """
 
     texts: list[list[str]]
-    occurrences: np.ndarray
+    occurrences: np.ndarray  # (passages,) int64
     features: np.ndarray  # (passages, 2): mean log frequency of a word, characters
+
+
+class Occurrences(NamedTuple):
+    """The runs of words of the train split, and how often each stands there."""
+
+    hashes: np.ndarray  # (runs,) uint64, distinct and sorted
+    counts: np.ndarray  # (runs,) int64
+
+    def of(self, hashes: np.ndarray) -> np.ndarray:
+        """How often each of these runs stands in the train split: (N,) int64, `hashes` (N,)."""
+        if not len(self.hashes):
+            return np.zeros(len(hashes), np.int64)
+        place = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        return np.where(self.hashes[place] == hashes, self.counts[place], 0)
 
 
 def build(
     corpus: Path, *, n: Count, context_words: Words, target_words: Words, seed: Seed
 ) -> list[dict]:
-    """Up to `n` pairs a group. Raises InputError where the corpus has no passage of so many words."""
+    """Up to `n` pairs for each group.
+
+    There are fewer where the splits have no more passages. Raises InputError where the corpus has
+    no passage of so many words.
+    """
     if min(n, context_words, target_words) < 1:
         raise InputError(
-            f"task passages: n, context_words and target_words must be at least 1, not {n}, {context_words}, {target_words}"
+            "task passages: n, context_words and target_words must be at least 1, "
+            f"not {n}, {context_words}, {target_words}"
         )
     size = context_words + target_words
-    train, test = (paragraphs(corpus / f"{split}.parquet") for split in ("train", "test"))
-    counts = word_counts([" ".join(words) for words in train])
-    runs = runs_of(train, size)
-    distinct, times = np.unique(np.concatenate([*runs, np.zeros(0, np.uint64)]), return_counts=True)
-    seen, held = (
-        _passages(texts, hashes, size, counts, distinct, times)
-        for texts, hashes in ((train, runs), (test, runs_of(test, size)))
-    )
-    free = np.flatnonzero(held.occurrences == 0)
+    seen, held_out = _passages_of_splits(corpus, size)
+    free = np.flatnonzero(held_out.occurrences == 0)
     if not len(seen.texts) or not len(free):
         raise InputError(
             f"{corpus}: no passage of {size} words that stands in the test split alone"
         )
     scale = np.maximum(seen.features.std(0), 1e-9)
-    rng, records = random.Random(seed), []
+    rng = random.Random(seed)
+    records = []
     for group, (least, most) in GROUPS.items():
-        candidates = np.flatnonzero(
-            (least <= seen.occurrences) & (seen.occurrences <= most)
-        ).tolist()
+        is_in_group = (least <= seen.occurrences) & (seen.occurrences <= most)
+        candidates = np.flatnonzero(is_in_group).tolist()
         for number in sorted(rng.sample(candidates, min(n, len(candidates)))):
             if not len(free):
                 break
-            distance = np.abs((held.features[free] - seen.features[number]) / scale).sum(1)
+            distance = np.abs((held_out.features[free] - seen.features[number]) / scale).sum(1)
             partner = int(free[distance.argmin()])
-            free = free[free != partner]  # every passage held out is used once
-            pair = [seen.texts[number], held.texts[partner]]
-            cut = [
-                (" ".join(words[:context_words]), " ".join(words[context_words:])) for words in pair
-            ]
+            free = free[free != partner]  # every passage that was held out is used once
+            pair = (seen.texts[number], held_out.texts[partner])
             records.append(
                 {
                     "group": group,
-                    "context": [a for a, _ in cut],
-                    "options": [b for _, b in cut],
+                    "context": [" ".join(words[:context_words]) for words in pair],
+                    "options": [" ".join(words[context_words:]) for words in pair],
                     "gold": 0,
                 }
             )
@@ -91,13 +110,29 @@ def build(
 
 
 def paragraphs(split: Path) -> list[list[str]]:
-    """The paragraphs of a split's documents as lists of words: a passage crosses none, so that spaces join its words again."""
-    return [
-        line.split()
-        for row in read_documents(split)
-        for line in split_lines(row["text"])
-        if line.strip()
-    ]
+    """The paragraphs of a split's documents as lists of words.
+
+    No passage crosses the end of a paragraph, so spaces join its words again.
+    """
+    texts = []
+    for row in read_documents(split):
+        for line in split_lines(row["text"]):
+            if line.strip():
+                texts.append(line.split())
+    return texts
+
+
+def _passages_of_splits(corpus: Path, size: int) -> tuple[Passages, Passages]:
+    """The passages of `size` words of the train split, and those of the test split."""
+    train = paragraphs(corpus / "train.parquet")
+    test = paragraphs(corpus / "test.parquet")
+    counts = word_counts([" ".join(words) for words in train])
+    runs = runs_of(train, size)
+    all_runs = np.concatenate([*runs, np.zeros(0, np.uint64)])
+    occurrences = Occurrences(*np.unique(all_runs, return_counts=True))
+    seen = _passages(train, runs, size, counts, occurrences)
+    held_out = _passages(test, runs_of(test, size), size, counts, occurrences)
+    return seen, held_out
 
 
 def _passages(
@@ -105,36 +140,33 @@ def _passages(
     runs: list[np.ndarray],
     size: int,
     counts: Counter[str],
-    distinct: np.ndarray,
-    times: np.ndarray,
+    occurrences: Occurrences,
 ) -> Passages:
-    """The passages of `texts`: a repeated run wherever one begins, and between them every `size` words; the same passage once.
+    """The passages of `texts`, each of them once.
 
-    runs: the hashes of all runs of each text; distinct, times: those of the train split, and how often each stands there.
+    A passage begins wherever a repeated run begins, and every `size` words between such runs.
+
+    runs: the hashes of all runs of each text; counts: how often each word stands in the train
+    split.
     """
-    chosen: dict[int, tuple[list[str], int]] = {}
+    chosen: dict[int, tuple[list[str], int]] = {}  # by hash: words and occurrences
     for words, hashes in zip(texts, runs, strict=True):
-        place = np.minimum(np.searchsorted(distinct, hashes), max(len(distinct) - 1, 0))
-        found = (
-            np.where(distinct[place] == hashes, times[place], 0)
-            if len(distinct)
-            else np.zeros(len(hashes), np.int64)
-        )
-        repeated = np.flatnonzero(found > 1)
+        times = occurrences.of(hashes)
+        repeated = np.flatnonzero(times > 1)
         at = 0
         while at < len(hashes):
             ahead = repeated[np.searchsorted(repeated, at) :][:1]
             if len(ahead) and ahead[0] < at + size:
                 at = int(ahead[0])
-            chosen.setdefault(int(hashes[at]), (words[at : at + size], int(found[at])))
+            chosen.setdefault(int(hashes[at]), (words[at : at + size], int(times[at])))
             at += size
     passages = [words for words, _ in chosen.values()]
-    features = [
-        [sum(math.log1p(counts[word.lower()]) for word in words) / size, len(" ".join(words))]
-        for words in passages
-    ]
-    return Passages(
-        passages,
-        np.array([n for _, n in chosen.values()], np.int64),
-        np.array(features).reshape(-1, 2),
-    )
+    times_seen = [n for _, n in chosen.values()]
+    features = [_features(words, counts) for words in passages]
+    return Passages(passages, np.array(times_seen, np.int64), np.array(features).reshape(-1, 2))
+
+
+def _features(words: list[str], counts: Counter[str]) -> list[float]:
+    """The mean log frequency of a passage's words, and its number of characters."""
+    log_frequency = sum(math.log1p(counts[word.lower()]) for word in words)
+    return [log_frequency / len(words), len(" ".join(words))]

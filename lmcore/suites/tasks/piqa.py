@@ -1,5 +1,8 @@
-"""PIQA: which of two ways reaches an everyday goal (Bisk et al. 2020, https://arxiv.org/abs/1911.11641); 1,838 validation items. Worded as
-in lm-eval: "Question: GOAL", a new line, "Answer:".
+"""PIQA: which of two ways reaches an everyday goal; 1,838 validation items.
+
+The items are worded as in lm-eval: "Question: GOAL", a new line, "Answer:".
+
+Source: Bisk et al. 2020, https://arxiv.org/abs/1911.11641.
 """
 
 from pathlib import Path
@@ -9,12 +12,10 @@ from lmcore.suites.records import Record, find, read_records
 
 def build(source: Path) -> list[Record]:
     """Records of kind choices from the validation split as Arrow or Parquet."""
-    return [
-        row.record(
-            context=f"Question: {row['goal']}\nAnswer:",
-            options=[row["sol1"], row["sol2"]],
-            gold=row.label("label"),
-        )
-        for path in find(source, ".arrow", ".parquet")
-        for row in read_records(path)
-    ]
+    records = []
+    for path in find(source, ".arrow", ".parquet"):
+        for row in read_records(path):
+            context = f"Question: {row['goal']}\nAnswer:"
+            options = [row["sol1"], row["sol2"]]
+            records.append(row.record(context=context, options=options, gold=row.label("label")))
+    return records

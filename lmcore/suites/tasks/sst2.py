@@ -1,8 +1,13 @@
-"""SST-2: is a sentence of a film review negative or positive (Socher et al. 2013, https://aclanthology.org/D13-1170; in GLUE); 872
-validation items. Worded as in lm-eval: the sentence, a question, and the answer to come; the shots before it likewise, with theirs.
+"""SST-2: is a sentence of a film review negative or positive; 872 validation items.
 
-GLUE hides the labels of the test split and the package that brings the validation split has no other, so the shots are taken from that:
-as many of each class, drawn by a seed, set apart from the items and shuffled. All items have the same shots.
+The items are worded as in lm-eval: the sentence, a question, and the answer to come. The shots
+before it are worded likewise, with their answers.
+
+GLUE hides the labels of the test split, and the package that ships the validation split has no
+other split. So the shots are taken from the validation split: as many of each class, drawn by a
+seed, set apart from the items and shuffled. All items have the same shots.
+
+Source: Socher et al. 2013, https://aclanthology.org/D13-1170; in GLUE.
 """
 
 import random
@@ -23,7 +28,7 @@ Shots = Annotated[int, Field(ge=0, le=MAX_SHOTS), RANGE]
 
 
 def check_shots(*, shots: int, **others) -> None:
-    """Raises InputError for shots of which no class can have half."""
+    """Raises InputError for a number of shots that the classes cannot share equally."""
     if shots < 0 or shots % 2 or shots > MAX_SHOTS:
         raise InputError(
             f"shots must be an even number from 0 to {MAX_SHOTS}, half of each class, not {shots}"
@@ -32,32 +37,47 @@ def check_shots(*, shots: int, **others) -> None:
 
 @together(check_shots)
 def build(source: Path, *, shots: Shots, seed: Seed) -> list[Record]:
-    """Records of kind choices from the validation split as Arrow or Parquet; each class has half of the `shots`, which may be 0.
+    """Records of kind choices from the validation split as Arrow or Parquet.
 
-    Raises InputError for an odd number of shots, and for a source of other than the published size.
+    Each class has half of the `shots`, which may be 0. Raises InputError for an odd number of
+    shots, for a source whose size is not the published one, and for a class with too few texts.
     """
-    rows = [row for path in find(source, ".arrow", ".parquet") for row in read_records(path)]
+    rows: list[Row] = []
+    for path in find(source, ".arrow", ".parquet"):
+        rows += read_records(path)
     if len(rows) != N_PUBLISHED:
         raise InputError(
-            f"{source}: task sst2 found {len(rows):,} items, published are {N_PUBLISHED:,}; this is not its validation split"
+            f"{source}: task sst2 found {len(rows):,} items, published are {N_PUBLISHED:,}; "
+            "this is not its validation split"
         )
     check_shots(shots=shots)
     labels = [row.number("label", 0, 1) for row in rows]
-    draw, apart = random.Random(seed), []
-    for label in (0, 1):
-        of_class = [i for i, found in enumerate(labels) if found == label]
-        if len(of_class) < shots // 2:
-            raise InputError(
-                f"{source}: class {label} has {len(of_class)} texts, too few for {shots // 2} shots"
-            )
-        apart += draw.sample(of_class, shots // 2)
-    draw.shuffle(apart)
+    apart = _draw_shots(labels, shots, seed, source)
     prompt = "".join(f"{_question(rows[i])} {LABELS[labels[i]]}\n\n" for i in apart)
     return [
         row.record(context=prompt + _question(row), options=list(LABELS), gold=labels[i])
         for i, row in enumerate(rows)
         if i not in apart
     ]
+
+
+def _draw_shots(labels: list[int], shots: int, seed: int, source: Path) -> list[int]:
+    """The numbers of the rows that are the shots, in random order.
+
+    Raises InputError, naming `source`, for a class with too few texts.
+    """
+    rng = random.Random(seed)
+    drawn: list[int] = []
+    for label in (0, 1):
+        candidates = [i for i, other in enumerate(labels) if other == label]
+        if len(candidates) < shots // 2:
+            raise InputError(
+                f"{source}: class {label} has {len(candidates)} texts, "
+                f"too few for {shots // 2} shots"
+            )
+        drawn += rng.sample(candidates, shots // 2)
+    rng.shuffle(drawn)
+    return drawn
 
 
 def _question(row: Row) -> str:

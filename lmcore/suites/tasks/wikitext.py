@@ -1,5 +1,9 @@
-"""WikiText-2 (Merity et al. 2017, https://arxiv.org/abs/1609.07843; CC-BY-SA 3.0), the raw test split: 62 articles. Scored as in lm-eval's
-`wikitext`: the detokenised article is the text, but words and bytes are those of the article as it stands.
+"""WikiText-2, the raw test split: 62 articles.
+
+It is scored as in lm-eval's `wikitext`: the text is the detokenised article, but words and bytes
+are counted in the article as the file has it.
+
+Source: Merity et al. 2017, https://arxiv.org/abs/1609.07843; CC-BY-SA 3.0.
 """
 
 import re
@@ -8,7 +12,8 @@ from pathlib import Path
 from lmcore.suites.records import Record, find, read_records
 from lmcore.text_files import read_text
 
-# Source: lm_eval/tasks/wikitext/preprocess_wikitext.py (MIT), in its order; its pattern "/' [0-9]/" never matches and is left out
+# Source: lm_eval/tasks/wikitext/preprocess_wikitext.py (MIT), in its order. Its pattern
+# "/' [0-9]/" never matches and is left out.
 JOIN = [("s '", "s'"), (" @-@ ", "-"), (" @,@ ", ","), (" @.@ ", ".")] + [
     (f" {mark} ", f"{mark} ") for mark in ":;.!?,"
 ]
@@ -32,20 +37,19 @@ REST = [
 
 def build(source: Path) -> list[Record]:
     """Records of kind text from `wiki.test.raw`, or from the hub's Parquet of pages."""
-    return [
-        Record(
-            {
-                "text": detokenised(page),
-                "words": len(re.split(r"\s+", page)),
-                "bytes": len(page.encode()),
-            },
-            where,
-        )
-        for page, where in _pages(source)
-    ]
+    records = []
+    for page, where in _pages(source):
+        values = {
+            "text": detokenised(page),
+            "words": len(re.split(r"\s+", page)),
+            "bytes": len(page.encode()),
+        }
+        records.append(Record(values, where))
+    return records
 
 
 def detokenised(page: str) -> str:
+    """The article without the spaces and marks that the tokenisation of WikiText put in."""
     for old, new in JOIN:
         page = page.replace(old, new)
     for pattern, new in BRACKETS + QUOTES:
@@ -56,7 +60,7 @@ def detokenised(page: str) -> str:
 
 
 def _pages(source: Path) -> list[tuple[str, str]]:
-    """The articles and where they stand."""
+    """The articles, each with its place: a row of a Parquet file, or its number in the raw file."""
     if parquet := sorted(source.glob("*.parquet")):
         return [(row["page"], row.where) for path in parquet for row in read_records(path)]
     path = find(source, ".raw")[0]
@@ -65,11 +69,10 @@ def _pages(source: Path) -> list[tuple[str, str]]:
 
 
 def _articles(text: str) -> list[str]:
-    """The articles, cut as EleutherAI/wikitext_document_level cuts them: before each line ` = Title = `, whose newline is dropped."""
+    """The articles, cut as EleutherAI/wikitext_document_level cuts them.
+
+    The cuts are before each line ` = Title = `, and the newline before that line is dropped.
+    """
     starts = [match.start() for match in re.finditer(r"^ ?= (?!=).*(?<!=) = ?$", text, re.M)]
-    return [
-        text[start:end]
-        for start, end in zip(
-            starts, [*(start - 1 for start in starts[1:]), len(text)], strict=True
-        )
-    ]
+    ends = [*(start - 1 for start in starts[1:]), len(text)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)]

@@ -1,4 +1,7 @@
-"""What a user may get wrong in a suite of their own ends the stage with one line that names the file and the item, and exit status 1."""
+"""What a user may get wrong in a suite of their own.
+
+The stage ends with one line that names the file and the item, and with exit status 1.
+"""
 
 import json
 import os
@@ -22,8 +25,13 @@ CASES = {
     "column": ("pairs", [{"good": "x", "worse": "y"}]),
 }
 LINES = {
-    "unequal": "line 2: item 'mine/0001' has 3 options, the items before it have 2; all must have the same number",
-    "column": "line 1: item 'mine/0000' has no 'bad'; kind pairs needs good, bad; columns are good, worse",
+    "unequal": (
+        "line 2: item 'mine/0001' has 3 options, the items before it have 2; "
+        "all must have the same number"
+    ),
+    "column": (
+        "line 1: item 'mine/0000' has no 'bad'; kind pairs needs good, bad; columns are good, worse"
+    ),
 }
 
 

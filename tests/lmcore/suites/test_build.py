@@ -60,7 +60,9 @@ def test_suite_of_ones_own_is_the_same_from_csv_jsonl_and_parquet(tmp_path: Path
 
 def test_suite_choices_in_csv_take_their_options_as_json(tmp_path: Path):
     (tmp_path / "c.csv").write_text(
-        'context,options,gold\nHe,"[""runs."", ""ran away.""]",1\nShe,"[""sings."", ""sang.""]",0\n',
+        "context,options,gold\n"
+        'He,"[""runs."", ""ran away.""]",1\n'
+        'She,"[""sings."", ""sang.""]",0\n',
         "utf-8",
     )
     table = own("choices", str(tmp_path / "c.csv"))
@@ -90,7 +92,10 @@ def test_suite_completion_and_text_keep_ids_and_add_one_space(tmp_path: Path):
 
 
 def test_suite_of_a_folder_takes_each_file_as_a_group_and_columns_by_their_names(tmp_path: Path):
-    """EWoK as its users have it: a file a domain, the right target is Target1 after Context1."""
+    """The folder is EWoK as its users have it.
+
+    There is a file for each domain. The right target is Target1 after Context1.
+    """
     (tmp_path / "ewok").mkdir()
     for domain, n in (("social-relations", 2), ("agent-properties", 1)):
         record = {
@@ -230,11 +235,9 @@ def test_build_items_writes_all_suites_or_none(tmp_path: Path):
 
 
 def test_subset_takes_each_group_in_proportion_and_grows_by_adding():
-    rows = [
-        {"item": f"s/{group}/{i}", "group": group}
-        for group, n in (("a", 60), ("b", 30), ("c", 2))
-        for i in range(n)
-    ]
+    rows = []
+    for group, n in (("a", 60), ("b", 30), ("c", 2)):
+        rows += [{"item": f"s/{group}/{i}", "group": group} for i in range(n)]
     chosen = subset(rows, "s", 23, 0)
     assert Counter(item.split("/")[1] for item in chosen) == {"a": 15, "b": 7, "c": 1}
     assert chosen == subset(rows[::-1], "s", 23, 0) and chosen < subset(rows, "s", 40, 0)
@@ -325,7 +328,10 @@ def test_convention_after_a_context_follows_the_peer():
 
 
 def test_convention_bos_is_decided_by_whether_items_have_a_context(tmp_path: Path):
-    """EWoK is pairs with a context: under lm-eval's conventions they are scored as what follows a context is."""
+    """EWoK consists of pairs with a context.
+
+    Under lm-eval's conventions they are scored as texts that follow a context.
+    """
     with_context = [{"context": "It rains.", "good": "Take a coat.", "bad": "Take a fan."}]
     for convention, alone, after in (
         ("lm_eval", "prefix", "tokenizer"),
@@ -340,7 +346,8 @@ def test_convention_bos_is_decided_by_whether_items_have_a_context(tmp_path: Pat
     mixed = jsonl(tmp_path / "m.jsonl", [*with_context, PAIRS[1]])
     with pytest.raises(
         InputError,
-        match=r"with and without a context .* 'mine/0000' \(tokenizer\) and 'mine/order/0000' \(prefix\)",
+        match=r"with and without a context .* 'mine/0000' \(tokenizer\) "
+        r"and 'mine/order/0000' \(prefix\)",
     ):
         own("pairs", mixed, convention="lm_eval")
     assert scoring_of(own("pairs", mixed, convention="lm_eval", bos="prefix")) == {"bos": "prefix"}

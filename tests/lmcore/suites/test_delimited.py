@@ -1,4 +1,8 @@
-"""CSV and TSV, read strictly: what Python's csv reads in strict mode, or one line that names line and column."""
+"""CSV and TSV, read strictly.
+
+The rows are those that Python's csv reads in strict mode, or there is an error of one line that
+names line and column.
+"""
 
 import csv
 import io
@@ -33,20 +37,38 @@ def test_csv_lines_are_those_of_an_editor() -> None:
 
 
 BAD = {
-    "good,bad\nWell, he read it.,x\n": "mine: line 2: 3 fields, but the header has 2 (good, bad): 'x' is one too many behind column 'bad'",
-    "good,bad\na,b\nc\n": "mine: line 3: 1 field, but the header has 2 (good, bad): column 'bad' has none",
-    "text\nHello, world\n": "mine: line 2: 2 fields, but the header has 1 (text): ' world' is one too many behind column 'text'",
-    'good,bad\n"Hello," she said.,x\n': "mine: line 2, column 'good': behind the closing quote comes ' ', not a comma",
-    'good,bad\n"Cats sit.,x\ny,z\n"Birds sing.,w\n': "mine: line 2, column 'good': behind the closing quote on line 4 comes 'B'",
-    'good,bad\na,"b\nc,d\n': "mine: line 2, column 'bad': the quote that opens here is never closed",
-    'good,bad\na 5" pipe,b\n': "mine: line 2, column 'good': a quote stands in the middle of a field",
+    "good,bad\nWell, he read it.,x\n": (
+        "mine: line 2: 3 fields, but the header has 2 (good, bad): "
+        "'x' is one too many behind column 'bad'"
+    ),
+    "good,bad\na,b\nc\n": (
+        "mine: line 3: 1 field, but the header has 2 (good, bad): column 'bad' has none"
+    ),
+    "text\nHello, world\n": (
+        "mine: line 2: 2 fields, but the header has 1 (text): "
+        "' world' is one too many behind column 'text'"
+    ),
+    'good,bad\n"Hello," she said.,x\n': (
+        "mine: line 2, column 'good': behind the closing quote comes ' ', not a comma"
+    ),
+    'good,bad\n"Cats sit.,x\ny,z\n"Birds sing.,w\n': (
+        "mine: line 2, column 'good': behind the closing quote on line 4 comes 'B'"
+    ),
+    'good,bad\na,"b\nc,d\n': (
+        "mine: line 2, column 'bad': the quote that opens here is never closed"
+    ),
+    'good,bad\na 5" pipe,b\n': (
+        "mine: line 2, column 'good': a quote stands in the middle of a field"
+    ),
     'good,bad\na, "b"\n': "mine: line 2, column 'bad': a quote stands in the middle of a field",
     'good,bad\n"a\nb","c"x\n': "mine: line 3, column 'bad': behind the closing quote comes 'x'",
     '"good,bad\n': "mine: line 1, column 1: the quote that opens here is never closed",
     "good,good\na,b\n": "mine: line 1: two columns are called 'good'; columns are good, good",
     "good,,bad\na,b,c\n": "mine: line 1: column 2 has no name; columns are good, , bad",
     "good,bad,\na,b,\n": "mine: line 1: column 3 has no name",
-    ",bad\nThe cat,b\n": "mine: line 2: the first column has no name, and holds more than row numbers",
+    ",bad\nThe cat,b\n": (
+        "mine: line 2: the first column has no name, and holds more than row numbers"
+    ),
 }
 
 
@@ -83,36 +105,30 @@ def test_csv_random_tables_are_read_as_they_were_written() -> None:
     ]
     for _ in range(300):
         header = ["one", "two", "three"][: draw.randint(2, 3)]
-        table = [
-            ["".join(draw.choices(pieces, k=draw.randint(0, 5))) for _ in header]
-            for _ in range(draw.randint(1, 4))
-        ]
+        table = []
+        for _ in range(draw.randint(1, 4)):
+            table.append(["".join(draw.choices(pieces, k=draw.randint(0, 5))) for _ in header])
         buffer = io.StringIO()
-        csv.writer(
-            buffer, lineterminator=draw.choice(["\n", "\r\n"]), quoting=csv.QUOTE_ALL
-        ).writerows([header, *table])
+        line_end = draw.choice(["\n", "\r\n"])
+        writer = csv.writer(buffer, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+        writer.writerows([header, *table])
         assert [list(row.values()) for _, row in rows(buffer.getvalue())] == table
 
 
 def test_csv_random_text_is_read_as_pythons_strict_reader_has_it_or_refused() -> None:
     draw = random.Random(1)
+    pieces = ['"', '""', ",", "\n", "\r\n", " ", "a", '"a"', '"a,b"', "c,d\n"]
     n_read = 0
     for _ in range(3000):
-        text = "one,two\n" + "".join(
-            draw.choices(
-                ['"', '""', ",", "\n", "\r\n", " ", "a", '"a"', '"a,b"', "c,d\n"],
-                k=draw.randint(1, 9),
-            )
-        )
+        text = "one,two\n" + "".join(draw.choices(pieces, k=draw.randint(1, 9)))
         try:
             found = [list(row.values()) for _, row in rows(text)]
         except InputError as error:
             assert "\n" not in str(error)
             continue
         n_read += 1
-        written = [
-            row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if len(row) > 1
-        ]
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        written = [row for row in reader if len(row) > 1]
         assert found == written[1:]
     assert n_read > 100
 
@@ -132,11 +148,13 @@ def test_tsv_takes_quotes_to_the_letter() -> None:
     [
         (
             'good\tbad\na\t"b"\n',
-            "mine: line 2, column 'bad': the field stands in quotes, which a .tsv takes to the letter",
+            "mine: line 2, column 'bad': the field stands in quotes, "
+            "which a .tsv takes to the letter",
         ),
         (
             "good\tbad\na\tb\tc\n",
-            "mine: line 2: 3 fields, but the header has 2 (good, bad): 'c' is one too many behind column 'bad'",
+            "mine: line 2: 3 fields, but the header has 2 (good, bad): "
+            "'c' is one too many behind column 'bad'",
         ),
         (
             "good\tbad\na\n",

@@ -1,4 +1,8 @@
-"""Data files that people write: the same rows from every format, and one line that names file, line and column of what is no text."""
+"""Data files that people write.
+
+Every format gives the same rows. For a value that is no text there is an error of one line that
+names file, line and column.
+"""
 
 import gzip
 import io
@@ -17,11 +21,14 @@ ROWS = [{"good": "The cat sat.", "bad": "The cat sit."}, {"good": "NA", "bad": "
 TEMPLATES = (
     'formats: {plain: {kind: plain, template: "{question}"}}\ntriggers: {code: ["def f():"]}\n'
 )
-STRATEGIES = 'strategies: {ask: {template: "{text}:", labels: {neg: bad, pos: good}}}\ncontent_free: ["N/A"]\n'
+STRATEGIES = (
+    'strategies: {ask: {template: "{text}:", labels: {neg: bad, pos: good}}}\n'
+    'content_free: ["N/A"]\n'
+)
 
 
 def written(folder: Path, suffix: str, rows: list[dict]) -> Path:
-    """The rows as a file of one of the formats that have types."""
+    """The path of a file that holds the rows, in one of the formats that have types."""
     path, buffer = folder / f"mine{suffix}", io.BytesIO()
     if suffix.startswith(".jsonl"):
         content = "".join(json.dumps(row) + "\n" for row in rows).encode()
@@ -38,6 +45,7 @@ def written(folder: Path, suffix: str, rows: list[dict]) -> Path:
 
 
 def message(path: Path, entry: dict) -> str:
+    """The error for a suite of this file, without the folder that it begins with."""
     with pytest.raises(InputError) as error:
         build_suite("mine", {**entry, "path": str(path)}, path.parent, path.parent)
     assert "\n" not in str(error.value)
@@ -56,12 +64,10 @@ def test_records_of_text_tables_have_no_types_and_no_mark(
     suffix: str, mark: str, tmp_path: Path
 ) -> None:
     path = tmp_path / f"mine{suffix}"
-    path.write_bytes(
-        (
-            "\ufeff"
-            + "\r\n".join(mark.join(row) for row in [ROWS[0], *(row.values() for row in ROWS)])
-        ).encode()
-    )
+    lines = [mark.join(ROWS[0].keys())]
+    for row in ROWS:
+        lines.append(mark.join(row.values()))
+    path.write_bytes(("\ufeff" + "\r\n".join(lines)).encode())
     assert read_records(path) == ROWS and read_records(path)[1].where == f"{path}: line 3"
 
 
@@ -70,9 +76,8 @@ def test_records_of_jsonl_end_at_newlines_and_begin_behind_the_mark(tmp_path: Pa
         '\ufeff{"text": "a\u2028b\x85"}\r\n\r\n{"text": "c"}\n'.encode()
     )
     found = read_records(tmp_path / "mine.jsonl")
-    assert found == [{"text": "a\u2028b\x85"}, {"text": "c"}] and found[1].where.endswith(
-        ": line 3"
-    )
+    assert found == [{"text": "a\u2028b\x85"}, {"text": "c"}]
+    assert found[1].where.endswith(": line 3")
 
 
 BAD_LINES = {
@@ -92,9 +97,8 @@ def test_jsonl_line_that_is_no_object_is_named(line: str, tmp_path: Path) -> Non
     (tmp_path / "mine.jsonl").write_text('{"a": "x"}\n\n' + line + "\n")
     with pytest.raises(InputError) as error:
         read_records(tmp_path / "mine.jsonl")
-    assert (
-        f"mine.jsonl: line 3 {BAD_LINES[line]}" in str(error.value) and len(str(error.value)) < 300
-    )
+    assert f"mine.jsonl: line 3 {BAD_LINES[line]}" in str(error.value)
+    assert len(str(error.value)) < 300
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
@@ -157,18 +161,17 @@ TASKS = {
     "prompting": {"text": "x"},
 }
 NO_TEXTS = [0, 42, 1.5, True, False, ["a"], "half \ud83d"]
-CASES = [
-    ({"kind": kind}, row, column)
-    for kind, row in KINDS.items()
-    for column in row
-    if column not in ("options", "gold")
-]
-CASES += [({"task": task}, row, column) for task, row in TASKS.items() for column in row]
+CASES = {}
+for kind, row in KINDS.items():
+    for column in row:
+        if column not in ("options", "gold"):
+            CASES[f"{kind}-{column}"] = ({"kind": kind}, row, column)
+for task, row in TASKS.items():
+    for column in row:
+        CASES[f"{task}-{column}"] = ({"task": task}, row, column)
 
 
-@pytest.mark.parametrize(
-    ("entry", "row", "column"), CASES, ids=[f"{next(iter(e.values()))}-{c}" for e, _, c in CASES]
-)
+@pytest.mark.parametrize(("entry", "row", "column"), list(CASES.values()), ids=list(CASES))
 def test_value_that_is_no_text_is_refused_with_line_and_column(
     entry: dict, row: dict, column: str, tmp_path: Path
 ) -> None:
@@ -183,8 +186,10 @@ def test_value_that_is_no_text_is_refused_with_line_and_column(
     }
     label = {"label": "pos"} if "task" in entry and entry["task"] == "prompting" else {}
     entry = {**entry, **settings.get(entry.get("task", ""), {})}
-    may_be_a_list = entry == {"kind": "choices"}  # one context an option
-    for value in [value for value in NO_TEXTS if not (may_be_a_list and isinstance(value, list))]:
+    may_be_a_list = entry == {"kind": "choices"}  # one context for each option
+    for value in NO_TEXTS:
+        if may_be_a_list and isinstance(value, list):
+            continue
         path = written(tmp_path, ".jsonl", [{**row, **label}, {**row, **label, column: value}])
         found = message(path, entry)
         assert found.startswith("mine.jsonl: line 2: ") and f"column '{column}'" in found
@@ -196,9 +201,8 @@ def test_value_that_is_no_text_is_refused_with_line_and_column(
 def test_null_where_text_is_expected_is_refused_by_line(tmp_path: Path) -> None:
     for kind, row in KINDS.items():
         for column in set(row) - ({"context"} if kind == "pairs" else set()):
-            assert message(
-                written(tmp_path, ".jsonl", [row, {**row, column: None}]), {"kind": kind}
-            ).startswith("mine.jsonl: line 2: ")
+            path = written(tmp_path, ".jsonl", [row, {**row, column: None}])
+            assert message(path, {"kind": kind}).startswith("mine.jsonl: line 2: ")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Data files hold any text: what the csv module or JSON wrote comes back, in the file's order."""
+"""Data files hold any text.
+
+What the csv module or the json module wrote comes back, in the file's order.
+"""
 
 import csv
 import gzip
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from lmcore.suites.records import read_records
 
 COLUMNS = ["good", "bad", "group"]
-# quotes, separators and line ends often; the other characters are any that UTF-8 can write
+# quotes, separators and line ends are frequent; the rest is any character that UTF-8 can write
 TEXTS = st.text(
     st.one_of(
         st.sampled_from('",;\t\n\r \ufeff\u2028\x0c\x85'),
@@ -22,7 +25,7 @@ TEXTS = st.text(
 ROWS = st.lists(st.fixed_dictionaries(dict.fromkeys(COLUMNS, TEXTS)), min_size=1, max_size=5)
 
 
-# With \n as the line end the csv module leaves a text with \r unquoted unless all are quoted.
+# With \n as the line end, the csv module quotes a text with \r only if it quotes all texts.
 @given(
     ROWS,
     st.sampled_from([("\r\n", csv.QUOTE_MINIMAL), ("\r\n", csv.QUOTE_ALL), ("\n", csv.QUOTE_ALL)]),

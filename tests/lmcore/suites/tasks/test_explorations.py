@@ -1,4 +1,7 @@
-"""The suites of the explorations: what is shipped is whole, what users bring is checked, and no shot is ever an item."""
+"""The suites of the explorations.
+
+What is shipped is complete, what users bring is checked, and no shot is ever an item.
+"""
 
 import json
 from collections import Counter
@@ -57,10 +60,8 @@ def test_shipped_formats_have_forty_questions_twelve_formats_and_five_sources() 
     assert paris["context"] == "What is the capital of France?" and paris["options"][0] == "Paris"
     assert paris["variants"]["format/reversed"]["context"] == "?ecnarF fo latipac eht si tahW"
     assert paris["variants"]["format/leetspeak"]["context"] == "Wh47 15 7h3 c4p174l 0f Fr4nc3?"
-    assert (
-        json.loads(paris["variants"]["format/json"]["context"] + ' Paris"}')["question"]
-        == "What is the capital of France?"
-    )
+    as_json = json.loads(paris["variants"]["format/json"]["context"] + ' Paris"}')
+    assert as_json["question"] == "What is the capital of France?"
     assert paris["variants"]["trigger/wikipedia/0"]["context"].endswith(
         " What is the capital of France?"
     )
@@ -70,8 +71,13 @@ def test_format_variants_share_the_answer_and_change_with_one_template_alone(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "q.csv").write_text("question,answer,incorrect\nWho?,Ann,Bob\nWhere?,Rome,Oslo\n")
-    text = 'formats:\n  plain: {kind: plain, template: "{question}"}\n  chat: {kind: natural, template: "U: {question} A:"}\n'
-    text += "  loud: {kind: unnatural, template: '{question:uppercase}'}\ntriggers: {books: [It is said:]}\n"
+    text = """
+formats:
+  plain: {kind: plain, template: "{question}"}
+  chat: {kind: natural, template: "U: {question} A:"}
+  loud: {kind: unnatural, template: '{question:uppercase}'}
+triggers: {books: [It is said:]}
+"""
     (tmp_path / "one.yaml").write_text(text)
     (tmp_path / "two.yaml").write_text(text.replace("U: ", "You: "))
     entry = {"task": "formats", "path": str(tmp_path / "q.csv")}
@@ -148,7 +154,8 @@ def test_shipped_memorisation_pairs_put_the_familiar_prompt_first() -> None:
 def test_memorisation_takes_a_users_file_and_names_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text(
-        "in_distribution,out_of_distribution,target\nThe cat sat on the,Upon the rug there lay a,mat\n"
+        "in_distribution,out_of_distribution,target\n"
+        "The cat sat on the,Upon the rug there lay a,mat\n"
     )
     rows = built({"task": "memorisation", "path": str(path)})
     assert [(row["option"], row["context"], row["target"]) for row in rows] == [
@@ -168,8 +175,11 @@ def test_task_without_its_path_says_so() -> None:
 
 
 def reviews(path: Path, n: int = 8) -> Path:
-    rows = [f"{label} text number {number},{label}" for number in range(n) for label in CLASSES]
-    path.write_text("text,label\n" + "\n".join([*rows, rows[0]]) + "\n")  # the first one twice
+    """A file of `n` texts for each of CLASSES, with the first text a second time at the end."""
+    rows = []
+    for number in range(n):
+        rows += [f"{label} text number {number},{label}" for label in CLASSES]
+    path.write_text("text,label\n" + "\n".join([*rows, rows[0]]) + "\n")
     return path
 
 
@@ -192,9 +202,8 @@ def test_shots_are_balanced_seeded_and_never_among_the_items(
     )
     items = {record["context"].removeprefix("Which? ").removesuffix(":") for record in records}
     assert not items & {shot.split(" =")[0] for shot in shown}
-    assert {
-        tuple(record["variants"]["shown"]["context"].split("\n\n")[:-1]) for record in records
-    } == {tuple(shown)}
+    for record in records:
+        assert record["variants"]["shown"]["context"].split("\n\n")[:-1] == shown
     assert set(records[0]["variants"]) == {
         "instruction/free/0",
         "instruction/free/1",
@@ -215,9 +224,9 @@ def test_users_own_shots_are_taken_and_set_apart(tmp_path: Path) -> None:
         shots=0,
         seed=0,
     )
-    assert len(records) == 23 and not any(
-        "number 3:" in record["context"] and "negative" in record["context"] for record in records
-    )
+    assert len(records) == 23
+    for record in records:
+        assert not ("number 3:" in record["context"] and "negative" in record["context"])
     assert records[0]["variants"]["shown"]["context"].startswith(
         "negative text number 3 = bad\n\nnew = good\n\n"
     )
@@ -244,6 +253,14 @@ def test_prompting_that_cannot_be_fails(tmp_path: Path, change: dict, message: s
         prompting.build(reviews(tmp_path / "r.csv"), **settings)
 
 
+def numbered_words(letter: str) -> list[str]:
+    """Twelve texts of eight words, all of them different: `letter` and a number."""
+    texts = []
+    for start in range(0, 96, 8):
+        texts.append(" ".join(f"{letter}{number}" for number in range(start, start + 8)))
+    return texts
+
+
 def corpus_of(folder: Path, train: list[str], test: list[str]) -> Path:
     for name, texts in {"train": train, "test": test}.items():
         rows = [
@@ -255,9 +272,9 @@ def corpus_of(folder: Path, train: list[str], test: list[str]) -> Path:
 
 
 def test_passages_are_counted_and_matched_with_ones_held_out(tmp_path: Path) -> None:
-    once = [" ".join(f"w{i * 8 + j}" for j in range(8)) for i in range(12)]
+    once = numbered_words("w")
     twice, thrice = "a b c d e f g h", "p q r s t u v w"
-    held = [" ".join(f"v{i * 8 + j}" for j in range(8)) for i in range(12)] + [once[0]]
+    held = [*numbered_words("v"), once[0]]
     corpus = corpus_of(tmp_path, [*once, twice, thrice, twice, thrice, thrice], held)
     records = passages.build(corpus, n=5, context_words=5, target_words=3, seed=0)
     assert Counter(record["group"] for record in records) == {
@@ -278,9 +295,8 @@ def test_passages_partner_is_the_nearest_in_length_and_frequency(tmp_path: Path)
     train = ["aa bb cc dd", "aaaaaaaa bbbbbbbb cccccccc dddddddd"]
     corpus = corpus_of(tmp_path, train, ["ee ff gg hh", "eeeeeeee ffffffff gggggggg hhhhhhhh"])
     records = passages.build(corpus, n=2, context_words=3, target_words=1, seed=0)
-    assert [len(record["context"][0]) for record in records] == [
-        len(record["context"][1]) for record in records
-    ]
+    for record in records:
+        assert len(record["context"][0]) == len(record["context"][1])
 
 
 def test_domains_shuffle_the_same_words_and_take_users_folders(tmp_path: Path) -> None:
@@ -288,16 +304,11 @@ def test_domains_shuffle_the_same_words_and_take_users_folders(tmp_path: Path) -
         corpus_of(tmp_path, ["x"], ["one two three four five six"]), words=5, seed=0
     )
     held, shuffled, noise = (record["text"] for record in records)
-    assert (
-        held == "one two three four five"
-        and sorted(shuffled.split()) == sorted(held.split())
-        and shuffled != held
-    )
-    assert 0 < len(noise) <= len(held) and [record["group"] for record in records] == [
-        "heldout",
-        "shuffled_words",
-        "random_characters",
-    ]
+    assert held == "one two three four five"
+    assert sorted(shuffled.split()) == sorted(held.split()) and shuffled != held
+    assert 0 < len(noise) <= len(held)
+    groups = [record["group"] for record in records]
+    assert groups == ["heldout", "shuffled_words", "random_characters"]
     folder = tmp_path / "mine"
     (folder / "law").mkdir(parents=True)
     (folder / "law" / "a.txt").write_text("The court held\nthat it may.")

@@ -1,9 +1,12 @@
-"""The generated suite: its size and shape, its vocabulary, that it repeats, and pinned sentences of every paradigm."""
+"""The generated suite: its size and shape, its vocabulary, and that it repeats.
+
+Sentences of every paradigm are pinned.
+"""
 
 import subprocess
 import sys
 from collections import Counter
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,33 +19,34 @@ from lmcore.suites.tasks.minimal_pairs import MIN_COUNT, SLOT, build, words
 from lmcore.suites.tasks.minimal_pairs_grammar import CLASSES, PARADIGMS, UNIONS
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "minimal_pairs.tsv"
-LEXICON = sorted(
-    {
-        word
-        for text in CLASSES.values()
-        for word in words(text.split("\n", 1)[1].replace("/", " ").replace("_", " "))
-    }
-)
-FIXED = sorted(
-    {
-        word
-        for templates in PARADIGMS.values()
-        for template in templates
-        for word in words(SLOT.sub(" ", template))
-    }
-)
+TEMPLATES = list(chain.from_iterable(PARADIGMS.values()))
+FIXED = sorted(set(words(" ".join(SLOT.sub(" ", template) for template in TEMPLATES))))
+
+
+def lexicon() -> list[str]:
+    """All words of CLASSES."""
+    known = set()
+    for text in CLASSES.values():
+        _, entries = text.split("\n", 1)
+        known |= set(words(entries.replace("/", " ").replace("_", " ")))
+    return sorted(known)
+
+
+LEXICON = lexicon()
 
 
 def write_corpus(folder: Path, texts: list[str]) -> Path:
     folder.mkdir(exist_ok=True)
-    columns = {name: [f"{name} {i}" for i in range(len(texts))] for name in ("document", "group")}
-    pq.write_table(pa.table({**columns, "text": texts}), folder / "train.parquet")
+    documents = [f"document {i}" for i in range(len(texts))]
+    groups = [f"group {i}" for i in range(len(texts))]
+    table = pa.table({"document": documents, "group": groups, "text": texts})
+    pq.write_table(table, folder / "train.parquet")
     return folder
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus that holds every word of the grammar just often enough, in capitals here and there."""
+    """A corpus that holds every word of the grammar just often enough, once in title case."""
     text = " ".join(LEXICON + FIXED)
     return write_corpus(
         tmp_path_factory.mktemp("corpus"), [text] * (MIN_COUNT - 1) + [text.title()]
@@ -103,32 +107,33 @@ def test_records_make_an_items_table(corpus: Path, records):
 
 
 def test_opposite_templates_leave_no_word_on_one_side():
-    """Where a locus merely exchanges two fixed words, neither of agreement's is right more often than the other."""
+    """Where a locus exchanges two fixed words, neither is right more often than the other.
+
+    This is so in all paradigms of agreement and of anaphors.
+    """
     for name, templates in PARADIGMS.items():
         if name.startswith(("agreement", "anaphor")):
             loci = Counter(
                 template[template.index("[") + 1 : template.index("]")] for template in templates
             )
-            assert all(
-                loci[locus] == loci["|".join(reversed(locus.split("|")))] for locus in loci
-            ), name
+            for locus in loci:
+                good, bad = locus.split("|")
+                assert loci[locus] == loci[f"{bad}|{good}"], name
 
 
 def test_every_class_is_used_and_every_used_class_exists():
-    used = {
-        match[0]
-        for templates in PARADIGMS.values()
-        for template in templates
-        for match in SLOT.findall(template)
-    }
-    used = (used - UNIONS.keys()) | {part for name in used & UNIONS.keys() for part in UNIONS[name]}
+    used = set()
+    for template in TEMPLATES:
+        for name, _, _ in SLOT.findall(template):
+            used |= set(UNIONS.get(name, [name]))
     assert used == set(CLASSES)
 
 
 def test_build_twice_under_other_hash_seeds_gives_the_same_rows(corpus: Path, records):
     code = (
         "import sys, pathlib, hashlib, lmcore.suites.tasks.minimal_pairs as m;"
-        "print(hashlib.sha256(repr(m.build(pathlib.Path(sys.argv[1]), n=100, seed=0)).encode()).hexdigest())"
+        "records = m.build(pathlib.Path(sys.argv[1]), n=100, seed=0);"
+        "print(hashlib.sha256(repr(records).encode()).hexdigest())"
     )
     root = Path(__file__).parents[4]
     outputs = [
@@ -157,7 +162,10 @@ def test_build_smaller_n_gives_the_first_pairs(corpus: Path, records):
 
 
 def test_build_rare_word_is_never_used(tmp_path: Path):
-    """`captain`, `captains` once too seldom: the sentences do without, and use no word the corpus does not hold."""
+    """`captain` and `captains` stand in the corpus once too seldom.
+
+    So the sentences do not use them, nor any word that the corpus does not hold.
+    """
     text = " ".join(LEXICON + FIXED)
     without = " ".join(word for word in text.split() if word not in ("captain", "captains"))
     records = build(
@@ -169,7 +177,10 @@ def test_build_rare_word_is_never_used(tmp_path: Path):
 
 
 def test_build_poor_corpus_raises_naming_paradigm_and_count(tmp_path: Path):
-    """Two nouns, two states, two times, singular or plural: 16 pairs, and the other templates lack their words."""
+    """Two nouns, two states, two times, singular or plural give 16 pairs.
+
+    The other templates of the paradigm lack their words.
+    """
     text = "the captain is happy now the soldier are angry now captains soldiers this evening "
     with pytest.raises(
         InputError,
@@ -184,7 +195,10 @@ def test_build_empty_corpus_raises_naming_paradigm(tmp_path: Path):
 
 
 def test_golden_pairs_of_every_paradigm_stay_as_they_were_read(records):
-    """Read by a linguist's eye when pinned; a change of words or templates moves them, so read again before pinning anew."""
+    """The pairs were read with a linguist's eye when they were pinned.
+
+    A change of words or templates changes them. Then read them again before you pin them anew.
+    """
     lines = [
         line.split("\t")
         for line in GOLDEN.read_text("utf-8").splitlines()

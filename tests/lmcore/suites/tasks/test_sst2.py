@@ -32,17 +32,12 @@ def test_sst2_shots_are_balanced_and_set_apart_from_the_items(sources: Path):
 
 
 def test_sst2_seed_decides_the_shots(sources: Path):
-    prompts = [
-        shots_of(sst2.build(sources / "sst2", shots=4, seed=seed)[0]["context"])
-        for seed in (0, 0, 1)
-    ]
+    def shots(seed: int) -> list[str]:
+        return shots_of(sst2.build(sources / "sst2", shots=4, seed=seed)[0]["context"])
+
+    prompts = [shots(seed) for seed in (0, 0, 1)]
     assert prompts[0] == prompts[1] != prompts[2]
-    last = {
-        shots_of(sst2.build(sources / "sst2", shots=4, seed=seed)[0]["context"])[-1].rsplit(" ", 1)[
-            1
-        ]
-        for seed in range(9)
-    }
+    last = {shots(seed)[-1].rsplit(" ", 1)[1] for seed in range(9)}
     assert last == {"negative", "positive"}  # neither class always stands next to the question
 
 
