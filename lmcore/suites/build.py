@@ -100,7 +100,10 @@ def _check_classes(suite: str, entry: dict, kind: str, rows: list[dict]) -> None
 
 def _say_identical(suite: str, rows: list[dict]) -> None:
     if identical := identical_options(rows):
-        said = f"{suite}: {len(identical)} items have two identical options and are ties for every model: {', '.join(identical[:8])}"
+        said = (
+            f"{suite}: {len(identical)} items have two identical options and are ties for"
+            f" every model: {', '.join(identical[:8])}"
+        )
         print(for_terminal(said))
 
 
@@ -136,7 +139,8 @@ def _records(
 def _check_number(folder: Path, task: str, what: str, n: int, published: int | None) -> None:
     if published is not None and n != published:
         raise InputError(
-            f"{folder}: task {task} found {n:,} {what}, published are {published:,}; these are not all of its data, or not its data"
+            f"{folder}: task {task} found {n:,} {what}, published are {published:,}; these are"
+            " not all of its data, or not its data"
         )
 
 
@@ -151,7 +155,8 @@ def _own_records(suite: str, path: Path, columns: dict[str, str]) -> list[Record
         for row in read_records(file):
             if missing := [name for name in columns.values() if name not in row]:
                 raise InputError(
-                    f"suite '{suite}': {row.where} has no column '{missing[0]}'; columns are {', '.join(row)}"
+                    f"suite '{suite}': {row.where} has no column '{missing[0]}'; columns are"
+                    f" {', '.join(row)}"
                 )
             own = {name: value for name, value in row.items() if name not in TASKS_ALONE}
             renamed = {ours: row.value(theirs) for ours, theirs in columns.items()}

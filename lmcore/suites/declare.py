@@ -124,7 +124,8 @@ def _check_entry(suite: str, options_of: OptionsOf | None, entry: dict) -> dict:
         fit(entry, Entry)
         if "path" not in entry:
             raise ValueError(
-                f"kind {entry['kind']} needs the path of a .csv, .jsonl or .parquet file, or of a folder of such files"
+                f"kind {entry['kind']} needs the path of a .csv, .jsonl or .parquet file, or"
+                " of a folder of such files"
             )
     else:
         _check_task(suite, options_of, entry)
@@ -157,7 +158,8 @@ def _check_ending_alone(suite: str, entry: dict, kind: str) -> None:
     policies = {convention["bos"], convention["bos_after_context"]}
     if entry.get("ending_alone") and (kind != "choices" or policies != {"prefix"}):
         raise InputError(
-            f"suite '{suite}': ending_alone needs kind choices and bos: prefix, or the first token of an ending alone has no probability"
+            f"suite '{suite}': ending_alone needs kind choices and bos: prefix, or the first"
+            " token of an ending alone has no probability"
         )
 
 
@@ -178,7 +180,8 @@ def kind_of(suite: str, entry: dict | None) -> str:
     if task not in TASKS:
         known = ", ".join(TASKS)
         raise InputError(
-            f"suite '{suite}': unknown task '{task}'; expected {known}, or kind and path of a file of your own"
+            f"suite '{suite}': unknown task '{task}'; expected {known}, or kind and path of a"
+            " file of your own"
         )
     return TASKS[task].kind
 
@@ -200,11 +203,13 @@ def classes_of(suite: str, entry: dict | None, kind: str) -> list[str]:
     if len(set(names)) != len(classes) or is_wrong_number:
         number = "two" if kind == "pairs" else "two or more"
         raise InputError(
-            f"suite '{suite}': classes must be a list of {number} different names, the positive one last, not {classes!r}"
+            f"suite '{suite}': classes must be a list of {number} different names, the"
+            f" positive one last, not {classes!r}"
         )
     for name in names:
         if not re.fullmatch(r"[a-z0-9]+", name) or name == "macro":
             raise InputError(
-                f"suite '{suite}': the class '{name}' must consist of a-z and 0-9 alone, and not be 'macro'"
+                f"suite '{suite}': the class '{name}' must consist of a-z and 0-9 alone, and"
+                " not be 'macro'"
             )
     return names

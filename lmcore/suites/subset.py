@@ -15,7 +15,8 @@ def subset(rows: list[dict], suite: str, limit: int, seed: int) -> set[str]:
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise InputError(
-            f"suite '{suite}': limit must be a whole number above 0, or absent for all items, not {limit!r}"
+            f"suite '{suite}': limit must be a whole number above 0, or absent for all items,"
+            f" not {limit!r}"
         )
     order = sorted({(row["group"], _hash(seed, row["item"]), row["item"]) for row in rows})
     sizes = Counter(group for group, _, _ in order)
