@@ -1,11 +1,14 @@
-"""How fast the analysis is: token tables of random numbers are written and analysed, and seconds and peak memory come out."""
+"""How fast the analysis is.
+
+Token tables of random numbers are written and analysed. Seconds and peak memory come out.
+"""
 
 import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +36,10 @@ SETTINGS: dict[str, Any] = {
 
 
 def bench_analysis(n_rows: int, n_models: int, tokenizer: Path, folder: Path) -> dict[str, float]:
-    """What stage analyse_tokens takes in a process of its own, on `n_models` tables of `n_rows` rows each, written to `folder`."""
+    """What the stage analyse_tokens costs in a process of its own.
+
+    It runs on `n_models` tables of `n_rows` rows each, which are written to `folder`.
+    """
     write_tables(n_rows, n_models, tokenizer, folder)
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "bench.analysis", str(folder), str(n_models)]
@@ -48,48 +54,62 @@ def bench_analysis(n_rows: int, n_models: int, tokenizer: Path, folder: Path) ->
     }
 
 
+class _Text(NamedTuple):
+    """The text that all items share, and where its words are."""
+
+    text: str
+    starts: np.ndarray  # (TEXT_TOKENS,) in characters
+    ends: np.ndarray  # (TEXT_TOKENS,)
+
+
 def write_tables(n_rows: int, n_models: int, tokenizer_path: Path, folder: Path) -> None:
-    """Items of TEXT_TOKENS words and the tokens of every model on them, in shards of SHARD_TOKENS."""
+    """Write items of TEXT_TOKENS words, and every model's tokens of them.
+
+    The tokens are in shards of SHARD_TOKENS.
+    """
     tokenizer = load_fast(tokenizer_path)
-    vocab_size = tokenizer.get_vocab_size()
+    text = _random_text()
+    row = {"option": 0, "variant": "", "group": "g", "context": "", "gold": True}
     n_texts = max(1, n_rows // TEXT_TOKENS)
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 9, TEXT_TOKENS)  # of the words of every text alike
-    text = " ".join("x" * length for length in lengths)
-    ends = np.cumsum(lengths + 1) - 1
-    starts = np.concatenate([[0], ends[:-1]])
-    row = {"option": 0, "variant": "", "group": "g", "context": "", "target": text, "gold": True}
-    items = items_table(
-        [{**row, "item": f"bench/{number:07d}"} for number in range(n_texts)], {"bos": "prefix"}
-    )
+    rows = []
+    for number in range(n_texts):
+        rows.append({**row, "target": text.text, "item": f"bench/{number:07d}"})
+    items = items_table(rows, {"bos": "prefix"})
     write(items, ITEMS, folder / "items" / "bench.parquet")
+    per_shard = max(1, SHARD_TOKENS // TEXT_TOKENS)
     for number in range(n_models):
         model = folder / "models" / f"m{number}"
         model.mkdir(parents=True, exist_ok=True)
         tokenizer.save(str(model / "tokenizer.json"))
-        (folder / "tokens" / f"m{number}" / "bench").mkdir(parents=True, exist_ok=True)
-        per_shard = max(1, SHARD_TOKENS // TEXT_TOKENS)
+        tokens = folder / "tokens" / f"m{number}" / "bench"
+        tokens.mkdir(parents=True, exist_ok=True)
         for shard, first in enumerate(range(0, n_texts, per_shard)):
             names = items["item"].slice(first, min(per_shard, n_texts - first))
-            # the same tokens for every model, other statistics
-            table = _tokens(
-                names,
-                starts,
-                ends,
-                vocab_size,
-                np.random.default_rng(shard),
-                np.random.default_rng([shard, number]),
-            )
-            write_tokens(
-                table,
-                folder / "tokens" / f"m{number}" / "bench" / f"part-{shard:05d}.parquet",
-                "bench",
-            )
+            # all models have the same tokens, but different statistics
+            ids, numbers = np.random.default_rng(shard), np.random.default_rng([shard, number])
+            table = _tokens(names, text, tokenizer.get_vocab_size(), ids, numbers)
+            write_tokens(table, tokens / f"part-{shard:05d}.parquet", "bench")
+
+
+def _random_text() -> _Text:
+    """A text of TEXT_TOKENS words of random lengths."""
+    lengths = np.random.default_rng(0).integers(1, 9, TEXT_TOKENS)
+    ends = np.cumsum(lengths + 1) - 1
+    starts = np.concatenate([[0], ends[:-1]])
+    return _Text(" ".join("x" * length for length in lengths), starts, ends)
 
 
 def _tokens(
-    names: pa.ChunkedArray, starts: np.ndarray, ends: np.ndarray, vocab_size: int, ids, numbers
+    names: pa.ChunkedArray,
+    text: _Text,
+    vocab_size: int,
+    ids: np.random.Generator,
+    numbers: np.random.Generator,
 ) -> pa.Table:
+    """Random TOKENS of the items `names`.
+
+    `ids` draws the tokens, and `numbers` draws their statistics.
+    """
     n_texts, n = len(names), len(names) * TEXT_TOKENS
     next_id = np.minimum(ids.zipf(1.2, n), vocab_size) - 1
     logprob = -numbers.exponential(3, n).astype(np.float32)
@@ -104,8 +124,8 @@ def _tokens(
         "position": np.tile(np.arange(TEXT_TOKENS, dtype=np.int32), n_texts),
         "current_id": np.roll(next_id, 1).astype(np.int32),
         "next_id": next_id.astype(np.int32),
-        "start": np.tile(starts.astype(np.int32), n_texts),
-        "end": np.tile(ends.astype(np.int32), n_texts),
+        "start": np.tile(text.starts.astype(np.int32), n_texts),
+        "end": np.tile(text.ends.astype(np.int32), n_texts),
         "is_target": np.ones(n, bool),
         "logprob": logprob,
         "entropy": numbers.gamma(4, 1, n).astype(np.float32),
@@ -117,6 +137,7 @@ def _tokens(
 
 
 def _run(folder: Path, n_models: int) -> None:
+    """Analyse the tables in `folder`, and print the peak memory of this process in GiB."""
     from lmcore.analysis.analyse import Paths, Settings, analyse_tokens
 
     paths = Paths(
@@ -130,10 +151,10 @@ def _run(folder: Path, n_models: int) -> None:
     )
     models = [f"m{number}" for number in range(n_models)]
     analyse_tokens(models, ["bench"], paths, Settings(**SETTINGS))
-    status = Path(
-        "/proc/self/status"
-    ).read_text()  # ru_maxrss would count what the parent held before this program took its place
-    print(int(status.split("VmHWM:")[1].split()[0]) / 2**20)
+    # ru_maxrss would count what the parent held before this program took its place
+    status = Path("/proc/self/status").read_text()
+    peak_kib = int(status.split("VmHWM:")[1].split()[0])
+    print(peak_kib / 2**20)
 
 
 if __name__ == "__main__":

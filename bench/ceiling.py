@@ -1,7 +1,7 @@
 """How fast this machine multiplies matrices, and what share of that the engine reaches.
 
-The arithmetic counted is that of the linear layers and the head, twice their weights for every unique row; attention and statistics are not
-counted, so the share is what is left after them too.
+The arithmetic that counts is that of the linear layers and the head: twice their weights for every
+unique row. Attention and statistics do not count, so the share is what is left after them, too.
 """
 
 import os
@@ -20,7 +20,8 @@ from lmcore.scoring.engine import Engine
 from lmcore.scoring.extract import shards
 from lmcore.tables import scoring_of
 
-ROWS = 512
+ROWS = 512  # rows of a matrix product that is timed
+MAX_OUTPUTS = 16_384  # the most outputs of a layer that is timed; larger ones are scaled up
 
 
 def shapes(model: Path) -> list[tuple[int, int, int]]:
@@ -29,34 +30,40 @@ def shapes(model: Path) -> list[tuple[int, int, int]]:
 
     kind = AutoModelForMaskedLM if holds_masked(model) else AutoModelForCausalLM
     with torch.device("meta"):
-        made = kind.from_config(AutoConfig.from_pretrained(model))
-    head = made.get_output_embeddings()
-    found: Counter[tuple[int, int]] = Counter()
-    for module in made.modules():
+        network = kind.from_config(AutoConfig.from_pretrained(model))
+    head = network.get_output_embeddings()
+    counts: Counter[tuple[int, int]] = Counter()
+    for module in network.modules():
         if isinstance(module, torch.nn.Linear) and module is not head:
-            found[(module.out_features, module.in_features)] += 1
+            counts[(module.out_features, module.in_features)] += 1
         elif type(module).__name__ == "Conv1D":
-            found[(module.weight.shape[1], module.weight.shape[0])] += 1
-    return [*((*size, n) for size, n in found.items()), (*head.weight.shape, 1)]
+            counts[(module.weight.shape[1], module.weight.shape[0])] += 1
+    body = [(n_out, n_in, count) for (n_out, n_in), count in counts.items()]
+    return [*body, (*head.weight.shape, 1)]
 
 
 def flops(model: Path, n_rows: int, n_tokens: int) -> int:
-    """Of a number of unique rows; of a masked LM, whose head is applied where a token is masked alone, of so many rows and tokens."""
+    """The floating-point operations of so many unique rows.
+
+    The head of a masked LM is applied only where a token is masked, so its operations are those of
+    `n_tokens` tokens.
+    """
     *body, (n_out, n_in, _) = shapes(model)
     n_logits = n_tokens if holds_masked(model) else n_rows
-    return (
-        2 * n_rows * sum(out * into * count for out, into, count in body)
-        + 2 * n_logits * n_out * n_in
-    )
+    n_weights = sum(outputs * inputs * count for outputs, inputs, count in body)
+    return 2 * n_rows * n_weights + 2 * n_logits * n_out * n_in
 
 
 def gemm_rate(model: Path, kernel: str) -> float:
-    """GFLOP/s of one core for the model's own layers, ROWS rows at a time, by CPU time; `kernel`: onednn or torch."""
-    keep_freed_memory()  # page faults are none of the products'
+    """GFLOP/s of one core for the model's own layers, ROWS rows at a time, by CPU time.
+
+    `kernel` is `onednn` or `torch`.
+    """
+    keep_freed_memory()  # page faults are not part of the products
     flops, seconds = 0, 0.0
     with one_thread(), torch.inference_mode():
         for n_out, n_in, count in shapes(model):
-            x, weight = torch.randn(ROWS, n_in), torch.randn(min(n_out, 16_384), n_in)
+            x, weight = torch.randn(ROWS, n_in), torch.randn(min(n_out, MAX_OUTPUTS), n_in)
             layer = kernels.Linear(weight, None, kernel, torch.float32)
             layer(x)
             started = time.process_time()
@@ -72,19 +79,16 @@ def unique_rows(
 ) -> tuple[int, int]:
     """How many rows the plan computes for `items`, and how many tokens these are."""
     engine = Engine(model, scoring_of(items), "float32", token_budget)
-    rows = tokens = 0
+    n_rows = n_tokens = 0
     for shard in shards(items, shard_chars, engine):
-        every = engine.windows(
-            engine.encoder.encode(items.slice(shard.start, shard.stop - shard.start))
-        )
-        chosen = every[
-            shard.part * len(every) // shard.n_parts : (shard.part + 1)
-            * len(every)
-            // shard.n_parts
-        ]
-        tokens += sum(len(window.targets) for window in chosen)
-        rows += sum(len(part.ids) for part in engine.passes(chosen))
-    return rows, tokens
+        rows = items.slice(shard.start, shard.stop - shard.start)
+        windows = engine.windows(engine.encoder.encode(rows))
+        start = shard.part * len(windows) // shard.n_parts
+        stop = (shard.part + 1) * len(windows) // shard.n_parts
+        chosen = windows[start:stop]
+        n_tokens += sum(len(window.targets) for window in chosen)
+        n_rows += sum(len(one_pass.ids) for one_pass in engine.passes(chosen))
+    return n_rows, n_tokens
 
 
 def machine() -> dict[str, str]:
@@ -95,19 +99,18 @@ def machine() -> dict[str, str]:
 
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    cpu = next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    cpu = names[0] if names else platform.processor()
+    capability = torch.backends.cpu.get_cpu_capability()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True
     ).stdout.strip()
-    names = ("torch", "transformers", "tokenizers", "minicons", "lm_eval", "numpy")
+    packages = ("torch", "transformers", "tokenizers", "minicons", "lm_eval", "numpy")
     return {
-        "CPU": f"{cpu}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+        "CPU": f"{cpu}, {capability}, {os.cpu_count()} cores, {memory:.0f} GiB",
         "kernel": kernels.choose(),
         "Python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in names},
+        **{name: importlib.metadata.version(name) for name in packages},
         "commit": commit or "none",
     }

@@ -1,4 +1,7 @@
-"""How fast `lmcore diff` is: a repository of random scores at two commits is written and compared, and seconds come out."""
+"""How fast `lmcore diff` is.
+
+A repository of random scores at two commits is written and compared. Seconds come out.
+"""
 
 import json
 import os
@@ -31,7 +34,10 @@ GROUPS = 67
 def bench_diff(
     n_items: int, n_models: int, n_suites: int, section: dict[str, Any], folder: Path
 ) -> dict[str, float]:
-    """What `lmcore diff` of two commits takes in a process of its own; `section` is compare_models of params.yaml."""
+    """What `lmcore diff` of two commits costs in a process of its own.
+
+    `section` is the section compare_models of params.yaml.
+    """
     write_repository(n_items, n_models, n_suites, section, folder)
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     run_diff(folder)
@@ -46,16 +52,21 @@ def bench_diff(
 
 
 def run_diff(folder: Path) -> str:
-    """What `lmcore diff HEAD~1 HEAD` prints there."""
+    """What `lmcore diff HEAD~1 HEAD` prints in this folder."""
     return _run(folder, "lmcore", "diff", "HEAD~1", "HEAD")
 
 
 def write_repository(
     n_items: int, n_models: int, n_suites: int, section: dict[str, Any], folder: Path
 ) -> None:
-    """A git and DVC repository with scores of `n_items` for every model and suite, in two commits with other random values."""
+    """Write a git and DVC repository with scores of `n_items` for every model and suite.
+
+    It has two commits, with different random values. `section` is the section compare_models of
+    params.yaml.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    models, suites = [f"m{i}" for i in range(n_models)], [f"s{i}" for i in range(n_suites)]
+    models = [f"m{number}" for number in range(n_models)]
+    suites = [f"s{number}" for number in range(n_suites)]
     params = {
         "models": models,
         "suites": {suite: {"kind": "pairs"} for suite in suites},
@@ -66,28 +77,27 @@ def write_repository(
     _run(folder, "git", "init", "--quiet", "--initial-branch=main")
     _run(folder, "dvc", "init", "--quiet")
     for seed in (0, 1):
-        pq.write_table(_scores(n_items, seed), folder / "scores.parquet")
+        scores = folder / "scores.parquet"
+        pq.write_table(_scores(n_items, seed), scores)
         for model in models:
-            (folder / "data" / "scores" / model).mkdir(parents=True, exist_ok=True)
+            model_scores = folder / "data" / "scores" / model
+            model_scores.mkdir(parents=True, exist_ok=True)
             for suite in suites:
-                shutil.copy(
-                    folder / "scores.parquet",
-                    folder / "data" / "scores" / model / f"{suite}.parquet",
-                )
-        (folder / "scores.parquet").unlink()
+                shutil.copy(scores, model_scores / f"{suite}.parquet")
+        scores.unlink()
         _run(folder, "dvc", "add", "--quiet", "data/scores")
         _run(folder, "git", "add", "-A")
         _run(folder, "git", "commit", "--quiet", "-m", "scores")
 
 
 def _scores(n_items: int, seed: int) -> pa.Table:
-    """Random SCORES of METRICS, of items in GROUPS."""
+    """Random SCORES of `n_items` items in GROUPS groups, by METRICS."""
     item = np.arange(n_items).repeat(len(METRICS))
-    per_group = -(-n_items // GROUPS)
-    groups = pa.array([f"paradigm_{i:02d}" for i in range(GROUPS)])
+    per_group = -(-n_items // GROUPS)  # rounded up
+    groups = pa.array([f"paradigm_{number:02d}" for number in range(GROUPS)])
     values = (np.random.default_rng(seed).random(len(item)) < 0.7).astype(float)
     columns = {
-        "item": pa.array([f"blimp/{i:06d}" for i in range(n_items)]).take(item),
+        "item": pa.array([f"blimp/{number:06d}" for number in range(n_items)]).take(item),
         "draw": pa.array(np.zeros(len(item)), pa.int16()),
         "variant": pa.array([""]).take(item * 0),
         "group": groups.take(item // per_group),
@@ -100,11 +110,13 @@ def _scores(n_items: int, seed: int) -> pa.Table:
 
 
 def _run(folder: Path, *command: str) -> str:
-    user = {
-        f"GIT_{role}_{what}": "bench@localhost"
-        for role in ("AUTHOR", "COMMITTER")
-        for what in ("NAME", "EMAIL")
-    }
+    """What a command prints in this folder.
+
+    Its git has a user, and its programs are those of this Python's environment first.
+    """
+    user = {}
+    for role in ("AUTHOR", "COMMITTER"):
+        user[f"GIT_{role}_NAME"] = user[f"GIT_{role}_EMAIL"] = "bench@localhost"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         command,

@@ -1,4 +1,8 @@
-"""Methods side by side on one machine: each in a process of its own that stays, orders given in turn, memory watched from outside."""
+"""Methods side by side on one machine.
+
+Each method runs in a process of its own, which stays. The processes get their orders in turn, and
+their memory is watched from outside.
+"""
 
 import json
 import statistics
@@ -18,43 +22,55 @@ from bench.methods import BATCHES, LONG_BATCHES
 from bench.suites import is_running_text
 
 SAMPLE_SECONDS = 0.3
+# Methods that read only every tenth item, or a tenth of a running text; rates are compared
 SLOW = {
     "notebook": 10,
     "minicons_rank": 10,
-}  # methods that read every tenth item, or a tenth of a running text; rates are compared
+}
+
+
+class Task(NamedTuple):
+    """What the methods have to score, and with what."""
+
+    model: Path
+    window: int  # the most tokens that the model sees at once
+    items: pa.Table
+    warm: int  # how many of the first rows a method warms up on
+    params: dict  # token_budget and shard_chars of our method
+    rounds: int
+    cores: int  # threads of the peers, processes of ours
+    folder: Path  # where items and logs are written
 
 
 class Result(NamedTuple):
-    """What a method reached: tokens per second by the clock and per second of CPU, and its memory, PSS of all its processes together."""
+    """What a method reached."""
 
-    tokens_per_s: float
-    tokens_per_cpu_s: float
-    with_load_per_s: float
-    peak_mb: float
+    tokens_per_s: float  # by the clock
+    tokens_per_cpu_s: float  # per second of CPU
+    with_load_per_s: float  # by the clock, with the time of loading
+    peak_mb: float  # the PSS of all its processes together
     batch: int
-    rates: list[float]  # tokens per second by the clock, a round each
+    rates: list[float]  # tokens per second by the clock, one for each round
 
 
 class Process:
-    """A method's process."""
+    """The process of a method."""
 
     def __init__(
         self, method: str, model: Path, window: int, items: Path, params: dict, cores: int
     ):
-        job = json.dumps(
-            {
-                "method": method,
-                "model": str(model),
-                "window": window,
-                "items": str(items),
-                "params": params,
-                "cores": cores,
-            }
-        )
+        job = {
+            "method": method,
+            "model": str(model),
+            "window": window,
+            "items": str(items),
+            "params": params,
+            "cores": cores,
+        }
         self.log = items.with_name(f"{method}.log")
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.worker", job],
+                [sys.executable, "-m", "bench.worker", json.dumps(job)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -67,18 +83,20 @@ class Process:
             self.load_s = self._answer()["load_s"]
 
     def order(self, rows: tuple[int, int], batch: int = 0) -> dict:
-        """Let it score these rows; {wall_s, cpu_s}."""
+        """Let it score the rows (first row, number of rows), and return {wall_s, cpu_s}."""
         with self._watched():
             self.orders.write(json.dumps({"rows": rows, "batch": batch}) + "\n")
             self.orders.flush()
             return self._answer()
 
     def close(self) -> None:
+        """Let it end, and wait for that."""
         self.orders.close()
         self.process.wait()
         self.answers.close()
 
     def _answer(self) -> dict:
+        """Its next answer. Raises RuntimeError with the end of its log, where it ended instead."""
         line = self.answers.readline()
         if not line:
             raise RuntimeError(f"{self.method}: its process ended: {self.log.read_text()[-2000:]}")
@@ -89,7 +107,7 @@ class Process:
 
 
 class _Watch:
-    """Keep the highest memory seen while a block runs."""
+    """Keeps the highest memory of a process that is seen while a block runs."""
 
     def __init__(self, process: Process):
         self.process, self.stop = process, threading.Event()
@@ -108,7 +126,7 @@ class _Watch:
 
 
 def pss_mb(pid: int) -> float:
-    """The memory of a process and its descendants, shared pages counted once, in MB."""
+    """The memory of a process and its descendants in MB, where shared pages count once."""
     total = 0
     try:
         for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
@@ -119,56 +137,55 @@ def pss_mb(pid: int) -> float:
     return total / 1000
 
 
-def side_by_side(
-    names: list[str],
-    model: Path,
-    window: int,
-    items: pa.Table,
-    warm: int,
-    count_tokens: Callable[[pa.Table], int],
-    params: dict,
-    rounds: int,
-    cores: int,
-    folder: Path,
-) -> dict[str, Result]:
-    """The methods `names` on the same rows (SLOW ones on a part of them), in turn, `rounds` times, on `cores` cores.
+class _Method(NamedTuple):
+    """A method whose process has loaded the model and warmed up."""
 
-    Before that each warms up, and tries its batch sizes, on the first `warm` rows; these are not measured where the table is running text.
+    process: Process
+    rows: tuple[int, int]  # the first row that is measured, and the number of rows
+    n_tokens: int  # of these rows
+    batch: int  # the fastest of the batch sizes that were tried
+    answers: list[dict]  # one for each round
+
+
+def side_by_side(
+    names: list[str], task: Task, count_tokens: Callable[[pa.Table], int]
+) -> dict[str, Result]:
+    """Measure the methods `names` on the same rows, in turn, as often as the task has rounds.
+
+    SLOW methods get a part of the rows. Before that, each method warms up and tries its batch sizes
+    on the first rows. If the table is running text, these rows are not measured.
     """
-    is_text = is_running_text(items)
-    processes: list[Process] = []
-    batch: dict[str, int] = {}
-    measured: dict[str, tuple[int, int]] = {}
-    n_tokens: dict[str, int] = {}
-    rounds_of: dict[str, list[dict]] = {name: [] for name in names}
-    for name in names:
-        part = part_of(items, SLOW.get(name, 1))
-        path = folder / f"items_{name}.parquet"
-        pq.write_table(part, path)
-        first = warm if is_text else 0
-        measured[name], n_tokens[name] = (first, len(part) - first), count_tokens(part.slice(first))
-        process = Process(name, model, window, path, params, cores)
-        processes.append(process)
-        tried = (LONG_BATCHES if is_text else BATCHES).get(name, (0,))
-        few = min(warm, 8) if name == "notebook" else warm
-        times = {size: process.order((0, few), size)["wall_s"] for size in tried}
-        batch[name] = min(times, key=lambda size: times[size])
-    for _ in range(rounds):
-        for process in processes:
-            name = process.method
-            rounds_of[name].append(process.order(measured[name], batch[name]))
-            say(f"  {name}: {n_tokens[name] / rounds_of[name][-1]['wall_s']:.0f} tokens/s")
-    for process in processes:
-        process.close()
-    whole = max(n_tokens.values())
-    return {
-        name: _result(process, rounds_of[name], n_tokens[name], whole, batch[name])
-        for name, process in zip(names, processes)
-    }
+    methods = [_warmed_up(name, task, count_tokens) for name in names]
+    for _ in range(task.rounds):
+        for method in methods:
+            answer = method.process.order(method.rows, method.batch)
+            method.answers.append(answer)
+            rate = method.n_tokens / answer["wall_s"]
+            say(f"  {method.process.method}: {rate:.0f} tokens/s")
+    for method in methods:
+        method.process.close()
+    n_whole = max(method.n_tokens for method in methods)
+    return {method.process.method: _result(method, n_whole) for method in methods}
+
+
+def _warmed_up(name: str, task: Task, count_tokens: Callable[[pa.Table], int]) -> _Method:
+    """Start the process of a method, let it warm up, and choose its batch size."""
+    is_text = is_running_text(task.items)
+    part = part_of(task.items, SLOW.get(name, 1))
+    path = task.folder / f"items_{name}.parquet"
+    pq.write_table(part, path)
+    first = task.warm if is_text else 0
+    n_tokens = count_tokens(part.slice(first))
+    process = Process(name, task.model, task.window, path, task.params, task.cores)
+    n_warm = min(task.warm, 8) if name == "notebook" else task.warm
+    sizes = (LONG_BATCHES if is_text else BATCHES).get(name, (0,))
+    times = {size: process.order((0, n_warm), size)["wall_s"] for size in sizes}
+    batch = min(times, key=lambda size: times[size])
+    return _Method(process, (first, len(part) - first), n_tokens, batch, answers=[])
 
 
 def part_of(items: pa.Table, every: int) -> pa.Table:
-    """Every so manieth item with all its rows; of running text the beginning, as short."""
+    """One of `every` items, with all its rows; of running text the beginning, shortened alike."""
     if every == 1:
         return items
     if is_running_text(items):
@@ -182,19 +199,25 @@ def part_of(items: pa.Table, every: int) -> pa.Table:
     return items.filter(pa.array([name in chosen for name in names]))
 
 
-def _result(
-    process: Process, answers: list[dict], n_tokens: int, n_whole: int, batch: int
-) -> Result:
-    """`n_whole`: the tokens of all items, over which the time of loading is spread."""
-    rates = [n_tokens / answer["wall_s"] for answer in answers]
-    rate, per_cpu_s = (
-        statistics.median(rates),
-        statistics.median(n_tokens / answer["cpu_s"] for answer in answers),
-    )
+def _result(method: _Method, n_whole: int) -> Result:
+    """What a method reached in all rounds.
+
+    `n_whole` is the number of tokens of all items, over which the time of loading is spread.
+    """
+    rates = [method.n_tokens / answer["wall_s"] for answer in method.answers]
+    rate = statistics.median(rates)
     return Result(
-        rate, per_cpu_s, n_whole / (n_whole / rate + process.load_s), process.peak_mb, batch, rates
+        tokens_per_s=rate,
+        tokens_per_cpu_s=statistics.median(
+            method.n_tokens / answer["cpu_s"] for answer in method.answers
+        ),
+        with_load_per_s=n_whole / (n_whole / rate + method.process.load_s),
+        peak_mb=method.process.peak_mb,
+        batch=method.batch,
+        rates=rates,
     )
 
 
 def say(text: str) -> None:
+    """Print a line with the time on the standard error."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr)

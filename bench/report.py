@@ -1,10 +1,15 @@
-"""The figures of a run become docs/benchmarks.json (flat: name -> figure), docs/benchmarks.svg and docs/benchmarks.md."""
+"""The figures of a run become three files in docs.
+
+These are benchmarks.json (flat: name -> figure), benchmarks.svg and benchmarks.md.
+"""
 
 import os
 from pathlib import Path
 
 from lmcore.explorations.svg import bars
 from lmcore.files import whole, write_json
+
+Figures = dict[str, float]  # by name, e.g. `smollm2.blimp.ours.tokens_per_s`
 
 NAMES = {
     "notebook": "notebook's loop",
@@ -14,7 +19,8 @@ NAMES = {
     "ours": "lmcore, all five statistics",
 }
 SUITES = {"blimp": "minimal pairs", "swag": "SWAG-shaped items", "text": "running text"}
-TARGETS = [  # what, figure, at least, aim
+# What is compared, the name of the figure, the least it should be, and the aim
+TARGETS = [
     ("BLiMP against a notebook's loop", "smollm2.blimp.notebook.ratio", 20, 26),
     ("BLiMP against minicons with rank", "smollm2.blimp.minicons_rank.ratio", 12, 16),
     ("BLiMP against minicons, log-prob only", "smollm2.blimp.minicons.ratio", 7, 9),
@@ -32,75 +38,107 @@ TARGETS = [  # what, figure, at least, aim
     ),
     ("BERT-base, BLiMP against minicons, log-prob only", "bert_base.blimp.minicons.ratio", 2, 2),
 ]
+# The figures of a method on a suite that are shown, their headings and their digits
+COLUMNS = {
+    "tokens_per_s": ("tokens/s", 0),
+    "tokens_per_cpu_s": ("tokens/CPU-s", 0),
+    "with_load_per_s": ("with loading", 0),
+    "peak_mb": ("peak PSS, MB", 0),
+    "batch": ("batch", 0),
+    "ratio": ("ours is faster", 1),
+    "cpu_ratio": ("by CPU time", 1),
+}
+# A backslash at the end of a line goes on with the same line of the page
+METHOD = """## How it was measured
+
+Every method runs in a process of its own that stays; on the same rows, in turn, each after a \
+warm-up that also chooses its batch size. The
+two slowest, the notebook's loop and minicons with ranks, read every tenth item (of running text \
+the first tenth): rates are compared.
+Loading is left out of `tokens/s` and added in `with loading`. Peers run as their users run them: \
+one process, torch's own
+threads, float32. Ours runs one process of one thread per core and writes Parquet; it computes \
+log-prob, entropy, rank, top token and its
+log-prob for every token, context included, where lm-eval gives sums. Ratios are medians over \
+rounds of one round's pair. Memory is PSS,
+sampled from outside, of a method's processes together."""
 
 
-def write_report(figures: dict[str, float], machine: dict[str, str], out: Path) -> None:
+def write_report(figures: Figures, machine: dict[str, str], out: Path) -> None:
     """Write the three files to the folder `out`."""
     suites = sorted({name.rsplit(".", 1)[0] for name in figures if name.endswith(".unique_rows")})
     for suite in suites:
-        ratios = [figures.get(f"{suite}.{method}.ratio") for method in NAMES if method != "ours"]
-        figures[f"{suite}.best.ratio"] = min(
-            ratio for ratio in ratios if ratio is not None
-        )  # lm-eval scores no masked LMs
+        figures[f"{suite}.best.ratio"] = _ratio_to_best(figures, suite)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(
-        {name: float(f"{value:.4g}") for name, value in figures.items()}, out / "benchmarks.json"
-    )
+    rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
+    write_json(rounded, out / "benchmarks.json")
     if suites:
         _plot(figures, suites, out / "benchmarks.svg")
-    parts = [
+    sections = [
         _head(figures, machine),
         _targets(figures),
         *(_suite(figures, suite) for suite in suites),
-    ]
-    parts += [
         _one_core(figures, suites),
         _limits(figures),
         _accuracy(figures),
         _growth(figures),
         _analysis(figures),
         _diff(figures),
-        _method(),
+        METHOD,
     ]
     with whole(out / "benchmarks.md") as temporary:
-        temporary.write_text("\n\n".join(part for part in parts if part) + "\n", "utf-8")
+        text = "\n\n".join(section for section in sections if section)
+        temporary.write_text(text + "\n", "utf-8")
+
+
+def _ratio_to_best(figures: Figures, suite: str) -> float:
+    """How many times as fast as the fastest of the peers ours is; lm-eval scores no masked LMs."""
+    names = [f"{suite}.{method}.ratio" for method in NAMES if method != "ours"]
+    return min(figures[name] for name in names if name in figures)
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown, with all columns but the first aligned to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _head(figures: dict[str, float], machine: dict[str, str]) -> str:
+def _head(figures: Figures, machine: dict[str, str]) -> str:
+    """The title, the machine, and how busy it was."""
     before, after = figures["load_before"], figures["load_after"]
-    warning = f", on {os.cpu_count()} cores: **a busy machine; trust the ratios by CPU time more than those by the clock.**"
-    lines = [
+    load = (
+        f"Load of the machine before and after the last part that ran: {before:.1f} and {after:.1f}"
+    )
+    if max(before, after) > figures["cores"] + 0.5:
+        load += (
+            f", on {os.cpu_count()} cores: **a busy machine; "
+            "trust the ratios by CPU time more than those by the clock.**"
+        )
+    else:
+        load += "."
+    machine_table = _table(["", ""], [[name, value] for name, value in machine.items()])
+    paragraphs = [
         "# Benchmarks",
         "Written by `make bench` (`python -m bench`); the figures stand in `benchmarks.json`.",
-        _table(["", ""], [[name, value] for name, value in machine.items()]).replace("---:", "---"),
-        f"Load of the machine before and after the last part that ran: {before:.1f} and {after:.1f}"
-        + (warning if max(before, after) > figures["cores"] + 0.5 else "."),
+        machine_table.replace("---:", "---"),
+        load,
         "![times as fast as the best of the peers](benchmarks.svg)" if len(figures) > 50 else "",
         f"Cores used: {figures['cores']:.0f} (threads of the peers, processes of ours).",
         "" if machine["kernel"] == "cuda" else "**On a GPU nothing has been measured.**",
     ]
-    return "\n\n".join(line for line in lines if line)
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
-def _targets(figures: dict[str, float]) -> str:
+def _targets(figures: Figures) -> str:
+    """How many times as fast ours is, beside what it should be."""
     rows = []
     for what, name, least, aim in TARGETS:
         if name in figures:
             cpu = figures.get(name.replace(".ratio", ".cpu_ratio"))
-            rows.append(
-                [
-                    what,
-                    f"{figures[name]:.1f}x",
-                    f"{cpu:.1f}x" if cpu else "",
-                    f"{least}x",
-                    f"{aim}x",
-                ]
-            )
+            by_cpu = f"{cpu:.1f}x" if cpu else ""
+            rows.append([what, f"{figures[name]:.1f}x", by_cpu, f"{least}x", f"{aim}x"])
+    if not rows:
+        return ""
     header = [
         "SmolLM2-135M where no other is named, float32",
         "by the clock",
@@ -108,63 +146,46 @@ def _targets(figures: dict[str, float]) -> str:
         "at least",
         "aim",
     ]
-    return "## How many times as fast\n\n" + _table(header, rows) if rows else ""
+    return "## How many times as fast\n\n" + _table(header, rows)
 
 
-def _suite(figures: dict[str, float], suite: str) -> str:
+def _suite(figures: Figures, suite: str) -> str:
+    """All methods on one suite, which is called MODEL.KIND."""
     model, kind = suite.split(".")
-    keys = {
-        "tokens_per_s": 0,
-        "tokens_per_cpu_s": 0,
-        "with_load_per_s": 0,
-        "peak_mb": 0,
-        "batch": 0,
-        "ratio": 1,
-        "cpu_ratio": 1,
-    }
-    rows = [
-        [
-            title,
-            *(f"{figures[f'{suite}.{method}.{key}']:,.{digits}f}" for key, digits in keys.items()),
-        ]
-        for method, title in NAMES.items()
-        if f"{suite}.{method}.ratio" in figures  # lm-eval scores no masked LMs
-    ]
-    header = [
-        "",
-        "tokens/s",
-        "tokens/CPU-s",
-        "with loading",
-        "peak PSS, MB",
-        "batch",
-        "ours is faster",
-        "by CPU time",
-    ]
-    saved = f"{figures[f'{suite}.tokens']:,.0f} tokens, {figures[f'{suite}.unique_rows']:,.0f} unique rows computed."
+    rows = []
+    for method, title in NAMES.items():
+        name = f"{suite}.{method}"
+        if f"{name}.ratio" in figures:  # lm-eval scores no masked LMs
+            cells = [f"{figures[f'{name}.{key}']:,.{COLUMNS[key][1]}f}" for key in COLUMNS]
+            rows.append([title, *cells])
+    summary = (
+        f"{figures[f'{suite}.tokens']:,.0f} tokens, "
+        f"{figures[f'{suite}.unique_rows']:,.0f} unique rows computed."
+    )
     if f"{suite}.is_packed" in figures:
-        saved += f" Forward: {'packed' if figures[f'{suite}.is_packed'] else 'padded'}."
-    saved += f" Rounds: {figures[f'{suite}.rounds']:.0f}." if f"{suite}.rounds" in figures else ""
-    return f"## {model}, {SUITES[kind]}\n\n{saved}\n\n" + _table(header, rows)
+        summary += f" Forward: {'packed' if figures[f'{suite}.is_packed'] else 'padded'}."
+    if f"{suite}.rounds" in figures:
+        summary += f" Rounds: {figures[f'{suite}.rounds']:.0f}."
+    header = ["", *(heading for heading, _ in COLUMNS.values())]
+    return f"## {model}, {SUITES[kind]}\n\n{summary}\n\n" + _table(header, rows)
 
 
-def _one_core(figures: dict[str, float], suites: list[str]) -> str:
+def _one_core(figures: Figures, suites: list[str]) -> str:
+    """One process of ours beside the matrix products of one core."""
     rows = []
     for suite in suites:
         for kernel in ("onednn", "torch"):
             name = f"{suite}.one_core.{kernel}"
             if f"{name}.gflops" in figures:
-                rates = [
-                    f"{figures[f'{name}.{key}']:.0f}" for key in ("gflops", "onednn_gemm_gflops")
+                cells = [
+                    f"{figures[f'{name}.gflops']:.0f}",
+                    f"{figures[f'{name}.onednn_gemm_gflops']:.0f}",
+                    f"{figures[f'{name}.share_of_onednn_gemm']:.0%}",
+                    f"{figures[f'{name}.peak_mb']:.0f}",
                 ]
-                rows.append(
-                    [
-                        suite,
-                        kernel,
-                        *rates,
-                        f"{figures[f'{name}.share_of_onednn_gemm']:.0%}",
-                        f"{figures[f'{name}.peak_mb']:.0f}",
-                    ]
-                )
+                rows.append([suite, kernel, *cells])
+    if not rows:
+        return ""
     header = [
         "one core, whole engine",
         "kernel",
@@ -174,116 +195,88 @@ def _one_core(figures: dict[str, float], suites: list[str]) -> str:
         "peak PSS, MB",
     ]
     text = (
-        "Arithmetic of the linear layers and the head for each unique row, over all CPU time of the process: tokenising, attention,\n"
-        "statistics and Parquet included."
+        "Arithmetic of the linear layers and the head for each unique row, over all CPU time of "
+        "the process: tokenising, attention,\nstatistics and Parquet included."
     )
-    return (
-        f"## One core against its matrix products\n\n{text}\n\n" + _table(header, rows)
-        if rows
-        else ""
-    )
+    return f"## One core against its matrix products\n\n{text}\n\n" + _table(header, rows)
 
 
-def _limits(figures: dict[str, float]) -> str:
-    rates = {
-        name.partition(".")[2]: value for name, value in figures.items() if name.startswith("gemm.")
-    }
-    if not rates:
+def _limits(figures: Figures) -> str:
+    """The matrix products alone, through each kernel."""
+    rows = []
+    for name, rate in figures.items():
+        if name.startswith("gemm."):
+            rows.append([name.partition(".")[2], f"{rate:.0f}"])
+    if not rows:
         return ""
-    text = [
-        "## What bounds it",
-        _table(
-            ["float32 products of SmolLM2's layers, one core", "GFLOP/s"],
-            [[kernel, f"{rate:.0f}"] for kernel, rate in rates.items()],
-        ),
-    ]
-    return "\n\n".join(text)
+    header = ["float32 products of SmolLM2's layers, one core", "GFLOP/s"]
+    return "## What bounds it\n\n" + _table(header, rows)
 
 
-def _accuracy(figures: dict[str, float]) -> str:
-    names = [
-        name
-        for name in ("onednn", "torch", "cuda", "transformers")
-        if f"accuracy.{name}.p99" in figures
-    ]
-    if not names:
+def _accuracy(figures: Figures) -> str:
+    """How far each forward is from float64."""
+    rows = []
+    for name in ("onednn", "torch", "cuda", "transformers"):
+        if f"accuracy.{name}.p99" in figures:
+            errors = [f"{figures[f'accuracy.{name}.{key}']:.1e}" for key in ("p99", "max")]
+            n_ranks = figures.get(f"accuracy.{name}.other_ranks")
+            rows.append([name, *errors, "" if n_ranks is None else f"{n_ranks:.0f}"])
+    if not rows:
         return ""
     header = ["float32 through", "error of a log-prob, p99 (nats)", "largest", "other ranks"]
-    rows = []
-    for name in names:
-        ranks = figures.get(f"accuracy.{name}.other_ranks")
-        rows.append(
-            [
-                name,
-                *(f"{figures[f'accuracy.{name}.{key}']:.1e}" for key in ("p99", "max")),
-                "" if ranks is None else f"{ranks:.0f}",
-            ]
-        )
     text = (
-        f"SmolLM2-135M, {figures['accuracy.tokens']:,.0f} tokens of the minimal pairs. Ranks are compared where no logit is within\n"
-        "1e-4 of the token's own in float64. `transformers` is the model's own float32 forward, one sentence at a time."
+        f"SmolLM2-135M, {figures['accuracy.tokens']:,.0f} tokens of the minimal pairs. "
+        "Ranks are compared where no logit is within\n"
+        "1e-4 of the token's own in float64. "
+        "`transformers` is the model's own float32 forward, one sentence at a time."
     )
     return f"## Distance from float64\n\n{text}\n\n" + _table(header, rows)
 
 
-def _growth(figures: dict[str, float]) -> str:
-    parts = []
+def _growth(figures: Figures) -> str:
+    """The cost by the number of tokens, and by the length of the texts."""
+    digits = {"tokens": 0, "wall_s": 1, "tokens_per_s": 0, "peak_mb": 0}
+    tables = []
     for kind, title in (("tokens", "tokens (texts of 32 words)"), ("length", "words a text")):
-        names = [
-            name
-            for name in figures
-            if name.startswith(f"growth.{kind}.") and name.endswith(".wall_s")
-        ]
-        sizes = sorted(int(name.split(".")[2]) for name in names)
-        keys = {"tokens": 0, "wall_s": 1, "tokens_per_s": 0, "peak_mb": 0}
-        rows = [
-            [
-                f"{size:,}",
-                *(
-                    f"{figures[f'growth.{kind}.{size}.{key}']:,.{digits}f}"
-                    for key, digits in keys.items()
-                ),
-            ]
-            for size in sizes
-        ]
+        start = f"growth.{kind}."
+        names = [name for name in figures if name.startswith(start) and name.endswith(".wall_s")]
+        rows = []
+        for size in sorted(int(name.split(".")[2]) for name in names):
+            cells = [f"{figures[f'{start}{size}.{key}']:,.{digits[key]}f}" for key in digits]
+            rows.append([f"{size:,}", *cells])
         if rows:
-            parts.append(_table([title, "tokens", "seconds", "tokens/s", "peak PSS, MB"], rows))
-    return "## How the cost grows (58M shape)\n\n" + "\n\n".join(parts) if parts else ""
+            tables.append(_table([title, "tokens", "seconds", "tokens/s", "peak PSS, MB"], rows))
+    return "## How the cost grows (58M shape)\n\n" + "\n\n".join(tables) if tables else ""
 
 
-def _analysis(figures: dict[str, float]) -> str:
+def _analysis(figures: Figures) -> str:
+    """The cost of the analysis."""
     if "analysis.seconds" not in figures:
         return ""
     return (
-        f"## The analysis of the tables\n\n`analyse_tokens` on {figures['analysis.rows']:,.0f} token rows of "
-        f"{figures['analysis.models']:.0f} models: {figures['analysis.seconds']:.0f} s by the clock, "
+        "## The analysis of the tables\n\n"
+        f"`analyse_tokens` on {figures['analysis.rows']:,.0f} token rows of "
+        f"{figures['analysis.models']:.0f} models: "
+        f"{figures['analysis.seconds']:.0f} s by the clock, "
         f"{figures['analysis.cpu_s']:.0f} s of CPU, {figures['analysis.peak_gb']:.2f} GB at most."
     )
 
 
-def _diff(figures: dict[str, float]) -> str:
+def _diff(figures: Figures) -> str:
+    """The cost of `lmcore diff`."""
     if "diff.seconds" not in figures:
         return ""
     return (
-        f"## The comparison of two commits\n\n`lmcore diff HEAD~1 HEAD` on {figures['diff.models']:.0f} models and "
-        f"{figures['diff.suites']:.0f} suites of {figures['diff.items']:,.0f} items: {figures['diff.seconds']:.1f} s by the clock, "
-        f"{figures['diff.cpu_s']:.1f} s of CPU."
+        "## The comparison of two commits\n\n"
+        f"`lmcore diff HEAD~1 HEAD` on {figures['diff.models']:.0f} models and "
+        f"{figures['diff.suites']:.0f} suites of {figures['diff.items']:,.0f} items: "
+        f"{figures['diff.seconds']:.1f} s by the clock, {figures['diff.cpu_s']:.1f} s of CPU."
     )
 
 
-def _method() -> str:
-    return """## How it was measured
-
-Every method runs in a process of its own that stays; on the same rows, in turn, each after a warm-up that also chooses its batch size. The
-two slowest, the notebook's loop and minicons with ranks, read every tenth item (of running text the first tenth): rates are compared.
-Loading is left out of `tokens/s` and added in `with loading`. Peers run as their users run them: one process, torch's own
-threads, float32. Ours runs one process of one thread per core and writes Parquet; it computes log-prob, entropy, rank, top token and its
-log-prob for every token, context included, where lm-eval gives sums. Ratios are medians over rounds of one round's pair. Memory is PSS,
-sampled from outside, of a method's processes together."""
-
-
-def _plot(figures: dict[str, float], suites: list[str], path: Path) -> None:
-    rows = [
-        (suite.replace(".", ", "), figures[f"{suite}.best.ratio"], 0.0, "plain") for suite in suites
-    ]
+def _plot(figures: Figures, suites: list[str], path: Path) -> None:
+    """Draw how many times as fast as the best of the peers ours is on each suite."""
+    rows = []
+    for suite in suites:
+        rows.append((suite.replace(".", ", "), figures[f"{suite}.best.ratio"], 0.0, "plain"))
     path.write_text(bars(rows, "times as fast as the best of the peers, by the clock"), "utf-8")

@@ -1,4 +1,7 @@
-"""The texts and models of the benchmark: items tables and model folders, from LMCORE_DATA where it is set, else the pipeline's own."""
+"""The texts and models of the benchmark: items tables and model folders.
+
+They come from LMCORE_DATA where it is set, and from the pipeline otherwise.
+"""
 
 import json
 import os
@@ -14,7 +17,8 @@ from lmcore.suites.build import build_suite
 from lmcore.tables import ITEMS, items_table, read, scoring_of
 from lmcore.text.encoder import TextEncoder
 
-SHAPES: dict[str, dict] = {  # what AutoConfig.for_model takes, but for the tokenizer's ids
+# What AutoConfig.for_model takes, except for the ids of the tokenizer
+SHAPES: dict[str, dict] = {
     "babyllama58m": {  # Timiryasov & Tastet 2023, https://aclanthology.org/2023.conll-babylm.24
         "model_type": "llama",
         "hidden_size": 512,
@@ -37,7 +41,7 @@ SHAPES: dict[str, dict] = {  # what AutoConfig.for_model takes, but for the toke
         "rotary_pct": 0.25,
         "vocab_size": 50_304,
     },
-    "bloom_like": {  # attends by code of its own: the padded forward
+    "bloom_like": {  # its attention has code of its own, so it takes the padded forward
         "model_type": "bloom",
         "hidden_size": 768,
         "n_layer": 12,
@@ -59,10 +63,11 @@ SHAPES: dict[str, dict] = {  # what AutoConfig.for_model takes, but for the toke
     },
 }
 GPT2_END = "<|endoftext|>"
-MASKED = {
-    "bert_base"
-}  # of SHAPES; each token costs a pass over its text, so a part of the texts has to do
+# The masked LMs of SHAPES. Each token costs them a pass over its text, so they get only one of
+# MASKED_SHARE texts.
+MASKED = {"bert_base"}
 MASKED_SHARE = 20
+N_PARADIGMS = 36  # of the generated minimal pairs
 WINDOWS = dict.fromkeys(SHAPES, 1024) | {"smollm2": 1024, "babyllama58m": 256, "bert_base": 128}
 
 
@@ -72,8 +77,11 @@ def data() -> Path | None:
 
 
 def make_shapes(tokenizer: Path, judge: Path, out: Path) -> dict[str, Path]:
-    """Folders of models with random weights and the vocabulary size of SHAPES: the pipeline's
-    tokenizer, or with LMCORE_DATA GPT-2's for those that are built for it; masked LMs have that of the pipeline's `judge`.
+    """Make the folders of models with random weights, with the vocabulary sizes of SHAPES.
+
+    Returns the folder of each shape. The models have the pipeline's tokenizer; with LMCORE_DATA,
+    those that are built for GPT-2's tokenizer have that one. Masked LMs have the tokenizer of the
+    pipeline's `judge`.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
@@ -85,11 +93,8 @@ def make_shapes(tokenizer: Path, judge: Path, out: Path) -> dict[str, Path]:
         torch.manual_seed(0)
         if name in MASKED:
             _need(judge)
-            save_model(
-                AutoModelForMaskedLM.from_config(AutoConfig.for_model(**shape)).eval(),
-                judge,
-                out / name,
-            )
+            model = AutoModelForMaskedLM.from_config(AutoConfig.for_model(**shape)).eval()
+            save_model(model, judge, out / name)
             continue
         chosen = gpt2 if gpt2 and name != "babyllama58m" else tokenizer
         config = AutoConfig.for_model(**{**token_ids(chosen), **shape})
@@ -100,51 +105,57 @@ def make_shapes(tokenizer: Path, judge: Path, out: Path) -> dict[str, Path]:
 def suite(name: str, model: Path, window: int, size: int, corpus: Path, items: Path) -> pa.Table:
     """The items table of `blimp`, `swag` or `text`, of `size` pairs, items or tokens.
 
-    Without LMCORE_DATA it is the generated minimal pairs, HellaSwag's SWAG-shaped items or the corpus' text. Raises InputError where the
-    pipeline has not made them yet.
+    Without LMCORE_DATA they are the generated minimal pairs, HellaSwag's SWAG-shaped items, or the
+    text of the corpus. Raises InputError where the pipeline has not made them yet.
     """
     folder = data()
     if name == "text":
-        documents = (
-            _build(name, {"task": "wikitext2"}, folder, corpus)["target"]
-            if folder
-            else _documents(corpus)
-        )
+        if folder:
+            documents = _build(name, {"task": "wikitext2"}, folder, corpus)["target"]
+        else:
+            documents = _documents(corpus)
         return _first_tokens("\n".join(documents.to_pylist()), model, window, size)
-    if name == "blimp":
-        entry = (
-            {"task": "blimp", "limit": size}
-            if folder
-            else {"task": "minimal_pairs", "n": -(-size // 36), "seed": 0, "limit": size}
-        )
-    elif folder:
+    if name == "swag" and not folder:
+        return _first_items(read(items / "hellaswag_activitynet.parquet", ITEMS), size)
+    entry: dict
+    if name == "swag":
         entry = {"task": "swag_partial", "source": "swag", "limit": size, "bos": "prefix"}
+    elif folder:
+        entry = {"task": "blimp", "limit": size}
     else:
-        table = read(items / "hellaswag_activitynet.parquet", ITEMS)
-        chosen = dict.fromkeys(table["item"].to_pylist())
-        return table.filter(
-            pa.array([item in set(list(chosen)[:size]) for item in table["item"].to_pylist()])
-        )
+        n_per_paradigm = -(-size // N_PARADIGMS)  # rounded up
+        entry = {"task": "minimal_pairs", "n": n_per_paradigm, "seed": 0, "limit": size}
     return _build(name, entry, folder, corpus)
 
 
+def _first_items(table: pa.Table, n: int) -> pa.Table:
+    """The rows of the first `n` items."""
+    names = table["item"].to_pylist()
+    chosen = set(list(dict.fromkeys(names))[:n])
+    return table.filter(pa.array([name in chosen for name in names]))
+
+
 def grown(model: Path, n_tokens: int, length: int) -> pa.Table:
-    """Texts of `length` random words each, together about `n_tokens` tokens: no beginnings shared, the same on every machine."""
+    """Texts of `length` random words each, together about `n_tokens` tokens.
+
+    The texts share no beginnings, and are the same on every machine.
+    """
     tokenizer = TextEncoder(model, 10**9, "prefix", model).tokenizer
-    words = sorted(
-        word[1:]
-        for word in tokenizer.get_vocab()
-        if word[:1] == "Ġ" and word[1:].isascii() and word[1:].isalpha()
-    )
+    words = []
+    for token in tokenizer.get_vocab():
+        word = token[1:]
+        if token.startswith("Ġ") and word.isascii() and word.isalpha():
+            words.append(word)
+    words.sort()
     draw = random.Random(0)
-    texts = [
-        " " + " ".join(draw.choices(words, k=length)) for _ in range(max(1, n_tokens // length))
-    ]
+    texts = []
+    for _ in range(max(1, n_tokens // length)):
+        texts.append(" " + " ".join(draw.choices(words, k=length)))
     return table_of(texts, {"bos": "prefix"})
 
 
 def is_running_text(items: pa.Table) -> bool:
-    """Whether the table holds one long text, after a first one to warm up with."""
+    """Whether the table holds one long text, after a first text to warm up with."""
     return "window" in scoring_of(items)
 
 
@@ -166,7 +177,10 @@ def table_of(texts: list[str], scoring: dict) -> pa.Table:
 
 
 def _gpt2_tokenizer(source: Path, out: Path) -> Path | None:
-    """GPT-2's tokenizer as a folder with tokenizer.json, from its vocab.json and merges.txt; None where these are not there."""
+    """GPT-2's tokenizer as a folder with tokenizer.json, from its vocab.json and merges.txt.
+
+    None where these files are not there.
+    """
     from tokenizers import ByteLevelBPETokenizer
 
     if not (source / "vocab.json").exists():
@@ -177,13 +191,16 @@ def _gpt2_tokenizer(source: Path, out: Path) -> Path | None:
     )
     tokenizer.add_special_tokens([GPT2_END])
     tokenizer.save(str(out / "tokenizer.json"))
-    named = {"tokenizer_class": "GPT2Tokenizer", "bos_token": GPT2_END, "eos_token": GPT2_END}
-    (out / "tokenizer_config.json").write_text(json.dumps(named))
+    config = {"tokenizer_class": "GPT2Tokenizer", "bos_token": GPT2_END, "eos_token": GPT2_END}
+    (out / "tokenizer_config.json").write_text(json.dumps(config))
     return out
 
 
 def _first_tokens(text: str, model: Path, window: int, size: int) -> pa.Table:
-    """A table of two items: a few windows of the text, to warm up with, and its first `size` tokens."""
+    """A table of two items: a few windows of the text, to warm up with, and its first tokens.
+
+    `size` is the number of these tokens. Raises InputError where the text has fewer.
+    """
     whole = table_of([text], {})
     (encoded,) = TextEncoder(model, 10**9, "prefix", model, holds_masked(model)).encode(whole)
     if len(encoded.ends) < size:
@@ -198,17 +215,21 @@ def _first_tokens(text: str, model: Path, window: int, size: int) -> pa.Table:
 
 
 def _documents(corpus: Path) -> pa.ChunkedArray:
+    """The texts of the corpus' train split."""
     _need(corpus / "train.parquet")
     return pq.read_table(corpus / "train.parquet", columns=["text"])["text"]
 
 
 def _need(path: Path) -> None:
+    """Raises InputError where there is no such file or folder."""
     if not path.exists():
         raise InputError(
-            f"{path}: not there; run the pipeline first, or set LMCORE_DATA to a folder of benchmarks"
+            f"{path}: not there; run the pipeline first, "
+            "or set LMCORE_DATA to a folder of benchmarks"
         )
 
 
 def _build(name: str, entry: dict, folder: Path | None, corpus: Path) -> pa.Table:
+    """The suite of this entry of params.yaml, from `folder`, or else from the corpus."""
     _need(folder or corpus)
     return build_suite(name, entry, folder or corpus, corpus)

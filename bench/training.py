@@ -1,9 +1,12 @@
-"""`python -m bench --training`: how fast the recipe trains beside transformers' Trainer, on this machine; writes docs/benchmarks_training.
+"""`python -m bench --training`: how fast the recipe trains beside transformers' Trainer.
 
-Each method trains the same shape on the same random ids in a process of its own, with one torch thread, and says how long each step took by
-the clock and in seconds of CPU. Medians over steps count; the first two steps, which compile and fill caches, are reported apart. The
-Trainer runs with what we have: bf16, torch_compile, both, and both with our chunks at a time (gradient accumulation); ours is set against
-the fastest of them.
+It measures on this machine, and writes docs/benchmarks_training.{md,json}.
+
+Each method trains the same shape on the same random ids in a process of its own, with one torch
+thread, and says how long each step took by the clock and in seconds of CPU. Medians over steps
+count. The first two steps, which compile and fill caches, are reported apart. The Trainer runs with
+what we have: bf16, torch_compile, both, and both with as many chunks at a time as ours (gradient
+accumulation). Ours is set against the fastest of them.
 """
 
 import json
@@ -14,7 +17,9 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,10 +37,11 @@ METHODS = {
     "bf16": "lmcore, bf16",
     "compiled": "lmcore, bf16, compile",
 }
+# The vocabulary, the chunks of a step, and how many of them ours passes at a time
 SHAPES = {
     "tiny": (8192, 16, 8),
     "babyllama_58m": (16_000, 16, 8),
-}  # vocabulary, chunks a step, of them at once in ours
+}
 SEQ_LEN, WARM = 256, 2
 PEERS = [method for method in METHODS if method.startswith("trainer")]
 
@@ -44,152 +50,174 @@ def main(quick: bool, out: Path) -> None:
     """Measure everything and write `out`/benchmarks_training.{md,json}."""
     figures: dict[str, float] = {"load_before": os.getloadavg()[0]}
     for shape in SHAPES:
-        for method in METHODS:
-            n_steps = (
-                2
-                if quick or (shape != "tiny" and method in ("trainer", "trainer_compiled"))
-                else 3
-                if shape != "tiny"
-                else 6
-            )
-            command = [
-                sys.executable,
-                "-m",
-                "bench.training",
-                json.dumps({"method": method, "shape": shape, "steps": n_steps + WARM}),
-            ]
-            answer = json.loads(
-                subprocess.run(
-                    command, stdout=subprocess.PIPE, text=True, check=True
-                ).stdout.splitlines()[-1]
-            )
+        for method, title in METHODS.items():
+            answer = _measure(method, shape, _n_steps(method, shape, quick) + WARM)
             figures |= {f"{shape}.{method}.{name}": value for name, value in answer.items()}
             say(
-                f"{shape}, {METHODS[method]}: {answer['tokens_per_cpu_s']:,.0f} tokens/CPU-s, {answer['peak_mb']:,.0f} MB"
+                f"{shape}, {title}: {answer['tokens_per_cpu_s']:,.0f} tokens/CPU-s, "
+                f"{answer['peak_mb']:,.0f} MB"
             )
     figures["load_after"] = os.getloadavg()[0]
     out.mkdir(parents=True, exist_ok=True)
-    write_json(
-        {name: float(f"{value:.4g}") for name, value in figures.items()},
-        out / "benchmarks_training.json",
-    )
+    rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
+    write_json(rounded, out / "benchmarks_training.json")
     with whole(out / "benchmarks_training.md") as path:
         path.write_text(_page(figures), "utf-8")
 
 
+def _n_steps(method: str, shape: str, quick: bool) -> int:
+    """How many steps count; fewer where a step takes long."""
+    if quick:
+        return 2
+    if shape == "tiny":
+        return 6
+    return 2 if method in ("trainer", "trainer_compiled") else 3
+
+
+def _measure(method: str, shape: str, n_steps: int) -> dict[str, float]:
+    """What `run` returns in a process of its own."""
+    job = json.dumps({"method": method, "shape": shape, "steps": n_steps})
+    command = [sys.executable, "-m", "bench.training", job]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def _page(figures: dict[str, float]) -> str:
+    """The page in Markdown."""
     lines = [
         "# Benchmarks of training",
         "",
         "Written by `python -m bench --training`; the figures stand in `benchmarks_training.json`.",
         "",
         *(f"- {name}: {value}" for name, value in machine().items()),
-        f"- load before and after: {figures['load_before']:.1f} and {figures['load_after']:.1f} on {os.cpu_count()} cores; a busy machine"
+        f"- load before and after: {figures['load_before']:.1f} and {figures['load_after']:.1f} "
+        f"on {os.cpu_count()} cores; a busy machine"
         " slows down CPU time too, for caches and memory are shared, but the clock more",
     ]
-    for shape, (vocab_size, batch_size, micro) in SHAPES.items():
-        lines += [
-            "",
-            f"## {shape}, vocabulary {vocab_size:,}, {batch_size} chunks of {SEQ_LEN} a step, one thread",
-            "",
-        ]
-        names = ("tokens_per_cpu_s", "tokens_per_s", "peak_mb")
-        cpu, clock, peak = (
-            {method: figures[f"{shape}.{method}.{name}"] for method in METHODS} for name in names
-        )
-        best = max(PEERS, key=lambda method: clock[method])
-        lines += [
-            "| | tokens/CPU-s | against its best | tokens/s | against its best | peak MB | of its best's | first steps, s |"
-        ]
-        lines += ["|---|" + "---:|" * 7]
-        for method, title in METHODS.items():
-            cells = [
-                f"{cpu[method]:,.0f}",
-                f"{cpu[method] / cpu[best]:.2f}x",
-                f"{clock[method]:,.0f}",
-            ]
-            cells += [
-                f"{clock[method] / clock[best]:.2f}x",
-                f"{peak[method]:,.0f}",
-                f"{peak[method] / peak[best]:.0%}",
-            ]
-            lines += [
-                f"| {title} | "
-                + " | ".join([*cells, f"{figures[f'{shape}.{method}.first_s']:.0f}"])
-                + " |"
-            ]
-        lines += ["", f"`Its best` is the fastest of the Trainer's by the clock: {METHODS[best]}."]
-        step, forward = (
-            figures[f"{shape}.compiled.{name}"] for name in ("gemm_gflops", "forward_gemm_gflops")
-        )
-        rate = figures[f"{shape}.compiled.gflops"]
-        lines += [
-            "",
-            f"Arithmetic of the linear layers and the head, forward and backward: {rate:.0f} GFLOP/s of one core's CPU time. That is "
-            f"{rate / step:.0%} of what torch reaches on these layers' own products in bf16 (forward, and both of the backward pass: "
-            f"{step:.0f}), and {rate / forward:.0%} of its forward products alone ({forward:.0f}).",
-        ]
-        if micro:
-            lines += [
-                f"Ours passes {micro} chunks at a time and sums their gradients: the same step in less memory."
-            ]
+    for shape in SHAPES:
+        lines += _shape_lines(figures, shape)
     return "\n".join(lines) + "\n"
 
 
+def _shape_lines(figures: dict[str, float], shape: str) -> list[str]:
+    """The section of one shape: a table of the methods, and the rate of the arithmetic."""
+    vocab_size, batch_size, micro = SHAPES[shape]
+    lines = [
+        "",
+        f"## {shape}, vocabulary {vocab_size:,}, {batch_size} chunks of {SEQ_LEN} a step, "
+        "one thread",
+        "",
+        "| | tokens/CPU-s | against its best | tokens/s | against its best | peak MB "
+        "| of its best's | first steps, s |",
+        "|---|" + "---:|" * 7,
+    ]
+    best = max(PEERS, key=lambda method: figures[f"{shape}.{method}.tokens_per_s"])
+    for method, title in METHODS.items():
+        cells = _cells(figures, f"{shape}.{method}", f"{shape}.{best}")
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    lines += ["", f"`Its best` is the fastest of the Trainer's by the clock: {METHODS[best]}."]
+    ours = f"{shape}.compiled"
+    step, forward = figures[f"{ours}.gemm_gflops"], figures[f"{ours}.forward_gemm_gflops"]
+    rate = figures[f"{ours}.gflops"]
+    lines += [
+        "",
+        "Arithmetic of the linear layers and the head, forward and backward: "
+        f"{rate:.0f} GFLOP/s of one core's CPU time. That is "
+        f"{rate / step:.0%} of what torch reaches on these layers' own products in bf16 "
+        f"(forward, and both of the backward pass: {step:.0f}), "
+        f"and {rate / forward:.0%} of its forward products alone ({forward:.0f}).",
+    ]
+    if micro:
+        lines.append(
+            f"Ours passes {micro} chunks at a time and sums their gradients: "
+            "the same step in less memory."
+        )
+    return lines
+
+
+def _cells(figures: dict[str, float], method: str, best: str) -> list[str]:
+    """The cells of a method, beside the best of the Trainer's.
+
+    Both are names with which figures begin.
+    """
+
+    def pair(name: str) -> tuple[float, float]:
+        value = figures[f"{method}.{name}"]
+        return value, value / figures[f"{best}.{name}"]
+
+    cpu, cpu_ratio = pair("tokens_per_cpu_s")
+    clock, clock_ratio = pair("tokens_per_s")
+    peak, peak_ratio = pair("peak_mb")
+    return [
+        f"{cpu:,.0f}",
+        f"{cpu_ratio:.2f}x",
+        f"{clock:,.0f}",
+        f"{clock_ratio:.2f}x",
+        f"{peak:,.0f}",
+        f"{peak_ratio:.0%}",
+        f"{figures[f'{method}.first_s']:.0f}",
+    ]
+
+
+class _Training(NamedTuple):
+    """What a method trains."""
+
+    model: Any  # a LlamaForCausalLM
+    ids: np.ndarray  # (steps * batch_size, SEQ_LEN) int32
+    batch_size: int
+    micro: int  # the chunks that ours passes at a time
+    steps: int
+    mark: Callable[[], None]  # called after each step
+
+
 def run(method: str, shape: str, steps: int) -> dict[str, float]:
-    """Train for so many steps; medians of what they took."""
+    """Train for so many steps, and return the medians of what they took."""
     import resource
 
     import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     from lmcore.models.shapes import SHAPES as PRESETS
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     vocab_size, batch_size, micro = SHAPES[shape]
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    values = {name: value for name, value in PRESETS[shape].items() if name != "rope_theta"}
+    preset = PRESETS[shape]
+    values = {name: value for name, value in preset.items() if name != "rope_theta"}
     model = LlamaForCausalLM(LlamaConfig(**values, vocab_size=vocab_size, use_cache=False))
-    ids = (
-        np.random.default_rng(0)
-        .integers(vocab_size, size=(steps * batch_size, SEQ_LEN))
-        .astype(np.int32)
-    )
-    gemm = [products(PRESETS[shape], vocab_size)] if method == "compiled" else []
+    random = np.random.default_rng(0)
+    ids = random.integers(vocab_size, size=(steps * batch_size, SEQ_LEN)).astype(np.int32)
+    rates = [products(preset, vocab_size)] if method == "compiled" else []
     marks = [(time.process_time(), time.perf_counter())]
+
+    def mark() -> None:
+        marks.append((time.process_time(), time.perf_counter()))
+
     train = _trainer if method.startswith("trainer") else _ours
-    train(
-        method,
-        model,
-        ids,
-        batch_size,
-        micro,
-        steps,
-        lambda: marks.append((time.process_time(), time.perf_counter())),
-    )
+    train(method, _Training(model, ids, batch_size, micro, steps, mark))
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    cpu, wall = (statistics.median(np.diff([mark[i] for mark in marks])[WARM:]) for i in (0, 1))
-    tokens = batch_size * SEQ_LEN
+    times = np.diff(marks, axis=0)[WARM:]  # (steps, 2): CPU, clock
+    cpu, wall = statistics.median(times[:, 0]), statistics.median(times[:, 1])
+    n_tokens = batch_size * SEQ_LEN
     answer = {
-        "tokens_per_cpu_s": tokens / cpu,
-        "tokens_per_s": tokens / wall,
+        "tokens_per_cpu_s": n_tokens / cpu,
+        "tokens_per_s": n_tokens / wall,
         "peak_mb": peak_mb,
         "first_s": marks[WARM][1] - marks[0][1],
     }
-    if gemm:
-        gemm.append(products(PRESETS[shape], vocab_size))
-        step, forward = (statistics.mean(rates) for rates in zip(*gemm))
+    if rates:
+        rates.append(products(preset, vocab_size))
+        step, forward = (statistics.mean(values) for values in zip(*rates))
         answer |= {
             "gemm_gflops": step,
             "forward_gemm_gflops": forward,
-            "gflops": 6 * weights(PRESETS[shape], vocab_size) * tokens / cpu / 1e9,
+            "gflops": 6 * weights(preset, vocab_size) * n_tokens / cpu / 1e9,
         }
     return answer
 
 
 def layers(shape: dict, vocab_size: int) -> list[tuple[int, int, int]]:
-    """(outputs, inputs, how many) of a Llama's products."""
+    """(outputs, inputs, how many) of the matrix products of a Llama."""
     hidden, ffn, n = shape["hidden_size"], shape["intermediate_size"], shape["num_hidden_layers"]
     return [
         (3 * hidden, hidden, n),
@@ -201,28 +229,40 @@ def layers(shape: dict, vocab_size: int) -> list[tuple[int, int, int]]:
 
 
 def weights(shape: dict, vocab_size: int) -> int:
+    """The number of weights in these products."""
     return sum(n_out * n_in * n for n_out, n_in, n in layers(shape, vocab_size))
 
 
 def products(shape: dict, vocab_size: int, rows: int = 1024) -> tuple[float, float]:
-    """GFLOP/s of one core in bf16, by CPU time, of a training step's products of a model's layers, and of the forward ones alone."""
+    """GFLOP/s of one core in bf16, by CPU time, of the products of a model's layers.
+
+    The first rate is that of all products of a training step, the second that of the forward ones
+    alone.
+    """
     import torch
 
     spent, forward = 0.0, 0.0
     for n_out, n_in, n in layers(shape, vocab_size):
-        x, weight, gradient = (
-            torch.randn(size).bfloat16() for size in ((rows, n_in), (n_out, n_in), (rows, n_out))
-        )
-        times = []
-        for left, right in ((x, weight.t()), (gradient, weight), (gradient.t(), x)):
-            left @ right  # warms up
-            started = time.process_time()
-            for _ in range(5):
-                left @ right
-            times.append((time.process_time() - started) / 5)
+        x = torch.randn((rows, n_in)).bfloat16()
+        weight = torch.randn((n_out, n_in)).bfloat16()
+        gradient = torch.randn((rows, n_out)).bfloat16()
+        times = [
+            _seconds(x, weight.t()),  # forward
+            _seconds(gradient, weight),  # backward, of the input
+            _seconds(gradient.t(), x),  # backward, of the weights
+        ]
         spent, forward = spent + n * sum(times), forward + n * times[0]
     flops = 2 * rows * weights(shape, vocab_size) / 1e9
     return 3 * flops / spent, flops / forward
+
+
+def _seconds(a: Any, b: Any) -> float:
+    """The CPU time of a @ b, after one product to warm up."""
+    a @ b
+    started = time.process_time()
+    for _ in range(5):
+        a @ b
+    return (time.process_time() - started) / 5
 
 
 def _trainer(method, model, ids, batch_size, micro, steps, mark) -> None:

@@ -1,4 +1,7 @@
-"""What a user can mend: bad input, and whatever else is expected to go wrong; an error goes in, one line comes out."""
+"""The errors that a user can mend: an error goes in, one line that says what was wrong comes out.
+
+These are bad input, and whatever else is expected to go wrong.
+"""
 
 import errno
 import json
@@ -8,7 +11,8 @@ import subprocess
 
 from lmcore.shown import for_terminal
 
-# Packages whose own errors tell of the files and settings they were given: none of ours is imported for this, and none need be installed
+# Packages whose own errors say what is wrong with the files and settings they were given. Their
+# errors are recognised by the package's name, so that none is imported here or must be installed.
 READERS = (
     "dvc",
     "dvc_data",
@@ -21,8 +25,6 @@ READERS = (
     "scmrepo",
     "yaml",
 )
-
-
 NO_MEMORY = (
     "not enough memory; run again with fewer processes (LMCORE_WORKERS=1), with a smaller "
     "token_budget, micro_batch_size or batch_size in params.yaml, or on a machine with more"
@@ -35,56 +37,86 @@ REMEDIES = {
     errno.EPERM: "see `ls -ld` of it and of its folder for who may",
     errno.EROFS: "name another place, or make this one writable",
     errno.EMFILE: "more files are open than may be; see `ulimit -n`",
-    errno.ENOMEM: "run again with fewer processes (LMCORE_WORKERS=1), or on a machine with more memory",
+    errno.ENOMEM: (
+        "run again with fewer processes (LMCORE_WORKERS=1), or on a machine with more memory"
+    ),
 }
 
 
 class InputError(ValueError):
-    """Bad input. The message names the file or parameter, the item, and what was expected; a stage prints it and exits 1."""
+    """Bad input.
+
+    The message names the file or parameter, the item, and what was expected. A stage prints it and
+    exits with status 1.
+    """
 
 
 def error_line(error: BaseException) -> str | None:
-    """One line for a terminal that says what was wrong; None where the error is none that was to be expected, but a mistake of ours."""
-    said = _said(error)
-    return (
-        None
-        if said is None
-        else for_terminal(" ".join(line.strip() for line in said.splitlines() if line.strip()))
-    )
+    """One line for a terminal that says what was wrong.
+
+    None for an error that was not to be expected: a mistake of ours.
+    """
+    message = _message(error)
+    if message is None:
+        return None
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return for_terminal(" ".join(lines))
 
 
-def _said(error: BaseException) -> str | None:
+def _message(error: BaseException) -> str | None:
+    """What was wrong, in one or several lines; None for a mistake of ours."""
     if isinstance(error, InputError):
         return str(error)
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    ):  # torch has its own
+    if _is_out_of_memory(error):
         return NO_MEMORY
     if isinstance(error, OSError):
-        return _of_system(error)
-    if isinstance(error, sqlite3.Error):  # nothing but DVC has databases here
-        return f"DVC's database (.dvc/tmp, or the folder core.site_cache_dir): {error}; free some space there and run again"
+        return _message_of_system(error)
+    if isinstance(error, sqlite3.Error):  # only DVC has databases here
+        return (
+            f"DVC's database (.dvc/tmp, or the folder core.site_cache_dir): {error}; "
+            "free some space there and run again"
+        )
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON: {error}"
     if isinstance(error, UnicodeError):
         return f"not text in UTF-8: {error}"
     if isinstance(error, subprocess.CalledProcessError):
-        return _of_command(error)
+        return _message_of_command(error)
     # tokenizers raises bare Exceptions, which nothing else does
-    is_readers = any(kind.__module__.partition(".")[0] in READERS for kind in type(error).__mro__)
-    return str(error) or type(error).__name__ if is_readers or type(error) is Exception else None
+    if _is_of_reader(error) or type(error) is Exception:
+        return str(error) or type(error).__name__
+    return None
 
 
-def _of_system(error: OSError) -> str:
-    """The file's name, what the system said of it, and what to do; some libraries raise a message alone."""
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch raises a RuntimeError of its own for that."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
+def _is_of_reader(error: BaseException) -> bool:
+    """Whether the error, or a class that it inherits from, is defined in one of READERS."""
+    packages = [kind.__module__.partition(".")[0] for kind in type(error).__mro__]
+    return any(package in READERS for package in packages)
+
+
+def _message_of_system(error: OSError) -> str:
+    """The file's name, what the system said about it, and what to do.
+
+    Some libraries raise an OSError with nothing but a message.
+    """
     if error.strerror is None:
         return str(error) or type(error).__name__
-    said = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    message = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     remedy = REMEDIES.get(error.errno or 0)
-    return f"{said}; {remedy}" if remedy else said
+    return f"{message}; {remedy}" if remedy else message
 
 
-def _of_command(error: subprocess.CalledProcessError) -> str:
+def _message_of_command(error: subprocess.CalledProcessError) -> str:
+    """The command that failed, and what it wrote, or else its exit status."""
     command = error.cmd if isinstance(error.cmd, str) else shlex.join(map(str, error.cmd))
-    said = error.stderr or error.stdout or f"exit status {error.returncode}"
-    return f"{command}: {said.decode(errors='replace') if isinstance(said, bytes) else said}"
+    output = error.stderr or error.stdout or f"exit status {error.returncode}"
+    if isinstance(output, bytes):
+        output = output.decode(errors="replace")
+    return f"{command}: {output}"

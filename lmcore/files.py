@@ -16,7 +16,8 @@ from typing import Any
 from lmcore.errors import InputError
 from lmcore.machine.processes import is_alive
 
-MOST_BYTES = 2**28  # of one file that is read whole; the largest tokenizer.json in use have 40 MB
+# The most bytes of one file that is read whole. The largest tokenizer.json in use have 40 MB.
+MOST_BYTES = 2**28
 TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)\.tmp")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
@@ -24,26 +25,30 @@ GIT_LFS = b"version https://git-lfs.github.com/spec/"
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends well, and vanishes when it does not.
+    """A temporary path beside `path` that becomes `path` when the block ends well.
 
-    Works for a file and for a folder (make the folder yourself); an existing `path` is replaced only
-    at the very end. Raises OSError that names `path`, not the temporary one.
+    When the block fails, the temporary path vanishes. This works for a file and for a folder (make
+    the folder yourself). An existing `path` is replaced only at the very end.
+
+    Raises OSError that names `path`, not the temporary path.
     """
     path = Path(path)
     with temporary_path(path) as temporary:
         yield temporary
         if temporary.is_dir():
-            remove(path)  # renaming cannot put a folder in the place of one that holds files
+            remove(path)  # a folder cannot be renamed to one that holds files
         temporary.replace(path)
 
 
 @contextmanager
 def temporary_path(path: Path, part: str = "") -> Iterator[Path]:
-    """A path beside `path` for what is not finished: gone when the block ends, whatever is there.
+    """A path beside `path` for what is not finished.
 
-    Its name, `.NAME.PID.tmp`, is ignored by git and DVC (.gitignore, .dvcignore); `part` is added
-    to NAME where one `path` needs several. What a killed process left for the same `path` is removed
-    first. Raises OSError that names `path`.
+    When the block ends, whatever lies at the path is removed. The path's name is `.NAME.PID.tmp`,
+    which git and DVC ignore (.gitignore, .dvcignore). `part` is added to NAME where one `path`
+    needs several temporary paths. What a killed process left for the same `path` is removed first.
+
+    Raises OSError that names `path`.
     """
     temporary = path.with_name(f".{path.name}{part and '.'}{part}.{os.getpid()}.tmp")
     try:
@@ -54,9 +59,10 @@ def temporary_path(path: Path, part: str = "") -> Iterator[Path]:
         remove(temporary)
         yield temporary
     except Exception as error:
-        if (named := _naming(error, temporary, path)) is None:
+        error_of_path = _error_of_path(error, temporary, path)
+        if error_of_path is None:
             raise
-        raise named from error
+        raise error_of_path from error
     finally:
         remove(temporary)
 
@@ -67,28 +73,30 @@ def is_temporary(path: Path) -> bool:
 
 
 def is_litter(path: Path) -> bool:
-    """Whether this is something unfinished whose process has ended (on this machine)."""
-    parts = TEMPORARY.fullmatch(path.name)
-    return parts is not None and not is_alive(int(parts["pid"]))
+    """Whether this is something unfinished whose process, on this machine, has ended."""
+    match = TEMPORARY.fullmatch(path.name)
+    return match is not None and not is_alive(int(match["pid"]))
 
 
-def _naming(error: Exception, temporary: Path, path: Path) -> OSError | None:
-    """The error of writing `temporary` as one of writing `path`; None for an error of another kind."""
+def _error_of_path(error: Exception, temporary: Path, path: Path) -> OSError | None:
+    """The error of writing `temporary` as an error of writing `path`.
+
+    None for an error of another kind.
+    """
+    number: int | None
     if isinstance(error, OSError):
-        number, name = (
-            error.errno,
-            error.filename2 or error.filename,
-        )  # of a copy, the second is written
+        number = error.errno
+        name = error.filename2 or error.filename  # a copy names two files and writes the second
         if name is None and number not in NO_ROOM:
             return None
     else:
-        # tokenizers and safetensors tell of the system's errors in words alone
-        said = re.search(r"\(os error (\d+)\)", str(error))
-        number, name = (int(said[1]) if said else None), None
-    if number is None or not str(name or temporary).startswith(str(temporary)):
+        # tokenizers and safetensors report an error of the system only in their message
+        match = re.search(r"\(os error (\d+)\)", str(error))
+        number, name = (int(match[1]) if match else None), None
+    failed = str(name or temporary)
+    if number is None or not failed.startswith(str(temporary)):
         return None
-    real = str(name or temporary).replace(str(temporary), str(path))
-    return OSError(number, os.strerror(number), real)
+    return OSError(number, os.strerror(number), failed.replace(str(temporary), str(path)))
 
 
 def remove(path: Path) -> None:
@@ -100,28 +108,32 @@ def remove(path: Path) -> None:
 
 
 def leftovers(folder: Path, named: set[Path]) -> list[Path]:
-    """What lies in `folder` and is none of `named` nor in one of them, of each the topmost.
+    """The topmost files and folders in `folder` that are not `named` and not inside a named one.
 
-    Folders without a file do not count, nor does what is not finished.
+    Folders without a file do not count, and what is not finished does not either.
     """
-    found = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    if not folder.is_dir():
+        return []
+    topmost = []
+    for path in sorted(folder.iterdir()):
         if path in named or is_temporary(path):
             continue
-        if any(path in one.parents for one in named):
-            found += leftovers(path, named)
+        holds_named = any(path in named_path.parents for named_path in named)
+        if holds_named:
+            topmost += leftovers(path, named)
         elif not path.is_dir() or any(file.is_file() for file in path.rglob("*")):
-            found.append(path)
-    return found
+            topmost.append(path)
+    return topmost
 
 
 def write_json(value: object, path: Path) -> None:
-    """Write JSON that diffs well: sorted keys, two spaces, a final newline, and never NaN (a ValueError)."""
+    """Write JSON that diffs well: sorted keys, an indent of two spaces, and a final newline.
+
+    Raises ValueError for NaN.
+    """
     with whole(path) as temporary:
-        temporary.write_text(
-            json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n",
-            "utf-8",
-        )
+        text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        temporary.write_text(text + "\n", "utf-8")
 
 
 def rounded(value: Any, digits: int) -> Any:
@@ -130,9 +142,9 @@ def rounded(value: Any, digits: int) -> Any:
     A whole number becomes an int, so that 1 and 1.0 are written alike.
     """
     if isinstance(value, dict):
-        return {key: rounded(part, digits) for key, part in value.items()}
+        return {key: rounded(entry, digits) for key, entry in value.items()}
     if isinstance(value, list):
-        return [rounded(part, digits) for part in value]
+        return [rounded(entry, digits) for entry in value]
     if isinstance(value, float):
         value = float(f"{value:.{digits}g}")
         return int(value) if value.is_integer() else value
@@ -140,7 +152,10 @@ def rounded(value: Any, digits: int) -> Any:
 
 
 def write_csv(rows: list[dict], path: Path) -> None:
-    """Write rows as CSV under the keys of the longest row, whole or not at all; empty without rows."""
+    """Write rows as CSV under the keys of the longest row, whole or not at all.
+
+    Without rows the header is empty.
+    """
     with whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, max(rows, key=len, default={}), lineterminator="\n")
         writer.writeheader()
@@ -148,35 +163,41 @@ def write_csv(rows: list[dict], path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file, or of a folder: of the sorted lines `relative/path sha256` of the files in it.
+    """The sha256 of a file, or of a folder.
 
-    What is not finished does not count, as for DVC.
+    That of a folder is the sha256 of the sorted lines `relative/path sha256` of the files in it.
+    As for DVC, what is not finished does not count.
     """
     if path.is_dir():
         lines = []
         for inner in sorted(path.rglob("*")):
-            inside = inner.relative_to(path)
-            if inner.is_file() and not any(is_temporary(Path(part)) for part in inside.parts):
-                lines.append(f"{inside.as_posix()} {sha256(inner)}\n")
+            relative = inner.relative_to(path)
+            is_finished = not any(is_temporary(Path(name)) for name in relative.parts)
+            if inner.is_file() and is_finished:
+                lines.append(f"{relative.as_posix()} {sha256(inner)}\n")
         return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(*values: object) -> str:
-    """16 hexadecimal digits that stand for these JSON values: the name of what was made from them in the work folder."""
+    """16 hexadecimal digits that stand for these JSON values.
+
+    They name what was made from the values in the work folder.
+    """
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_json_object(path: Path, expected: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
-    """The object in a JSON file that came from outside; `expected` says in messages what it should be.
+    """The object in a JSON file that came from outside.
 
-    Raises InputError as `read_bounded`, and for a file that is not UTF-8, not JSON (NaN is none),
-    nested without end, or no object.
+    `expected` says in messages what the file should be. Raises InputError as `read_bounded` does,
+    and for a file that is not UTF-8, is not JSON (NaN is not JSON), is nested too deeply, or holds
+    no object.
     """
     try:
         text = read_bounded(path, expected, most_bytes).decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_nan)
     except InputError:
         raise
     except RecursionError as error:
@@ -195,7 +216,8 @@ def read_json_object(path: Path, expected: str, most_bytes: int = MOST_BYTES) ->
 def read_bounded(path: Path, expected: str, most_bytes: int = MOST_BYTES) -> bytes:
     """The content of a file that came from outside.
 
-    Raises InputError where there is none, more than `most_bytes`, or a Git LFS pointer in its place.
+    `expected` says in messages what the file should be. Raises InputError where there is no file,
+    where it has more than `most_bytes`, and where a Git LFS pointer stands in its place.
     """
     refuse_lfs_pointer(path)
     try:
@@ -210,15 +232,18 @@ def read_bounded(path: Path, expected: str, most_bytes: int = MOST_BYTES) -> byt
 
 def refuse_lfs_pointer(path: Path) -> None:
     """Raises InputError where a Git LFS pointer stands in the place of the file."""
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(len(GIT_LFS)) == GIT_LFS:
-                raise InputError(
-                    f"{path}: is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"
-                )
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        is_pointer = file.read(len(GIT_LFS)) == GIT_LFS
+    if is_pointer:
+        raise InputError(
+            f"{path}: is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"
+        )
 
 
-def _refuse_constant(name: str) -> float:
+def _refuse_nan(name: str) -> float:
+    """What Python's JSON reader takes for `Infinity` or `-Infinity`. Raises ValueError for NaN."""
     if name == "NaN":
         raise ValueError("holds NaN, which is no number")
     return float(name.replace("Infinity", "inf"))

@@ -1,19 +1,26 @@
-"""The tables every stage reads and writes, and the check at every door: the contract of the whole project.
+"""The tables that every stage reads and writes, and the check at every door.
 
-Arrow in memory, Parquet (zstd) on disk; sorted by key before writing; no nulls. A row of
+This module is the contract of the whole project.
 
-- `items` is one text to score: an option of an item, in a variant (empty, or e.g. `ending_alone`);
-- `tokens` is one scored token of one such text, by one model; `draw` numbers the draws of a model that is random (the dummy), 0 for all
-  others;
-- `scores` is one item under one metric; a headline number is sum(value * weight) / sum(weight) per group, then a mean over groups (of
-  running text one ratio over all).
+Tables are Arrow in memory and Parquet (zstd) on the disk. They are sorted by key before they are
+written, and hold no nulls.
 
-A part of a tokens table has the columns LOSSES where its texts hold bytes that an unknown token (`<unk>`) stands for, or bytes beside a
-token for which there is none; without them there are no such bytes (lmcore.text.token_losses).
+- A row of `items` is one text to score: an option of an item, in a variant (empty, or for instance
+  `ending_alone`).
+- A row of `tokens` is one scored token of one such text, by one model. `draw` numbers the draws of
+  a random model (the dummy); it is 0 for all other models.
+- A row of `scores` is one item under one metric. A headline number is sum(value * weight) /
+  sum(weight) per group, and then a mean over groups. For running text it is one ratio over all
+  rows.
 
-`current_id` is the token before the scored one (the prefix token at position 0), `next_id` the scored token itself. `start` and `end` are
-character offsets in context + target. Log-probs and entropies are in nats, ranks count from 1. An item's `content_hash` covers all its
-rows, so that two results are compared on the same data or not at all.
+A part of a tokens table has the columns LOSSES if its texts hold bytes that an unknown token
+(`<unk>`) stands for, or bytes beside a token for which there is no token. Without these columns
+there are no such bytes (see lmcore.text.token_losses).
+
+`current_id` is the token before the scored one (the prefix token at position 0), and `next_id` is
+the scored token itself. `start` and `end` are character offsets in context + target. Log-probs and
+entropies are in nats, and ranks count from 1. The `content_hash` of an item covers all its rows, so
+that two results are compared on the same data or not at all.
 """
 
 import hashlib
@@ -72,7 +79,8 @@ OPTIONAL_TOKENS = pa.schema(
     }
 )
 LOSSES = ("unknown_bytes", "dropped_bytes")
-# what models write: a generated token with what was said of it, and a whole continuation (lmcore.generating.continuations)
+# What models write (see lmcore.generating.continuations): a row of GENERATED is one generated token
+# with its statistics, and a row of GENERATIONS is one whole continuation.
 GENERATED = pa.schema(
     [*TOKENS, pa.field("sample", pa.int16()), pa.field("sampling_entropy", pa.float32())]
 )
@@ -106,45 +114,48 @@ SCORE_KEY = ["item", "draw", "variant", "metric"]
 
 
 def check(table: pa.Table, schema: pa.Schema, source: str | Path = "table") -> pa.Table:
-    """`table`, if it has exactly the columns of `schema` (TOKENS may carry OPTIONAL_TOKENS after them), of their types and without nulls.
+    """`table`, if it has exactly the columns of `schema`, of their types and without nulls.
 
-    Raises InputError with `source`, the column's name, what was expected and what came.
+    After the columns of TOKENS, columns of OPTIONAL_TOKENS may follow. Raises InputError with
+    `source`, the column's name, what was expected and what came.
     """
     optional = OPTIONAL_TOKENS if schema is TOKENS else pa.schema([])
     expected = list(schema) + [field for field in optional if field.name in table.column_names]
     for field in expected:
-        if field.name not in table.column_names:
-            raise InputError(
-                f"{source}: column '{field.name}' ({field.type}) is missing; columns are {', '.join(table.column_names)}"
-            )
-        if table.schema.field(field.name).type != field.type:
-            raise InputError(
-                f"{source}: column '{field.name}' must be {field.type}, not {table.schema.field(field.name).type}"
-            )
-        if table.column(field.name).null_count:
-            raise InputError(
-                f"{source}: column '{field.name}' holds {table.column(field.name).null_count} nulls; none are allowed"
-            )
-    if table.column_names != [field.name for field in expected]:
-        unknown = [
-            name for name in table.column_names if name not in {field.name for field in expected}
-        ]
-        raise InputError(
-            f"{source}: "
-            + (
-                f"unknown column '{unknown[0]}'"
-                if unknown
-                else f"columns are out of order: {table.column_names}"
-            )
-        )
+        _check_column(table, field, source)
+    names = [field.name for field in expected]
+    if table.column_names != names:
+        unknown = [name for name in table.column_names if name not in names]
+        if unknown:
+            raise InputError(f"{source}: unknown column '{unknown[0]}'")
+        raise InputError(f"{source}: columns are out of order: {table.column_names}")
     return table
 
 
-def items_table(rows: list[dict], scoring: dict, source: str | Path = "items") -> pa.Table:
-    """The items table of `rows` (the columns of ITEMS but for `content_hash`), sorted, hashed and checked.
+def _check_column(table: pa.Table, field: pa.Field, source: str | Path) -> None:
+    """Raises InputError unless `table` has the column `field`, of its type and without nulls."""
+    if field.name not in table.column_names:
+        raise InputError(
+            f"{source}: column '{field.name}' ({field.type}) is missing; "
+            f"columns are {', '.join(table.column_names)}"
+        )
+    kind = table.schema.field(field.name).type
+    if kind != field.type:
+        raise InputError(f"{source}: column '{field.name}' must be {field.type}, not {kind}")
+    n_nulls = table.column(field.name).null_count
+    if n_nulls:
+        raise InputError(f"{source}: column '{field.name}' holds {n_nulls} nulls; none are allowed")
 
-    `scoring` is what the engine must know of the suite (e.g. {"bos": "prefix"}); it travels in the file as metadata, see `scoring_of`.
-    Raises InputError for an empty list, a duplicate (item, option, variant) or an empty target, naming the item.
+
+def items_table(rows: list[dict], scoring: dict, source: str | Path = "items") -> pa.Table:
+    """The items table of `rows`, sorted, hashed and checked.
+
+    `rows` have the columns of ITEMS except `content_hash`. `scoring` is what the engine must know
+    about the suite, for instance {"bos": "prefix"}. It is stored in the file's metadata, from which
+    `scoring_of` reads it.
+
+    Raises InputError for an empty list, and for a duplicate (item, option, variant) or an empty
+    target, naming the item.
     """
     if not rows:
         raise InputError(f"{source}: no items")
@@ -152,25 +163,31 @@ def items_table(rows: list[dict], scoring: dict, source: str | Path = "items") -
     for row, following in pairwise(rows):
         if all(row[name] == following[name] for name in ITEM_KEY):
             raise InputError(
-                f"{source}: item '{row['item']}' option {row['option']} variant '{row['variant']}' occurs twice; ids must be unique"
+                f"{source}: item '{row['item']}' option {row['option']} "
+                f"variant '{row['variant']}' occurs twice; ids must be unique"
             )
-    hashes: dict[str, hashlib._Hash] = {}
     for row in rows:
         if not row["target"]:
             raise InputError(
-                f"{source}: item '{row['item']}' option {row['option']} has an empty target; there is nothing to score"
+                f"{source}: item '{row['item']}' option {row['option']} has an empty target; "
+                "there is nothing to score"
             )
-        content = [row[name] for name in ITEMS.names if name not in ("item", "content_hash")]
-        hashes.setdefault(row["item"], hashlib.sha256()).update(json.dumps(content).encode())
-    numbers = {item: int.from_bytes(digest.digest()[:8], "big") for item, digest in hashes.items()}
+    hashes = _content_hashes(rows)
     table = pa.Table.from_pylist(
-        [{**row, "content_hash": numbers[row["item"]]} for row in rows], ITEMS
+        [{**row, "content_hash": hashes[row["item"]]} for row in rows], ITEMS
     )
-    return check(
-        table.replace_schema_metadata({"scoring": json.dumps(scoring, sort_keys=True)}),
-        ITEMS,
-        source,
-    )
+    metadata = {"scoring": json.dumps(scoring, sort_keys=True)}
+    return check(table.replace_schema_metadata(metadata), ITEMS, source)
+
+
+def _content_hashes(rows: list[dict]) -> dict[str, int]:
+    """{item: the first 64 bits of the sha256 over all its rows}."""
+    columns = [name for name in ITEMS.names if name not in ("item", "content_hash")]
+    digests: dict[str, hashlib._Hash] = {}
+    for row in rows:
+        content = json.dumps([row[name] for name in columns])
+        digests.setdefault(row["item"], hashlib.sha256()).update(content.encode())
+    return {item: int.from_bytes(digest.digest()[:8], "big") for item, digest in digests.items()}
 
 
 def scoring_of(items: pa.Table) -> dict:
@@ -179,10 +196,10 @@ def scoring_of(items: pa.Table) -> dict:
 
 
 def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
-    """The checked table in the Parquet file, or folder of `part-*.parquet`, at `path`; of it only `columns`, if given, and the LOSSES of
-    tokens where there are any.
+    """The checked table in the Parquet file, or the folder of `part-*.parquet`, at `path`.
 
-    Raises InputError where there is nothing, or not a table of this schema.
+    If `columns` are given, only these are read. The LOSSES of tokens are read in any case, where
+    there are any. Raises InputError where there is no table, or no table of this schema.
     """
     path = Path(path)
     parts = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
@@ -190,41 +207,45 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.
         raise InputError(
             f"{path}: no such table; expected a Parquet file or a folder of part-*.parquet"
         )
-    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    # check() recognises TOKENS by identity, and allows it optional columns
+    expected = schema
+    if columns is not None:
+        expected = pa.schema([schema.field(name) for name in columns])
     try:
         tables = [pq.read_table(part, columns=columns, partitioning=None) for part in parts]
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a readable Parquet table: {error}") from error
-    tables = [
-        check(table, TOKENS if columns is None and schema is TOKENS else wanted, path)
-        for table in tables
-    ]
-    return (
-        concat_parts(parts, tables)
-        if schema is TOKENS
-        else pa.concat_tables(tables).unify_dictionaries()
-    )
+    tables = [check(table, expected, path) for table in tables]
+    if schema is TOKENS:
+        return concat_parts(parts, tables)
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 def concat_parts(parts: list[Path], tables: list[pa.Table]) -> pa.Table:
-    """The tokens of all `parts`, read as `tables`, with the LOSSES that any of the parts has; a part without them has lost nothing."""
-    names = [set(pq.read_schema(part).names) for part in parts]
-    lost = [name for name in LOSSES if any(name in of_part for of_part in names)]
-    found = []
-    for part, of_part, table in zip(parts, names, tables, strict=True):
+    """The tokens of all `parts`, which were read as `tables`, in one table.
+
+    It has those of the LOSSES that any part has. A part without them has lost nothing.
+    """
+    names_of_parts = [set(pq.read_schema(part).names) for part in parts]
+    lost = [name for name in LOSSES if any(name in names for names in names_of_parts)]
+    completed = []
+    for part, names, table in zip(parts, names_of_parts, tables, strict=True):
         table = table.select([name for name in table.column_names if name not in LOSSES])
-        here = pq.read_table(
-            part, columns=[name for name in lost if name in of_part], partitioning=None
+        losses = pq.read_table(
+            part, columns=[name for name in lost if name in names], partitioning=None
         )
         for name in lost:
-            column = here[name] if name in of_part else pa.array(np.zeros(len(table), np.int32))
+            column = losses[name] if name in names else pa.array(np.zeros(len(table), np.int32))
             table = table.append_column(name, column)
-        found.append(table)
-    return pa.concat_tables(found).unify_dictionaries()
+        completed.append(table)
+    return pa.concat_tables(completed).unify_dictionaries()
 
 
 def write(table: pa.Table, schema: pa.Schema, path: Path) -> None:
-    """Write the checked `table` to `path`, whole or not at all; the same table gives the same bytes."""
+    """Write the checked `table` to `path`, whole or not at all.
+
+    The same table gives the same bytes.
+    """
     check(table, schema, path)
     with whole(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")

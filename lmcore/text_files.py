@@ -1,8 +1,10 @@
 """Text that people write: a file or bytes go in; text, its lines, or one clear refusal come out.
 
-- A text file is UTF-8. A byte-order mark (U+FEFF, which Windows puts first) is no part of the text.
-- A line ends with \\n, \\r\\n or a lone \\r, as in an editor, and with nothing else. U+2028, U+2029,
-  U+0085, \\v, \\f and \\x1c to \\x1e are characters of a line, though `str.splitlines` cuts there.
+- A text file is UTF-8. A byte-order mark (U+FEFF, which Windows puts first) is not part of the
+  text.
+- A line ends with \\n, \\r\\n or a lone \\r, as in an editor, and with nothing else. U+2028,
+  U+2029, U+0085, \\v, \\f and \\x1c to \\x1e are characters within a line, though `str.splitlines`
+  cuts there.
 """
 
 import re
@@ -15,19 +17,24 @@ NEWLINE = re.compile(r"\r\n|\r|\n")
 NEWLINE_BYTES = re.compile(rb"\r\n|\r|\n")
 SURROGATE = re.compile("[\ud800-\udfff]")
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-SHOWN = 40  # characters of a value in a message
+SHOWN = 40  # the most characters of a value that a message shows
 
 
 def read_text(path: Path, expected: str) -> str:
-    """The text of a file, whose lines end with \\n; `expected` says what the file should have been.
+    """The text of a file, in which all lines end with \\n.
 
-    Raises InputError for a file that is not there, cannot be read or is not UTF-8.
+    `expected` says in messages what the file should have been. Raises InputError for a file that is
+    not there, cannot be read or is not UTF-8.
     """
     return NEWLINE.sub("\n", decoded(read_bytes(path, expected), path))
 
 
 def read_bytes(path: Path, expected: str) -> bytes:
-    """The content of a file. Raises InputError, naming it, where there is none to be read."""
+    """The content of a file.
+
+    `expected` says in messages what the file should have been. Raises InputError, which names the
+    file, where there is none that can be read.
+    """
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -43,26 +50,26 @@ def read_bytes(path: Path, expected: str) -> bytes:
 def decoded(content: bytes, name: str | Path) -> str:
     """UTF-8 as text, without a byte-order mark.
 
-    Raises InputError naming the line of the first byte that is not UTF-8.
+    `name` says in the message where the bytes come from. Raises InputError, which names the line of
+    the first byte that is not UTF-8.
     """
     try:
         return content.decode("utf-8").lstrip(BOM)
     except UnicodeDecodeError as error:
         line = 1 + len(NEWLINE_BYTES.findall(content, 0, error.start))
-        found = (
-            "it is UTF-16"
-            if content.startswith(UTF_16)
-            else f"the byte 0x{content[error.start]:02x} is not"
-        )
+        reason = f"the byte 0x{content[error.start]:02x} is not"
+        if content.startswith(UTF_16):
+            reason = "it is UTF-16"
         raise InputError(
-            f"{name}: line {line}: expected UTF-8, {found}; save the file as UTF-8"
+            f"{name}: line {line}: expected UTF-8, {reason}; save the file as UTF-8"
         ) from error
 
 
 def split_lines(text: str) -> list[str]:
     """The lines of a text, without their ends.
 
-    A byte-order mark that begins a line is left out: files were put together there.
+    A byte-order mark at the beginning of a line is left out, since it shows that files were joined
+    there.
     """
     lines = [line.lstrip(BOM) for line in NEWLINE.split(text)]
     return lines if lines[-1] else lines[:-1]
@@ -71,14 +78,15 @@ def split_lines(text: str) -> list[str]:
 def checked_text(value: object, where: str) -> str:
     """`value`, if it is text that can be scored.
 
-    Raises InputError, beginning with `where`, for any other value (a number, null, a list), for half
-    a character (a lone surrogate, which has no bytes), and for a byte-order mark at the beginning.
+    Raises InputError, whose message begins with `where`, for any other value (a number, null, a
+    list), for half a character (a lone surrogate, which has no bytes), and for a byte-order mark at
+    the beginning.
     """
     if not isinstance(value, str):
         raise InputError(f"{where} must be text, not {described(value)}")
     if half := SURROGATE.search(value):
-        found = f"half a character at position {half.start() + 1} (U+{ord(half[0]):04X})"
-        raise InputError(f"{where} holds {found}, a lone surrogate; expected text")
+        surrogate = f"half a character at position {half.start() + 1} (U+{ord(half[0]):04X})"
+        raise InputError(f"{where} holds {surrogate}, a lone surrogate; expected text")
     if value.startswith(BOM):
         raise InputError(
             f"{where} begins with a byte-order mark (U+FEFF), which is no text; remove it"
@@ -87,7 +95,7 @@ def checked_text(value: object, where: str) -> str:
 
 
 def described(value: object) -> str:
-    """A value of a data file for a message, e.g. `null`, `the number 12`, `a list`."""
+    """A value of a data file, in the words of a message: `null`, `the number 12`, `a list`."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,4 +1,7 @@
-"""What every stage script shares: params.yaml checked, one function called with one section of it, errors in one line."""
+"""What every stage script shares.
+
+It checks params.yaml, calls one function with one section of it, and shows errors in one line.
+"""
 
 import errno
 import json
@@ -19,8 +22,10 @@ from lmcore.params.ranges import Entries, SomeEntries, SomeNames
 from lmcore.params.schema import check, check_mapping, kinds_of, shown
 from lmcore.text_files import read_text
 
+# The numbers of errors that writing a file may raise
 OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.ENOENT)
-# whose keys are names: checked whole in every stage, since DVC makes stages of them
+# The sections that hold names. Every stage checks them as a whole, since DVC makes a stage of each
+# name.
 NAMED: dict[str, Any] = {
     "models": SomeNames,
     "suites": SomeEntries,
@@ -39,13 +44,15 @@ NAMED: dict[str, Any] = {
 def params() -> dict[str, Any]:
     """All of params.yaml.
 
-    Raises InputError for a file that is no YAML mapping, and for a name in it that would break DVC.
+    Raises InputError for a file that is not a YAML mapping, and for a name in it that would break
+    DVC.
     """
     return _read(read_text(Path("params.yaml"), "YAML"))
 
 
 @lru_cache(maxsize=1)
 def _read(text: str) -> dict[str, Any]:
+    """The values in the text of params.yaml; its names are checked. Raises as `params`."""
     values = yaml_text.load(text, "params.yaml")
     values = {} if values is None else values
     if not isinstance(values, dict):
@@ -57,9 +64,10 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def section(name: str, kind: Any) -> Any:
-    """One section of params.yaml, which is of this kind (see lmcore.params.ranges); `a.b` is b in a.
+    """One section of params.yaml, which is of this kind (see lmcore.params.ranges).
 
-    Raises InputError where there is none, or one of another kind.
+    The name `a.b` stands for b in a. Raises InputError where there is no such section, or one of
+    another kind.
     """
     value: Any = params()
     for key in name.split("."):
@@ -72,18 +80,22 @@ def section(name: str, kind: Any) -> Any:
 
 
 def recipe(shared: str, own: str, *schemas: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The section `shared`, with what the section `own` says otherwise or besides.
+    """The section `shared`, with the keys that the section `own` changes or adds.
 
-    Both together are checked as `schemas` say (see lmcore.params.schema); `without` names keys of `own` that are no part of the recipe.
+    `shared` and `own` are names of sections. Both together are checked against `schemas` (see
+    lmcore.params.schema). `without` names keys of `own` that are not part of the recipe.
     """
-    given, changes = section(shared, dict), section(own, dict | None) or {}
-    values = {**given, **changes}
+    defaults, changes = section(shared, dict), section(own, dict | None) or {}
+    values = {**defaults, **changes}
     where = f"params.yaml: {shared}, {own}"
     origins = {key: f"params.yaml: {own if key in changes else shared}" for key in values}
     check_mapping(values, where, *schemas, origins=origins)
-    kinds = {key: kind for schema in schemas for key, (kind, _) in kinds_of(schema).items()}
-    for key in given.keys() & changes.keys() & kinds.keys():  # what no entry uses, all the same
-        check(given[key], kinds[key], f"params.yaml: {shared}.{key}")
+    kinds: dict[str, Any] = {}
+    for schema in schemas:
+        kinds |= {key: kind for key, (kind, _) in kinds_of(schema).items()}
+    # A default that `own` replaces is checked all the same
+    for key in defaults.keys() & changes.keys() & kinds.keys():
+        check(defaults[key], kinds[key], f"params.yaml: {shared}.{key}")
     return {key: value for key, value in values.items() if key not in without}
 
 
@@ -96,10 +108,14 @@ def call(
     without: tuple[str, ...] = (),
     **given: Any,
 ) -> Any:
-    """`function` with the keys of the params.yaml section `name` (or `values` that come from it) and with `given` as arguments.
+    """Call `function` with the keys of the section `name` of params.yaml and with `given`.
 
-    `without` names keys the caller uses itself. The signature is the schema, of its arguments that are keywords alone: raises InputError
-    for a key it does not take, one without default that is missing, and a value that is not as its annotation says.
+    `values`, if they are given, stand in the place of the section, from which they come. `without`
+    names keys that the caller uses itself.
+
+    The keyword-only parameters of the function are the schema of the section. Raises InputError for
+    a key that the function does not take, for a missing key without a default, and for a value that
+    is not of the kind that its annotation says.
     """
     values = section(name, dict) if values is None else values
     values = {key: value for key, value in values.items() if key not in without}
@@ -108,39 +124,34 @@ def call(
 
 
 def work_folder() -> Path:
-    """The untracked folder for what must outlive a killed stage (DVC deletes outputs before it runs): downloads, shards, checkpoints."""
+    """The untracked folder for what must outlive a killed stage: downloads, shards, checkpoints.
+
+    DVC deletes the outputs of a stage before it runs the stage.
+    """
     return Path(os.environ.get("LMCORE_WORK") or Path(os.environ.get("DVC_ROOT", ".")) / "work")
 
 
 def fingerprint(stage: str) -> str:
-    """The hash of the code that `stage` runs, from code.json: part of every key in the work folder."""
+    """The hash of the code that `stage` runs, from code.json.
+
+    It is part of every key in the work folder.
+    """
     return json.loads(Path("code.json").read_text("utf-8"))[stage]
 
 
 def clear_leftovers(*folders: str) -> None:
-    """Move what no stage of dvc.yaml makes or reads (any more) out of `folders`, into the work folder.
+    """Move what no stage of dvc.yaml makes or reads any more from `folders` to the work folder.
 
-    A stage that reads a folder of other stages' outputs calls this before it reads. DVC hashes all that lies there: what is left of a
-    model or suite that params.yaml has dropped would make the stage run on, and record, what no fresh clone has.
+    A stage that reads a folder with the outputs of other stages calls this before it reads. DVC
+    hashes everything in such a folder. What is left of a model or suite that was dropped from
+    params.yaml would make the stage run on data, and record data, that no fresh clone has.
     """
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.repo import Repo
-
-    try:
-        opened = Repo()
-    except NotDvcRepoError:  # run by hand elsewhere: nobody hashes these folders
+    named = _paths_in_dvc()
+    if named is None:
         return
-    with opened as repo:
-        entries = [
-            entry.fs_path for stage in repo.index.stages for entry in (*stage.outs, *stage.deps)
-        ]
-        named = {
-            Path(entry).relative_to(repo.root_dir)
-            for entry in entries
-            if Path(entry).is_relative_to(repo.root_dir)
-        }
     for folder in map(Path, folders):
-        for leftover in leftovers(folder, {path for path in named if folder in path.parents}):
+        named_inside = {path for path in named if folder in path.parents}
+        for leftover in leftovers(folder, named_inside):
             kept = work_folder() / "leftovers" / leftover
             remove(kept)
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -148,14 +159,39 @@ def clear_leftovers(*folders: str) -> None:
             print(f"{leftover}: params.yaml does not name it (any more); moved to {kept}")
 
 
+def _paths_in_dvc() -> set[Path] | None:
+    """The outputs and dependencies of all stages, as paths relative to the repository.
+
+    None outside a DVC repository: there the stage is run by hand, and nobody hashes the folders.
+    """
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        opened = Repo()
+    except NotDvcRepoError:
+        return None
+    paths = set()
+    with opened as repo:
+        for stage in repo.index.stages:
+            for entry in (*stage.outs, *stage.deps):
+                path = Path(entry.fs_path)
+                if path.is_relative_to(repo.root_dir):
+                    paths.add(path.relative_to(repo.root_dir))
+    return paths
+
+
 def run(main: Callable) -> None:
-    """Run a stage's `main` as a command: bad input, a full disk and whatever else is to be expected end in one line on stderr and exit
-    status 1; a mistake of ours shows where it was made.
+    """Run a stage's `main` as a command.
+
+    Bad input, a full disk and whatever else is to be expected end in one line on the standard error
+    and exit status 1. A mistake of ours shows where it was made.
     """
     try:
         typer.run(main)
     except Exception as error:
         if (line := error_line(error)) is None:
             raise
-        of_writing = isinstance(error, OSError) and error.errno in OF_WRITING
-        sys.exit(f"error: {line}{'; nothing was written' * of_writing}")
+        is_of_writing = isinstance(error, OSError) and error.errno in OF_WRITING
+        consequence = "; nothing was written" if is_of_writing else ""
+        sys.exit(f"error: {line}{consequence}")

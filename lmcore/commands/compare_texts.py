@@ -1,17 +1,21 @@
-"""Any models on any texts, outside the pipeline: model folders and a file go in, a folder of tables, comparison and one page comes out.
+"""Any models on any texts, outside the pipeline.
 
-Teacher-forced, every model reads every text; generating, each continues every prompt. The folder holds what the stages of the same work
-write: items/, tokens/ (or generated/), analysis/, summaries/, plots/, model_comparison.json (of the same text; generated texts are not
-the same), and index.html.
+Model folders and a file go in. A folder with tables, a comparison and one page comes out.
+
+Teacher-forced, every model reads every text. Generating, every model continues every prompt. The
+folder holds what the stages for the same work write: items/, tokens/ (or generated/), analysis/,
+summaries/, plots/ and index.html. It holds model_comparison.json, too, if the models read the same
+texts; the texts that they generate are not the same.
 """
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from lmcore.analysis.analyse import (
-    Analysis,
     Paths,
     Settings,
     analyse,
@@ -52,8 +56,27 @@ SETTINGS = Settings(
     confidence=0.95,
     digits=6,
 )
-ALTERNATIVES = 5  # of each token, for the page
+ALTERNATIVES = 5  # the most probable tokens in the place of each token, for the page
 EXTRACTION: dict[str, Any] = {"dtype": "float32", "token_budget": 2048, "shard_chars": 50000}
+
+
+class Reading(NamedTuple):
+    """How the models read texts."""
+
+    bos: str  # as in lmcore.text.encoder
+    by: str  # what is compared: `word`, or `token`, which insists on one tokenizer
+    corrected: bool  # word probabilities with the word-boundary correction
+    confidence: float
+
+
+class Writing(NamedTuple):
+    """How the models continue prompts; the fields are as in lmcore.generating.continuations."""
+
+    bos: str
+    max_new_tokens: int
+    decodings: dict[str, dict]
+    at_window: str = "stop"
+    batch_size: int = 16
 
 
 def compare_texts(
@@ -63,65 +86,85 @@ def compare_texts(
     out: Path,
     *,
     model_folder: Path,
-    bos: str,
-    by: str,
-    corrected: bool,
-    confidence: float,
+    reading: Reading,
     settings: Settings = SETTINGS,
 ) -> None:
-    """Write the comparison of `models` on the texts of the file `source` (see `read_texts`) to the folder `out`.
+    """Write the comparison of `models` on the texts of the file `source` to the folder `out`.
 
-    models: names in `model_folder`, folders, or hub ids, in the order of their curves; names: what to call them, or none; by: `word`, or
-    `token`, which insists on one tokenizer. Raises InputError naming what cannot be used.
+    `models` are names in `model_folder`, folders, or hub ids, in the order of their curves. `names`
+    says what to call them, or is empty. See `read_texts` for `source`. Raises InputError naming
+    what cannot be used.
     """
+    if reading.by not in BY:
+        raise InputError(f"by must be one of {', '.join(BY)}, not {reading.by!r}")
+    folders = named_models(models, names, model_folder)
+    if reading.by == "token":
+        refuse_different_tokenizers({name: load_fast(folder) for name, folder in folders.items()})
+    items = _items(source, reading)
+    settings = replace(
+        settings,
+        corrected=reading.corrected,
+        progression=list(folders),
+        confidence=reading.confidence,
+    )
+    with whole(out) as target, temporary_path(out, "work") as work:
+        _extract(items, folders, target, work)
+        _analyse(folders, target, _linked(folders, work / "models"), settings)
+        sections = token_sections(target / "analysis", list(folders))
+        summaries = {}
+        for name in folders:
+            summaries[name] = json.loads((target / "summaries" / f"{name}.json").read_text("utf-8"))
+        curves = progression_curves(progression(list(folders), summaries))
+        sections["models"] = ("From model to model", curves)
+        lead = f"{len(folders)} models on {len(items)} texts of {source.name}, teacher-forced."
+        _write_page(target, sections, lead)
+
+
+def _items(source: Path, reading: Reading) -> pa.Table:
+    """The items table of the texts of the file `source`: an item for each text."""
+    rows = []
+    for number, text in enumerate(read_texts(source)):
+        rows.append(
+            {
+                "item": f"text/{number:05d}",
+                "option": 0,
+                "variant": "",
+                "group": "all",
+                "context": "",
+                "target": text,
+                "gold": True,
+            }
+        )
+    scoring: dict[str, Any] = {"bos": reading.bos, "top_k": ALTERNATIVES}
+    if reading.corrected:
+        scoring["bow"] = True
+    return items_table(rows, scoring, source)
+
+
+def _extract(items: pa.Table, folders: dict[str, Path], target: Path, work: Path) -> None:
+    """Write `items`, and every model's tokens of them, to the folder `target`."""
     from lmcore.scoring.extract import extract_tokens
 
-    if by not in BY:
-        raise InputError(f"by must be one of {', '.join(BY)}, not {by!r}")
-    folders = named_models(models, names, model_folder)
-    if by == "token":
-        refuse_different_tokenizers({name: load_fast(folder) for name, folder in folders.items()})
-    row = {"option": 0, "variant": "", "group": "all", "context": "", "gold": True}
-    rows = [
-        {**row, "item": f"text/{number:05d}", "target": text}
-        for number, text in enumerate(read_texts(source))
-    ]
-    scoring = {"bos": bos, "top_k": ALTERNATIVES, **({"bow": True} if corrected else {})}
-    with whole(out) as target, temporary_path(out, "work") as work:
-        write(items_table(rows, scoring, source), ITEMS, target / "items" / f"{SUITE}.parquet")
-        for name, folder in folders.items():
-            tokens = target / "tokens" / name / SUITE
-            extract_tokens(
-                folder, target / "items" / f"{SUITE}.parquet", tokens, work, "", **EXTRACTION
-            )
-        links = _linked(folders, work / "models")
-        paths = Paths(
-            items=target / "items",
-            tokens=target / "tokens",
-            model_folder=links,
-            out=target / "analysis",
-            summaries=target / "summaries",
-            comparison=target / "model_comparison.json",
-            plots=target / "plots",
-        )
-        settings = replace(
-            settings, corrected=corrected, progression=list(folders), confidence=confidence
-        )
-        analyse_tokens(list(folders), [SUITE], paths, settings)
-        summaries = {
-            name: json.loads((target / "summaries" / f"{name}.json").read_text("utf-8"))
-            for name in folders
-        }
-        sections = token_sections(target / "analysis", list(folders))
-        sections["models"] = (
-            "From model to model",
-            progression_curves(progression(list(folders), summaries)),
-        )
-        _write_page(
-            target,
-            sections,
-            f"{len(folders)} models on {len(rows)} texts of {source.name}, teacher-forced.",
-        )
+    path = target / "items" / f"{SUITE}.parquet"
+    write(items, ITEMS, path)
+    for name, folder in folders.items():
+        extract_tokens(folder, path, target / "tokens" / name / SUITE, work, "", **EXTRACTION)
+
+
+def _analyse(
+    folders: dict[str, Path], target: Path, model_folder: Path, settings: Settings
+) -> None:
+    """Write the analysis of the items and tokens in `target` to the same folder."""
+    paths = Paths(
+        items=target / "items",
+        tokens=target / "tokens",
+        model_folder=model_folder,
+        out=target / "analysis",
+        summaries=target / "summaries",
+        comparison=target / "model_comparison.json",
+        plots=target / "plots",
+    )
+    analyse_tokens(list(folders), [SUITE], paths, settings)
 
 
 def compare_generated(
@@ -131,49 +174,61 @@ def compare_generated(
     out: Path,
     *,
     model_folder: Path,
-    bos: str,
-    max_new_tokens: int,
-    decodings: dict[str, dict],
-    at_window: str = "stop",
-    batch_size: int = 16,
+    writing: Writing,
     settings: Settings = SETTINGS,
 ) -> None:
-    """As `compare_texts`, of what the models write after the prompts of `source`; `decodings` as in lmcore.generating.continuations."""
+    """Write the comparison of what `models` write after the prompts of the file `source`.
+
+    The parameters and errors are those of `compare_texts`.
+    """
     folders = named_models(models, names, model_folder)
     prompts = read_texts(source)
     with whole(out) as target:
         rows: dict[str, TokenRows] = {}
-        of_texts = {}
+        statistics_by_model = {}
         for name, folder in folders.items():
             with one_thread():
-                tokens, texts = generate(
-                    folder, prompts, bos, max_new_tokens, at_window, batch_size, decodings
-                )
-            write(tokens, GENERATED, target / "generated" / name / "tokens.parquet")
+                tokens, texts = _generate(folder, prompts, writing)
+            tokens_path = target / "generated" / name / "tokens.parquet"
+            write(tokens, GENERATED, tokens_path)
             write(texts, GENERATIONS, target / "generated" / name / "generations.parquet")
-            of_texts[name] = statistics(tokens, texts, settings.digits)
-            rows[name] = TokenRows(target / "generated" / name / "tokens.parquet")
-        write_json(of_texts, target / "generated.json")
-        found: Analysis = analyse(
-            {SUITE: rows}, {name: load_fast(folder) for name, folder in folders.items()}, settings
-        )
-        write_tables(found, target / "analysis")
-        write_summaries(found, target / "summaries", settings.digits)
-        curves = progression(list(folders), found.summaries)
-        write_plots(found, rows, SUITE, target / "plots", settings, curves)
+            statistics_by_model[name] = statistics(tokens, texts, settings.digits)
+            rows[name] = TokenRows(tokens_path)
+        write_json(statistics_by_model, target / "generated.json")
+        tokenizers = {name: load_fast(folder) for name, folder in folders.items()}
+        analysis = analyse({SUITE: rows}, tokenizers, settings)
+        write_tables(analysis, target / "analysis")
+        write_summaries(analysis, target / "summaries", settings.digits)
+        curves = progression(list(folders), analysis.summaries)
+        write_plots(analysis, rows, SUITE, target / "plots", settings, curves)
+        sections = {"models": ("From model to model", progression_curves(curves))}
         lead = f"What {len(folders)} models write after {len(prompts)} prompts of {source.name}."
-        _write_page(target, {"models": ("From model to model", progression_curves(curves))}, lead)
+        _write_page(target, sections, lead)
+
+
+def _generate(folder: Path, prompts: list[str], writing: Writing) -> tuple[pa.Table, pa.Table]:
+    """The GENERATED and GENERATIONS tables of one model."""
+    return generate(
+        folder,
+        prompts,
+        writing.bos,
+        writing.max_new_tokens,
+        writing.at_window,
+        writing.batch_size,
+        writing.decodings,
+    )
 
 
 def named_models(models: list[str], names: list[str], model_folder: Path) -> dict[str, Path]:
-    """The folder of every model by its name. Raises InputError where a name is there twice, or there is no such model."""
+    """The folder of every model, by its name.
+
+    `names` says what to call the models, or is empty. Raises InputError where a name is there twice
+    or cannot be the name of a file, and where there is no such model.
+    """
     if names and len(names) != len(models):
         raise InputError(f"{len(names)} names for {len(models)} models; expected one each")
     folders = [find_model(model, model_folder) for model in models]
-    chosen = names or [
-        folder.name if Path(model).is_dir() else model.split("/")[-1]
-        for model, folder in zip(models, folders)
-    ]
+    chosen = names or [_default_name(model, folder) for model, folder in zip(models, folders)]
     for name in chosen:
         if chosen.count(name) > 1:
             raise InputError(f"two models are called '{name}'; give them different --names")
@@ -182,19 +237,23 @@ def named_models(models: list[str], names: list[str], model_folder: Path) -> dic
     return dict(zip(chosen, folders))
 
 
-def read_texts(path: Path) -> list[str]:
-    """The texts of a file: the lines of a .txt, or the column `text` of another data file; empty ones are left out.
+def _default_name(model: str, folder: Path) -> str:
+    """What to call a model: the name of its folder, or the last part of its hub id."""
+    return folder.name if Path(model).is_dir() else model.split("/")[-1]
 
-    Raises InputError where there is none.
+
+def read_texts(path: Path) -> list[str]:
+    """The texts of a file: the lines of a .txt, or the column `text` of another data file.
+
+    Empty texts are left out. Raises InputError where there is no text.
     """
     if path.suffix == ".txt":
         texts = split_lines(read_text(path, "texts, one a line"))
     else:
         rows = read_records(path)
-        if lacking := [row for row in rows if "text" not in row]:
-            raise InputError(
-                f"{lacking[0].where}: no column 'text'; columns are {', '.join(lacking[0])}"
-            )
+        for row in rows:
+            if "text" not in row:
+                raise InputError(f"{row.where}: no column 'text'; columns are {', '.join(row)}")
         texts = [row["text"] for row in rows]
     texts = [text for text in texts if text.strip()]
     if not texts:
@@ -203,19 +262,23 @@ def read_texts(path: Path) -> list[str]:
 
 
 def refuse_existing(out: Path, force: bool) -> None:
-    """Raises InputError where `out` exists and is not to be overwritten; with `force` only what this command wrote is."""
+    """Raises InputError where `out` exists and must not be overwritten.
+
+    With `force`, only what this command wrote may be overwritten. An empty folder is then removed.
+    """
     if not out.exists():
         return
     if not force:
         raise InputError(f"{out}: exists already; use --force to overwrite it")
-    if not (out / "summaries").is_dir() and (not out.is_dir() or any(out.iterdir())):
+    is_empty = out.is_dir() and not any(out.iterdir())
+    if not is_empty and not (out / "summaries").is_dir():
         raise InputError(f"{out}: is no folder that this command wrote; remove it yourself")
-    if out.is_dir() and not any(out.iterdir()):
+    if is_empty:
         remove(out)
 
 
 def _linked(folders: dict[str, Path], target: Path) -> Path:
-    """A folder in which every model is found by its name."""
+    """The folder `target`, in which every model is found by its name."""
     target.mkdir(parents=True, exist_ok=True)
     for name, folder in folders.items():
         (target / name).symlink_to(folder, target_is_directory=True)
@@ -223,6 +286,7 @@ def _linked(folders: dict[str, Path], target: Path) -> Path:
 
 
 def _write_page(target: Path, sections: dict[str, tuple[str, str]], lead: str) -> None:
+    """Write index.html with the sections {anchor: (title, body)} to the folder `target`."""
     body = "\n".join(
         f'<section id="{anchor}">\n<h2>{title}</h2>\n{html}\n</section>'
         for anchor, (title, html) in sections.items()
@@ -230,7 +294,8 @@ def _write_page(target: Path, sections: dict[str, tuple[str, str]], lead: str) -
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Models on the same text</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Models on the same text</h1>\n"
+        f"<title>Models on the same text</title>\n<style>{STYLE}</style>\n</head>\n"
+        "<body>\n<main>\n<h1>Models on the same text</h1>\n"
         f"<p>{for_html(lead)}</p>\n{body}\n</main>\n</body>\n</html>\n"
     )
     (target / "index.html").write_text(page, "utf-8")

@@ -1,8 +1,13 @@
-"""Predictions as BabyLM's evaluation pipeline of 2024 takes and scores submissions: items and tokens go in, JSON comes out.
+"""Predictions in the format in which BabyLM's evaluation pipeline of 2024 scores submissions.
 
-{task: {subtask: {"predictions": [{"id": "subtask_0", "pred": " The sentence."}, …]}}}; the predictions of a subtask stand in the order of
-the lines of its file, by which the pipeline's score_predictions.py aligns them. The first of tied options is the prediction. What belongs
-to one task is also what the pipeline of 2025 expects in that task's predictions.json, under the convention babylm2025.
+Items and tokens go in. JSON comes out:
+
+{task: {subtask: {"predictions": [{"id": "subtask_0", "pred": " The sentence."}, …]}}}
+
+The predictions of a subtask stand in the order of the lines of its file, by which the pipeline's
+score_predictions.py aligns them. If options are tied, the first is the prediction. What belongs to
+one task is also what the pipeline of 2025 expects in that task's predictions.json, under the
+convention babylm2025.
 
 Source: collect_results.py and score_predictions.py of babylm/evaluation-pipeline-2024.
 """
@@ -20,29 +25,37 @@ from lmcore.folds.by_text import COLUMNS, text_stats
 from lmcore.suites.declare import TASKS
 from lmcore.tables import ITEMS, TOKENS, read
 
+# {the name of a suite here: the name of the task there}
 NAMES = {
     "blimp_filtered": "blimp",
     "blimp_supplement": "blimp_supplement",
     "ewok": "ewok",
-}  # of the suite here and of the task there
+}
 
 
 def export_babylm(items: Path, tokens: Path, out: Path, *, draw: int = 0) -> dict[str, int]:
-    """Write the predictions of the model in the folder `tokens` on those of its suites that the pipeline knows; how many of each.
+    """Write a model's predictions on those suites that the pipeline knows.
 
-    `items`: the folder of items; `out`: .json, or .json.gz as the pipeline wants it; `draw`: of a random model. Raises InputError where
-    there is no such suite or no tokens of one, and for a suite that is not whole or whose items have ids of their own: they could not be
-    aligned.
+    Returns {suite: the number of its predictions}.
+
+    `items` is the folder of items, and `tokens` the folder of the model's tokens. `out` ends with
+    .json, or with .json.gz, which the pipeline wants. `draw` is that of a random model.
+
+    Raises InputError where there is no such suite or where a suite has no tokens. It is raised,
+    too, for a suite that is not whole, and for a suite whose items have ids of their own: their
+    predictions could not be aligned.
     """
     predictions, counts = {}, {}
     for suite, task in NAMES.items():
-        if (items / f"{suite}.parquet").exists():
-            table = read(items / f"{suite}.parquet", ITEMS)
-            chosen = _chosen(table, tokens / suite, draw)
-            predictions[task], counts[suite] = _task(table, chosen, suite), len(chosen)
+        path = items / f"{suite}.parquet"
+        if path.exists():
+            chosen = _chosen(read(path, ITEMS), tokens / suite, draw)
+            predictions[task] = _task(chosen, suite)
+            counts[suite] = len(chosen)
     if not predictions:
         raise InputError(
-            f"{items}: none of the suites {', '.join(NAMES)}; name one in params.yaml and run the pipeline"
+            f"{items}: none of the suites {', '.join(NAMES)}; "
+            "name one in params.yaml and run the pipeline"
         )
     content = json.dumps(predictions, ensure_ascii=False, sort_keys=True).encode()
     with whole(out) as path:
@@ -51,33 +64,46 @@ def export_babylm(items: Path, tokens: Path, out: Path, *, draw: int = 0) -> dic
 
 
 def _chosen(items: pa.Table, tokens: Path, draw: int) -> list[dict]:
-    """The items row of the option that each item's model prefers."""
+    """For each item, the items row of the option that the model prefers."""
     texts = text_stats(items, read(tokens, TOKENS, COLUMNS), tokens)
-    if not 0 <= draw < texts.shape[0]:
-        raise InputError(f"{tokens}: there is no draw {draw}; draws are 0 to {texts.shape[0] - 1}")
-    best = texts.by_option(texts.logprob)[draw].argmax(-1)
-    return items.take(np.take_along_axis(texts.rows[""], best[:, None], 1)[:, 0]).to_pylist()
+    n_draws = texts.shape[0]
+    if not 0 <= draw < n_draws:
+        raise InputError(f"{tokens}: there is no draw {draw}; draws are 0 to {n_draws - 1}")
+    best = texts.by_option(texts.logprob)[draw].argmax(-1)  # (items,)
+    rows = np.take_along_axis(texts.rows[""], best[:, None], 1)[:, 0]
+    return items.take(rows).to_pylist()
 
 
-def _task(items: pa.Table, chosen: list[dict], suite: str) -> dict:
-    published = TASKS[suite].n_items if suite in TASKS else None
-    if published is not None and len(chosen) != published:
+def _task(chosen: list[dict], suite: str) -> dict:
+    """{subtask: its predictions}, from the chosen row of each item.
+
+    Raises InputError for a suite that is not whole, and as `_prediction`.
+    """
+    n_published = TASKS[suite].n_items if suite in TASKS else None
+    if n_published is not None and len(chosen) != n_published:
         raise InputError(
-            f"suite '{suite}' has {len(chosen):,} of {published:,} items; predictions are exported for a whole suite, without `limit`"
+            f"suite '{suite}' has {len(chosen):,} of {n_published:,} items; "
+            "predictions are exported for a whole suite, without `limit`"
         )
-    subtasks: dict[str, list[dict]] = {}
+    rows_by_group: dict[str, list[dict]] = {}
     for row in chosen:
-        subtasks.setdefault(row["group"], []).append(row)
-    return {
-        group: {"predictions": [_prediction(group, n, row, suite) for n, row in enumerate(rows)]}
-        for group, rows in subtasks.items()
-    }
+        rows_by_group.setdefault(row["group"], []).append(row)
+    subtasks = {}
+    for group, rows in rows_by_group.items():
+        predictions = [_prediction(group, number, row, suite) for number, row in enumerate(rows)]
+        subtasks[group] = {"predictions": predictions}
+    return subtasks
 
 
 def _prediction(group: str, number: int, row: dict, suite: str) -> dict:
+    """The prediction with this number in its group.
+
+    Raises InputError where the item's id does not have this number.
+    """
     _, *path, name = row["item"].split("/")
     if path != [group] or not name.isdigit() or int(name) != number:
         raise InputError(
-            f"suite '{suite}': item '{row['item']}' is not {suite}/{group}/{number:04d}; items with ids of their own lose the file's order"
+            f"suite '{suite}': item '{row['item']}' is not {suite}/{group}/{number:04d}; "
+            "items with ids of their own lose the file's order"
         )
     return {"id": f"{group}_{number}", "pred": row["target"]}

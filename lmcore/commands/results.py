@@ -1,7 +1,9 @@
-"""The page that sets our models beside published ones on filtered BLiMP and the supplement: metrics and scores go in, Markdown comes out.
+"""The page that sets our models beside published ones on filtered BLiMP and the supplement.
 
-Every figure is a mean over paradigms, in per cent, with the interval of that mean over items; it says nothing of how the model would have
-come out with another training seed.
+Metrics and scores go in. Markdown comes out.
+
+Every figure is a mean over paradigms, in per cent, with the interval of that mean over items. The
+interval says nothing about how the model would have come out with another training seed.
 """
 
 import json
@@ -23,7 +25,8 @@ SUBTASKS = {
     "subject_aux_inversion": "subj-aux",
     "turn_taking": "turn-taking",
 }
-# Sources: README of babylm/evaluation-pipeline-2024 (the first row) and -2025 (the last two)
+# Rows under HEADER, which may end early. Sources: the README of babylm/evaluation-pipeline-2024
+# (the first row) and of -2025 (the last two).
 PUBLISHED = [
     [
         "babyllama-10m-2024, baseline of the BabyLM challenge, distilled",
@@ -54,63 +57,81 @@ def write_results(
     date: str,
     commit: str,
 ) -> list[str]:
-    """Write the page to `out` and return the models on it: those of the folder `metrics` of MODEL.json that have both SUITES.
+    """Write the page to `out`, and return the models on it.
 
-    `intervals` is the file of intervals, `scores` holds MODEL/SUITE.parquet, `model_folder` the models. Raises InputError where no model
-    has both suites, or their conventions differ.
+    `metrics` is a folder of MODEL.json; the models on the page are those that have both SUITES.
+    `intervals` is the file of intervals, `scores` holds MODEL/SUITE.parquet, and `model_folder`
+    holds the models.
+
+    Raises InputError where no model has both suites, or where their conventions differ.
     """
-    values = {
-        path.stem: json.loads(path.read_text("utf-8")) for path in sorted(metrics.glob("*.json"))
-    }
-    values = {model: suites for model, suites in values.items() if set(SUITES) <= set(suites)}
-    conventions = {suites[suite]["convention"] for suites in values.values() for suite in SUITES}
-    if len(conventions) != 1:
-        what = (
-            f"the suites follow different conventions ({', '.join(sorted(conventions))})"
-            if conventions
-            else f"no model has {' and '.join(SUITES)}"
-        )
-        raise InputError(f"{metrics}: {what}; run the pipeline with experiments/results.yaml")
-    widths = json.loads(intervals.read_text("utf-8"))
+    metrics_by_model = _read_metrics(metrics)
+    convention = _convention(metrics_by_model, metrics)
+    intervals_by_model = json.loads(intervals.read_text("utf-8"))
     rows = []
-    for model, suites in values.items():
-        groups = _group_means(scores / model / f"{SUITES[1]}.parquet")
+    for model, suites in metrics_by_model.items():
+        subtasks = _group_means(scores / model / f"{SUITES[1]}.parquet")
         means = [
-            _mean(suites[suite]["accuracy"], widths[model][suite]["accuracy"]) for suite in SUITES
+            _mean(suites[suite]["accuracy"], intervals_by_model[model][suite]["accuracy"])
+            for suite in SUITES
         ]
-        rows.append(
-            [
-                for_markdown(model),
-                _parameters(model_folder / model),
-                *means,
-                *(f"{100 * groups[group]:.1f}" for group in SUBTASKS),
-            ]
-        )
+        subtask_cells = [f"{100 * subtasks[group]:.1f}" for group in SUBTASKS]
+        parameters = _parameters(model_folder / model)
+        rows.append([for_markdown(model), parameters, *means, *subtask_cells])
     baselines = []
-    for model, suites in values.items():
-        of_length = [f"{100 * suites[suite]['length_baseline']:.2f}" for suite in SUITES]
-        baselines.append([for_markdown(model), *of_length])
+    for model, suites in metrics_by_model.items():
+        cells = [f"{100 * suites[suite]['length_baseline']:.2f}" for suite in SUITES]
+        baselines.append([for_markdown(model), *cells])
     text = PAGE.format(
         date=date,
         commit=for_markdown(commit, code=True),
-        convention=for_markdown(conventions.pop(), code=True),
+        convention=for_markdown(convention, code=True),
         ours=_table(HEADER, rows),
         baselines=_table(["tokenizer of", "BLiMP filtered", "supplement"], baselines),
         published=_table(HEADER, [row + [""] * (len(HEADER) - len(row)) for row in PUBLISHED]),
     )
     with whole(out) as path:
         path.write_text(text, "utf-8")
-    return list(values)
+    return list(metrics_by_model)
+
+
+def _read_metrics(folder: Path) -> dict[str, dict]:
+    """{model: {suite: {metric: value}}} of the models that have both SUITES."""
+    metrics = {}
+    for path in sorted(folder.glob("*.json")):
+        suites = json.loads(path.read_text("utf-8"))
+        if set(SUITES) <= set(suites):
+            metrics[path.stem] = suites
+    return metrics
+
+
+def _convention(metrics_by_model: dict[str, dict], folder: Path) -> str:
+    """The convention that all models follow on both suites.
+
+    Raises InputError, which names the `folder` of metrics, where there is none or more than one.
+    """
+    conventions: set[str] = set()
+    for suites in metrics_by_model.values():
+        conventions |= {suites[suite]["convention"] for suite in SUITES}
+    if len(conventions) == 1:
+        return conventions.pop()
+    problem = f"no model has {' and '.join(SUITES)}"
+    if conventions:
+        names = ", ".join(sorted(conventions))
+        problem = f"the suites follow different conventions ({names})"
+    raise InputError(f"{folder}: {problem}; run the pipeline with experiments/results.yaml")
 
 
 def _mean(value: float, interval: dict) -> str:
+    """A share in per cent, ± half its interval."""
     return f"{100 * value:.2f} ± {50 * (interval['high'] - interval['low']):.2f}"
 
 
 def _group_means(path: Path) -> dict[str, float]:
-    """{group: accuracy}. Raises InputError where the groups are not the supplement's."""
+    """{group: accuracy}. Raises InputError where the groups are not those of the supplement."""
     table = read(path, SCORES)
-    accuracy, names = item_means(table)["accuracy"], sorted(set(table["group"].to_pylist()))
+    accuracy = item_means(table)["accuracy"]
+    names = sorted(set(table["group"].to_pylist()))
     if names != sorted(SUBTASKS):
         raise InputError(f"{path}: groups are {', '.join(names)}; expected {', '.join(SUBTASKS)}")
     return {
@@ -120,34 +141,45 @@ def _group_means(path: Path) -> dict[str, float]:
 
 
 def _parameters(folder: Path) -> str:
-    """How many weights a model folder holds, read from the headers of its files."""
+    """The number of weights in a model folder, in words for the page.
+
+    It is read from the headers of the folder's files.
+    """
     from safetensors import safe_open
 
     total = 0
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "np") as file:
-            total += sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())  # noqa: SIM118
+            names = file.keys()
+            for name in names:
+                total += int(np.prod(file.get_slice(name).get_shape()))
     return f"{total / 1e6:.1f}M" if total >= 1e5 else f"{total:,}"
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown, with all columns but the first aligned to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+# A backslash at the end of a line goes on with the same line of the page
 PAGE = """# Results on real benchmarks
 
-Of {date}, commit {commit}, convention {convention}. Means over paradigms in per cent, ± half their interval over items; another
-training seed would move them more. 50 is chance only for a model that is blind to length: see below.
+Of {date}, commit {commit}, convention {convention}. Means over paradigms in per cent, \
+± half their interval over items; another
+training seed would move them more. 50 is chance only for a model that is blind to length: \
+see below.
 
 {ours}
 
-`dummy` has random logits (the mean of its draws), `untrained` random weights, `unigram` knows how often each token occurs, `smollm2` is
+`dummy` has random logits (the mean of its draws), `untrained` random weights, \
+`unigram` knows how often each token occurs, `smollm2` is
 SmolLM2-135M-Instruct in 4 bits, trained on 2T tokens.
 
 ## What length alone would give
 
-The accuracy to expect of random logits, from the token counts of each tokenizer: every token costs about log V, so the sentence with
+The accuracy to expect of random logits, from the token counts of each tokenizer: \
+every token costs about log V, so the sentence with
 fewer of them wins.
 
 {baselines}
@@ -162,7 +194,8 @@ On the same data, by the pipelines of the BabyLM challenge of 2024 and 2025; the
 
 ```bash
 lmcore use experiments/results.yaml     # adds the two suites to params.yaml
-LMCORE_DATA=FOLDER dvc repro            # FOLDER holds blimp_filtered/ and blimp_supplement_filtered/ as JSONL
+LMCORE_DATA=FOLDER dvc repro            \
+# FOLDER holds blimp_filtered/ and blimp_supplement_filtered/ as JSONL
 lmcore results                          # writes this page from data/scores
 ```
 """

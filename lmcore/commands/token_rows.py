@@ -1,14 +1,17 @@
-"""The token table for people: one model's tokens of a suite go in, rows with tokens as text, probability and surprisal come out.
+"""The token table for people.
 
-Rows stream in the table's order, a batch at a time, so that a table of any length is exported in little memory. Tokens are written as
-lmcore.text.readable has it, and decode exactly. Entropy is in nats, surprisal in bits, ranks count from 1.
+One model's tokens of a suite go in. Rows with tokens as text, probability and surprisal come out.
+
+Rows stream in the table's order, a batch at a time, so that a table of any length is exported in
+little memory. Tokens are written as in lmcore.text.readable, and decode exactly. Entropy is in
+nats, surprisal is in bits, and ranks count from 1.
 """
 
 import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +41,7 @@ READABLE = pa.schema(
     }
 )
 BATCH_ROWS = 2**17
+# The columns of a tokens table that READABLE needs
 COLUMNS = [
     "item",
     "draw",
@@ -53,6 +57,13 @@ COLUMNS = [
 ]
 
 
+class _Filters(NamedTuple):
+    """Which rows of a tokens table are kept."""
+
+    items: set[str] | None  # by id; None for all
+    target_only: bool
+
+
 def readable_rows(
     tokens: Path,
     texts: list[str],
@@ -62,37 +73,40 @@ def readable_rows(
     target_only: bool = False,
     above_quantile: float | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of READABLE of the table at `tokens`; `texts` are those of the model's ids (lmcore.text.readable.token_texts).
+    """Batches of READABLE, from the table at `tokens`.
 
-    items: only these, by id; or of each of `groups` (name: ids) any; above_quantile: only tokens whose entropy is above this quantile of
-    the rows that the other filters keep. Raises InputError for a quantile outside [0, 1), and an item that is not there.
+    `texts` are those of the model's ids (see lmcore.text.readable.token_texts). If `items` or
+    `groups` are given, only tokens of these items are kept, by id, and of the items of these groups
+    {name: ids}. With `above_quantile`, only tokens are kept whose entropy is above this quantile of
+    the rows that the other filters keep.
+
+    Raises InputError for a quantile outside [0, 1), and for items that are not there.
     """
-    wanted = (
-        None
-        if items is None and groups is None
-        else set(items or []) | {item for ids in (groups or {}).values() for item in ids}
-    )
-    threshold = (
-        None if above_quantile is None else _threshold(tokens, wanted, target_only, above_quantile)
-    )
+    wanted = None
+    if items is not None or groups is not None:
+        wanted = set(items or []).union(*(groups or {}).values())
+    filters = _Filters(wanted, target_only)
+    threshold = None
+    if above_quantile is not None:
+        threshold = _threshold(tokens, filters, above_quantile)
     dictionary = pa.array(texts, pa.string())
-    n = 0
-    for batch in _kept(tokens, COLUMNS, wanted, target_only):
+    is_empty = True
+    for batch in _kept(tokens, COLUMNS, filters):
         if threshold is not None:
-            batch = batch.filter(
-                pc.greater(batch.column("entropy"), pa.scalar(threshold, pa.float32()))
-            )
+            is_above = pc.greater(batch.column("entropy"), pa.scalar(threshold, pa.float32()))
+            batch = batch.filter(is_above)
         if batch.num_rows:
-            n += batch.num_rows
+            is_empty = False
             yield _readable(batch, dictionary)
-    if not n and wanted is not None:
+    if is_empty and wanted is not None:
         raise InputError(
-            f"{tokens}: no token of {', '.join(sorted(wanted)[:3])}; name an item or a group of the suite"
+            f"{tokens}: no token of {', '.join(sorted(wanted)[:3])}; "
+            "name an item or a group of the suite"
         )
 
 
 def write_csv(batches: Iterator[pa.RecordBatch], out: Path | BinaryIO) -> None:
-    """CSV with a header, to a file that appears whole, or to a stream."""
+    """CSV with a header, written to a file that appears whole, or to a stream."""
     with (
         whole(out) if isinstance(out, Path) else nullcontext(out) as target,
         pyarrow.csv.CSVWriter(target, READABLE) as writer,
@@ -112,27 +126,45 @@ def write_parquet(batches: Iterator[pa.RecordBatch], out: Path) -> None:
 
 
 def as_lines(batches: Iterator[pa.RecordBatch]) -> Iterator[str]:
-    """The rows as lines of aligned columns, items as headings, for a terminal."""
+    """The rows as lines of aligned columns for a terminal, with a heading for each text."""
     text = None
     for batch in batches:
         for row in batch.to_pylist():
-            here = (row["item"], row["draw"], row["option"], row["variant"])
-            if here != text:
-                marks = (
-                    [f"option {row['option']}"] * (row["option"] > 0)
-                    + [f"draw {row['draw']}"] * (row["draw"] > 0)
-                    + [row["variant"]]
+            text_of_row = (row["item"], row["draw"], row["option"], row["variant"])
+            if text_of_row != text:
+                yield ("" if text is None else "\n") + _heading(row)
+                yield (
+                    f"{'current_token':>18} {'next_token':<18} {'entropy':>8} {'probability':>11} "
+                    f"{'surprisal':>9} {'rank':>6}"
                 )
-                yield ("" if text is None else "\n") + for_terminal(
-                    " ".join([row["item"], *filter(None, marks)])
-                )
-                yield f"{'current_token':>18} {'next_token':<18} {'entropy':>8} {'probability':>11} {'surprisal':>9} {'rank':>6}"
-                text = here
-            mark = "" if row["is_target"] else "  context"
-            yield (
-                f"{_quoted(row['current_token']):>18} {_quoted(row['next_token']):<18} {row['entropy']:8.3f} "
-                f"{row['probability_of_next_token']:11.3g} {row['surprisal']:9.3f} {row['rank']:6d}{mark}"
-            )
+                text = text_of_row
+            yield _token_line(row)
+
+
+def _heading(row: dict[str, Any]) -> str:
+    """The item, option, draw and variant of a row; the first option and draw are left out."""
+    words = [row["item"]]
+    if row["option"] > 0:
+        words.append(f"option {row['option']}")
+    if row["draw"] > 0:
+        words.append(f"draw {row['draw']}")
+    if row["variant"]:
+        words.append(row["variant"])
+    return for_terminal(" ".join(words))
+
+
+def _token_line(row: dict[str, Any]) -> str:
+    """The token of a row and its statistics."""
+    mark = "" if row["is_target"] else "  context"
+    return (
+        f"{_quoted(row['current_token']):>18} {_quoted(row['next_token']):<18} "
+        f"{row['entropy']:8.3f} {row['probability_of_next_token']:11.3g} "
+        f"{row['surprisal']:9.3f} {row['rank']:6d}{mark}"
+    )
+
+
+def _quoted(token: str) -> str:
+    return f"'{for_terminal(token)}'"
 
 
 def shown(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -141,62 +173,61 @@ def shown(batch: pa.RecordBatch) -> pa.RecordBatch:
     for column in batch.columns:
         if pa.types.is_string(column.type):
             texts = column.dictionary_encode()
-            safe = pa.array(
-                [for_terminal(text) for text in texts.dictionary.to_pylist()], pa.string()
-            )
-            column = safe.take(texts.indices)
+            safe = [for_terminal(text) for text in texts.dictionary.to_pylist()]
+            column = pa.array(safe, pa.string()).take(texts.indices)
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
-def _quoted(token: str) -> str:
-    return f"'{for_terminal(token)}'"
-
-
-def _kept(
-    tokens: Path, columns: list[str], wanted: set[str] | None, target_only: bool
-) -> Iterator[pa.RecordBatch]:
-    needed = list(
-        dict.fromkeys(
-            [
-                *columns,
-                *(["item"] if wanted is not None else []),
-                *(["is_target"] if target_only else []),
-            ]
-        )
-    )
+def _kept(tokens: Path, columns: list[str], filters: _Filters) -> Iterator[pa.RecordBatch]:
+    """Batches of the rows that the filters keep, with `columns` and those that the filters need."""
+    needed = list(columns)
+    if filters.items is not None:
+        needed.append("item")
+    if filters.target_only:
+        needed.append("is_target")
+    needed = list(dict.fromkeys(needed))
     for part in parts_of(tokens):
         with pq.ParquetFile(part) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=needed):
-                mask = np.ones(batch.num_rows, bool)
-                if target_only:
-                    mask &= batch.column("is_target").to_numpy(zero_copy_only=False)
-                if wanted is not None:
-                    item = batch.column("item")
-                    mask &= np.array(
-                        [name in wanted for name in item.dictionary.to_pylist()], bool
-                    )[item.indices.to_numpy()]
+                mask = _mask(batch, filters)
                 yield batch if mask.all() else batch.filter(pa.array(mask))
 
 
-def _threshold(tokens: Path, wanted: set[str] | None, target_only: bool, quantile: float) -> float:
-    """The exact quantile of the entropies that the filters keep, linearly interpolated; 4 bytes a row."""
+def _mask(batch: pa.RecordBatch, filters: _Filters) -> np.ndarray:
+    """(rows,) bool: whether the filters keep each row."""
+    mask = np.ones(batch.num_rows, bool)
+    if filters.target_only:
+        mask &= batch.column("is_target").to_numpy(zero_copy_only=False)
+    if filters.items is not None:
+        item = batch.column("item")
+        is_wanted = [name in filters.items for name in item.dictionary.to_pylist()]
+        mask &= np.array(is_wanted, bool)[item.indices.to_numpy()]
+    return mask
+
+
+def _threshold(tokens: Path, filters: _Filters, quantile: float) -> float:
+    """The exact quantile of the entropies that the filters keep, linearly interpolated.
+
+    This takes 4 bytes of memory a row. Raises InputError for a quantile outside [0, 1).
+    """
     if not 0 <= quantile < 1:
         raise InputError(f"the quantile must be at least 0 and below 1, not {quantile}")
-    parts = [
-        batch.column("entropy").to_numpy()
-        for batch in _kept(tokens, ["entropy"], wanted, target_only)
-        if batch.num_rows
-    ]
-    return float(np.quantile(np.concatenate(parts), quantile)) if parts else 0.0
+    entropies = []
+    for batch in _kept(tokens, ["entropy"], filters):
+        if batch.num_rows:
+            entropies.append(batch.column("entropy").to_numpy())
+    return float(np.quantile(np.concatenate(entropies), quantile)) if entropies else 0.0
 
 
 def _readable(batch: pa.RecordBatch, texts: pa.Array) -> pa.RecordBatch:
+    """Rows of COLUMNS as rows of READABLE."""
     logprob = batch.column("logprob").to_numpy().astype(np.float64)
     derived = {
         "current_token": _texts_of(batch.column("current_id"), texts),
         "next_token": _texts_of(batch.column("next_id"), texts),
         "probability_of_next_token": np.exp(logprob),
+        # in bits; adding 0.0 turns -0.0 into 0.0
         "surprisal": logprob / -math.log(2) + 0.0,
     }
     columns = []
@@ -209,14 +240,9 @@ def _readable(batch: pa.RecordBatch, texts: pa.Array) -> pa.RecordBatch:
 
 
 def _texts_of(ids: pa.Array, texts: pa.Array) -> pa.Array:
+    """The texts of ids; an id that the tokenizer does not know becomes `<id NUMBER>`."""
     numbers = ids.to_numpy()
     if len(numbers) and numbers.max() >= len(texts):
-        texts = pa.concat_arrays(
-            [
-                texts,
-                pa.array(
-                    [f"<id {number}>" for number in range(len(texts), int(numbers.max()) + 1)]
-                ),
-            ]
-        )
+        unknown = range(len(texts), int(numbers.max()) + 1)
+        texts = pa.concat_arrays([texts, pa.array([f"<id {number}>" for number in unknown])])
     return texts.take(ids)

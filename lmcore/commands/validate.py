@@ -1,7 +1,10 @@
-"""What a suite looks like to a model, before anything is scored: an items table and a tokenizer go in, a page of text comes out.
+"""What a suite looks like to a model, before anything is scored.
 
-In the rendered items `|` stands between tokens and `‖` before the first token of the target, `·` for a space and `⏎` for a new line; `⟨…⟩`
-is the prefix that is never scored, `+` a further byte of the character before it. A token that ends in the target is the target's.
+An items table and a tokenizer go in. A page of text comes out.
+
+In the rendered items, `|` stands between tokens and `‖` before the first token of the target. `·`
+is a space and `⏎` is a new line. `⟨…⟩` is the prefix, which is never scored, and `+` is a further
+byte of the character before it. A token that ends in the target belongs to the target.
 """
 
 from collections import Counter
@@ -22,73 +25,80 @@ from lmcore.tables import scoring_of
 from lmcore.text.encoder import Text, TextEncoder
 from lmcore.text.tokenizer import load_fast
 
-SHOWN = 8  # groups or items that a line names
+SHOWN = 8  # the most groups or items that a line names
 WIDTH = 140  # characters a line
-CONTEXT_TOKENS, TARGET_TOKENS = 60, 120  # the most that are rendered
+CONTEXT_TOKENS, TARGET_TOKENS = 60, 120  # the most tokens that are rendered
 
 
 def validate(items: pa.Table, model: Path, corpus: Path | None, n_shown: int = 3) -> str:
-    """The page about the items: counts, `n_shown` items with their tokens, and whatever in them may surprise.
+    """The page about the items: counts, what may surprise, and `n_shown` items with their tokens.
 
-    `model` is a model folder, which is loaded to see which forward scores it, or a bare tokenizer
-    folder, of which no window is known. With a `corpus` folder the items that stand in its
-    train split are counted. Raises InputError as scoring would, naming the item: an unknown token, a target without a scored token.
+    `model` is a model folder, or a folder with only a tokenizer. A model is loaded to see which
+    forward scores it; of a tokenizer no window is known. If a `corpus` folder is given, the items
+    that stand in its train split are counted.
+
+    Raises InputError as scoring would, naming the item: for an unknown token, and for a target
+    without a scored token.
     """
     scoring = scoring_of(items)
-    is_model = (model / "config.json").exists()
-    vocab_size = read_config(model)["vocab_size"] if is_model else load_fast(model).get_vocab_size()
-    masked = is_model and is_masked(read_config(model))
+    config = read_config(model) if (model / "config.json").exists() else None
+    if config is not None:
+        vocab_size, masked = config["vocab_size"], is_masked(config)
+    else:
+        vocab_size, masked = load_fast(model).get_vocab_size(), False
     encoder = TextEncoder(model, vocab_size, scoring.get("bos", "prefix"), model, masked)
     texts = encoder.encode(items)
-    window = window_of(items, read_config(model)) if is_model else None
-    parts = [
-        _counts(items, scoring),
+    window = window_of(items, config) if config is not None else None
+    lines = [
+        *_counts(items, scoring),
         _tokens(texts, model.name, vocab_size),
-        _windows(items, texts, window),
+        *_windows(items, texts, window),
         *_surprises(items, texts),
     ]
-    if is_model:
-        parts.append(f"scored by: {Engine(model, scoring, 'float32', 1).load().name}")
+    if config is not None:
+        lines.append(f"scored by: {Engine(model, scoring, 'float32', 1).load().name}")
     if corpus is not None:
         documents = (row["text"] for row in read_documents(corpus / "train.parquet"))
-        parts.append(
-            _line("items whose right text stands in the training text", items_in(documents, items))
-        )
-    names = pc.unique(items["item"]).to_pylist()
-    chosen = [
-        names[i]
-        for i in sorted({round(i * (len(names) - 1) / max(1, n_shown - 1)) for i in range(n_shown)})
-    ]
-    return (
-        "\n".join(parts)
-        + "\n\n"
-        + "\n\n".join(_rendered(items, texts, encoder, name) for name in chosen)
-    )
+        known = items_in(documents, items)
+        lines.append(_line("items whose right text stands in the training text", known))
+    chosen = _spread(pc.unique(items["item"]).to_pylist(), n_shown)
+    rendered = [_rendered(items, texts, encoder, name) for name in chosen]
+    return "\n".join(lines) + "\n\n" + "\n\n".join(rendered)
 
 
-def _counts(items: pa.Table, scoring: dict) -> str:
-    first = [
-        row
-        for row in items.select(["item", "group", "option", "variant"]).to_pylist()
-        if row["option"] == 0 and not row["variant"]
-    ]
-    groups = Counter(row["group"] for row in first)
+def _spread(names: list[str], n: int) -> list[str]:
+    """At most `n` of the names, evenly spread from the first to the last."""
+    numbers = {round(i * (len(names) - 1) / max(1, n - 1)) for i in range(n)}
+    return [names[number] for number in sorted(numbers)]
+
+
+def _counts(items: pa.Table, scoring: dict) -> list[str]:
+    """How many items, groups, options and texts there are, and the policy of BOS."""
+    rows = items.select(["group", "option", "variant"]).to_pylist()
+    n_items = Counter(row["group"] for row in rows if row["option"] == 0 and not row["variant"])
     n_options = int(pc.max(items["option"]).as_py()) + 1
-    variants = sorted(set(pc.unique(items["variant"]).to_pylist()) - {""})
-    counted = [
-        _number(len(first), "item"),
-        _number(len(groups), "group"),
+    counts = [
+        _number(n_items.total(), "item"),
+        _number(len(n_items), "group"),
         _number(n_options, "option") + " each",
+        _number(items.num_rows, "text"),
     ]
-    line = ", ".join([*counted, _number(items.num_rows, "text")])
-    line += f" (variants {', '.join(variants)})" if variants else ""
+    line = ", ".join(counts)
+    variants = sorted(set(pc.unique(items["variant"]).to_pylist()) - {""})
+    if variants:
+        line += f" (variants {', '.join(variants)})"
     lines = [for_terminal(line)]
-    named = [f"{group} {n:,}" for group, n in sorted(groups.items())]
-    if len(groups) > 1:
-        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-        line = f"groups of {min(groups.values()):,} to {max(groups.values()):,} items: {', '.join(named[:SHOWN])}{more}"
-        lines.append(for_terminal(line))
-    return "\n".join([*lines, f"bos {scoring.get('bos', 'prefix')}"])
+    if len(n_items) > 1:
+        lines.append(for_terminal(_groups(n_items)))
+    return [*lines, f"bos {scoring.get('bos', 'prefix')}"]
+
+
+def _groups(n_items: Counter[str]) -> str:
+    """The groups with their numbers of items."""
+    named = [f"{group} {n:,}" for group, n in sorted(n_items.items())]
+    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+    sizes = f"{min(n_items.values()):,} to {max(n_items.values()):,}"
+    return f"groups of {sizes} items: {', '.join(named[:SHOWN])}{more}"
 
 
 def _number(n: int, what: str) -> str:
@@ -96,68 +106,68 @@ def _number(n: int, what: str) -> str:
 
 
 def _tokens(texts: list[Text], name: str, vocab_size: int) -> str:
-    lengths, targets = (
-        np.array([len(t.starts) for t in texts]),
-        np.array([int(t.is_target.sum()) for t in texts]),
-    )
+    """How many tokens the texts and their targets have, by the tokenizer in the folder `name`."""
+    n_tokens = np.array([len(text.starts) for text in texts])
+    n_targets = np.array([int(text.is_target.sum()) for text in texts])
     return (
-        f"tokens of {for_terminal(name)} (vocabulary of {vocab_size:,}): {lengths.sum():,}, {lengths.min()} to {lengths.max()} a text; "
-        f"in targets {targets.sum():,}, {targets.min()} to {targets.max()}"
+        f"tokens of {for_terminal(name)} (vocabulary of {vocab_size:,}): "
+        f"{n_tokens.sum():,}, {n_tokens.min()} to {n_tokens.max()} a text; "
+        f"in targets {n_targets.sum():,}, {n_targets.min()} to {n_targets.max()}"
     )
 
 
-def _windows(items: pa.Table, texts: list[Text], window: int | None) -> str:
+def _windows(items: pa.Table, texts: list[Text], window: int | None) -> list[str]:
+    """Which texts and targets are longer than the model's window."""
     if window is None:
-        return "windows: unknown without a model"
+        return ["windows: unknown without a model"]
     longer = [row for row, text in enumerate(texts) if len(text.ids) - 1 > window]
     cut = [row for row in longer if int(texts[row].is_target.sum()) > window]
-    return (
-        _line(
-            f"texts longer than the {window:,} tokens that the model sees at once, scored in windows",
-            _names(items, longer),
-        )
-        + "\n"
-        + _line("of these, targets that are longer themselves", _names(items, cut))
-    )
+    what = f"texts longer than the {window:,} tokens that the model sees at once, scored in windows"
+    return [
+        _line(what, _names(items, longer)),
+        _line("of these, targets that are longer themselves", _names(items, cut)),
+    ]
 
 
 def _surprises(items: pa.Table, texts: list[Text]) -> list[str]:
-    contexts = [len(context) for context in items["context"].to_pylist()]
-    spanning = [
-        row
-        for row, text in enumerate(texts)
-        if ((text.starts < contexts[row]) & (text.ends > contexts[row])).any()
-    ]
-    unscored = [
-        row for row, text in enumerate(texts) if text.n_prefix == 0 and text.is_target[:1].any()
-    ]
+    """Whatever in the texts and their tokens may surprise."""
+    contexts = items["context"].to_pylist()
+    spanning, unscored = [], []
+    for row, text in enumerate(texts):
+        edge = len(contexts[row])
+        if ((text.starts < edge) & (text.ends > edge)).any():
+            spanning.append(row)
+        if text.n_prefix == 0 and text.is_target[:1].any():
+            unscored.append(row)
+    n_unknown = [_n_unknown_tokens(text) for text in texts]
+    n_dropped = [_n_dropped_bytes(text) for text in texts]
     return [
         _line("texts with a token that spans the end of the context", _names(items, spanning)),
         _line(
-            "texts whose target begins with a token that has no probability, for nothing precedes it",
+            "texts whose target begins with a token that has no probability, "
+            "for nothing precedes it",
             _names(items, unscored),
         ),
-        _unsaid(
-            items,
-            texts,
-            "unknown_bytes",
-            "unknown tokens, which stand for characters without saying which",
+        _losses(
+            items, n_unknown, "unknown tokens, which stand for characters without saying which"
         ),
-        _unsaid(items, texts, "dropped_bytes", "bytes without a token"),
+        _losses(items, n_dropped, "bytes without a token"),
         _line("items with two identical options", identical_options(items.to_pylist())),
     ]
 
 
-def _unsaid(items: pa.Table, texts: list[Text], name: str, what: str) -> str:
-    """How many unknown tokens, or dropped bytes, there are, and in which texts (lmcore.text.token_losses)."""
-    counts = []
-    for text in texts:
-        values = getattr(text, name)
-        counts.append(
-            0
-            if values is None
-            else int((values > 0).sum() if name == "unknown_bytes" else values.sum())
-        )
+def _n_unknown_tokens(text: Text) -> int:
+    """How many tokens of the text are unknown tokens (see lmcore.text.token_losses)."""
+    return 0 if text.unknown_bytes is None else int((text.unknown_bytes > 0).sum())
+
+
+def _n_dropped_bytes(text: Text) -> int:
+    """How many bytes of the text have no token (see lmcore.text.token_losses)."""
+    return 0 if text.dropped_bytes is None else int(text.dropped_bytes.sum())
+
+
+def _losses(items: pa.Table, counts: list[int], what: str) -> str:
+    """In which texts the tokenizer loses something: `counts` holds how much, for each text."""
     rows = [row for row, count in enumerate(counts) if count]
     return _line(f"texts with {what} ({sum(counts):,} in all)", _names(items, rows))
 
@@ -167,56 +177,65 @@ def _names(items: pa.Table, rows: list[int]) -> list[str]:
 
 
 def _line(what: str, names: list[str]) -> str:
-    shown = ", ".join(names[:SHOWN]) + (
-        f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    )
-    return f"{what}: {len(names):,}" + (f": {for_terminal(shown)}" if names else "")
+    """How many there are of something, and the first of their names."""
+    line = f"{what}: {len(names):,}"
+    if not names:
+        return line
+    shown = ", ".join(names[:SHOWN])
+    if len(names) > SHOWN:
+        shown += f" and {len(names) - SHOWN:,} more"
+    return f"{line}: {for_terminal(shown)}"
 
 
 def _rendered(items: pa.Table, texts: list[Text], encoder: TextEncoder, name: str) -> str:
+    """The item `name`, with the tokens of each of its texts."""
     rows = np.flatnonzero(pc.equal(items["item"], name).to_numpy(zero_copy_only=False)).tolist()
-    labels = []
-    for item in items.take(rows).to_pylist():
-        label = " ".join(
-            [
-                str(item["option"]),
-                *(["gold"] if item["gold"] else []),
-                *([item["variant"]] if item["variant"] else []),
-            ]
-        )
-        labels.append(for_terminal(label))
+    item_rows = items.take(rows).to_pylist()
+    labels = [_label(row) for row in item_rows]
     indent = max(map(len, labels)) + 4
     lines = [for_terminal(name)]
-    for row, label in zip(rows, labels, strict=True):
-        text = items["context"][row].as_py() + items["target"][row].as_py()
-        lines += _wrapped(
-            _pieces(texts[row], text, encoder), f"  {label}".ljust(indent), " " * indent
-        )
+    for number, row, label in zip(rows, item_rows, labels, strict=True):
+        pieces = _pieces(texts[number], row["context"] + row["target"], encoder)
+        lines += _wrapped(pieces, f"  {label}".ljust(indent), " " * indent)
     return "\n".join(lines)
 
 
+def _label(row: dict) -> str:
+    """The option of an items row, with `gold` and the variant where these apply."""
+    words = [str(row["option"])]
+    if row["gold"]:
+        words.append("gold")
+    if row["variant"]:
+        words.append(row["variant"])
+    return for_terminal(" ".join(words))
+
+
 def _pieces(text: Text, characters: str, encoder: TextEncoder) -> list[str]:
-    """The tokens of a text, each with the mark that stands before it; long contexts lose their beginning, long targets their end."""
+    """The tokens of a text, each with the mark that stands before it.
+
+    Long contexts lose their beginning, and long targets their end.
+    """
     first = int(np.argmax(text.is_target))
     begin, end = max(0, first - CONTEXT_TOKENS), min(len(text.starts), first + TARGET_TOKENS)
-    pieces = [
-        "".join(f"⟨{encoder.tokenizer.id_to_token(int(i))}⟩" for i in text.ids[: text.n_prefix])
-        + ("…" if begin else "")
-    ]
+    prefix = [encoder.tokenizer.id_to_token(int(number)) for number in text.ids[: text.n_prefix]]
+    pieces = ["".join(f"⟨{token}⟩" for token in prefix) + ("…" if begin else "")]
     for token in range(begin, end):
-        before = (
-            int(text.ends[token - 1]) if token else 0
-        )  # some tokenizers leave the space before a word out of its token's span
-        piece = (
-            "+"
-            if text.starts[token] < before
-            else characters[before : text.ends[token]].replace(" ", "·").replace("\n", "⏎")
-        )
-        pieces.append(("‖" if token == first else "|" if token > begin or begin else "") + piece)
-    return [for_terminal(piece) for piece in [*pieces, *(["|…"] if end < len(text.starts) else [])]]
+        # a piece begins where the last one ended, since some tokenizers leave the space before a
+        # word out of its token's span
+        start = int(text.ends[token - 1]) if token else 0
+        if text.starts[token] < start:
+            piece = "+"
+        else:
+            piece = characters[start : text.ends[token]].replace(" ", "·").replace("\n", "⏎")
+        mark = "|" if token else ""
+        pieces.append(("‖" if token == first else mark) + piece)
+    if end < len(text.starts):
+        pieces.append("|…")
+    return [for_terminal(piece) for piece in pieces]
 
 
 def _wrapped(pieces: list[str], first: str, other: str) -> list[str]:
+    """The pieces in lines of up to WIDTH characters, which begin with `first` and then `other`."""
     lines = [first]
     for piece in pieces:
         if len(lines[-1]) + len(piece) > WIDTH:

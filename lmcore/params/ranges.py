@@ -1,15 +1,22 @@
-"""The kinds of value that parameters have, by short names: signatures use them, and lmcore.params.schema checks by them."""
+"""Short names for the kinds of value that parameters have.
+
+Signatures use these names, and lmcore.params.schema checks values against them.
+"""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-MOST = 10**9  # of counts: more is a slip of the pen, and 64 bits hold every sum
+# The highest count. A higher one is a mistake in typing; and 64 bits hold every sum of such counts.
+MOST = 10**9
 
 
 class Expected:
-    """Names the whole range in the error, whatever was wrong: pydantic names the one bound that was missed."""
+    """Names the whole range in the error, whatever was wrong.
+
+    pydantic itself names only the bound that was missed.
+    """
 
     def __init__(self, text: str = ""):
         self.text = text
@@ -23,6 +30,7 @@ class Expected:
 
 
 def _range(schema: dict) -> str:
+    """The range of a number, in words, from pydantic's schema."""
     what = "a whole number" if schema["type"] == "int" else "a number"
     if "ge" in schema and "le" in schema:
         return f"{what} from {schema['ge']:,} to {schema['le']:,}"
@@ -32,6 +40,7 @@ def _range(schema: dict) -> str:
 
 
 def _different(values: list) -> list:
+    """`values`, if no two of them are written alike."""
     if len({str(value) for value in values}) != len(values):
         raise PydanticCustomError("expected", "a list without repetition")
     return values
@@ -44,21 +53,22 @@ DIFFERENT = AfterValidator(_different)
 Count = Annotated[int, Field(ge=1, le=MOST), RANGE]
 Whole = Annotated[int, Field(ge=0, le=MOST), RANGE]
 Bins = Annotated[int, Field(ge=1, le=10_000), RANGE]
-Digits = Annotated[int, Field(ge=1, le=17), RANGE]  # significant ones; a float64 has no more
-Pieces = Annotated[int, Field(ge=8, le=512), RANGE]  # a BERT has 512 places
+Digits = Annotated[int, Field(ge=1, le=17), RANGE]  # significant digits; a float64 has 17 at most
+Pieces = Annotated[int, Field(ge=8, le=512), RANGE]  # a BERT has 512 positions
 Processes = Annotated[int, Field(ge=1, le=1024), RANGE]  # or threads
 Resamples = Annotated[int, Field(ge=1, le=10**7), RANGE]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1), RANGE]
 
-# numbers; a whole one is one too, NaN and infinity are none
+# numbers; a whole number is a number, too, but NaN and infinity are not
 Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False), RANGE]
 NonNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False), RANGE]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), RANGE]
-OpenShare = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False), RANGE]  # neither none nor all
+OpenShare = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False), RANGE]  # neither 0 nor 1
 UpToOne = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), RANGE]
 
 # texts
-NAME = r"^[a-z0-9_]+$"  # to DVC a dash makes two matrix stages one, and a dot parts keys
+# For DVC, a dash could give two stages of a matrix the same name, and a dot separates keys
+NAME = r"^[a-z0-9_]+$"
 Name = Annotated[
     str, Field(pattern=NAME, max_length=100), Expected("a name of a-z, 0-9 and _ alone")
 ]

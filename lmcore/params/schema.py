@@ -1,7 +1,10 @@
-"""Values from outside against annotations: a value and a kind go in, nothing or one line of what was expected comes out.
+"""Values from outside, checked against annotations.
 
-A schema is a function, NamedTuple or TypedDict: its annotations say which keys a mapping has and of which kind each is (see lmcore.params.ranges).
-Nothing is converted: true is no number, "3" and 1.0 are no whole numbers; a whole number is a number.
+A value and a kind go in. Nothing comes out, or one line that says what was expected.
+
+A schema is a function, a NamedTuple or a TypedDict. Its annotations say which keys a mapping has,
+and of which kind the value of each key is (see lmcore.params.ranges). Nothing is converted: `true`
+is not a number, and neither "3" nor 1.0 is a whole number. A whole number is a number.
 """
 
 import inspect
@@ -15,6 +18,7 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from lmcore.errors import InputError
 
+# What was expected, by the type of pydantic's error
 SAID = {
     "bool_type": "true or false",
     "string_type": "a text",
@@ -26,10 +30,11 @@ SAID = {
     "none_required": "null",
     "recursion_loop": "a value that does not hold itself",
 }
+LENGTH = 60  # the most characters of a value or a key that a message shows
 
 
 class Refused(ValueError):
-    """What is wrong, and at which keys and places within the value."""
+    """What is wrong with a value, and at which keys and places within it."""
 
     def __init__(self, path: tuple, problem: str):
         super().__init__(problem)
@@ -37,7 +42,10 @@ class Refused(ValueError):
 
 
 def check(value: Any, kind: Any, where: str) -> None:
-    """Raises InputError, `where` and the keys within first, for a value that is not of this kind."""
+    """Raises InputError for a value that is not of this kind.
+
+    Its message begins with `where` and the keys within the value.
+    """
     try:
         must_be(value, kind)
     except Refused as error:
@@ -51,9 +59,10 @@ def check_mapping(
     without: Iterable[str] = (),
     origins: Mapping[str, str] | None = None,
 ) -> None:
-    """Raises InputError, as `check`, for a mapping that is not as `schemas` say together.
+    """Raises InputError, as `check` does, for a mapping that does not fit all `schemas` together.
 
-    `without` names keys of them that the caller gives itself, `origins` another `where` of a key.
+    `without` names those of their keys that the caller gives itself. `origins` holds another
+    `where` for some keys.
     """
     try:
         fit(values, *schemas, without=without)
@@ -63,7 +72,7 @@ def check_mapping(
 
 
 def mapping(*schemas: Any) -> AfterValidator:
-    """For annotations: Annotated[dict, mapping(f)] is a mapping as f takes it."""
+    """For annotations: Annotated[dict, mapping(f)] is a mapping that f takes."""
 
     def check_one(values: dict) -> dict:
         fit(values, *schemas)
@@ -73,7 +82,10 @@ def mapping(*schemas: Any) -> AfterValidator:
 
 
 def together(check: Callable[..., None]) -> Callable:
-    """Mark a schema whose values must fit together: `check` is called with them by name and raises ValueError where they do not."""
+    """Mark a schema whose values must fit together.
+
+    `check` is called with the values by name, and raises ValueError where they do not fit together.
+    """
 
     def mark(schema: Any) -> Any:
         schema.together = check
@@ -84,19 +96,29 @@ def together(check: Callable[..., None]) -> Callable:
 
 @cache
 def kinds_of(schema: Any) -> dict[str, tuple[Any, bool]]:
-    """{key: its kind, whether it must be there}; of a function those that are keywords alone."""
+    """{key: (its kind, whether it must be there)}.
+
+    For a function, the keys are its keyword-only parameters.
+    """
     hints = get_type_hints(schema, include_extras=True)
+    kinds: dict[str, tuple[Any, bool]] = {}
     if is_typeddict(schema):
-        plain = {k: get_args(v)[0] if get_origin(v) is NotRequired else v for k, v in hints.items()}
-        return {key: (kind, key in schema.__required_keys__) for key, kind in plain.items()}
-    parameters = dict(inspect.signature(schema).parameters)
-    if not isinstance(schema, type):
-        parameters = {k: p for k, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-    return {key: (hints.get(key, Any), p.default is p.empty) for key, p in parameters.items()}
+        for key, hint in hints.items():
+            kind = get_args(hint)[0] if get_origin(hint) is NotRequired else hint
+            kinds[key] = kind, key in schema.__required_keys__
+        return kinds
+    is_function = not isinstance(schema, type)
+    for key, parameter in inspect.signature(schema).parameters.items():
+        if not is_function or parameter.kind is parameter.KEYWORD_ONLY:
+            kinds[key] = hints.get(key, Any), parameter.default is parameter.empty
+    return kinds
 
 
 def fit(values: Any, *schemas: Any, without: Iterable[str] = ()) -> None:
-    """Raises Refused for the first thing that is wrong with a mapping: for validators, which know no `where`."""
+    """Raises Refused for the first thing that is wrong with a mapping.
+
+    This is for validators, which know no `where`. `without` is that of `check_mapping`.
+    """
     must_be(values, dict)
     kinds: dict[str, tuple[Any, bool]] = {}
     for schema in schemas:
@@ -112,21 +134,29 @@ def fit(values: Any, *schemas: Any, without: Iterable[str] = ()) -> None:
             raise Refused((), f"the key '{key}' is missing")
     for schema in schemas:
         if hasattr(schema, "together"):
-            try:
-                schema.together(**values)
-            except Refused:
-                raise
-            except ValueError as error:
-                raise Refused((), str(error)) from error
+            _check_together(values, schema)
+
+
+def _check_together(values: dict, schema: Any) -> None:
+    """Raises Refused where the values do not fit together as the schema demands."""
+    try:
+        schema.together(**values)
+    except Refused:
+        raise
+    except ValueError as error:
+        raise Refused((), str(error)) from error
 
 
 def must_be(value: Any, kind: Any, path: tuple = ()) -> None:
-    """Raises Refused, for validators as `fit`, where `value`, which stands at `path`, is not of this kind."""
+    """Raises Refused where `value`, which stands at `path`, is not of this kind.
+
+    Like `fit`, this is for validators.
+    """
     try:
         _adapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path += tuple(part for part in first["loc"] if part != "[key]")
+        path += tuple(key for key in first["loc"] if key != "[key]")
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, Refused):
             raise Refused(path + cause.path, cause.problem) from None
@@ -135,12 +165,15 @@ def must_be(value: Any, kind: Any, path: tuple = ()) -> None:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter:
-    """What pydantic makes of a kind, once."""
+    """What pydantic makes of a kind; cached, so that it is made once."""
     return TypeAdapter(Annotated[dict, mapping(kind)] if is_typeddict(kind) else kind)
 
 
 def _problem(error: dict, cause: ValueError | None) -> str:
-    """What pydantic's error says, in our words."""
+    """What pydantic's error says, in our words.
+
+    `cause` is the error that a validator of ours raised, if one did.
+    """
     if cause is not None:
         return str(cause)
     kind, context = error["type"], error.get("ctx", {})
@@ -156,25 +189,31 @@ def _problem(error: dict, cause: ValueError | None) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value in one short line, as YAML and JSON write it, with nothing a terminal would obey."""
+    """A value in one short line, as YAML and JSON write it.
+
+    It holds nothing that a terminal would obey.
+    """
     try:
         text = json.dumps(value, default=str)
-    except (TypeError, ValueError, RecursionError):  # odd keys, endless digits, itself within
+    except (TypeError, ValueError, RecursionError):  # odd keys, too many digits, holds itself
         text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= LENGTH else f"{text[: LENGTH - 3]}..."
 
 
 def _quoted(key: Any) -> str:
-    return (
-        f"'{key}'" if isinstance(key, str) and key.isprintable() and len(key) <= 60 else shown(key)
-    )
+    """A key in quotes, or as `shown` has it where it is long or not printable."""
+    is_plain = isinstance(key, str) and key.isprintable() and len(key) <= LENGTH
+    return f"'{key}'" if is_plain else shown(key)
 
 
 def _dotted(path: tuple) -> str:
-    """`path` as it is written behind a name: `.key` and `[0]`."""
-    parts = []
-    for part in path:
-        plain = isinstance(part, str) and re.fullmatch(r"[\w-]{1,60}", part)
-        is_place = isinstance(part, int)
-        parts.append(f"[{part}]" if is_place else f".{part}" if plain else f".{shown(part)}")
-    return "".join(parts)
+    """`path` as it is written after a name: `.key` and `[0]`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif isinstance(step, str) and re.fullmatch(r"[\w-]{1,60}", step):
+            text += f".{step}"
+        else:
+            text += f".{shown(step)}"
+    return text

@@ -1,6 +1,8 @@
-"""YAML as DVC reads it: a file or its text goes in, plain values come out.
+"""YAML as DVC reads it: the text of a file goes in, plain values come out.
 
-That is YAML 1.2: `no` is a text, `010` is ten, `1e-5` a number, and a key that stands twice is refused.
+This is YAML 1.2: `no` is a text, `010` is ten, and `1e-5` is a number. A key that stands twice is
+refused.
+
 Source: dvc/utils/serialize/_yaml.py.
 """
 
@@ -18,7 +20,10 @@ from lmcore.text_files import first_line
 
 
 class Constructor(SafeConstructor):
-    """Plain values alone; one that cannot be, such as the date 2026-99-99, is an error with a line."""
+    """Makes plain values only.
+
+    A value that cannot exist, such as the date 2026-99-99, is an error that names a line.
+    """
 
     def construct_object(self, node, deep=False):
         try:
@@ -29,9 +34,10 @@ class Constructor(SafeConstructor):
 
 
 def load(text: str, source: str | Path, yaml: YAML | None = None) -> Any:
-    """The value of a text, read by `yaml` where it is given (one that keeps comments).
+    """The value of a text.
 
-    Raises InputError, naming `source` and the line, for a text that is no YAML.
+    If `yaml` is given, it reads the text (for instance one that keeps comments). Raises InputError,
+    which names `source` and the line, for a text that is not YAML.
     """
     if yaml is None:
         yaml = YAML(typ="safe")
@@ -40,13 +46,13 @@ def load(text: str, source: str | Path, yaml: YAML | None = None) -> Any:
         return yaml.load(text)
     except ReaderError as error:
         line = 1 + text.count("\n", 0, error.position)
-        what = f"the character #x{ord(text[error.position]):04x} cannot stand in YAML"
-        raise InputError(f"{source}: line {line}: not a readable YAML file: {what}") from error
+        problem = f"the character #x{ord(text[error.position]):04x} cannot stand in YAML"
+        raise InputError(f"{source}: line {line}: not a readable YAML file: {problem}") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = "" if mark is None else f"line {mark.line + 1}: "
-        what = for_terminal(error.problem or error.context or "broken")
-        raise InputError(f"{source}: {place}not a readable YAML file: {what}") from error
+        problem = for_terminal(error.problem or error.context or "broken")
+        raise InputError(f"{source}: {place}not a readable YAML file: {problem}") from error
     except (YAMLError, RecursionError, ValueError) as error:
         raise InputError(
             f"{source}: not a readable YAML file: {for_terminal(first_line(error))}"

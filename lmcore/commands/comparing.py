@@ -1,0 +1,199 @@
+"""The commands of `lmcore` that compare: models on the same texts (compare), revisions (diff)."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lmcore.commands.options import Bos, Data, Json, Temperature, TopK, TopP
+from lmcore.errors import InputError
+from lmcore.shown import for_terminal
+
+# Of `compare`
+Models = Annotated[
+    list[str],
+    typer.Argument(
+        help="names of params.yaml, model folders, or hub ids, in the order of their curves"
+    ),
+]
+Out = Annotated[Path, typer.Option(help="the folder to write")]
+Texts = Annotated[
+    Path | None,
+    typer.Option(help="a .txt with one text a line, or a data file with a column `text`"),
+]
+Prompts = Annotated[
+    Path | None,
+    typer.Option(help="likewise; read teacher-forced, or continued with --generate"),
+]
+Names = Annotated[str | None, typer.Option(help="what to call the models, separated by commas")]
+Generate = Annotated[bool, typer.Option("--generate", help="let the models continue the prompts")]
+MaxNewTokens = Annotated[int, typer.Option(help="of a continuation, up to 4,096")]
+MinP = Annotated[float, typer.Option(help="of the most probable token's probability, to be drawn")]
+Seeds = Annotated[str, typer.Option(help="separated by commas, where the temperature is above 0")]
+Slide = Annotated[bool, typer.Option("--slide", help="go on where the model's window is full")]
+By = Annotated[str, typer.Option(help="word; or token, which needs one tokenizer")]
+Corrected = Annotated[
+    bool, typer.Option("--corrected", help="correct word probabilities at word boundaries")
+]
+Force = Annotated[bool, typer.Option("--force", help="overwrite what this command wrote to --out")]
+
+# Of `diff`
+RevA = Annotated[str, typer.Argument(help="A: a branch, tag, commit or experiment")]
+RevB = Annotated[str | None, typer.Argument(help="B; without it the workspace")]
+Suites = Annotated[list[str] | None, typer.Option(help="only this suite; repeat it for several")]
+ModelsOrRecipes = Annotated[
+    list[str] | None, typer.Option(help="only this model or recipe; repeat it for several")
+]
+Metric = Annotated[
+    str | None, typer.Option(help="of suites that all have it, instead of the headline metric")
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(help="differences within this count as equal, in the metric's unit"),
+]
+Common = Annotated[
+    bool, typer.Option("--common", help="where the items differ, compare those that both have")
+]
+ByGroup = Annotated[bool, typer.Option("--by-group", help="also group by group: paradigm, book")]
+Items = Annotated[
+    int,
+    typer.Option(
+        min=0, help="so many examples that became worse, and better, with texts and log-probs"
+    ),
+]
+Markdown = Annotated[bool, typer.Option("--md", help="Markdown, for a pull request")]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        help="`worse`: exit status 1 where something got worse, is stale or was not compared"
+    ),
+]
+
+
+def compare(
+    models: Models,
+    out: Out,
+    texts: Texts = None,
+    prompts: Prompts = None,
+    names: Names = None,
+    generate: Generate = False,
+    max_new_tokens: MaxNewTokens = 64,
+    temperature: Temperature = 0.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
+    seeds: Seeds = "0",
+    slide: Slide = False,
+    bos: Bos = "prefix",
+    by: By = "word",
+    corrected: Corrected = False,
+    force: Force = False,
+    data: Data = Path("data"),
+) -> None:
+    """Compare any models on any texts, or on what they write: token tables, by token, by entropy,
+    summaries, paired differences, a page.
+    """
+    from lmcore.commands import compare_texts
+
+    source = texts or prompts
+    if source is None or (texts and prompts) or (generate and not prompts):
+        raise InputError("name either --texts FILE or --prompts FILE; --generate needs --prompts")
+    compare_texts.refuse_existing(out, force)
+    shared: dict[str, Any] = {
+        "names": names.split(",") if names else [],
+        "source": source,
+        "out": out,
+        "model_folder": data / "models",
+    }
+    if generate:
+        decoding: dict[str, Any] = {"temperature": temperature, "top_k": top_k}
+        decoding |= {"top_p": top_p, "min_p": min_p, "seeds": _seeds(seeds)}
+        writing = compare_texts.Writing(
+            bos,
+            max_new_tokens,
+            decodings={"greedy" if temperature == 0 else "sampled": decoding},
+            at_window="slide" if slide else "stop",
+        )
+        compare_texts.compare_generated(models, **shared, writing=writing)
+    else:
+        reading = compare_texts.Reading(bos, by, corrected, confidence=0.95)
+        compare_texts.compare_texts(models, **shared, reading=reading)
+    typer.echo(for_terminal(f"{out}: {out / 'index.html'}"))
+
+
+def _seeds(text: str) -> list[int]:
+    """The seeds in the option --seeds. Raises InputError where it holds anything else."""
+    seeds = text.split(",")
+    if not all(seed.strip().isdecimal() for seed in seeds):
+        raise InputError(f"--seeds: expected whole numbers separated by commas, not {text!r}")
+    return [int(seed) for seed in seeds]
+
+
+def diff(
+    rev_a: RevA = "HEAD",
+    rev_b: RevB = None,
+    suite: Suites = None,
+    model: ModelsOrRecipes = None,
+    metric: Metric = None,
+    margin: Margin = None,
+    common: Common = False,
+    by_group: ByGroup = False,
+    items: Items = 0,
+    md: Markdown = False,
+    as_json: Json = False,
+    fail_on: FailOn = None,
+) -> None:
+    """Whether the difference between two revisions is real: paired on the same items, with
+    intervals and corrected p values.
+    """
+    if fail_on not in (None, "worse"):
+        raise InputError(f"--fail-on: there is no verdict '{fail_on}' to fail on; expected worse")
+    if margin is not None and not 0 <= margin < float("inf"):
+        raise InputError(f"--margin: must be a number of at least 0, not {margin}")
+    from lmcore.history.revisions import Revision, repository
+
+    root = repository()
+    workspace = Revision(root, None)
+    a = Revision(root, rev_a)
+    b = workspace if rev_b is None else Revision(root, rev_b)
+    from lmcore.comparing import diff_text
+    from lmcore.comparing.diff import diff as compare_revisions
+    from lmcore.comparing.diff import settings_of
+
+    settings = settings_of(workspace.params, metric, margin)
+    if fail_on:
+        _refuse_neutral(settings["metrics"])
+    difference = compare_revisions(
+        a,
+        b,
+        suites=suite or [],
+        models=model or [],
+        common=common,
+        groups=by_group,
+        n_items=items,
+        **settings,
+    )
+    if md:
+        text = diff_text.as_markdown(difference)
+    elif as_json:
+        text = diff_text.as_data(difference)
+    else:
+        text = diff_text.as_text(difference, colour=sys.stdout.isatty())
+    typer.echo(text, nl=False)
+    if fail_on:
+        got_worse = any(row.comparison.verdict == fail_on for row in difference.rows)
+        if got_worse or difference.refused or diff_text.doubts(difference):
+            raise typer.Exit(1)
+
+
+def _refuse_neutral(metrics: list[str]) -> None:
+    """Raises InputError for a metric that can get neither worse nor better."""
+    from lmcore.comparing.comparison import NEITHER_IS_BETTER
+
+    for metric in metrics:
+        if metric in NEITHER_IS_BETTER:
+            raise InputError(
+                f"--fail-on: {metric} is good neither high nor low, so nothing gets worse by it; "
+                "name another --metric"
+            )

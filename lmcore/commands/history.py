@@ -1,0 +1,105 @@
+"""The commands of `lmcore` about the repository: its results and experiments, and its pipeline.
+
+They are results, use, verify and unlock.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lmcore.commands.options import Data
+from lmcore.errors import InputError
+from lmcore.shown import for_terminal
+
+
+def results(
+    out: Annotated[Path, typer.Option(help="the page to write")] = Path("docs/results.md"),
+    data: Data = Path("data"),
+    metrics: Annotated[Path, typer.Option(help="the folder of the pipeline's metrics")] = Path(
+        "metrics"
+    ),
+) -> None:
+    """Write the page that sets the models beside published ones on filtered BLiMP and the
+    supplement.
+    """
+    import datetime
+    import subprocess
+
+    from lmcore.commands.results import write_results
+
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    models = write_results(
+        metrics=metrics / "models",
+        intervals=metrics / "intervals.json",
+        scores=data / "scores",
+        model_folder=data / "models",
+        out=out,
+        date=datetime.date.today().isoformat(),
+        commit=done.stdout.strip(),
+    )
+    typer.echo(for_terminal(f"{out}: {', '.join(models)}"))
+
+
+def use(
+    experiment: Annotated[
+        Path, typer.Argument(help="A YAML file of what differs, e.g. experiments/real.yaml.")
+    ],
+) -> None:
+    """Merge an experiment into params.yaml, comments kept; `git diff params.yaml` shows it, `git
+    checkout params.yaml` undoes it.
+    """
+    from lmcore.history.experiments import apply
+
+    for name in apply(experiment, Path("params.yaml")):
+        typer.echo(for_terminal(name))
+
+
+def verify(
+    stages: Annotated[
+        list[str] | None, typer.Argument(help="stages of dvc.yaml; without any, all of them")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="rebuild in this folder, which must not exist, and keep it")
+    ] = None,
+) -> None:
+    """Whether the committed pipeline gives the same bytes again: rebuilds it in a clean clone and
+    compares every output with dvc.lock.
+    """
+    from lmcore.history.revisions import repository
+    from lmcore.history.verify import as_text, uncommitted
+    from lmcore.history.verify import verify as rebuild
+
+    if keep is not None and keep.exists():
+        raise InputError(f"{keep}: exists already; name a folder that does not")
+    root = repository()
+    if changed := uncommitted(root):
+        note = f"note: HEAD is verified, without what is not committed: {', '.join(changed)}"
+        typer.echo(for_terminal(note), err=True)
+    with tempfile.TemporaryDirectory(prefix="lmcore-verify-") as temporary:
+        clone = keep or Path(temporary) / "clone"
+        outputs = rebuild(root, clone.absolute(), stages or [])
+    typer.echo(as_text(outputs), nl=False)
+    if any(output.difference for output in outputs):
+        raise typer.Exit(1)
+
+
+def unlock() -> None:
+    """Mend what a killed DVC left behind and stops every later `dvc repro`; `make repro` begins
+    with it. Says nothing where all is well.
+    """
+    from lmcore.history.revisions import Revision, repository
+    from lmcore.history.unlock import unlock as mend
+
+    root = repository()
+    if message := mend(root):
+        typer.echo(message)
+    try:
+        _ = Revision(root, None).stages  # reads dvc.lock, which may be broken, too
+    except InputError as error:
+        raise InputError(
+            f"{error}; `git checkout dvc.lock` brings back the committed one, "
+            "and DVC's run cache what ran since"
+        ) from error
