@@ -227,7 +227,8 @@ def concat_parts(parts: list[Path], tables: list[pa.Table]) -> pa.Table:
     It has those of the LOSSES that any part has. A part without them has lost nothing.
     """
     names_of_parts = [set(pq.read_schema(part).names) for part in parts]
-    lost = [name for name in LOSSES if any(name in names for names in names_of_parts)]
+    all_names = set[str]().union(*names_of_parts)
+    lost = [name for name in LOSSES if name in all_names]
     completed = []
     for part, names, table in zip(parts, names_of_parts, tables, strict=True):
         table = table.select([name for name in table.column_names if name not in LOSSES])

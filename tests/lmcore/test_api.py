@@ -1,4 +1,7 @@
-"""The public Python API on a project of a few small files; `score` has its tests with the engine."""
+"""The public Python API, on a project of a few small files.
+
+The tests of `score` are those of the engine.
+"""
 
 import numpy as np
 import pytest

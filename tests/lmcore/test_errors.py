@@ -1,4 +1,4 @@
-"""Which errors become one line, and that those of ours do not."""
+"""Which errors become one line, and that mistakes of ours do not."""
 
 import errno
 import json

@@ -1,4 +1,8 @@
-"""What outlives a killed run: verified when it is found, one run at a time, and on the disk before it has its name."""
+"""Files that outlive a killed run.
+
+They are verified when they are found, are written by one run at a time, and are on the disk before
+they have their names.
+"""
 
 import subprocess
 import sys
@@ -59,7 +63,11 @@ def test_drop_and_kept_paths_tell_similar_names_apart(tmp_path):
 
 def test_locked_waits_for_the_other_run_and_says_so(tmp_path):
     folder = tmp_path / "work" / "abc.def"
-    waiter = f"from pathlib import Path\nfrom lmcore.kept_files import locked\nwith locked(Path({str(folder)!r})): print('in')"
+    waiter = (
+        "from pathlib import Path\n"
+        "from lmcore.kept_files import locked\n"
+        f"with locked(Path({str(folder)!r})): print('in')"
+    )
     with locked(folder):
         process = subprocess.Popen(
             [sys.executable, "-c", waiter],

@@ -1,4 +1,4 @@
-"""What data may do where it is shown: nothing but be read."""
+"""Data that is shown can be read, and can do nothing else."""
 
 import json
 
@@ -51,7 +51,7 @@ def test_html_is_text_alone_as_content_and_as_attribute(text):
     "around", ["{}", "**{}**", "- {}", "x {} y", "| {} | b |\n| --- | --- |\n| c | {} |"]
 )
 def test_markdown_shows_the_very_characters_wherever_they_stand(text, around):
-    """CommonMark with GitHub's tables, by markdown-it."""
+    """The Markdown is CommonMark with GitHub's tables, rendered by markdown-it."""
     plain = around.format(*["word"] * around.count("{}"))
     rendered, expected = (
         Parsed(MARKDOWN.render(source))

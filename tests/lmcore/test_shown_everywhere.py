@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -34,13 +35,14 @@ from lmcore.shown import for_terminal
 from lmcore.tables import GENERATIONS, ITEMS, items_table, write
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
-from tests.lmcore.comparing.test_diff import compared, revision  # noqa: F401  a fixture
+from tests.lmcore.comparing import test_diff as diffs
 from tests.lmcore.generating.test_generation import SHAPE
 from tests.lmcore.nasty import NASTY, Parsed, assert_lines_are_clean, assert_page_is_clean
 from tests.lmcore.report.test_page import finding, judged
 
 TEXTS = list(NASTY.values())
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+revision = diffs.revision  # a fixture
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def data(tokenizer: Path, tmp_path_factory) -> Path:
     save_model(new_llama(shape, tokenizer, 3), tokenizer, root / "models" / "llama")
     rows = []
     for text in TEXTS:
-        for variant, option in ((variant, option) for variant in ("", text) for option in (0, 1)):
+        for variant, option in itertools.product(("", text), (0, 1)):
             row = {
                 "item": f"s/{text}",
                 "group": text,
@@ -199,8 +201,8 @@ def test_errors_are_one_clean_line(
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_diff_shows_names_in_every_form(revision, text: str) -> None:  # noqa: F811
-    found = compared(
+def test_diff_shows_names_in_every_form(revision, text: str) -> None:
+    found = diffs.compared(
         revision("a"), revision("b", {"good": (0.6, 1.9), "untrained": (0.5, 3.0)}), groups=True
     )
     option = {"context": text, "target": text, "gold": True, "a": -1.0, "b": -2.0}
@@ -260,7 +262,7 @@ def test_verify_shows_paths_and_values(text: str) -> None:
 
 
 def sections(text: str, folder: Path) -> list[str]:
-    """The HTML and SVG of every function that draws, over `text` wherever data can be."""
+    """The HTML and SVG of every function that draws, with `text` wherever data can be."""
     mark = Mark(0.5, (0.4, 0.6), 0.5, text)
     row = {
         "suite": text,
@@ -285,9 +287,11 @@ def sections(text: str, folder: Path) -> list[str]:
         {"place": place, "model": text, "loss": 1.0, "entropy": 1.0, "accuracy": 0.5}
         for place in (1, 2)
     ]
-    found = [finding(by, low, 9, text, 0.5) | {"suite": text, "metric": metric} for by, low in (("frequency", 1), ("context_length", 3))
-             for metric in ("accuracy", text)]  # fmt: skip
-    write(pa.Table.from_pylist(found, FINDINGS), FINDINGS, folder / "findings.parquet")
+    findings = []
+    for by, low in (("frequency", 1), ("context_length", 3)):
+        for metric in ("accuracy", text):
+            findings.append(finding(by, low, 9, text, 0.5) | {"suite": text, "metric": metric})
+    write(pa.Table.from_pylist(findings, FINDINGS), FINDINGS, folder / "findings.parquet")
     guess = judged(text, text, is_correct=False) | {"model": text, "context": text, "target": text}
     write(pa.Table.from_pylist([guess], VALIDITY), VALIDITY, folder / "validity.parquet")
     metrics = {
@@ -388,6 +392,6 @@ def test_compare_writes_a_clean_page_of_nasty_texts_and_names(
 
 
 def test_spreadsheet_formulas_stay_as_they_are_in_csv() -> None:
-    """A CSV file is the data; the page on files says so."""
+    """A CSV file holds the data as they are; the page on files says so."""
     frame = pd.DataFrame({"text": [0], "token": ["=1+1"], "surprisal": np.float64(1)})
     assert list(as_lines(frame, ["=1+1"], "csv"))[1] == "0,=1+1,1"

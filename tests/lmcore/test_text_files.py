@@ -1,4 +1,8 @@
-"""Text that people write: the mark of Windows, lines as an editor has them, and one line about what is no text."""
+"""Text that people write.
+
+It may have the byte-order mark of Windows, and has lines as in an editor. What is not text is
+refused in one line.
+"""
 
 from pathlib import Path
 

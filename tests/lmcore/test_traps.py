@@ -24,7 +24,9 @@ from tests.lmcore.folds.test_fold import OPTIONS
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama, save_tokenizer
 
 WORDS = ["<pad>", "<s>", "</s>", "a", "b"]
-NEXT = np.array(  # p(next | current), a row a word; padding and the end of the text have their share, as everywhere
+# p(next | current), with a row for each word. As everywhere, padding and the end of the text have
+# their share.
+NEXT = np.array(
     [
         [0.2, 0.2, 0.2, 0.2, 0.2],
         [0.1, 0.1, 0.1, 0.6, 0.1],
@@ -37,7 +39,10 @@ NEXT = np.array(  # p(next | current), a row a word; padding and the end of the 
 
 @pytest.fixture(scope="module")
 def bigram(tmp_path_factory) -> Path:
-    """A Llama whose two layers add nothing, so that its logits follow from the current token: exactly the log of NEXT."""
+    """A Llama whose two layers add nothing, so that its logits follow from the current token.
+
+    They are exactly the log of NEXT.
+    """
     folder = tmp_path_factory.mktemp("bigram")
     shape = {
         "hidden_size": 8,
@@ -55,9 +60,8 @@ def bigram(tmp_path_factory) -> Path:
             layer.mlp.down_proj.weight.zero_()
         model.model.embed_tokens.weight.copy_(torch.eye(5, 8))
         model.lm_head.weight.zero_()
-        model.lm_head.weight[:, :5] = torch.from_numpy(np.log(NEXT).T) / math.sqrt(
-            8
-        )  # the norm makes sqrt(8) of a one
+        # the norm turns a one into sqrt(8)
+        model.lm_head.weight[:, :5] = torch.from_numpy(np.log(NEXT).T) / math.sqrt(8)
     model.save_pretrained(folder)
     tokenizer = Tokenizer(
         models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<pad>")
@@ -88,7 +92,7 @@ def test_bigram_logprob_rank_and_entropy_are_of_the_distribution_that_predicts_t
 
 
 def test_bigram_probability_of_padding_and_end_is_not_shared_out_among_the_rest(bigram):
-    """After `a` the words a and b have 0.5375 between them, and keep it."""
+    """After `a`, the words a and b together have a probability of 0.5375, and keep it."""
     table = score_items(bigram, items([("a", " a"), ("a", " b")]))
     assert sum(
         math.exp(row["logprob"]) for row in table.to_pylist() if row["is_target"]
@@ -96,22 +100,15 @@ def test_bigram_probability_of_padding_and_end_is_not_shared_out_among_the_rest(
 
 
 def test_bigram_score_changes_with_the_bos_policy_and_bos_is_never_doubled(bigram):
-    first = {
-        bos: [
-            row
-            for row in score_items(bigram, items(["b a"], {"bos": bos})).to_pylist()
-            if row["position"] == 0
-        ]
-        for bos in ("prefix", "tokenizer", "none")
-    }
-    assert (
-        first["prefix"][0]["logprob"] == pytest.approx(math.log(0.1))
-        and first["tokenizer"] == first["none"] == []
-    )
+    first = {}
+    for bos in ("prefix", "tokenizer", "none"):
+        rows = score_items(bigram, items(["b a"], {"bos": bos})).to_pylist()
+        first[bos] = [row for row in rows if row["position"] == 0]
+    assert first["prefix"][0]["logprob"] == pytest.approx(math.log(0.1))
+    assert first["tokenizer"] == first["none"] == []
     plain, own = (score_items(bigram, items([text])).to_pylist() for text in ("b a", "<s> b a"))
-    assert [row["logprob"] for row in plain] == [row["logprob"] for row in own] and plain[0][
-        "current_id"
-    ] == 1
+    assert [row["logprob"] for row in plain] == [row["logprob"] for row in own]
+    assert plain[0]["current_id"] == 1
 
 
 def test_bigram_option_order_does_not_matter(bigram):
@@ -135,7 +132,10 @@ def test_bigram_option_order_does_not_matter(bigram):
 def test_chunks_hold_no_padding_and_every_label_counts_so_that_eos_is_learnt(
     corpus, tokenizer, tmp_path
 ):
-    """Where padding and end are one token, a collator that masks every pad id would hide the real ends."""
+    """Padding and end may be one token.
+
+    A collator that masks every pad id would then hide the real ends.
+    """
     chunk_corpus(
         corpus, tokenizer, tmp_path / "chunks", seq_len=16, boundaries="</s>", on_lost="fail"
     )
@@ -162,10 +162,13 @@ def test_chunks_hold_no_padding_and_every_label_counts_so_that_eos_is_learnt(
 
 
 def test_bfloat16_weights_make_no_ties_and_turn_no_clear_decision(tmp_path):
-    """With logits and sums in bf16 a third of an untrained model's pairs are ties, which peers count as wins."""
+    """With logits and sums in bf16, a third of an untrained model's pairs are ties.
+
+    Peers count ties as wins.
+    """
     save_llama(tmp_path / "untrained", initializer_range=0.02)
     rng = np.random.default_rng(0)
-    words = sorted({word for text in TEXTS for word in text.split()})
+    words = sorted(set(" ".join(TEXTS).split()))
     rows = []
     for number in range(150):
         words_of = [" ".join(rng.permutation(words)[:5]) for _ in range(2)]
@@ -185,7 +188,7 @@ def test_bfloat16_weights_make_no_ties_and_turn_no_clear_decision(tmp_path):
             by_text[key] = by_text.get(key, 0.0) + row["logprob"]
         sums[dtype] = np.array(list(by_text.values())).reshape(-1, 2)
     margins = {dtype: values[:, 0] - values[:, 1] for dtype, values in sums.items()}
-    clear = np.abs(margins["float32"]) > 0.1  # nats; what bf16 weights themselves move
+    clear = np.abs(margins["float32"]) > 0.1  # nats; bf16 weights alone move up to this
     assert (
         clear.sum() > 100
         and (np.sign(margins["float32"]) == np.sign(margins["bfloat16"]))[clear].all()
@@ -193,7 +196,7 @@ def test_bfloat16_weights_make_no_ties_and_turn_no_clear_decision(tmp_path):
 
 
 def test_padded_batches_of_any_size_give_the_same_sums_and_decisions_and_dropout_is_off(tmp_path):
-    """A model that has dropout and runs in padded batches."""
+    """The model has dropout, and runs in padded batches."""
     save_tokenizer(tmp_path)
     torch.manual_seed(0)
     shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128, "initializer_range": 0.2}
@@ -218,7 +221,10 @@ def test_padded_batches_of_any_size_give_the_same_sums_and_decisions_and_dropout
 
 
 def test_dummy_scores_what_the_lengths_of_its_tokens_let_one_expect(tmp_path):
-    """Within four standard errors of the formula, which is far from one half where lengths differ."""
+    """The accuracy is within four standard errors of the formula.
+
+    Where lengths differ, the formula is far from one half.
+    """
     save_tokenizer(tmp_path)
     DummyForCausalLM(DummyConfig(vocab_size=300, seeds=[0, 1, 2])).save_pretrained(tmp_path)
     rng, rows = np.random.default_rng(0), []
@@ -243,7 +249,7 @@ SIZES = {
     "subject_aux_inversion": 3867,
     "turn_taking": 280,
 }
-# of babylm/evaluation-pipeline-2025, collate_preds.py
+# Source: collate_preds.py of babylm/evaluation-pipeline-2025
 EXTREMES = {
     "superlative_quantifiers_2": 986,
     "superlative_quantifiers_1": 979,

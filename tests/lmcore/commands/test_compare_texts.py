@@ -1,4 +1,7 @@
-"""`lmcore compare`: any models on any texts, read or continued, in one folder that is not overwritten by accident."""
+"""`lmcore compare`: any models on any texts, which they read or continue.
+
+The result is one folder, which is not overwritten by accident.
+"""
 
 import json
 from pathlib import Path

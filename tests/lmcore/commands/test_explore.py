@@ -1,4 +1,7 @@
-"""The commands that play with a model, as a user types them: tables, JSON, the standard input, errors in one line."""
+"""The commands for trying out one model, as a user types them.
+
+They are tested for tables, JSON, the standard input, and errors in one line.
+"""
 
 import csv
 import io

@@ -27,25 +27,28 @@ FILES = {
 
 
 def by_the_pipeline(predictions: dict, task: str, folder: Path) -> dict[str, float]:
-    """score_predictions.py of the 2024 pipeline, of sentences: its zip with the file's lines and its comparison."""
+    """{subtask: accuracy}, as score_predictions.py of the 2024 pipeline computes it for sentences.
+
+    As there, predictions are zipped with the lines of the file, and compared without case.
+    """
     scores = {}
     for subtask in predictions[task]:
-        lines = [
-            json.loads(line)
-            for line in (folder / f"{subtask}.jsonl").read_text("utf-8").splitlines()
-        ]
-        found = predictions[task][subtask]["predictions"]
-        right = [
-            p["pred"].strip().lower() == line["sentence_good"].strip().lower()
-            for p, line in zip(found, lines)
-        ]
-        scores[subtask] = sum(right) / len(right)
+        text = (folder / f"{subtask}.jsonl").read_text("utf-8")
+        lines = [json.loads(line) for line in text.splitlines()]
+        is_right = []
+        for prediction, line in zip(predictions[task][subtask]["predictions"], lines):
+            gold = line["sentence_good"].strip().lower()
+            is_right.append(prediction["pred"].strip().lower() == gold)
+        scores[subtask] = sum(is_right) / len(is_right)
     return scores
 
 
 @pytest.fixture
 def scored(tmp_path: Path, monkeypatch) -> Path:
-    """A supplement of five items, built from its files and scored by a model that likes short words."""
+    """A supplement of five items, built from its files.
+
+    It is scored by a model that likes short words.
+    """
     monkeypatch.setitem(
         TASKS, "blimp_supplement", TASKS["blimp_supplement"]._replace(n_items=5, n_groups=2)
     )

@@ -114,10 +114,14 @@ def test_mistake_of_ours_shows_where_it_was_made(suite, monkeypatch):
 
 
 def test_reader_that_has_seen_enough_is_no_error(suite, tmp_path):
-    (tmp_path / "run.py").write_text(
-        "from lmcore.commands import validate\nfrom lmcore.commands.main import app\nvalidate.validate = lambda *a: 10**6 * 'page'\napp()\n"
+    script = tmp_path / "run.py"
+    script.write_text(
+        "from lmcore.commands import validate\n"
+        "from lmcore.commands.main import app\n"
+        "validate.validate = lambda *a: 10**6 * 'page'\n"
+        "app()\n"
     )
-    command = f"{sys.executable} {tmp_path / 'run.py'} {' '.join(suite)} | head -c 9; exit ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} {script} {' '.join(suite)} | head -c 9; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], env=ENVIRONMENT, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"s: pagepa", b"")
 

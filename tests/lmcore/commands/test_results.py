@@ -13,7 +13,10 @@ from tests.lmcore.folds.test_metrics import scores_of
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Metrics, scores and weights of one model; its supplement is right in the first two subtasks and wrong in the others."""
+    """Metrics, scores and weights of one model.
+
+    On the supplement it is right in the first two subtasks, and wrong in the others.
+    """
     values = {
         suite: {"accuracy": 0.6, "length_baseline": 0.51, "convention": "lm_eval"}
         for suite in SUITES
@@ -62,10 +65,11 @@ def test_results_without_the_suites_or_of_two_conventions_fail(folder: Path):
     with pytest.raises(InputError, match=r"different conventions \(lm_eval, lmcore\)"):
         run(folder)
     (folder / "metrics" / "one.json").unlink()
-    with pytest.raises(
-        InputError,
-        match=r"no model has blimp_filtered and blimp_supplement; run the pipeline with experiments/results\.yaml",
-    ):
+    message = (
+        r"no model has blimp_filtered and blimp_supplement; "
+        r"run the pipeline with experiments/results\.yaml"
+    )
+    with pytest.raises(InputError, match=message):
         run(folder)
     assert not (folder / "results.md").exists()
 

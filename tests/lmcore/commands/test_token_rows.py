@@ -3,8 +3,10 @@
 import csv
 import io
 import math
+from collections.abc import Iterable
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,12 +17,16 @@ from tests.lmcore.analysis.random_tokens import THREE, by_hand, random_table, sa
 from tests.lmcore.token_tables import items_of, tokens_of
 
 
+def rows_of(batches: Iterable[pa.RecordBatch]) -> list[dict]:
+    """The rows of all batches."""
+    rows = []
+    for batch in batches:
+        rows += batch.to_pylist()
+    return rows
+
+
 def test_rows_by_hand(tmp_path) -> None:
-    rows = [
-        row
-        for batch in readable_rows(save(by_hand(), tmp_path / "t"), THREE)
-        for row in batch.to_pylist()
-    ]
+    rows = rows_of(readable_rows(save(by_hand(), tmp_path / "t"), THREE))
     first = rows[0]
     assert (first["item"], first["current_token"], first["next_token"], first["rank"]) == (
         "i/0",
@@ -58,11 +64,8 @@ def test_filters_keep_items_targets_and_high_entropy(tmp_path) -> None:
     texts = [f"t{number}" for number in range(9)]
 
     def kept(**filters) -> list[tuple[str, int]]:
-        return [
-            (row["item"], row["position"])
-            for batch in readable_rows(path, texts, **filters)
-            for row in batch.to_pylist()
-        ]
+        rows = rows_of(readable_rows(path, texts, **filters))
+        return [(row["item"], row["position"]) for row in rows]
 
     assert kept() == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]
     assert kept(items=["b"]) == [("b", 0), ("b", 1)] == kept(groups={"all": {"b"}})
@@ -75,11 +78,8 @@ def test_filters_keep_items_targets_and_high_entropy(tmp_path) -> None:
 
 def test_above_quantile_is_that_of_pandas_among_what_is_kept(tmp_path) -> None:
     table = random_table(400, 3, 2)
-    rows = [
-        row
-        for batch in readable_rows(save(table, tmp_path / "t", 3), THREE, above_quantile=0.9)
-        for row in batch.to_pylist()
-    ]
+    path = save(table, tmp_path / "t", 3)
+    rows = rows_of(readable_rows(path, THREE, above_quantile=0.9))
     entropy = table["entropy"].to_pandas()
     assert len(rows) == int((entropy > np.float32(entropy.quantile(0.9))).sum()) > 0
 
