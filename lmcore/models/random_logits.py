@@ -16,18 +16,23 @@ def random_logits(
 
     Padding, where attention_mask is 0, is no part of a prefix.
     """
-    prefixes = _hash_prefixes(input_ids, attention_mask, seed)
-    logits = torch.empty(*prefixes.shape, vocab_size, device=input_ids.device)
-    flat, n_pairs = logits.flatten(0, 1), (vocab_size + 1) // 2
-    steps = torch.arange(1, n_pairs + 1, device=input_ids.device) * _signed(0x9E3779B97F4A7C15)
-    for start in range(0, len(flat), ROWS):
-        first, second = _normals(_mix(prefixes.flatten()[start : start + ROWS, None] + steps))
-        flat[start : start + ROWS, :n_pairs] = first
-        flat[start : start + ROWS, n_pairs:] = second[:, : vocab_size - n_pairs]
+    prefixes = hash_prefixes(input_ids, attention_mask, seed)
+    return logits_of(prefixes.flatten(), vocab_size).unflatten(0, prefixes.shape)
+
+
+def logits_of(prefixes: torch.Tensor, vocab_size: int) -> torch.Tensor:
+    """Logits (n, V) float32 of hashed prefixes (n,)."""
+    logits = torch.empty(len(prefixes), vocab_size, device=prefixes.device)
+    n_pairs = (vocab_size + 1) // 2
+    steps = torch.arange(1, n_pairs + 1, device=prefixes.device) * _signed(0x9E3779B97F4A7C15)
+    for start in range(0, len(logits), ROWS):
+        first, second = _normals(_mix(prefixes[start : start + ROWS, None] + steps))
+        logits[start : start + ROWS, :n_pairs] = first
+        logits[start : start + ROWS, n_pairs:] = second[:, : vocab_size - n_pairs]
     return logits
 
 
-def _hash_prefixes(
+def hash_prefixes(
     input_ids: torch.Tensor, attention_mask: torch.Tensor | None, seed: int
 ) -> torch.Tensor:
     """(B, T) int64: 64 random bits for each prefix of the ids (B, T), padding left out."""

@@ -28,7 +28,6 @@ from lmcore.models.config import context_length
 from lmcore.models.folder import is_masked, read_config
 from lmcore.scoring import kernels
 from lmcore.scoring.guard import Forward, open_model
-from lmcore.scoring.packed import Packed
 from lmcore.scoring.padded import Control, Padded
 from lmcore.scoring.plan import Pass, Window, masked_passes, masked_windows, passes, windows
 from lmcore.scoring.stats import CHUNK_ROWS, reader, statistics
@@ -41,13 +40,10 @@ WAYS = ("within_word_l2r", "original")  # to mask a token
 
 
 class Planned(NamedTuple):
-    """What there is to compute for some items.
-
-    `work` is a list of passes, or of batches. The output rows are first..last.
-    """
+    """What there is to compute for some items. The output rows are first..last."""
 
     texts: list[Text]
-    work: list
+    passes: list[Pass]
     first: int
     last: int
 
@@ -118,7 +114,9 @@ class Engine:
         """
         if self.forward is None:
             with torch.inference_mode():
-                self.forward, reason = open_model(self.model, self.config, self.dtype, self.kernel)
+                self.forward, reason = open_model(
+                    self.model, self.config, self.dtype, self.kernel, self.token_budget
+                )
             kind = f"{self.forward.kind} masked" if self.is_masked else self.forward.kind
             self.name = f"{kind} {self.name}" + (f": {reason}" if reason else "")
         return self
@@ -145,18 +143,12 @@ class Engine:
         The arguments and errors are those of `score`.
         """
         self.load()
-        assert self.forward is not None
         known = self.long_texts.get(_key(items)) if len(items) == 1 else None
         texts = [known] if known else self.encoder.encode(items)
         every = self.windows(texts)
         chosen = every[part * len(every) // n_parts : (part + 1) * len(every) // n_parts]
         first, last = chosen[0].row, chosen[-1].row + len(chosen[-1].targets)
-        work: list = []
-        if isinstance(self.forward, Packed):
-            work += self.passes(chosen)
-        else:
-            work += self.forward.batches(chosen, self.token_budget)
-        return Planned(texts, work, first, last)
+        return Planned(texts, list(self.passes(chosen)), first, last)
 
     def run(self, planned: Planned) -> list[dict[str, np.ndarray]]:
         """The columns of statistics, by name, of each draw."""
@@ -176,22 +168,21 @@ class Engine:
         return windows(texts, self.window, self.stride, self.bow)
 
     def passes(self, parts: list[Window]) -> Iterator[Pass]:
-        """The passes of the packed forward over these windows."""
+        """The passes over these windows."""
+        budget, share = self.token_budget, self.share_prefixes
+        if isinstance(self.forward, Padded):
+            budget, share = self.forward.pass_budget, share and not self.forward.of_one_length
         if self.is_masked:
-            return masked_passes(parts, self.token_budget)
-        return passes(parts, self.token_budget, self.share_prefixes)
+            return masked_passes(parts, budget)
+        return passes(parts, budget, share)
 
     def _draw(self, planned: Planned, draw: int) -> dict[str, np.ndarray]:
         """The columns of statistics of output rows first..last, for one draw."""
         columns: dict[str, np.ndarray] = {}
-        for work in planned.work:
-            if isinstance(work, Pass):
-                rows, values = self._run_pass(work)
-            else:
-                rows, values = self._run_batch(work, draw)
-            for name, column in values.items():
+        for one_pass in planned.passes:
+            for name, column in self._run_pass(one_pass, draw).items():
                 empty = np.empty((planned.last - planned.first, *column.shape[1:]), column.dtype)
-                columns.setdefault(name, empty)[rows - planned.first] = column
+                columns.setdefault(name, empty)[one_pass.rows - planned.first] = column
         return columns
 
     @contextmanager
@@ -209,53 +200,26 @@ class Engine:
                 advice = f"lower token_budget, which is {self.token_budget}, or LMCORE_WORKERS"
             raise InputError(f"{self.model}: out of memory; {advice}") from error
 
-    def _run_pass(self, one_pass: Pass) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The numbers of a pass's output rows, and their columns of statistics."""
-        assert isinstance(self.forward, Packed)
-        states = self.forward.hidden(one_pass)
-        values, masses = self._statistics(states, one_pass.pair_nodes, one_pass.pair_next)
-        columns = {name: column[one_pass.row_pairs] for name, column in values.items()}
-        nodes = one_pass.pair_nodes[one_pass.row_pairs]
-        return one_pass.rows, columns | self._mass_columns(masses, nodes, one_pass.row_after)
-
-    def _run_batch(
-        self, batch: list[Window], draw: int
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The numbers of a batch's output rows, and their columns of statistics."""
-        assert isinstance(self.forward, Padded | Control)
-        states = self.forward.hidden(batch, draw)
-        offsets = np.cumsum([0] + [window.n_states for window in batch])
-        counts = [np.arange(len(window.targets)) for window in batch]
-        nodes = np.concatenate([offset + count for offset, count in zip(offsets, counts)])
-        rows = np.concatenate([window.row + count for window, count in zip(batch, counts)])
-        next_ids = np.concatenate([window.targets for window in batch]).astype(np.int64)
-        columns, masses = self._statistics(states, nodes, next_ids)
-        return rows, columns | self._mass_columns(masses, nodes, nodes + self.bow)
-
-    def _statistics(
-        self, states: torch.Tensor, nodes: np.ndarray, next_ids: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """`statistics` of pairs (node, next token), from the states of the nodes."""
+    def _run_pass(self, one_pass: Pass, draw: int) -> dict[str, np.ndarray]:
+        """The columns of statistics of a pass's output rows."""
         assert self.forward is not None
-        begins = None if self.begins is None else self.begins.to(states.device)
-        return statistics(
+        options = {"draw": draw} if isinstance(self.forward, Control) else {}
+        states = self.forward.hidden(one_pass, **options)
+        values, masses = statistics(
             self.forward.head,
             states,
-            nodes,
-            next_ids,
+            one_pass.pair_nodes,
+            one_pass.pair_next,
             top_k=self.top_k,
-            begins=begins,
+            begins=None if self.begins is None else self.begins.to(states.device),
             chunk_rows=self.chunk_rows,
             read=reader(kernels.device_of(self.kernel)),
         )
-
-    def _mass_columns(
-        self, masses: np.ndarray, before: np.ndarray, after: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """The columns that `bow` adds, of the nodes before and after each row's token."""
-        if not self.bow:
-            return {}
-        return {"bow_logprob": masses[before], "next_bow_logprob": masses[after]}
+        columns = {name: column[one_pass.row_pairs] for name, column in values.items()}
+        if self.bow:
+            columns["bow_logprob"] = masses[one_pass.pair_nodes[one_pass.row_pairs]]
+            columns["next_bow_logprob"] = masses[one_pass.row_after]
+        return columns
 
 
 def score_items(

@@ -21,7 +21,7 @@ from lmcore.scoring.halves import Halves, without_cache
 from lmcore.scoring.kernels import device_of
 from lmcore.scoring.packed import ATTENTION, Packed, take_attention
 from lmcore.scoring.padded import Control, Padded
-from lmcore.scoring.plan import Window, masked_passes, passes
+from lmcore.scoring.plan import Pass, Window, masked_passes, passes
 
 TOLERANCE = 1e-4  # nats
 LENGTHS, SHARED = (24, 20), 13  # tokens of the two texts, and how many of them are the same
@@ -32,16 +32,19 @@ OF_THE_PASS = {"dynamic", "longrope"}  # kinds of RoPE whose angles depend on th
 Forward = Packed | Padded | Control
 
 
-def open_model(path: Path, config: dict, dtype: str, kernel: str) -> tuple[Forward, str]:
+def open_model(
+    path: Path, config: dict, dtype: str, kernel: str, token_budget: int
+) -> tuple[Forward, str]:
     """The forward that scores the model in the folder `path`, and why it is not the packed one.
 
-    The reason is empty for the packed forward and for controls. Raises InputError, as
-    lmcore.models.load.load_model does.
+    The reason is empty for the packed forward and for controls. `token_budget` is that of a batch
+    of the padded forward. Raises InputError, as lmcore.models.load.load_model does.
     """
     device = device_of(kernel)
     if is_control(config):
         return Control(path, config, device), ""
-    return _Opened(path, getattr(torch, dtype), kernel, is_masked(config)).forward()
+    opened = _Opened(path, getattr(torch, dtype), kernel, token_budget, is_masked(config))
+    return opened.forward()
 
 
 class _Opened:
@@ -51,8 +54,11 @@ class _Opened:
     again.
     """
 
-    def __init__(self, path: Path, dtype: torch.dtype, kernel: str, masked: bool):
+    def __init__(
+        self, path: Path, dtype: torch.dtype, kernel: str, token_budget: int, masked: bool
+    ):
         self.path, self.dtype, self.kernel, self.is_masked = path, dtype, kernel, masked
+        self.token_budget = token_budget
         model = self._load()
         self.config, self.texts = model.config, guard_texts(model.config)
         if masked:
@@ -95,7 +101,7 @@ class _Opened:
         n_layers = self.config.get_text_config().num_hidden_layers
 
         def logprobs() -> torch.Tensor:
-            values = packed_logprobs(forward, self.texts)
+            values = logprobs_of(forward, self._one_pass(share=True))
             if ATTENTION.n_calls != n_layers:
                 n = f"{ATTENTION.n_calls} of {n_layers}"
                 raise ValueError(f"it attends through transformers' interface in {n} layers")
@@ -108,25 +114,32 @@ class _Opened:
     def _padded(self) -> Padded:
         """The padded forward in halves, with this machine's kernels. Raises ValueError."""
         forward, halves = self._padded_without_kernels(), self._halves()
-        self._use_kernels(halves, lambda: padded_logprobs(forward, self.texts))
+        self._use_kernels(halves, lambda: logprobs_of(forward, self._one_pass(share=False)))
         return forward
 
     def _padded_without_kernels(self) -> Padded:
         """The padded forward in halves, with the model's own layers. Raises ValueError."""
         halves = self._halves()
-        forward = Padded(halves.model, halves, self.depends_on_pass)
-        self._check(lambda: padded_logprobs(forward, self.texts))
+        forward = Padded(halves.model, halves, self.token_budget, self.depends_on_pass)
+        self._check(lambda: logprobs_of(forward, self._one_pass(share=False)))
         return forward
 
     def _padded_whole(self) -> Padded:
         """The padded forward through the whole model. Raises ValueError."""
-        forward = Padded(self._load(), None, self.depends_on_pass)
-        self._check(lambda: padded_logprobs(forward, self.texts))
+        forward = Padded(self._load(), None, self.token_budget, self.depends_on_pass)
+        self._check(lambda: logprobs_of(forward, self._one_pass(share=False)))
         return forward
 
     def _padded_of_one_length(self) -> Padded:
         """The padded forward through the whole model, without padding. It never fails."""
-        return Padded(self._load(), None, of_one_length=True)
+        return Padded(self._load(), None, self.token_budget, of_one_length=True)
+
+    def _one_pass(self, share: bool) -> Pass:
+        """A pass over both texts. With `share`, they share the rows of their common beginning."""
+        budget = 10**6
+        made = masked_passes(self.texts, budget) if self.is_masked else None
+        (one_pass,) = made or passes(self.texts, budget, share)
+        return one_pass
 
     def _use_kernels(self, halves: Halves, logprobs: Callable[[], torch.Tensor]) -> None:
         """Put this machine's kernels into the halves. Raises ValueError if the results differ."""
@@ -171,8 +184,8 @@ def guard_texts(config: Any) -> list[Window]:
     second[:SHARED] = first[:SHARED]
     second = second[: LENGTHS[1] + 1]
     return [
-        Window(first[:-1], 0, first[1:], 0, len(first) - 1),
-        Window(second[:-1], 0, second[1:], longest, len(second) - 1),
+        Window(first[:-1], 0, first[1:], 0),
+        Window(second[:-1], 0, second[1:], longest),
     ]
 
 
@@ -184,7 +197,7 @@ def _with_mask(text: Window, pad_id: int | None) -> Window:
     """
     middle = len(text.inputs) // 2
     inputs = np.where(text.inputs == pad_id, text.inputs[text.inputs != pad_id][0], text.inputs)
-    return Window(inputs, middle, text.targets[middle - 1 : middle], int(text.row > 0), 1)
+    return Window(inputs, middle, text.targets[middle - 1 : middle], int(text.row > 0))
 
 
 @contextmanager
@@ -213,9 +226,8 @@ def own_logprobs(model: Any, texts: list[Window]) -> torch.Tensor:
     return torch.cat([_own(model, text) for text in texts])
 
 
-def packed_logprobs(forward: Packed, texts: list[Window]) -> torch.Tensor:
-    """Log-probs (R,) of the texts' targets, by the packed forward."""
-    (one_pass,) = (masked_passes if forward.is_masked else passes)(texts, 10**6)
+def logprobs_of(forward: Packed | Padded, one_pass: Pass) -> torch.Tensor:
+    """Log-probs (R,) of the targets of a pass, in the order of the output rows."""
     logits = forward.head(forward.hidden(one_pass)).float()
     text_order = np.argsort(one_pass.rows)
     nodes, next_ids, rows, order = (
@@ -225,20 +237,10 @@ def packed_logprobs(forward: Packed, texts: list[Window]) -> torch.Tensor:
     return torch.log_softmax(logits, -1)[nodes, next_ids][rows][order]
 
 
-def padded_logprobs(forward: Padded, texts: list[Window]) -> torch.Tensor:
-    """Log-probs (R,) of the texts' targets, by the padded forward."""
-    logits = forward.head(forward.hidden(texts))
-    return _chosen(logits, np.concatenate([text.targets for text in texts]))
-
-
 def _own(model: Any, text: Window) -> torch.Tensor:
     """Log-probs (T,) of a text's targets, by the model's own forward."""
     ids = torch.from_numpy(text.inputs).long()[None].to(model.device)
-    logits = model(input_ids=ids, **without_cache(model)).logits[0]
-    return _chosen(logits[text.first : text.first + len(text.targets)], text.targets)
-
-
-def _chosen(logits: torch.Tensor, targets: np.ndarray) -> torch.Tensor:
-    """Log-probs (T,) of targets (T,) under logits (T, V)."""
-    ids = torch.from_numpy(targets).long().to(logits.device)
-    return torch.log_softmax(logits.float(), -1).gather(1, ids[:, None])[:, 0]
+    logits = model(input_ids=ids, **without_cache(model)).logits[0].float()
+    targets = torch.from_numpy(text.targets).long().to(logits.device)
+    places = torch.arange(text.first, text.first + len(targets), device=logits.device)
+    return torch.log_softmax(logits, -1)[places, targets]

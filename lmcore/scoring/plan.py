@@ -32,16 +32,12 @@ class Window(NamedTuple):
     """One stretch of a text, which the model sees at once.
 
     Input `first + i` predicts `targets[i]`, whose statistics belong into output row `row + i`.
-
-    `n_states` is the number of inputs, from `first` on, whose states are needed. It is the number
-    of targets, or one more if the model's expectation after the last target is wanted, too.
     """
 
     inputs: np.ndarray  # (L,) int32
     first: int
     targets: np.ndarray  # (n,) int32
     row: int
-    n_states: int
 
 
 class Block(NamedTuple):
@@ -98,8 +94,7 @@ def windows(texts: list[Text], window: int, stride: int, after: bool) -> list[Wi
             targets = text.ids[first_scored + 1 : end + 1]
             if len(targets):
                 inputs = text.ids[begin : end + after]
-                n_states = len(targets) + after
-                result.append(Window(inputs, first_scored - begin, targets, row, n_states))
+                result.append(Window(inputs, first_scored - begin, targets, row))
                 row += len(targets)
     return result
 
@@ -129,7 +124,7 @@ def masked_windows(
                     masked[later - begin] = mask_id
                 inputs = np.concatenate([prefix, masked, text.suffix])
                 target = tokens[place : place + 1]
-                result.append(Window(inputs, len(prefix) + place - begin, target, len(result), 1))
+                result.append(Window(inputs, len(prefix) + place - begin, target, len(result)))
     return result
 
 
@@ -230,26 +225,6 @@ def _next_edge(start: int) -> int:
     if start < FIRST_EDGES[-1]:
         return FIRST_EDGES[FIRST_EDGES.index(start) + 1]
     return start + FIRST_EDGES[-1]
-
-
-def batches(
-    texts: list[Window], token_budget: int, of_one_length: bool = False
-) -> Iterator[list[Window]]:
-    """For models that run padded batches: the windows sorted by length, in batches.
-
-    A batch has at most `token_budget` tokens with padding, but at least one window. With
-    `of_one_length`, it has no padding.
-    """
-    batch: list[Window] = []
-    for window in sorted(texts, key=lambda window: (len(window.inputs), window.row)):
-        length = len(window.inputs)
-        is_full = (len(batch) + 1) * length > token_budget
-        if batch and (is_full or (of_one_length and length > len(batch[0].inputs))):
-            yield batch
-            batch = []
-        batch.append(window)
-    if batch:
-        yield batch
 
 
 def _n_common(a: np.ndarray, b: np.ndarray) -> int:

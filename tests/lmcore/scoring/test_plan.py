@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lmcore.scoring.plan import batches, blocks, passes, spans, windows
+from lmcore.scoring.plan import blocks, passes, spans, windows
 from lmcore.text.encoder import Text
 
 
@@ -84,21 +84,3 @@ def test_passes_compute_a_shared_beginning_once():
         (2, 8),
     ]
     assert len(part.pair_nodes) == 5
-
-
-def test_batches_keep_the_budget_with_padding_and_every_window():
-    found = windows([text_of(n, seed=n) for n in (3, 30, 4, 9, 9, 2, 50)], 100, 100, False)
-    made = list(batches(found, 32))
-    assert all(len(batch) == 1 or len(batch) * len(batch[-1].inputs) <= 32 for batch in made)
-    rows = []
-    for batch in made:
-        rows += [window.row for window in batch]
-    assert sorted(rows) == [window.row for window in found]
-
-
-def test_batches_of_one_length_have_no_padding():
-    found = windows([text_of(n, seed=n) for n in (3, 4, 9, 9, 3)], 100, 100, False)
-    lengths = []
-    for batch in batches(found, 100, True):
-        lengths.append([len(window.inputs) for window in batch])
-    assert lengths == [[3, 3], [4], [9, 9]]

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmcore.scoring.plan import Pass, Window, batches, blocks, passes, windows
+from lmcore.scoring.padded import batches
+from lmcore.scoring.plan import Pass, Window, blocks, passes, windows
 from lmcore.text.encoder import Text
 
 # few tokens and repeated stretches, so that texts begin alike and cross the edges of blocks
@@ -148,13 +149,14 @@ def test_blocks_give_every_node_the_keys_of_its_own_path(found: list[Window], bu
                 assert keys[sources[node]] == tuple(path[: place + 1].tolist())
 
 
-@given(plans(), st.integers(1, 400))
-def test_batches_hold_every_window_once_within_the_padded_budget(found: list[Window], budget: int):
-    made = list(batches(found, budget))
-    rows = []
-    for batch in made:
-        rows += [window.row for window in batch]
-    assert sorted(rows) == [window.row for window in found]
-    for batch in made:
-        longest = max(len(window.inputs) for window in batch)
-        assert len(batch) == 1 or len(batch) * longest <= budget
+@given(plans(), st.integers(1, 400), st.booleans())
+def test_batches_hold_every_path_once_within_the_padded_budget(
+    found: list[Window], budget: int, share: bool
+):
+    for one_pass in passes(found, 10**6, share):
+        made = list(batches(one_pass.paths, budget))
+        ends = [int(path[-1]) for batch in made for path in batch]
+        assert sorted(ends) == sorted({int(path[-1]) for path in one_pass.paths})
+        for batch in made:
+            longest = max(len(path) for path in batch)
+            assert len(batch) == 1 or len(batch) * longest <= budget
