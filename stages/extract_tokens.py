@@ -1,18 +1,21 @@
-"""Stage: write what one model says about every token of one suite's items."""
+"""Stage: write what one model says about every token of every suite's items."""
 
 from pathlib import Path
 
-from lmcore.scoring.extract import extract_tokens
-from stages.stage import call, fingerprint, run, work_folder
+from lmcore.params.ranges import SomeEntries
+from lmcore.scoring.extract import extract_suites
+from stages.stage import call, fingerprint, run, section, work_folder
 
 
-def main(model: str, suite: str) -> None:
+def main(model: str) -> None:
     call(
-        extract_tokens,
+        extract_suites,
         "extract_tokens",
         model=Path("data/models") / model,
-        items=Path("data/items") / f"{suite}.parquet",
-        out=Path("data/tokens") / model / suite,
+        items=Path("data/items"),
+        suites=list(section("suites", SomeEntries)),
+        out=Path("data/tokens") / model,
+        record=Path("data/extracted") / f"{model}.json",
         work=work_folder(),
         code=fingerprint("extract_tokens"),
     )

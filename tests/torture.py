@@ -272,7 +272,7 @@ class Torture:
         folder = self.clone("flipped")
         self.finish(folder)
         for number in range(times):
-            stage = ("train_model@babyllama", "extract_tokens@babyllama-cloze")[number % 2]
+            stage = ("train_model@babyllama", "extract_tokens@babyllama")[number % 2]
             forced = ("--single-item", "--force", "--no-run-cache", stage)
             shutil.rmtree(folder / "work")  # what earlier runs kept is not needed again
             process = self.start(folder, *forced)

@@ -14,6 +14,7 @@
   have rows.
 """
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,8 +49,26 @@ class Planned(NamedTuple):
     last: int
 
 
+class _Once:
+    """Opens a model when it is first called, and gives the same forward from then on."""
+
+    def __init__(self, *arguments):
+        """`arguments` are those of lmcore.scoring.guard.open_model."""
+        self.arguments = arguments
+        self.opened: tuple[Forward, str] | None = None
+
+    def __call__(self) -> tuple[Forward, str]:
+        if self.opened is None:
+            with torch.inference_mode():
+                self.opened = open_model(*self.arguments)
+        return self.opened
+
+
 class Engine:
-    """A model made ready to score. `name` says with which forward, dtype and kernel."""
+    """A model made ready to score. `name` says with which forward, dtype and kernel.
+
+    Engines of the same model for other suites (`for_suite`) share its weights.
+    """
 
     def __init__(
         self,
@@ -74,25 +93,28 @@ class Engine:
         self.model, self.config, self.dtype = model, config, dtype
         self.token_budget, self.share_prefixes = token_budget, share_prefixes
         self.is_masked = is_masked(config)
-        self._set_scoring(scoring)
-        bos = scoring.get("bos", "prefix")
-        vocab_size = config["vocab_size"]
-        self.encoder = TextEncoder(model, vocab_size, bos, model, self.is_masked)
         self.mask_id = find_mask_id(model) if self.is_masked else -1
-        self.begins: torch.Tensor | None = None  # (V,) bool: which tokens begin a word
-        if self.bow:
-            begins = word_beginnings(self.encoder.tokenizer, vocab_size)
-            self.begins = torch.from_numpy(begins)
         self.kernel = kernel or kernels.choose()
         self.chunk_rows = chunk_rows or CHUNK_ROWS[kernels.device_of(self.kernel)]
         self.name = engine_name(dtype, self.kernel)
         self.n_draws = len(config.get("seeds", [0]))  # only the dummy has several
         self.forward: Forward | None = None
-        self.long_texts: dict[tuple, Text] = {}
+        self._open = _Once(model, config, dtype, self.kernel, token_budget)
+        self._set_scoring(scoring)
+
+    def for_suite(self, scoring: dict) -> "Engine":
+        """An engine of the same model for a suite that wants `scoring`.
+
+        Raises InputError for options out of range.
+        """
+        engine = copy.copy(self)
+        engine._set_scoring(scoring)
+        return engine
 
     def _set_scoring(self, scoring: dict) -> None:
         """Take over what the suite wants. Raises InputError for options out of range."""
-        self.top_k = _whole(scoring, "top_k", 0, 0, self.config["vocab_size"])
+        vocab_size = self.config["vocab_size"]
+        self.top_k = _whole(scoring, "top_k", 0, 0, vocab_size)
         self.bow = bool(scoring.get("bow", False))
         self.way = scoring.get("masked", WAYS[0])
         if self.way not in WAYS:
@@ -105,6 +127,12 @@ class Engine:
         context = context_length(self.config)
         self.window = _whole(scoring, "window", context, 1 + self.bow, context)
         self.stride = _whole(scoring, "stride", self.window, 1, self.window)
+        bos = scoring.get("bos", "prefix")
+        self.encoder = TextEncoder(self.model, vocab_size, bos, self.model, self.is_masked)
+        self.begins: torch.Tensor | None = None  # (V,) bool: which tokens begin a word
+        if self.bow:
+            self.begins = torch.from_numpy(word_beginnings(self.encoder.tokenizer, vocab_size))
+        self.long_texts: dict[tuple, Text] = {}
 
     def load(self) -> "Engine":
         """Read the weights, unless that has been done; `score` does it, too.
@@ -113,10 +141,7 @@ class Engine:
         why it is not the packed one.
         """
         if self.forward is None:
-            with torch.inference_mode():
-                self.forward, reason = open_model(
-                    self.model, self.config, self.dtype, self.kernel, self.token_budget
-                )
+            self.forward, reason = self._open()
             kind = f"{self.forward.kind} masked" if self.is_masked else self.forward.kind
             self.name = f"{kind} {self.name}" + (f": {reason}" if reason else "")
         return self

@@ -1,12 +1,16 @@
-"""A model's token table of a suite, made in shards.
+"""A model's token tables, one for each suite, each made in shards.
 
 If a run is killed at any moment, the next run goes on at the first missing shard and ends in the
 same bytes.
 
 A shard is a run of whole items, or of windows of a long text. It is scored alone and written to the
 work folder, whose name is the hash of all that decides its bytes: model folder, items file, params,
-code, engine. So shards are never those of another model. When all shards are there, they become the
-folder `out`, whole.
+code, engine. So shards are never those of another model. When all shards of all suites are there,
+they become the folder `out`, whole.
+
+A table that `out` holds from an earlier run stays if it would come out the same. The record says
+what each table was made of, and its sha256. So a changed suite costs the scoring of this suite
+alone, though one process scores all suites: it opens the model once.
 
 On GPUs, one process for each card scores shards. While the card computes one shard, the next one is
 planned and the one before it is written. On a CPU, several processes of one thread each score
@@ -26,6 +30,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from itertools import pairwise
 from multiprocessing.queues import SimpleQueue
@@ -37,7 +42,7 @@ import torch
 from tqdm import tqdm
 
 from lmcore.errors import InputError
-from lmcore.files import sha256, whole
+from lmcore.files import sha256, whole, write_json
 from lmcore.kept_files import find, keep, locked
 from lmcore.machine.memory import keep_freed_memory
 from lmcore.machine.processes import end_with_parent
@@ -54,10 +59,12 @@ SHARDS_AHEAD = 16  # shards that a GPU's process takes at a time
 LINE_SECONDS = 30  # time between progress lines where there is no terminal
 
 
-def extract_tokens(
+def extract_suites(
     model: Path,
     items: Path,
+    suites: list[str],
     out: Path,
+    record: Path,
     work: Path,
     code: str,
     *,
@@ -66,64 +73,146 @@ def extract_tokens(
     shard_chars: Count,
     gpu_token_budget: Count = 32_768,
 ) -> None:
-    """Write a model's token table of an items file to the folder `out`, as part-00000.parquet ...
+    """Write a model's token tables of all suites, `out`/SUITE/part-00000.parquet ...
 
-    model: a model folder; work: keeps finished shards between runs; code: the fingerprint of the
-    code; dtype: of the model's body; token_budget and gpu_token_budget: rows in a forward pass, on
-    a CPU and on a GPU; shard_chars: about how many characters of text a shard holds at most.
+    model: a model folder; items: the folder of the suites' items files; record: a JSON file that
+    says what each table was made of; work: keeps finished shards between runs; code: the
+    fingerprint of the code; dtype: of the model's body; token_budget and gpu_token_budget: rows in
+    a forward pass, on a CPU and on a GPU; shard_chars: about how many characters of text a shard
+    holds at most.
 
     Raises InputError naming the file or item that cannot be used.
     """
-    table = read(items, ITEMS)
-    _check_order(table, items)
     budget = gpu_token_budget if kernels.choose() == "cuda" else token_budget
-    params = {"dtype": dtype, "token_budget": budget, "shard_chars": shard_chars}
-    folder = work / "tokens" / _key_of_shards(model, items, code, dtype, params)
-    with locked(folder):
-        engine = Engine(model, scoring_of(table), dtype, budget)
-        jobs = []
-        for number, shard in enumerate(shards(table, shard_chars, engine)):
-            jobs.append((shard, folder / f"part-{number:05d}.parquet"))
-        files = {path: find(path) for _, path in jobs}
-        missing = [(shard, path) for shard, path in jobs if not files[path]]
-        if missing:
-            folder.mkdir(parents=True, exist_ok=True)
-            with one_thread():  # forked processes must not inherit a pool of threads
-                score_shards(engine, table, missing, for_terminal(f"{model.name} {items.stem}"))
-        _publish(files, out)
-        shutil.rmtree(folder)
+    scorer = _Scorer(model, work, code, dtype, budget, shard_chars)
+    paths = {suite: items / f"{suite}.parquet" for suite in suites}
+    keys = {suite: scorer.key(path) for suite, path in paths.items()}
+    known = _known_tables(out, record)
+    with ExitStack() as stack:
+        tables: dict[str, list[Path]] = {}
+        for suite, path in paths.items():
+            if known.get(suite, {}).get("key") == keys[suite]:
+                tables[suite] = sorted((out / suite).iterdir())
+            else:
+                tables[suite] = stack.enter_context(scorer.shards_of(path, keys[suite]))
+        with whole(out) as temporary:
+            for suite, files in tables.items():
+                _link_all(files, temporary / suite)
+        made = {
+            suite: {"key": keys[suite], "files": _hashes(out / suite)} for suite in sorted(suites)
+        }
+        write_json(made, record)
 
 
-def _key_of_shards(model: Path, items: Path, code: str, dtype: str, params: dict) -> str:
-    """The hash of all that decides the bytes of the shards."""
-    decisive = {
-        "model": sha256(model),
-        "items": sha256(items),
-        "code": code,
-        "engine": engine_name(dtype),
-        "torch": torch.__version__.split("+")[0],
-        "transformers": version("transformers"),
-        **params,
-    }
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:32]
+def extract_tokens(
+    model: Path,
+    items: Path,
+    out: Path,
+    work: Path,
+    code: str,
+    *,
+    dtype: str,
+    token_budget: int,
+    shard_chars: int,
+) -> None:
+    """Write a model's token table of one items file to the folder `out`, as part-00000.parquet ...
 
-
-def _publish(files: dict[Path, Path | None], out: Path) -> None:
-    """Make the folder `out` of the shards, whole.
-
-    `files` are the files found before scoring, by the path as which they are kept; None for those
-    that were missing then. Raises InputError if a shard cannot be read back.
+    The arguments and errors are those of `extract_suites`.
     """
-    with whole(out) as temporary:
-        temporary.mkdir()
-        for path, known_file in files.items():
-            file = known_file or find(path)
-            if not file:
-                raise InputError(
-                    f"{path}: cannot be read back as it was written; run again, on another disk"
-                    " if this goes on"
-                )
-            _link(file, temporary / path.name)
+    scorer = _Scorer(model, work, code, dtype, token_budget, shard_chars)
+    with scorer.shards_of(items, scorer.key(items)) as files, whole(out) as temporary:
+        _link_all(files, temporary)
+
+
+def _known_tables(out: Path, record: Path) -> dict[str, dict]:
+    """The entries of the record, by suite, whose tables lie in `out` as they were written."""
+    if not record.is_file():
+        return {}
+    entries = json.loads(record.read_text("utf-8"))
+    return {
+        suite: entry for suite, entry in entries.items() if _hashes(out / suite) == entry["files"]
+    }
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """The sha256 of each file in a folder, by its name; empty where there is no folder."""
+    if not folder.is_dir():
+        return {}
+    return {path.name: sha256(path) for path in sorted(folder.iterdir())}
+
+
+def _link_all(files: list[Path], folder: Path) -> None:
+    """Make the folder, with the files in it under the names part-00000.parquet ..."""
+    folder.mkdir(parents=True)
+    for number, file in enumerate(files):
+        _link(file.resolve(), folder / f"part-{number:05d}.parquet")
+
+
+class _Scorer:
+    """Scores suites by one model, which is opened once."""
+
+    def __init__(
+        self,
+        model: Path,
+        work: Path,
+        code: str,
+        dtype: str,
+        token_budget: int,
+        shard_chars: int,
+    ):
+        self.work, self.shard_chars = work / "tokens", shard_chars
+        self.engine = Engine(model, {}, dtype, token_budget)
+        self.made_of = {
+            "model": sha256(model),
+            "code": code,
+            "engine": engine_name(dtype),
+            "torch": torch.__version__.split("+")[0],
+            "transformers": version("transformers"),
+            "dtype": dtype,
+            "token_budget": token_budget,
+            "shard_chars": shard_chars,
+        }
+
+    def key(self, items: Path) -> str:
+        """The hash of all that decides the bytes of the table of an items file."""
+        decisive = json.dumps({**self.made_of, "items": sha256(items)}, sort_keys=True)
+        return hashlib.sha256(decisive.encode()).hexdigest()[:32]
+
+    @contextmanager
+    def shards_of(self, items: Path, key: str) -> Iterator[list[Path]]:
+        """The files of all shards of a suite, in order; those that are missing are scored first.
+
+        When the block ends well, they are removed from the work folder. Raises InputError if a
+        shard cannot be read back.
+        """
+        table = read(items, ITEMS)
+        _check_order(table, items)
+        folder = self.work / key
+        with locked(folder):
+            engine = self.engine.for_suite(scoring_of(table))
+            jobs = []
+            for number, shard in enumerate(shards(table, self.shard_chars, engine)):
+                jobs.append((shard, folder / f"part-{number:05d}.parquet"))
+            files = {path: find(path) for _, path in jobs}
+            missing = [(shard, path) for shard, path in jobs if not files[path]]
+            if missing:
+                folder.mkdir(parents=True, exist_ok=True)
+                label = for_terminal(f"{engine.model.name} {items.stem}")
+                with one_thread():  # forked processes must not inherit a pool of threads
+                    score_shards(engine, table, missing, label)
+            yield [file or _read_back(path) for path, file in files.items()]
+            shutil.rmtree(folder)
+
+
+def _read_back(path: Path) -> Path:
+    """The file that was kept as `path`. Raises InputError if it cannot be read back."""
+    file = find(path)
+    if not file:
+        raise InputError(
+            f"{path}: cannot be read back as it was written; run again, on another disk"
+            " if this goes on"
+        )
+    return file
 
 
 class Shard(NamedTuple):
