@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from lmcore.machine.processes import is_alive
 # The most bytes of one file that is read whole. The largest tokenizer.json in use have 40 MB.
 MOST_BYTES = 2**28
 TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)\.tmp")
+# a number with an exponent in JSON that is written with an indent; inside a string, a quote follows
+EXPONENT = re.compile(r"(?<=[ \n])-?\d+(\.\d+)?e[+-]\d+(?=,?\n)", re.ASCII)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 
@@ -129,10 +132,11 @@ def leftovers(folder: Path, named: set[Path]) -> list[Path]:
 def write_json(value: object, path: Path) -> None:
     """Write JSON that diffs well: sorted keys, an indent of two spaces, and a final newline.
 
-    Raises ValueError for NaN.
+    Numbers are plain decimals, 0.00012 and not 1.2e-04. Raises ValueError for NaN.
     """
     with whole(path) as temporary:
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        text = EXPONENT.sub(lambda number: f"{Decimal(number[0]):f}", text)
         temporary.write_text(text + "\n", "utf-8")
 
 

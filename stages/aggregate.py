@@ -17,6 +17,7 @@ def main() -> None:
         scores=Path("data/scores"),
         out=Path("metrics/models"),
         intervals=Path("metrics/intervals.json"),
+        headlines=Path("metrics/headline"),
     )
 
 

@@ -16,12 +16,17 @@ Scores tables go in; `MODEL.json` {suite: {metric: value}} and intervals come ou
 - For a masked LM `pseudo_perplexity`, `pseudo_bits_per_byte` and so on, which compare only with
   those of other masked LMs.
 - `convention` names how the suite was scored, and what it overrides.
+
+A metric that has an interval is rounded to what its standard error supports, so that the last bits
+of another processor do not show. The headline metrics, one for each suite, are written once more to
+a small file for each model: they are what DVC shows and compares.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +67,16 @@ COUNTS = {
 }
 
 
+# the headline metric of each kind of suite
+HEADLINES = {
+    "pairs": "accuracy",
+    "choices": "accuracy",
+    "completion": "accuracy",
+    "text": "bits_per_byte",
+}
+STEPS_OF_SE = 50  # a metric is written in steps of at most a fiftieth of its standard error
+
+
 @dataclass
 class _Report:
     """The metrics of one scores table, and the intervals of those that have one."""
@@ -95,31 +110,81 @@ def aggregate(
     scores: Path,
     out: Path,
     intervals: Path,
+    headlines: Path,
     *,
     confidence: OpenShare,
     digits: Digits,
 ) -> None:
-    """Write `out`/MODEL.json for every model, and the file `intervals`.
+    """Write `out`/MODEL.json and `headlines`/MODEL.json for every model, and the file `intervals`.
 
-    `intervals` holds {model: {suite: {metric: {low, high, se, n}}}}. Numbers have `digits`
-    significant digits.
+    `out` holds {suite: {metric: value}}, `intervals` {model: {suite: {metric: {low, high, se, n}}}}
+    and `headlines` {suite: value of its headline metric}, with `n_ties`, the sum over suites, where
+    there are any. Numbers without a standard error have `digits` significant digits; for the others
+    see `rounded_by_se`.
 
     Raises InputError where a scores table is missing, or where `scores` holds a model or suite that
     is not asked for.
     """
     refuse_orphans(scores, models, suites)
     all_intervals: dict[str, dict] = {}
-    with whole(out) as folder:
+    with whole(out) as folder, whole(headlines) as headline_folder:
         for model in models:
             values: dict[str, dict] = {}
+            shown: dict[str, float] = {}
+            n_ties = 0
             for suite, entry in suites.items():
                 table = read(scores / model / f"{suite}.parquet", SCORES)
                 classes = classes_of(suite, entry, kind_of(suite, entry))
-                values[suite], suite_intervals = suite_metrics(table, confidence, classes)
-                values[suite]["convention"] = convention_of(suite, entry or {})["name"]
-                all_intervals.setdefault(model, {})[suite] = suite_intervals
-            write_json(rounded(values, digits), folder / f"{model}.json")
-        write_json(rounded(all_intervals, digits), intervals)
+                metrics, bounds = suite_metrics(table, confidence, classes)
+                metrics, bounds = rounded_by_se(metrics, bounds, confidence, digits)
+                shown[suite] = metrics[headline(kind_of(suite, entry), metrics)]
+                n_ties += metrics.get("n_ties", 0)
+                values[suite] = {**metrics, "convention": convention_of(suite, entry or {})["name"]}
+                all_intervals.setdefault(model, {})[suite] = bounds
+            write_json(values, folder / f"{model}.json")
+            if n_ties:
+                shown["n_ties"] = n_ties
+            write_json(shown, headline_folder / f"{model}.json")
+        write_json(all_intervals, intervals)
+
+
+def headline(kind: str, metrics: dict) -> str:
+    """The headline metric of a suite of this kind, by its name in the `metrics` of a model.
+
+    Those of a masked LM may hold its pseudo_ form instead.
+    """
+    name = HEADLINES[kind]
+    return PSEUDO + name if name not in metrics and PSEUDO + name in metrics else name
+
+
+def rounded_by_se(
+    metrics: dict, intervals: dict[str, dict], confidence: float, digits: int
+) -> tuple[dict, dict]:
+    """Metrics and their intervals, rounded to what the standard error of each supports.
+
+    The step is the greatest power of ten that is at most a fiftieth of the standard error. Where
+    the interval has none, it is taken from the interval's width. A number without an interval, or
+    with one of width 0, is rounded to `digits` significant digits.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    values, bounds = rounded(metrics, digits), rounded(intervals, digits)
+    for name, interval_of_name in intervals.items():
+        width = interval_of_name["high"] - interval_of_name["low"]
+        se = interval_of_name.get("se", width / (2 * z))
+        if not se > 0:
+            continue
+        decimals = math.ceil(-math.log10(se / STEPS_OF_SE))
+        values[name] = _to_decimals(metrics[name], decimals)
+        for key in ("low", "high", "se"):
+            if key in interval_of_name:
+                bounds[name][key] = _to_decimals(interval_of_name[key], decimals)
+    return values, bounds
+
+
+def _to_decimals(value: float, decimals: int) -> float:
+    """A number rounded to so many decimals; a whole one becomes an int."""
+    value = round(value, decimals)
+    return int(value) if float(value).is_integer() else value
 
 
 def suite_metrics(
