@@ -14,7 +14,7 @@ tokens, so neither changes what a step means. The bits depend on threads, ranks,
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ def train(
     settings: Settings,
     keep_steps: Sequence[int] = (),
     teachers: Teachers | None = None,
+    show: Callable[[list[dict]], None] | None = None,
 ) -> list[dict]:
     """Train `model` in place and return its loss curve.
 
@@ -56,6 +57,9 @@ def train(
     The folder `work` holds the checkpoint and the weights of `keep_steps`. The checkpoint is
     written at every row of the curve, and read at the start where it exists.
 
+    `show` gets the curve so far, at the start if a checkpoint exists and after every row, on the
+    first rank alone.
+
     Raises InputError for settings that make no sense, and where the loss is no longer finite or a
     checkpoint cannot be written. The last good checkpoint is kept then.
     """
@@ -64,7 +68,7 @@ def train(
     ranks.join()
     check_settings(settings, ranks.device())
     _check_inputs(model, splits.training, settings, teachers)
-    run = _Run(model, splits, work, settings, keep_steps, teachers)
+    run = _Run(model, splits, work, settings, keep_steps, teachers, show)
     run.load_checkpoint()
     run.take_steps()
     ranks.leave()
@@ -101,10 +105,11 @@ class _Run:
         settings: Settings,
         keep_steps: Sequence[int],
         teachers: Teachers | None,
+        show: Callable[[list[dict]], None] | None,
     ):
         """Raises InputError for a step to keep that the training does not have."""
         self.model, self.work, self.settings = model, work, settings
-        self.keep_steps, self.teachers = keep_steps, teachers
+        self.keep_steps, self.teachers, self.show = keep_steps, teachers, show
         self.training, self.dev = splits.training, take_some(splits.dev, settings.dev_limit)
         # a random offset makes a chunk run into the next one, which the last chunk lacks
         self.n_examples = len(self.training.ids) - settings.random_offset
@@ -137,6 +142,8 @@ class _Run:
             self.scaler.load_state_dict(progress["scaler"])
         if ranks.rank() == 0:
             print(f"going on after step {self.n_done}", flush=True)
+            if self.show:
+                self.show(self.curve)
 
     def take_steps(self) -> None:
         """Take the steps that are left, and write what is to be kept of them."""
@@ -217,6 +224,8 @@ class _Run:
         progress = {"step": step, "curve": self.curve, "scaler": self.scaler.state_dict()}
         save_state(self.work, self.model, self.optimizer, progress)
         drop_steps(self.work, {*self.keep_steps, best_step(self.curve)})
+        if self.show:
+            self.show(self.curve)
 
     def _progress_bar(self) -> tqdm:
         """A bar that counts tokens: of the first rank, on a terminal."""

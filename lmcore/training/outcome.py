@@ -1,6 +1,9 @@
 """What every training begins with and leaves.
 
-Chunks become examples. Weights, the curve and a small JSON file of where it ended are written.
+Chunks become examples. Weights, the curve and a small JSON file of where it ended are written. The
+curve and the JSON file are written while the training runs, too, so that `dvc plots`, `dvc exp
+show` and editors that read them show it live. They are plain files that DVC reads anyway, so a
+logger such as DVCLive, which writes such files of its own, would add nothing.
 """
 
 from collections.abc import Sequence
@@ -18,6 +21,8 @@ from lmcore.training.checkpoints import best_step, load_weights
 from lmcore.training.loop import train
 from lmcore.training.objective import Teachers
 from lmcore.training.settings import Settings
+
+DECIMALS = {"lr": 6}  # of a column of the curve; 4 of the others, which are nats per token
 
 
 class Places(NamedTuple):
@@ -51,8 +56,12 @@ def train_and_save(
 
     One run at a time works in `places.work`. Raises InputError, as lmcore.training.loop.train.
     """
+
+    def show(curve: list[dict]) -> None:
+        save_curve(name, model.num_parameters(), curve, places.plots, places.metrics)
+
     with ranks.alone(places.work):
-        curve = train(model, splits, places.work, settings, keep_steps, teachers)
+        curve = train(model, splits, places.work, settings, keep_steps, teachers, show)
         save_trained(name, model, tokenizer, curve, places.model, places.plots, places.metrics)
         if places.steps is not None:
             save_steps(model, tokenizer, places.work, keep_steps, places.steps)
@@ -67,26 +76,33 @@ def save_trained(
     plots: Path,
     metrics: Path,
 ) -> None:
-    """Write the model folder `out`, `plots`/NAME.csv and `metrics`/NAME.json.
+    """Write the model folder `out`, and what `save_curve` writes.
 
-    The CSV file holds the rows of the curve. The JSON file holds the number of parameters and of
-    steps, and the lowest dev loss (nats per token) with its step. Only the first of several ranks
-    writes.
+    Only the first of several ranks writes.
     """
     if not ranks.is_first():
         return
     with whole(out) as folder:
         save_model(model, tokenizer, folder)
+    save_curve(name, model.num_parameters(), curve, plots, metrics)
+
+
+def save_curve(name: str, n_parameters: int, curve: list[dict], plots: Path, metrics: Path) -> None:
+    """Write `plots`/NAME.csv and `metrics`/NAME.json.
+
+    The CSV file holds the rows of the curve. The JSON file holds the number of parameters and of
+    steps, and the lowest dev loss (nats per token) with its step.
+    """
     rows = []
     for row in curve:
-        rows.append({key: round(value, 6) for key, value in row.items()})
+        rows.append({key: round(value, DECIMALS.get(key, 4)) for key, value in row.items()})
     write_csv(rows, plots / f"{name}.csv")
     best = best_step(curve)
     dev_loss = next(row["dev_loss"] for row in curve if row["step"] == best)
     values = {
         "best_step": best,
-        "dev_loss": round(dev_loss, 6),
-        "parameters": model.num_parameters(),
+        "dev_loss": round(dev_loss, 4),
+        "parameters": n_parameters,
         "steps": curve[-1]["step"],
     }
     write_json(values, metrics / f"{name}.json")

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -98,3 +99,12 @@ def test_error_of_writing_names_the_output_and_others_what_they_name(tmp_path, e
     error = raised_in(tmp_path / "out", error)
     assert str(error.filename).removeprefix(f"{tmp_path}/") == name
     assert not list(tmp_path.iterdir())
+
+
+def test_write_json_writes_plain_decimals(tmp_path):
+    value = {"small": 9.02574e-05, "list": [-1e-7, 2e22], "text": "from 1e-5\n to 2e-7,\n"}
+    write_json(value, tmp_path / "x.json")
+    text = (tmp_path / "x.json").read_text()
+    assert '"small": 0.0000902574' in text
+    assert "-0.0000001" in text
+    assert json.loads(text) == value

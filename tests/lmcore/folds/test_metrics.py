@@ -8,7 +8,7 @@ from scipy import stats as reference
 
 from lmcore.errors import InputError
 from lmcore.files import rounded
-from lmcore.folds.metrics import aggregate, suite_metrics
+from lmcore.folds.metrics import STEPS_OF_SE, aggregate, rounded_by_se, suite_metrics
 from lmcore.statistics.stats import wilson
 from lmcore.tables import SCORES, write
 
@@ -143,37 +143,67 @@ def test_aggregate_writes_sorted_reproducible_files_and_fails_on_a_missing_table
             SCORES,
             tmp_path / "scores" / "one" / f"{suite}.parquet",
         )
-    out, intervals = tmp_path / "metrics" / "models", tmp_path / "metrics" / "intervals.json"
-    aggregate(["one"], suites, tmp_path / "scores", out, intervals, confidence=0.95, digits=6)
-    first = (out / "one.json").read_bytes(), intervals.read_bytes()
+    paths = {
+        "scores": tmp_path / "scores",
+        "out": tmp_path / "metrics" / "models",
+        "intervals": tmp_path / "metrics" / "intervals.json",
+        "headlines": tmp_path / "metrics" / "headline",
+    }
+
+    def run(suites: dict) -> list[bytes]:
+        aggregate(["one"], suites, **paths, confidence=0.95, digits=6)
+        names = ["models/one.json", "intervals.json", "headline/one.json"]
+        return [(tmp_path / "metrics" / name).read_bytes() for name in names]
+
+    first = run(suites)
+    assert run(dict(reversed(suites.items()))) == first
+    metrics, intervals, headlines = map(json.loads, first)
+    assert metrics["mine"]["convention"] == "lm_eval ties=half"
+    assert metrics["blimp"]["convention"] == "lmcore"
+    assert set(intervals["one"]["mine"]["accuracy"]) == {"low", "high", "n", "se"}
+    assert headlines == {suite: metrics[suite]["accuracy"] for suite in suites}
+    with pytest.raises(InputError, match=r"one/new\.parquet: no such table"):
+        run({**suites, "new": {"kind": "pairs"}})
+    with pytest.raises(InputError, match=r"one/mine\.parquet: params\.yaml does not name it"):
+        run({"blimp": None})
+    assert (tmp_path / "metrics/models/one.json").read_bytes() == first[0]
+
+
+def test_headlines_tell_of_ties(tmp_path):
+    decisions, ties = scores_of({"a": [1.0, 0.5]}), scores_of({"a": [0.0, 1.0]}, "tie")
+    table = pa.concat_tables([decisions, ties])
+    for suite in ("one", "two"):
+        write(table, SCORES, tmp_path / "scores" / "model" / f"{suite}.parquet")
     aggregate(
-        ["one"],
-        dict(reversed(suites.items())),
+        ["model"],
+        {"one": {"kind": "pairs"}, "two": {"kind": "choices"}},
         tmp_path / "scores",
-        out,
-        intervals,
+        tmp_path / "models",
+        tmp_path / "intervals.json",
+        tmp_path / "headline",
         confidence=0.95,
         digits=6,
     )
-    assert ((out / "one.json").read_bytes(), intervals.read_bytes()) == first
-    metrics = json.loads(first[0])
-    assert (
-        metrics["mine"]["convention"] == "lm_eval ties=half"
-        and metrics["blimp"]["convention"] == "lmcore"
-    )
-    assert set(json.loads(first[1])["one"]["mine"]["accuracy"]) == {"low", "high", "n", "se"}
-    with pytest.raises(InputError, match=r"one/new\.parquet: no such table"):
-        aggregate(
-            ["one"],
-            {**suites, "new": {"kind": "pairs"}},
-            tmp_path / "scores",
-            out,
-            intervals,
-            confidence=0.95,
-            digits=6,
-        )
-    with pytest.raises(InputError, match=r"one/mine\.parquet: params\.yaml does not name it"):
-        aggregate(
-            ["one"], {"blimp": None}, tmp_path / "scores", out, intervals, confidence=0.95, digits=6
-        )
-    assert (out / "one.json").read_bytes() == first[0]
+    headlines = json.loads((tmp_path / "headline" / "model.json").read_text())
+    assert headlines == {"one": 0.75, "two": 0.75, "n_ties": 2}
+
+
+def test_rounded_by_se_keeps_what_the_standard_error_supports():
+    metrics = {"accuracy": 0.627778, "perplexity": 1208.593, "sure": 0.25000001, "n_items": 72}
+    intervals = {
+        "accuracy": {"low": 0.611111, "high": 0.644444, "se": 0.0081234, "n": 72},
+        "perplexity": {"low": 720.717, "high": 2026.71, "n": 72},
+        "sure": {"low": 0.25, "high": 0.25, "se": 0.0, "n": 72},
+    }
+    values, bounds = rounded_by_se(metrics, intervals, 0.95, 6)
+    assert values == {"accuracy": 0.6278, "perplexity": 1209, "sure": 0.25, "n_items": 72}
+    assert bounds["accuracy"] == {"low": 0.6111, "high": 0.6444, "se": 0.0081, "n": 72}
+    assert bounds["perplexity"] == {"low": 721, "high": 2027, "n": 72}
+
+
+@pytest.mark.parametrize("se", [3e-7, 0.00499, 0.005, 0.0051, 0.3, 1.0, 77.0, 4e5])
+def test_rounded_by_se_moves_a_metric_by_at_most_a_hundredth_of_its_standard_error(se):
+    for value in np.random.default_rng(0).normal(0.5, 10 * se, 50):
+        interval = {"low": value - 2 * se, "high": value + 2 * se, "se": se, "n": 9}
+        values, _ = rounded_by_se({"x": value}, {"x": interval}, 0.95, 6)
+        assert abs(values["x"] - value) <= se / STEPS_OF_SE / 2 * (1 + 1e-9)

@@ -142,7 +142,7 @@ def write_run(root: Path) -> None:
             folder = root / "tokens" / model / suite
             for part, entropies in enumerate(ENTROPIES[model]):
                 write(tokens_table(entropies), TOKENS, folder / f"part-{part:05d}.parquet")
-    paths = (root / "scores", root / "metrics", root / "intervals.json")
+    paths = (root / "scores", root / "metrics", root / "intervals.json", root / "headline")
     aggregate(MODELS, SUITES, *paths, confidence=0.95, digits=6)
 
 

@@ -95,6 +95,21 @@ def test_train_killed_and_resumed_ends_in_the_same_weights(
     assert kept.read_bytes() == kept_again.read_bytes()
 
 
+def test_train_shows_the_curve_while_it_runs_and_goes_on_showing_it(tokenizer, chunks, tmp_path):
+    shown: list[list[int]] = []
+
+    def show(curve: list[dict]) -> None:
+        shown.append([row["step"] for row in curve])
+        if len(shown) == 2:
+            raise KeyboardInterrupt
+
+    splits, settings = splits_of(chunks), Settings(**OPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        train(new_llama(SHAPE, tokenizer, 0), splits, tmp_path, settings, show=show)
+    train(new_llama(SHAPE, tokenizer, 0), splits, tmp_path, settings, show=show)
+    assert shown == [[5], [5, 10], [5, 10], [5, 10, 15], [5, 10, 15, 18]]
+
+
 def test_train_with_another_kept_step_starts_anew_and_keeps_it(tokenizer, chunks, tmp_path):
     one, _ = run(tokenizer, chunks, tmp_path / "a")
     two, _ = run(tokenizer, chunks, tmp_path / "a", keep_steps=[3, 18])

@@ -32,11 +32,11 @@ def test_save_trained_writes_model_curve_and_where_the_dev_loss_was_lowest(
     )
     assert same(model, load_model(tmp_path / "model"))
     rows = list(csv.DictReader((tmp_path / "plots/one.csv").read_text().splitlines()))
-    assert rows[0] == {"step": "5", "lr": "0.01", "train_loss": "4.5", "dev_loss": "4.123457"}
+    assert rows[0] == {"step": "5", "lr": "0.01", "train_loss": "4.5", "dev_loss": "4.1235"}
     assert len(rows) == 2
     expected = {
         "best_step": 5,
-        "dev_loss": 4.123457,
+        "dev_loss": 4.1235,
         "parameters": model.num_parameters(),
         "steps": 8,
     }
