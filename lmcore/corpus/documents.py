@@ -63,7 +63,8 @@ def check_shares(*, dev_share: float, test_share: float, **others) -> None:
     """Raises InputError where dev and test leave nothing to train on."""
     if dev_share + test_share >= 1:
         raise InputError(
-            f"dev_share and test_share must leave some for train, not {dev_share} and {test_share}"
+            "the sum of dev_share and test_share must be below 1, so that some documents are left "
+            f"for train; not {dev_share} + {test_share}"
         )
 
 

@@ -85,7 +85,7 @@ def overlap(
     a benchmark holds).
     """
     if n < 1:
-        raise InputError(f"the overlap must be of at least 1 word, not {n}")
+        raise InputError(f"count_overlap: n, the words of a run, must be at least 1, not {n}")
     known = np.unique(_joined(runs_of([_words(document) for document in documents], n)))
     counts = {}
     for suite, items in suites.items():

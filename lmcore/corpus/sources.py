@@ -69,10 +69,10 @@ def check_pinned(
     """Raises InputError for a source that does not say what its content must be."""
     if sha256 is None and provider != "hub":
         raise InputError(
-            "needs a sha256; without it nothing says that the data are the ones you mean"
+            "needs a sha256; without it nothing verifies that the data are the ones you mean"
         )
     if revision is None and provider == "hub":
-        raise InputError("needs a revision of 40 hexadecimal digits: a branch of the hub may move")
+        raise InputError("needs a revision of 40 hexadecimal digits, because a branch may move")
     if provider == "pypi" and not REQUIREMENT.fullmatch(location):
         raise InputError(f"location: expected NAME==VERSION, not {shown(location)}")
 
@@ -102,7 +102,7 @@ def fetch(
     if sha256 is None and provider != "hub":
         raise InputError(
             f"source '{name}': needs a sha256; "
-            "without it nothing says that the data are the ones you mean"
+            "without it nothing verifies that the data are the ones you mean"
         )
     with whole(out) as folder:
         folder.mkdir()
@@ -241,7 +241,7 @@ def _from_folder(name: str, location: str, members: list[str], folder: Path) -> 
         )
     source = (Path(root) / location).resolve()
     if not source.is_relative_to(Path(root).resolve()) or not source.is_dir():
-        raise InputError(f"source '{name}': {location} is no folder below LMCORE_DATA")
+        raise InputError(f"source '{name}': {location} is not a folder below LMCORE_DATA, {root}")
     for pattern in members:
         matching = sorted(path for path in source.glob(pattern) if path.is_file())
         if not matching:
@@ -263,8 +263,8 @@ def _from_hub(
 
     if not re.fullmatch(r"[0-9a-f]{40}", revision or ""):
         raise InputError(
-            f"source '{name}': the hub needs a revision of 40 hexadecimal digits, "
-            f"not '{revision}': a branch may move"
+            f"source '{name}': the revision must be a commit of 40 hexadecimal digits, "
+            f"not '{revision}', because a branch may move"
         )
     kind = "dataset" if location.startswith("datasets/") else "model"
     try:
@@ -276,7 +276,7 @@ def _from_hub(
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise InputError(
-            f"source '{name}': {location} at {revision} is not to be had from the hub: "
+            f"source '{name}': {location} at {revision} cannot be fetched from the hub: "
             f"{str(error).splitlines()[0]}"
         ) from error
     paths = [path for path in sorted(Path(snapshot).rglob("*")) if path.is_file()]
@@ -300,10 +300,12 @@ def _new(name: str, folder: Path, file: str) -> Path:
     path = folder / Path(file).name
     if path.resolve().parent != folder.resolve() or path.exists():
         raise InputError(
-            f"source '{name}': the file name '{file}' is not usable, or two members share it"
+            f"source '{name}': '{file}' cannot be stored: another member has the same file name, "
+            "or it is no file name"
         )
     if path.suffix not in SAFE_SUFFIXES:
         raise InputError(
-            f"source '{name}': '{file}' is no data file; expected one of {' '.join(SAFE_SUFFIXES)}"
+            f"source '{name}': '{file}' is not a data file; expected a name that ends in one of "
+            f"{' '.join(SAFE_SUFFIXES)}"
         )
     return path

@@ -289,7 +289,7 @@ def _layout(items: pa.Table, source: str | Path) -> tuple[dict[str, np.ndarray],
         if not _is_a_grid(option[chosen], len(names)):
             raise InputError(
                 f"{source}: the items have unequal numbers of options in variant '{name}'; "
-                "build_items must be run again"
+                "run build_items again"
             )
         rows[name] = chosen.reshape(len(names), -1)
     is_gold = gold[rows[""]]
@@ -341,8 +341,8 @@ def _text_of_token(
     if np.any(is_outside | (text < 0)):
         token = int(np.flatnonzero(is_outside | (text < 0))[0])
         raise InputError(
-            f"{source}: tokens of item '{tokens['item'][token]}' option {option[token]}, "
-            "which the items table does not have"
+            f"{source}: has tokens of item '{tokens['item'][token]}' option {option[token]}, "
+            "which the items table does not have; run extract_tokens again"
         )
     return text
 
@@ -358,7 +358,7 @@ def _codes(
     codes = code_of_entry[column.indices.to_numpy()]
     if len(codes) and codes.min() < 0:
         raise InputError(
-            f"{source}: tokens of {name} '{column[int(codes.argmin())]}', "
+            f"{source}: has tokens of {name} '{column[int(codes.argmin())]}', "
             "which the items table does not have; run extract_tokens again"
         )
     return codes

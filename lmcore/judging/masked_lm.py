@@ -115,7 +115,7 @@ class Recipe(NamedTuple):
 def check_warmup(*, steps: int, warmup_steps: int, **others) -> None:
     """Raises InputError where the learning rate would never reach its peak."""
     if steps and warmup_steps > steps:
-        raise InputError(f"warmup_steps {warmup_steps} are more than the {steps} steps of all")
+        raise InputError(f"warmup_steps must be at most {steps}, all steps, not {warmup_steps}")
 
 
 @together(check_warmup)
@@ -158,8 +158,8 @@ def finetune_judge(
     if not after["dev_loss"] <= accept_loss:
         raise InputError(
             f"finetune_judge: dev loss {after['dev_loss']:.3f} nats a masked piece after {steps} "
-            f"steps; a judge needs accept_loss {accept_loss:g} (the pieces' frequencies alone give "
-            f"{frequency_loss:.3f}); train for more steps"
+            f"steps; a judge needs at most accept_loss {accept_loss:g} (the pieces' frequencies "
+            f"alone give {frequency_loss:.3f}); train for more steps"
         )
     with whole(out) as folder:
         save_model(judge.model, source, folder)
@@ -242,8 +242,8 @@ def _masked_pieces(
     shift = len(judge.before) - n_cut
     if of_word and of_word[0] < n_cut:
         raise InputError(
-            f"{judge.path}: the word '{word.strip()}' has more than {window} pieces; "
-            "a larger window is needed"
+            f"{judge.path}: the word '{word.strip()}' has more pieces than the window of {window}; "
+            "expected a larger window in judge_context"
         )
     pieces = []
     for n_before, at in enumerate(of_word):

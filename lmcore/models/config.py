@@ -118,7 +118,7 @@ def read_config_file(path: Path) -> dict:
     if is_own and values["model_type"] not in OWN_TYPES:
         raise InputError(
             f"{file}: unknown model_type '{values['model_type']}'; "
-            f"of lmcore's own there are {', '.join(OWN_TYPES)}"
+            f"lmcore's own types are {', '.join(OWN_TYPES)}"
         )
     checked = dict(values)
     if is_own:
@@ -158,8 +158,8 @@ def _refuse_unsupported(values: dict, file: Path) -> None:
     for key in NESTED:
         if isinstance(values.get(key), dict) and "vocab_size" not in values:
             raise InputError(
-                f"{file}: the language model's settings lie in '{key}': a model of several parts; "
-                "save its language model alone and name that folder"
+                f"{file}: the language model's settings lie in '{key}', so it is one part of "
+                "several; save the language model alone and name its folder"
             )
     if values.get("quantization_config"):
         raise InputError(
@@ -168,14 +168,15 @@ def _refuse_unsupported(values: dict, file: Path) -> None:
         )
     if values.get("is_encoder_decoder") is True:
         raise InputError(
-            f"{file}: 'is_encoder_decoder': a model with an encoder is no causal language model"
+            f"{file}: 'is_encoder_decoder' is true: a model with an encoder is not a causal "
+            "language model"
         )
     for key, value in values.items():
         names_kernel = key.lstrip("_").startswith(("attn_implementation", "experts_implementation"))
         if names_kernel and "/" in str(value):
             raise InputError(
-                f"{file}: '{key}' names the kernel {value!r} of somebody else; "
-                "foreign code is never run"
+                f"{file}: '{key}' names {value!r}, a kernel from the hub; expected one of "
+                "transformers' own, because foreign code is never run"
             )
 
 
@@ -192,5 +193,5 @@ def _check_bos(values: dict, file: Path) -> None:
         if token is not None and not 0 <= token < values["vocab_size"]:
             raise InputError(
                 f"{file}: 'bos_token_id' is {token}, outside the vocabulary of "
-                f"{values['vocab_size']:,}; name the tokenizer's own BOS, or null"
+                f"{values['vocab_size']:,}; expected the id of the tokenizer's BOS, or null"
             )

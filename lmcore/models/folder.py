@@ -26,7 +26,7 @@ def read_config(path: Path) -> dict:
     classes = config.get("architectures") or []
     if classes and not any(name.endswith(CAUSAL) for name in classes):
         raise InputError(
-            f"{path / 'config.json'}: '{classes[0]}' is no causal or masked language model; "
+            f"{path / 'config.json'}: '{classes[0]}' is not a causal or masked language model; "
             "expected a class like LlamaForCausalLM or BertForMaskedLM"
         )
     return config
@@ -41,8 +41,8 @@ def read_causal_config(path: Path) -> dict:
     if is_masked(config):
         raise InputError(
             f"{path}: '{config['architectures'][0]}' is a masked LM, which predicts a token from"
-            " both sides: it has no next token, cannot continue a text, and is no causal LM as is"
-            " needed here; suites can be scored by it"
+            " both sides and cannot continue a text; expected a causal LM (a masked LM can only"
+            " score suites)"
         )
     return config
 

@@ -122,7 +122,7 @@ def _check_same_ids(name: str, fetched: Path, tokenizer: Path) -> None:
     if fast.encode(PROBE, add_special_tokens=False).ids != expected:
         raise InputError(
             f"{name}: its tokenizer.json and the tokens of its tokenizer_config.json "
-            "give different ids for one text"
+            "give different ids for the same text"
         )
 
 

@@ -37,8 +37,9 @@ def check_llama(
     check_heads("hidden_size", hidden_size, "num_attention_heads", num_attention_heads)
     if hidden_size // num_attention_heads % 2:
         raise InputError(
-            f"hidden_size {hidden_size} gives each of {num_attention_heads} heads an odd size; "
-            "rotary positions turn pairs"
+            f"hidden_size {hidden_size} divided by num_attention_heads {num_attention_heads} must "
+            "be even, because rotary positions rotate pairs of values; "
+            f"it is {hidden_size // num_attention_heads}"
         )
     if num_key_value_heads is not None:
         names = ("num_attention_heads", "num_key_value_heads")
@@ -105,8 +106,7 @@ def save_model(model: PreTrainedModel, tokenizer_path: Path, folder: Path) -> No
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise InputError(
-                f"{folder.name}: the tensor '{name}' holds NaN or infinity; "
-                "such a model says nothing"
+                f"{folder.name}: the tensor '{name}' holds NaN or infinity; expected finite weights"
             )
     folder.mkdir(parents=True, exist_ok=True)
     disable_progress_bar()

@@ -158,8 +158,8 @@ def _refuse_wrapped_names(unexpected: list[str], weights: Path) -> None:
         renamed = [name for name in unexpected if name.startswith(prefix)]
         if renamed:
             raise InputError(
-                f"{weights}: the tensor '{renamed[0]}' is called so by a wrapper; "
-                f"save the weights without '{prefix}'"
+                f"{weights}: the name of the tensor '{renamed[0]}' begins with '{prefix}', which "
+                "torch.compile or a parallel wrapper adds; save the weights without it"
             )
 
 
@@ -197,7 +197,7 @@ def check_finite(model: Any, weights: Path) -> None:
     for name, tensor in model.named_parameters():
         if not torch.isfinite(tensor).all():
             raise InputError(
-                f"{weights}: the tensor '{name}' holds NaN or infinity; such a model says nothing"
+                f"{weights}: the tensor '{name}' holds NaN or infinity; expected finite weights"
             )
 
 
@@ -221,12 +221,13 @@ def check_causal(model: Any, path: Path) -> None:
     coarse = 1.0 if model.dtype == torch.float32 else 1e3  # bfloat16 rounds to three digits
     if not math.isfinite(change):
         raise InputError(
-            f"{path}: the model's log-probs are not finite; its weights are out of range"
+            f"{path}: the model's log-probs of a test text are not finite; its weights are out "
+            "of range"
         )
     if change > CAUSAL_TOLERANCE * coarse * max(1.0, largest):
         raise InputError(
-            f"{path}: no causal language model: the log-probs of its tokens change by "
-            f"{change:.2g} nats with what follows them"
+            f"{path}: not a causal language model: the log-probs of its tokens depend on what "
+            f"follows them, by {change:.2g} nats"
         )
 
 

@@ -102,7 +102,7 @@ def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dic
         return SHAPES[shape]
     if shape not in configs:
         raise InputError(
-            f"params.yaml: shape: there is no '{shape}'; expected a mapping, "
+            f"params.yaml: shape: unknown name '{shape}'; expected a mapping, "
             f"or one of {', '.join([*SHAPES, *configs])}"
         )
     config = _fetch_config(shape, configs[shape], downloads)
@@ -114,7 +114,7 @@ def resolve(shape: str | dict, configs: dict[str, dict], downloads: Path) -> dic
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if rope.get("rope_type", rope.get("type", "default")) != "default":
         raise InputError(
-            f"shape '{shape}': its config.json scales rotary angles, which new models here do not"
+            f"shape '{shape}': its config.json scales rotary angles; new models cannot have that"
         )
     if "rope_theta" in rope:
         config["rope_theta"] = rope["rope_theta"]

@@ -34,8 +34,8 @@ def weight_files(path: Path) -> list[Path]:
     for name in ADAPTERS:
         if (path / name).exists():
             raise InputError(
-                f"{path / name}: an adapter beside the weights; "
-                "merge it into the model and save that"
+                f"{path / name}: an adapter is not supported; "
+                "merge it into the model and save the merged model"
             )
     if (path / INDEX).exists():
         names = sorted(set(_weight_map(path).values()))
@@ -62,7 +62,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
         for name, shape in _shapes(file).items():
             if name in by_name:
                 raise InputError(
-                    f"{file}: holds the tensor '{name}', which {by_name[name].file.name} holds, too"
+                    f"{file}: holds the tensor '{name}', and so does {by_name[name].file.name}"
                 )
             by_name[name] = Tensor(file, shape)
     if (path / INDEX).exists():
@@ -113,8 +113,8 @@ def _refuse_rivals(path: Path, files: list[Path], by_name: dict[str, Tensor]) ->
         repeated = sorted(by_name.keys() & _shapes(file).keys())
         if repeated:
             raise InputError(
-                f"{file}: holds the tensor '{repeated[0]}', as {by_name[repeated[0]].file.name} "
-                "does; leave in the folder the weights that are meant"
+                f"{file}: holds the tensor '{repeated[0]}', and so does "
+                f"{by_name[repeated[0]].file.name}; keep only the weights that are meant"
             )
 
 
@@ -150,7 +150,7 @@ def _files_instead(path: Path) -> str:
     """For an error: what the folder has where its weights are missing."""
     others = sorted(file.name for file in path.glob("*.safetensors"))
     if others:
-        return f"{', '.join(others[:4])} are named by no {INDEX}"
+        return f"there is no {INDEX} that names {', '.join(others[:4])}"
     pickles = sorted(file.name for file in path.iterdir() if file.suffix in PICKLES)
     if pickles:
         return f"pickled weights ({pickles[0]}) are never loaded; convert them to safetensors"

@@ -94,15 +94,16 @@ def _check_classes(suite: str, entry: dict, kind: str, rows: list[dict]) -> None
         n_options = 1 + max(row["option"] for row in rows)
         if len(classes) != n_options:
             raise InputError(
-                f"suite '{suite}': {len(classes)} classes for items of {n_options} options"
+                f"suite '{suite}': classes has {len(classes)} names, but an item has {n_options}"
+                " options; expected one name for each option"
             )
 
 
 def _say_identical(suite: str, rows: list[dict]) -> None:
     if identical := identical_options(rows):
         said = (
-            f"{suite}: {len(identical)} items have two identical options and are ties for"
-            f" every model: {', '.join(identical[:8])}"
+            f"{suite}: {len(identical)} items have two identical options, so every model ties on"
+            f" them: {', '.join(identical[:8])}"
         )
         print(for_terminal(said))
 
@@ -139,8 +140,8 @@ def _records(
 def _check_number(folder: Path, task: str, what: str, n: int, published: int | None) -> None:
     if published is not None and n != published:
         raise InputError(
-            f"{folder}: task {task} found {n:,} {what}, published are {published:,}; these are"
-            " not all of its data, or not its data"
+            f"{folder}: task {task} found {n:,} {what}, expected {published:,} as published; the"
+            " files are incomplete, or those of another data set"
         )
 
 

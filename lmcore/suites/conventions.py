@@ -121,7 +121,7 @@ def bos_of(convention: dict, rows: list[dict], source: str) -> str:
     if len(example_items) > 1:
         items = " and ".join(f"'{item}' ({policy})" for policy, item in example_items.items())
         raise InputError(
-            f"{source}: with and without a context items differ in BOS policy under this "
-            f"convention: {items}; make two suites, or set bos"
+            f"{source}: expected one BOS policy, but under this convention that of items with a "
+            f"context differs from that of items without: {items}; make two suites, or set bos"
         )
     return next(iter(example_items), convention["bos"])

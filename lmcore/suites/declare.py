@@ -150,7 +150,7 @@ def _check_task(suite: str, options_of: OptionsOf | None, entry: dict) -> None:
     else:
         fit({key: value for key, value in entry.items() if key in kinds_of(Entry)}, Entry)
     if TASKS[task].source is None and "path" not in entry:
-        raise ValueError(f"task {task} needs the key 'path', its data file or folder")
+        raise ValueError(f"task {task} needs the key 'path', which names its data file or folder")
 
 
 def _check_ending_alone(suite: str, entry: dict, kind: str) -> None:
@@ -158,8 +158,9 @@ def _check_ending_alone(suite: str, entry: dict, kind: str) -> None:
     policies = {convention["bos"], convention["bos_after_context"]}
     if entry.get("ending_alone") and (kind != "choices" or policies != {"prefix"}):
         raise InputError(
-            f"suite '{suite}': ending_alone needs kind choices and bos: prefix, or the first"
-            " token of an ending alone has no probability"
+            f"suite '{suite}': ending_alone needs kind choices and bos: prefix, not kind {kind}"
+            f" and bos: {' or '.join(sorted(policies))}; otherwise the first token of an ending"
+            " alone has no probability"
         )
 
 
@@ -209,7 +210,7 @@ def classes_of(suite: str, entry: dict | None, kind: str) -> list[str]:
     for name in names:
         if not re.fullmatch(r"[a-z0-9]+", name) or name == "macro":
             raise InputError(
-                f"suite '{suite}': the class '{name}' must consist of a-z and 0-9 alone, and"
-                " not be 'macro'"
+                f"suite '{suite}': the name of a class must consist of a-z and 0-9 only and must"
+                f" not be 'macro', not '{name}'"
             )
     return names

@@ -97,8 +97,8 @@ def tsv_rows(text: str, name: str) -> Iterator[Fields]:
             if len(field) > 1 and field[0] == field[-1] == '"':
                 where = f"{name}: line {line}, column {_column(header, number)}"
                 raise InputError(
-                    f"{where}: the field stands in quotes, which a .tsv takes to the letter; "
-                    f"{INSTEAD}"
+                    f"{where}: the field stands in quotes, but in a .tsv quotes are part of the "
+                    f"text; {INSTEAD}"
                 )
         header = header or fields
         yield line, fields
@@ -123,10 +123,10 @@ def _remove_row_numbers(table: list[tuple[int, dict[str, str]]], name: str) -> N
     Raises InputError where the column holds anything but whole numbers.
     """
     for start, row in table:
-        if not row.pop("").isdecimal():
-            where = f"{name}: line {start}"
+        if not (number := row.pop("")).isdecimal():
             raise InputError(
-                f"{where}: the first column has no name, and holds more than row numbers"
+                f"{name}: line {start}: the first column has no name, so it must hold row numbers, "
+                f"not {described(number)}"
             )
 
 
@@ -146,8 +146,8 @@ def _misplaced(text: str, begin: int, at: int, quoted: str | None, line: int) ->
         end = line + len(NEWLINE.findall(quoted))
         place = "" if end == line else f" on line {end}"
         return (
-            f"behind the closing quote{place} comes {described(text[at])}, "
-            f"not a comma or the end of the line; {HOW}"
+            f"after the closing quote{place}, expected a comma or the end of the line, "
+            f"not {described(text[at])}; {HOW}"
         )
     if begin == at:
         return f"the quote that opens here is never closed; {HOW}"
@@ -163,7 +163,7 @@ def _misfit(where: str, fields: list[str], header: list[str], is_csv: bool) -> s
     else:
         rule = HOW if is_csv else "a field cannot hold a tab"
         extra = described(fields[len(header)])
-        problem = f"{extra} is one too many behind column '{header[-1]}'; {rule}"
+        problem = f"{extra} is one too many after column '{header[-1]}'; {rule}"
     return f"{where}: {number}, but {columns}: {problem}"
 
 

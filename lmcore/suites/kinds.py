@@ -179,7 +179,7 @@ def _choices(record: dict, where: str) -> list[Option]:
     if len(contexts) != len(options):
         raise InputError(
             f"{where} has {len(contexts)} contexts for {len(options)} options; "
-            "expected one context, or one an option"
+            "expected one context, or one for each option"
         )
     return [
         (context, option, number == right)
@@ -194,7 +194,7 @@ def _gold(gold: object, n_options: int, where: str) -> int:
     if digits not in map(str, range(n_options)):
         shown = described(str(gold) if isinstance(gold, int | float) else gold)
         raise InputError(
-            f"{where}: gold is {shown}, which no option has; expected 0 to {n_options - 1}"
+            f"{where}: gold must be the number of an option, 0 to {n_options - 1}, not {shown}"
         )
     return int(digits)
 

@@ -170,7 +170,7 @@ def find(folder: Path, *suffixes: str) -> list[Path]:
     if not files:
         raise InputError(
             f"{folder}: no file ending in {' or '.join(suffixes)}; "
-            "does fetch_sources bring what this suite needs?"
+            "does fetch_sources name the source of this suite?"
         )
     return files
 
@@ -219,7 +219,7 @@ def strict_json(text: str, where: str) -> Any:
 
 
 def _constant(name: str) -> Any:
-    raise ValueError(f"{name} is no value of JSON")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _whole_number(digits: str) -> int:

@@ -16,12 +16,13 @@ from typing import Any
 
 from lmcore.errors import InputError
 from lmcore.params import yaml_text
-from lmcore.text_files import checked_text, read_text
+from lmcore.text_files import checked_text, described, read_text
 
 # of tasks/formats.py: the names of variants, and the kinds of format
 BASELINE = "plain"
 FORMAT, TRIGGER = "format", "trigger"
 KINDS = ("natural", "plain", "unnatural")
+TYPES: dict[type, str] = {dict: "mapping", list: "list", str: "text"}  # as messages call them
 FREE = "free"  # of tasks/prompting.py: the variants without content
 LEET = str.maketrans("aeiostAEIOST", "431057431057")
 # characters within a text that YAML may take for the end of a line
@@ -59,13 +60,15 @@ def read_yaml(
     for key, kind in keys.items():
         if not isinstance(values.get(key), kind) or not values[key]:
             raise InputError(
-                f"{path}: the key '{key}' must be a {kind.__name__} that is not empty, "
+                f"{path}: the key '{key}' must be a {TYPES[kind]} that is not empty, "
                 f"not {values.get(key)!r}"
             )
     for key, kinds in optional.items():
         if key in values and not isinstance(values[key], kinds):
-            expected = " or a ".join(kind.__name__ for kind in kinds)
-            raise InputError(f"{path}: the key '{key}' must be a {expected}, not {values[key]!r}")
+            expected = " or a ".join(TYPES[kind] for kind in kinds)
+            raise InputError(
+                f"{path}: the key '{key}' must be a {expected}, not {described(values[key])}"
+            )
     known = [*keys, *optional]
     if unknown := [key for key in values if key not in known]:
         raise InputError(f"{path}: unknown key '{unknown[0]}'; expected {', '.join(known)}")
@@ -84,10 +87,10 @@ def fill(template: str, where: str, **fields: str) -> str:
                 raise KeyError(name)
         return template.format(**{name: Field(value) for name, value in fields.items()})
     except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-        ways = ", ".join(way for way in WAYS if way)
+        ways = ", ".join(f":{way}" for way in WAYS if way)
         raise InputError(
-            f"{where}: the template {template!r} cannot be filled ({error}); "
-            f"fields are {', '.join(fields)}, written as :{ways}"
+            f"{where}: the template {template!r} cannot be filled ({error}); its fields may be "
+            f"{', '.join(fields)}, with no suffix or one of {ways}"
         ) from error
 
 

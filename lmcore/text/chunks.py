@@ -75,7 +75,9 @@ def _boundary_id(tokenizer: Tokenizer, boundaries: str | None) -> int | None:
         return None
     boundary = tokenizer.token_to_id(boundaries)
     if boundary is None:
-        raise InputError(f"chunk_corpus: boundaries: the tokenizer has no token '{boundaries}'")
+        raise InputError(
+            f"chunk_corpus: boundaries must be a token of the tokenizer or null, not '{boundaries}'"
+        )
     return boundary
 
 
@@ -132,8 +134,8 @@ def _stream(
         n_dropped = lost_characters(tokenizer, text, encoding, losses)
         if n_dropped and on_lost == "fail":
             raise InputError(
-                f"chunk_corpus: document '{name}': the tokenizer loses {n_dropped} characters "
-                "of it; `on_lost: count` accepts that"
+                f"chunk_corpus: document '{name}': the tokenizer cannot represent {n_dropped} of "
+                "its characters; set `on_lost: count` to accept that"
             )
         n_lost += n_dropped
         ids_of_documents.append(np.array(ids if boundary is None else [boundary, *ids], np.int32))

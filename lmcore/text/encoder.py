@@ -151,8 +151,8 @@ class TextEncoder:
         """
         if not text.n_prefix:
             raise InputError(
-                f"{self.source}: its tokenizer adds no special token in front; "
-                "expected one, as [CLS], of a masked LM"
+                f"{self.source}: its tokenizer adds no special token in front of a text; "
+                "a masked LM needs one, such as [CLS]"
             )
         words = [-1 if word is None else word for word in word_ids]
         return text._replace(suffix=np.array(suffix, np.int32), words=np.array(words, np.int32))
@@ -180,8 +180,8 @@ class TextEncoder:
             token = int(text.ids.max())
             raise InputError(
                 f"{self.source}: {name_of(items, row)}: token {token} "
-                f"{self.tokenizer.id_to_token(token)!r} is unknown; "
-                f"the model knows ids below {self.vocab_size}"
+                f"{self.tokenizer.id_to_token(token)!r} is not in the model's vocabulary; "
+                f"its ids are below {self.vocab_size}"
             )
 
 
@@ -246,8 +246,8 @@ def find_mask_id(model: Path) -> int:
         if number is not None:
             return number
     raise InputError(
-        f"{model / 'tokenizer_config.json'}: names no 'mask_token' of the tokenizer; "
-        "expected one, as [MASK], of a masked LM"
+        f"{model / 'tokenizer_config.json'}: names no 'mask_token' that the tokenizer has; "
+        "a masked LM needs one, such as [MASK]"
     )
 
 
@@ -302,9 +302,10 @@ def word_beginnings(tokenizer: Tokenizer, vocab_size: int) -> np.ndarray:
     keeps_spaces = _leads_with_spaces(tokenizer)
     if not keeps_spaces and not prefix and not isinstance(tokenizer.model, models.WordLevel):
         raise InputError(
-            f"scoring 'bow' (--corrected): a {type(tokenizer.model).__name__} tokenizer that "
-            "leaves out the spaces between words, or puts them behind, does not say where a word "
-            "begins; expected pieces with leading spaces, or with a prefix as ##"
+            f"scoring 'bow' (--corrected): the {type(tokenizer.model).__name__} tokenizer drops "
+            "the spaces between words, or puts them at the end of a piece, so its pieces do not "
+            "show where a word begins; expected pieces that begin with the space, or a prefix "
+            "such as ## inside a word"
         )
     begins = np.zeros(vocab_size, bool)
     special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}

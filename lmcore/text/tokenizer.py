@@ -138,7 +138,7 @@ def read_tokenizer(file: Path) -> Tokenizer:
         first_line = (str(error) or type(error).__name__).splitlines()[0]
         reason = first_line.removeprefix("Cannot instantiate Tokenizer from buffer: ")
         raise InputError(
-            f"{file}: expected a tokenizer as the library tokenizers writes it; "
+            f"{file}: expected a file that the tokenizers library has written; "
             f"it cannot be read: {reason}"
         ) from error
     if not 0 <= highest < MOST_TOKENS:

@@ -33,7 +33,7 @@ def load_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
     path = step_path(folder, step)
     if (kept := find(path)) is None:
         raise InputError(
-            f"{path}: there are no good weights of step {step}; run again to train anew"
+            f"{path}: the weights of step {step} are missing or damaged; run again to train anew"
         )
     for name, tensor in load_file(kept).items():
         model.get_parameter(name).data.copy_(tensor)

@@ -34,7 +34,7 @@ def training_items(
     if (kind := kind_of(name, entry)) != "choices":
         raise InputError(
             f"finetune_model.{name}: its items are of kind {kind}; "
-            "the right ending is known of kind choices"
+            "expected kind choices, whose right endings are known"
         )
     table = table.filter(pc.and_(table["gold"], pc.equal(table["variant"], "")))
     for other in evaluated.values():
@@ -60,8 +60,8 @@ def _check_texts(name: str, table: pa.Table, evaluated: dict[str, pa.Table]) -> 
         for item, context, target in _texts(other):
             if context and context + target in items:
                 raise InputError(
-                    f"finetune_model.{name}: its item '{items[context + target]}' is evaluated "
-                    f"as '{item}' of suite '{suite}'"
+                    f"finetune_model.{name}: the text of its item '{items[context + target]}' is "
+                    f"evaluated as item '{item}' of suite '{suite}'; expected different texts"
                 )
 
 

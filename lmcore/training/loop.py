@@ -295,7 +295,8 @@ def _check_inputs(
     """Raises InputError for settings that do not suit the examples, the model or its teachers."""
     if settings.random_offset and training.labels is not None:
         raise InputError(
-            "train_model: random_offset needs a stream of text; these are items with labels"
+            "train_model: random_offset needs a stream of text, and items have none; "
+            "set it to false"
         )
     if teachers and teachers.reduction not in REDUCTIONS:
         raise InputError(
@@ -311,8 +312,8 @@ def _check_window(model: PreTrainedModel, length: int) -> None:
     window = getattr(model.config, "max_position_embeddings", None)
     if window is not None and window < length:
         raise InputError(
-            f"params.yaml: shape: a window of {window} tokens is shorter than the {length} "
-            "of what it trains on"
+            f"params.yaml: shape: the model's window of {window} tokens is shorter than the "
+            f"training examples of {length}"
         )
 
 
@@ -320,5 +321,6 @@ def _check_keep_steps(keep_steps: Sequence[int], n_steps: int) -> None:
     beyond = [step for step in keep_steps if not 0 < step <= n_steps]
     if beyond:
         raise InputError(
-            f"train_model: there is no step {beyond[0]} to keep: training has {n_steps}"
+            f"train_model: there is no step {beyond[0]} to keep; expected one of the {n_steps} "
+            "steps of the training"
         )

@@ -35,11 +35,11 @@ def check_length(*, epochs: int | None, steps: int | None, warmup_steps: int, **
     """
     if (epochs is None) == (steps is None):
         raise InputError(
-            "either epochs or steps says how long it trains, the other is null; "
-            f"got {shown(epochs)} and {shown(steps)}"
+            "exactly one of epochs and steps must be a number, the other one null; "
+            f"epochs is {shown(epochs)} and steps is {shown(steps)}"
         )
     if steps is not None and warmup_steps > steps:
-        raise InputError(f"warmup_steps {warmup_steps} are more than the {steps} steps of all")
+        raise InputError(f"warmup_steps must be at most {steps}, all steps, not {warmup_steps}")
 
 
 @together(check_length)
@@ -97,5 +97,5 @@ def _check_compiler() -> None:
     if not shutil.which(os.environ.get("CXX") or "c++"):
         raise InputError(
             "train_model: compile needs a C++ compiler (`c++`, or what the environment "
-            "variable CXX names); there is none"
+            "variable CXX names); none was found"
         )

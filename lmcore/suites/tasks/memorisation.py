@@ -52,6 +52,6 @@ def _contrast(row: Row) -> tuple[str, str]:
     names = next((pair for pair in CONTRASTS if set(pair) <= set(row)), None)
     if names is None or "target" not in row:
         known = "; ".join(", ".join(pair) for pair in CONTRASTS)
-        expected = f"expected a column target and two of prompts ({known})"
+        expected = f"expected a column target and one of these pairs of prompt columns: {known}"
         raise InputError(f"{row.where}: {expected}; columns are {', '.join(row)}")
     return names

@@ -83,7 +83,8 @@ def build(
     free = np.flatnonzero(held_out.occurrences == 0)
     if not len(seen.texts) or not len(free):
         raise InputError(
-            f"{corpus}: no passage of {size} words that stands in the test split alone"
+            f"{corpus}: expected passages of {size} words that are in the test split and not in "
+            "the train split, found none"
         )
     scale = np.maximum(seen.features.std(0), 1e-9)
     rng = random.Random(seed)

@@ -97,8 +97,8 @@ def draw_shots(
     """
     if shots < 0 or shots % n_classes:
         raise InputError(
-            f"task prompting: shots must be a multiple of the {n_classes} classes, "
-            f"as many of each, not {shots}"
+            f"task prompting: shots must be a multiple of {n_classes}, the number of classes, "
+            f"so that there are equally many of each class; not {shots}"
         )
     rng = random.Random(seed)
     drawn: list[tuple[str, int]] = []
@@ -147,7 +147,7 @@ def _example(row: Row, classes: list[str]) -> tuple[str, int]:
     text = (row.optional("text") or row.optional("sentence")).strip()
     if not text:
         raise InputError(
-            f"{row.where} has no text; expected one, and a label: one of {', '.join(classes)}"
+            f"{row.where} has no text; expected a text and a label, one of {', '.join(classes)}"
         )
     label = row.label("label") if "label" in row else ""
     name = str(label).removesuffix(".0") if isinstance(label, float) else str(label)

@@ -47,8 +47,8 @@ def build(source: Path, *, shots: Shots, seed: Seed) -> list[Record]:
         rows += read_records(path)
     if len(rows) != N_PUBLISHED:
         raise InputError(
-            f"{source}: task sst2 found {len(rows):,} items, published are {N_PUBLISHED:,}; "
-            "this is not its validation split"
+            f"{source}: task sst2 found {len(rows):,} items, expected the {N_PUBLISHED:,} of its "
+            "validation split"
         )
     check_shots(shots=shots)
     labels = [row.number("label", 0, 1) for row in rows]

@@ -93,7 +93,8 @@ def test_validate_token_beyond_the_vocabulary_fails_naming_the_item(tmp_path: Pa
     save_llama(tmp_path / "m", vocab_size=280)
     with pytest.raises(
         InputError,
-        match=r"item 'i/0' option 0: token 2\d\d .* is unknown; the model knows ids below 280",
+        match=r"item 'i/0' option 0: token 2\d\d .* is not in the model's vocabulary; "
+        "its ids are below 280",
     ):
         validate(items_of(ITEM), tmp_path / "m", None)
 

@@ -69,7 +69,7 @@ def test_overlap_counts_items_and_runs_by_hand():
 def test_overlap_does_not_cross_documents_and_refuses_no_words():
     items = items_of({"0": [("", " and left again nobody")]})
     assert overlap(DOCUMENTS, {"s": items}, 3)["s"]["n_items_with_overlap"] == 0
-    with pytest.raises(InputError, match="at least 1 word"):
+    with pytest.raises(InputError, match="words of a run, must be at least 1, not 0"):
         overlap(DOCUMENTS, {"s": items}, 0)
 
 

@@ -50,7 +50,7 @@ def test_fetch_wheel_member_with_dots_stays_in_its_folder(wheel, tmp_path):
     [
         ({"rows": 3}, "source 's': pkg==1.0 has 2 rows, expected 3"),
         ({"members": ["*.parquet"]}, "no file in the wheel matches '\\*.parquet'"),
-        ({"members": ["*.py"]}, "'pkg/code.py' is no data file"),
+        ({"members": ["*.py"]}, "'pkg/code.py' is not a data file"),
         ({"provider": "ftp"}, "unknown provider 'ftp'"),
         ({"location": "pkg"}, "must be NAME==VERSION"),
         ({"sha256": None}, "needs a sha256"),
@@ -153,7 +153,7 @@ def test_fetch_folder_checks_content_and_needs_the_variable(tmp_path, monkeypatc
     fetch("s", tmp_path / "out", tmp_path, **source, rows=1)
     with pytest.raises(InputError, match=r"have sha256 .*, expected 00"):
         fetch("s", tmp_path / "out", tmp_path, **{**source, "sha256": "00"})
-    with pytest.raises(InputError, match="no folder below LMCORE_DATA"):
+    with pytest.raises(InputError, match="is not a folder below LMCORE_DATA"):
         fetch("s", tmp_path / "out", tmp_path, **{**source, "location": "../.."})
 
 
@@ -176,7 +176,7 @@ def test_fetch_hub_reads_a_recorded_snapshot(tmp_path, monkeypatch):
         "one-train.jsonl",
         "two-train.jsonl",
     ]
-    with pytest.raises(InputError, match="not to be had from the hub"):
+    with pytest.raises(InputError, match="cannot be fetched from the hub"):
         fetch("s", tmp_path / "out", tmp_path, **source, revision=commit[::-1])
-    with pytest.raises(InputError, match="revision of 40 hexadecimal digits, not 'main'"):
+    with pytest.raises(InputError, match="commit of 40 hexadecimal digits, not 'main'"):
         fetch("s", tmp_path / "out", tmp_path, **source, revision="main")

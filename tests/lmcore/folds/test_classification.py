@@ -204,8 +204,8 @@ def test_best_threshold_errs_least(good, bad, threshold):
         (["a", "b", "c"], "pairs", "a list of two different names, the positive one last"),
         (["a", "a"], "choices", "a list of two or more different names"),
         ("ab", "choices", "a list of two or more different names"),
-        (["a", "macro"], "choices", "the class 'macro' must consist"),
-        (["a", "not_ok"], "choices", "the class 'not_ok' must consist of a-z and 0-9 alone"),
+        (["a", "macro"], "choices", "must not be 'macro', not 'macro'"),
+        (["a", "not_ok"], "choices", "a-z and 0-9 only and must not be 'macro', not 'not_ok'"),
     ],
 )
 def test_classes_that_cannot_be_names_fail(classes, kind, message):

@@ -153,7 +153,8 @@ def test_finetune_that_stays_above_the_bar_fails_and_writes_nothing(
 ) -> None:
     with pytest.raises(
         InputError,
-        match=r"dev loss \d\.\d+ nats a masked piece after 1 steps; a judge needs accept_loss 0\.5",
+        match=r"dev loss \d\.\d+ nats a masked piece after 1 steps; "
+        r"a judge needs at most accept_loss 0\.5",
     ):
         finetune_judge(bert, corpus, tmp_path / "out", **{**RECIPE, "steps": 1, "accept_loss": 0.5})
     assert not (tmp_path / "out").exists()

@@ -78,7 +78,7 @@ def test_new_model_repeats_by_its_seed(tokenizer, tmp_path, name):
 
 
 def test_resolve_unknown_name_lists_the_known_ones(tmp_path):
-    with pytest.raises(InputError, match=r"no 'huge'; expected .*babyllama_58m"):
+    with pytest.raises(InputError, match=r"unknown name 'huge'; expected .*babyllama_58m"):
         resolve("huge", {}, tmp_path)
 
 

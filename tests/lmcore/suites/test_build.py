@@ -137,7 +137,7 @@ BAD = {
         "choices",
         [CHOICES[0], {"context": "x", "options": ["a", "b", "c"], "gold": 0}],
     ),
-    "item 'mine/0000': gold is '2', which no option has; expected 0 to 1": (
+    "item 'mine/0000': gold must be the number of an option, 0 to 1, not '2'": (
         "choices",
         [{**CHOICES[0], "gold": 2}],
     ),
@@ -206,7 +206,7 @@ def test_build_suite_wrong_number_of_items_names_both(tmp_path: Path):
         tmp_path / "blimp" / "one.jsonl",
         [{"sentence_good": "a", "sentence_bad": "b", "UID": "one"}],
     )
-    with pytest.raises(InputError, match="found 1 items, published are 67,000"):
+    with pytest.raises(InputError, match="found 1 items, expected 67,000 as published"):
         build_suite("blimp", {}, tmp_path, tmp_path)
 
 
@@ -346,7 +346,7 @@ def test_convention_bos_is_decided_by_whether_items_have_a_context(tmp_path: Pat
     mixed = jsonl(tmp_path / "m.jsonl", [*with_context, PAIRS[1]])
     with pytest.raises(
         InputError,
-        match=r"with and without a context .* 'mine/0000' \(tokenizer\) "
+        match=r"items without: 'mine/0000' \(tokenizer\) "
         r"and 'mine/order/0000' \(prefix\)",
     ):
         own("pairs", mixed, convention="lm_eval")

@@ -39,20 +39,22 @@ def test_csv_lines_are_those_of_an_editor() -> None:
 BAD = {
     "good,bad\nWell, he read it.,x\n": (
         "mine: line 2: 3 fields, but the header has 2 (good, bad): "
-        "'x' is one too many behind column 'bad'"
+        "'x' is one too many after column 'bad'"
     ),
     "good,bad\na,b\nc\n": (
         "mine: line 3: 1 field, but the header has 2 (good, bad): column 'bad' has none"
     ),
     "text\nHello, world\n": (
         "mine: line 2: 2 fields, but the header has 1 (text): "
-        "' world' is one too many behind column 'text'"
+        "' world' is one too many after column 'text'"
     ),
     'good,bad\n"Hello," she said.,x\n': (
-        "mine: line 2, column 'good': behind the closing quote comes ' ', not a comma"
+        "mine: line 2, column 'good': after the closing quote, "
+        "expected a comma or the end of the line, not ' '"
     ),
     'good,bad\n"Cats sit.,x\ny,z\n"Birds sing.,w\n': (
-        "mine: line 2, column 'good': behind the closing quote on line 4 comes 'B'"
+        "mine: line 2, column 'good': after the closing quote on line 4, "
+        "expected a comma or the end of the line, not 'B'"
     ),
     'good,bad\na,"b\nc,d\n': (
         "mine: line 2, column 'bad': the quote that opens here is never closed"
@@ -61,13 +63,16 @@ BAD = {
         "mine: line 2, column 'good': a quote stands in the middle of a field"
     ),
     'good,bad\na, "b"\n': "mine: line 2, column 'bad': a quote stands in the middle of a field",
-    'good,bad\n"a\nb","c"x\n': "mine: line 3, column 'bad': behind the closing quote comes 'x'",
+    'good,bad\n"a\nb","c"x\n': (
+        "mine: line 3, column 'bad': after the closing quote, "
+        "expected a comma or the end of the line, not 'x'"
+    ),
     '"good,bad\n': "mine: line 1, column 1: the quote that opens here is never closed",
     "good,good\na,b\n": "mine: line 1: two columns are called 'good'; columns are good, good",
     "good,,bad\na,b,c\n": "mine: line 1: column 2 has no name; columns are good, , bad",
     "good,bad,\na,b,\n": "mine: line 1: column 3 has no name",
     ",bad\nThe cat,b\n": (
-        "mine: line 2: the first column has no name, and holds more than row numbers"
+        "mine: line 2: the first column has no name, so it must hold row numbers, not 'The cat'"
     ),
 }
 
@@ -149,12 +154,12 @@ def test_tsv_takes_quotes_to_the_letter() -> None:
         (
             'good\tbad\na\t"b"\n',
             "mine: line 2, column 'bad': the field stands in quotes, "
-            "which a .tsv takes to the letter",
+            "but in a .tsv quotes are part of the text",
         ),
         (
             "good\tbad\na\tb\tc\n",
             "mine: line 2: 3 fields, but the header has 2 (good, bad): "
-            "'c' is one too many behind column 'bad'",
+            "'c' is one too many after column 'bad'",
         ),
         (
             "good\tbad\na\n",

@@ -81,8 +81,8 @@ def test_records_of_jsonl_end_at_newlines_and_begin_behind_the_mark(tmp_path: Pa
 
 
 BAD_LINES = {
-    '{"a": NaN}': "is not JSON: NaN is no value of JSON",
-    '{"a": [-Infinity]}': "is not JSON: -Infinity is no value of JSON",
+    '{"a": NaN}': "is not JSON: NaN is not a JSON value",
+    '{"a": [-Infinity]}': "is not JSON: -Infinity is not a JSON value",
     '{"a": 1, "a": 2}': "is not JSON: the key 'a' occurs twice",
     '{"a": "x"': "is not JSON: Expecting ',' delimiter at character 10",
     '["a"]': "must be a JSON object, not a list",

@@ -49,7 +49,10 @@ def test_chunk_corpus_one_or_many_threads_give_equal_bytes(
     ("change", "message"),
     [
         ({"seq_len": 100_000}, "fewer than one chunk of seq_len 100000"),
-        ({"boundaries": "<bos>"}, "the tokenizer has no token '<bos>'"),
+        (
+            {"boundaries": "<bos>"},
+            "boundaries must be a token of the tokenizer or null, not '<bos>'",
+        ),
         ({"on_lost": "ignore"}, "unknown on_lost 'ignore'"),
     ],
 )
@@ -69,7 +72,9 @@ def test_chunk_corpus_bad_input_is_named_and_nothing_written(
 def test_chunk_corpus_lost_characters_fail_by_name_or_are_counted(corpus, tmp_path):
     (tmp_path / "t").mkdir()
     save_tokenizer(without_alphabet(), tmp_path / "t")
-    with pytest.raises(InputError, match="document 'book/txt/00000': the tokenizer loses"):
+    with pytest.raises(
+        InputError, match="document 'book/txt/00000': the tokenizer cannot represent"
+    ):
         chunk_corpus(
             corpus, tmp_path / "t", tmp_path / "c", seq_len=16, boundaries=None, on_lost="fail"
         )
@@ -103,7 +108,9 @@ def test_chunk_corpus_counts_what_an_unknown_token_stands_for(corpus, tmp_path):
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     (tmp_path / "t").mkdir()
     save_tokenizer(words, tmp_path / "t")
-    with pytest.raises(InputError, match="document 'book/txt/00000': the tokenizer loses"):
+    with pytest.raises(
+        InputError, match="document 'book/txt/00000': the tokenizer cannot represent"
+    ):
         chunk_corpus(
             corpus, tmp_path / "t", tmp_path / "c", seq_len=16, boundaries=None, on_lost="fail"
         )

@@ -94,8 +94,8 @@ def test_id_beyond_the_vocabulary_is_refused_naming_the_item(tmp_path):
     save_tokenizer(tmp_path)
     with pytest.raises(
         InputError,
-        match=r"suite: item 'i/0001' option 0: token 2\d\d .* is unknown; "
-        "the model knows ids below 200",
+        match=r"suite: item 'i/0001' option 0: token 2\d\d .* is not in the model's vocabulary; "
+        "its ids are below 200",
     ):
         TextEncoder(tmp_path, 200, "prefix", "suite").encode(items(["a", "The cats annoy"]))
 
@@ -190,8 +190,7 @@ def test_word_beginnings_that_no_piece_says_are_refused(split):
     tokenizer.pre_tokenizer = split
     with pytest.raises(
         InputError,
-        match="a BPE tokenizer that leaves out the spaces between words, or puts them behind, "
-        "does not say",
+        match="the BPE tokenizer drops the spaces between words, or puts them at the end of a",
     ):
         word_beginnings(tokenizer, 2)
 

@@ -55,7 +55,10 @@ def test_training_items_all_evaluated_is_an_error(suite):
 def test_training_items_evaluated_in_another_form_are_an_error(suite):
     entry, table, _ = suite
     words = built("words", {**entry, "ending_alone": True})
-    with pytest.raises(InputError, match="is evaluated as 'words/0000' of suite 'words'"):
+    with pytest.raises(
+        InputError,
+        match="is evaluated as item 'words/0000' of suite 'words'; expected different texts",
+    ):
         training_items("tuned", entry, table, {"words": words})
 
 

@@ -178,8 +178,8 @@ def test_train_on_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_checkpo
         ({"keep": "both"}, "keep 'both'"),
         ({"precision": "fp8"}, "precision 'fp8'"),
         ({"precision": "fp16"}, "fp16 needs a GPU"),
-        ({"steps": 3}, "either epochs or steps"),
-        ({"keep_steps": [19]}, "no step 19 to keep: training has 18"),
+        ({"steps": 3}, "exactly one of epochs and steps must"),
+        ({"keep_steps": [19]}, "no step 19 to keep; expected one of the 18 steps"),
         (
             {"teachers": Teachers([], 0.5, 2.0, "mean")},
             "reduction 'mean' must be one of token, batchmean",

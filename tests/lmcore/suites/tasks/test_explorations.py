@@ -114,10 +114,13 @@ triggers: {books: [It is said:]}
             "formats: {plain: {kind: plain, template: '{question}'}}\ntriggers: {b: c}",
             "must be a list of texts",
         ),
-        ("formats: [plain]\ntriggers: {b: [c]}", "the key 'formats' must be a dict"),
+        (
+            "formats: [plain]\ntriggers: {b: [c]}",
+            "the key 'formats' must be a mapping that is not empty",
+        ),
         (
             "formats: {plain: {kind: plain, template: '{question}'}}",
-            "the key 'triggers' must be a dict",
+            "the key 'triggers' must be a mapping that is not empty",
         ),
         ("formats: {a: b: c}", "not a readable YAML file"),
     ],
@@ -164,7 +167,8 @@ def test_memorisation_takes_a_users_file_and_names_what_is_missing(tmp_path: Pat
     ]
     path.write_text("first,second,target\na,b,c\n")
     with pytest.raises(
-        InputError, match=r"mine.csv: line 2: expected a column target and two of prompts"
+        InputError,
+        match=r"mine.csv: line 2: expected a column target and one of these pairs of",
     ):
         memorisation.build(path)
 
@@ -235,7 +239,7 @@ def test_users_own_shots_are_taken_and_set_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shots": 4}, "shots must be a multiple of the 3 classes"),
+        ({"shots": 4}, "shots must be a multiple of 3, the number of classes"),
         ({"shots": 24}, "too few for 8 shots"),
         ({"classes": ["negative", "positive"]}, "must have a label for each class"),
     ],

@@ -60,12 +60,16 @@ def test_sst2_shots_that_cannot_be_balanced_fail(shots, sources: Path):
 def test_sst2_other_than_the_validation_split_fails_naming_both_sizes(tmp_path: Path):
     (tmp_path / "sst2").mkdir()
     arrow(tmp_path / "sst2" / "data.arrow", RECORDS[:100])
-    with pytest.raises(InputError, match="found 100 items, published are 872"):
+    with pytest.raises(
+        InputError, match="found 100 items, expected the 872 of its validation split"
+    ):
         build_suite("sst2", {"shots": 2, "seed": 0}, tmp_path, tmp_path)
 
 
 def test_sst2_classes_must_be_as_many_as_the_options(sources: Path):
     entry = {"shots": 2, "seed": 0, "classes": ["negative", "positive"]}
     assert build_suite("sst2", entry, sources, sources).num_rows == 2 * 870
-    with pytest.raises(InputError, match="suite 'sst2': 3 classes for items of 2 options"):
+    with pytest.raises(
+        InputError, match="suite 'sst2': classes has 3 names, but an item has 2 options"
+    ):
         build_suite("sst2", {**entry, "classes": ["a", "b", "c"]}, sources, sources)
