@@ -189,7 +189,7 @@ def normalised(weights: list[float], n: int) -> list[float]:
     is_valid = all(np.isfinite(weight) and weight >= 0 for weight in weights)
     if not is_valid or not 0 < sum(weights) < np.inf:
         raise InputError(
-            "each weight must be a finite number from 0, and at least one must be above 0, "
+            "each weight must be a number of at least 0, and one of them must be above 0, "
             f"not {', '.join(map(str, weights))}"
         )
     return [weight / sum(weights) for weight in weights]

@@ -94,7 +94,7 @@ def test_model_without_cache_or_embeddings_blends_distributions(
     [
         ([1.0], "1 weights for 2 prompts"),
         ([1.0, -1.0], "at least 0"),
-        ([0.0, 0.0], "one of them above"),
+        ([0.0, 0.0], "one of them must be above 0"),
     ],
 )
 def test_weights_that_cannot_be_are_refused(weights: list[float], message: str) -> None:

@@ -111,7 +111,7 @@ def test_pseudo_logprob_of_nothing_is_impossible_and_of_too_much_an_error(bert: 
     assert pseudo_logprobs(
         judge, [("the old", "", "."), ("the", " ", ".")], window=32, batch_size=8
     ) == [-math.inf, -math.inf]
-    with pytest.raises(InputError, match="the word 'sailors' has more than 4 pieces"):
+    with pytest.raises(InputError, match="the word 'sailors' has more pieces than the window of 4"):
         pseudo_logprobs(judge, [("the", " sailors", ".")], window=4, batch_size=8)
 
 
