@@ -85,7 +85,7 @@ def main(
     if training:
         bench.training.main(quick, out)
         return
-    sections = yaml_text.load(Path("params.yaml").read_text("utf-8"), "params.yaml")
+    sections = yaml_text.load_mapping(Path("params.yaml").read_text("utf-8"), "params.yaml")
     section = sections["extract_tokens"]
     cores = cores or len(os.sched_getaffinity(0))
     figures = _earlier_figures(out) if only != PARTS else {}

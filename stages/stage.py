@@ -19,7 +19,7 @@ from lmcore.errors import InputError, error_line
 from lmcore.files import leftovers, remove
 from lmcore.params import yaml_text
 from lmcore.params.ranges import Entries, SomeEntries, SomeNames
-from lmcore.params.schema import check, check_mapping, kinds_of, shown
+from lmcore.params.schema import check, check_mapping, kinds_of
 from lmcore.text_files import read_text
 
 # The numbers of errors that writing a file may raise
@@ -53,10 +53,7 @@ def params() -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _read(text: str) -> dict[str, Any]:
     """The values in the text of params.yaml; its names are checked. Raises as `params`."""
-    values = yaml_text.load(text, "params.yaml")
-    values = {} if values is None else values
-    if not isinstance(values, dict):
-        raise InputError(f"params.yaml: expected a mapping of sections, not {shown(values)}")
+    values = yaml_text.load_mapping(text, "params.yaml", may_be_empty=True)
     for name, kind in NAMED.items():
         if name in values:
             check(values[name], kind, f"params.yaml: {name}")

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from lmcore.params import yaml_text
 
 
@@ -14,4 +12,4 @@ def read_yaml(path: Path) -> Any:
 
 def write_yaml(values: Any, path: Path) -> None:
     """Write `values` as YAML; the keys stay in their order."""
-    YAML().dump(values, path)
+    path.write_text(yaml_text.dump(values), "utf-8")

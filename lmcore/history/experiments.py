@@ -4,9 +4,6 @@ Their keys are merged into the parameters; comments are kept.
 """
 
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
 
 from lmcore.errors import InputError
 from lmcore.files import whole
@@ -35,27 +32,20 @@ def apply(experiment: Path, params: Path) -> list[str]:
 
     Raises InputError for a file that is no YAML mapping and for a section that params do not have.
     """
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 1000
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    values, changes = _mapping(yaml, params), _mapping(yaml, experiment)
+    values, changes = _mapping(params), _mapping(experiment)
     if unknown := [key for key in changes if key not in values]:
         raise InputError(
             f"{experiment}: '{unknown[0]}' is no section of {params}; expected {', '.join(values)}"
         )
     changed = _merge(values, changes, "")
     with whole(params) as temporary:
-        yaml.dump(values, temporary)
+        temporary.write_text(yaml_text.dump(values), "utf-8")
     return changed
 
 
-def _mapping(yaml: YAML, path: Path) -> Any:
-    """What a YAML file says. Raises InputError where that is no mapping."""
-    value = yaml_text.load(read_text(path, "YAML"), path, yaml)
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a YAML mapping of sections")
-    return value
+def _mapping(path: Path) -> dict:
+    """What a YAML file says, with its comments. Raises InputError where that is no mapping."""
+    return yaml_text.load_mapping(read_text(path, "YAML"), path, keep_comments=True)
 
 
 def _merge(values: dict, changes: dict, prefix: str) -> list[str]:

@@ -123,10 +123,8 @@ class Revision:
         return self._yaml(path)
 
     def _yaml(self, path: str) -> dict:
-        values = yaml_text.load(self.text(path) or "", f"{self.name}: {path}") or {}
-        if not isinstance(values, dict):
-            raise InputError(f"{self.name}: {path}: expected a YAML mapping")
-        return values
+        source = f"{self.name}: {path}"
+        return yaml_text.load_mapping(self.text(path) or "", source, may_be_empty=True)
 
     @cached_property
     def _repo(self) -> Any:

@@ -1,11 +1,12 @@
-"""YAML as DVC reads it: the text of a file goes in, plain values come out.
+"""YAML as DVC reads it: the text of a file goes in, values come out, and the other way round.
 
 This is YAML 1.2: `no` is a text, `010` is ten, and `1e-5` is a number. A key that stands twice is
-refused.
+refused. Everything that reads or writes YAML does it here.
 
 Source: dvc/utils/serialize/_yaml.py.
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
 from lmcore.errors import InputError
+from lmcore.params.schema import shown
 from lmcore.shown import for_terminal
 from lmcore.text_files import first_line
 
@@ -33,15 +35,36 @@ class Constructor(SafeConstructor):
             raise ConstructorError(None, None, problem, node.start_mark) from error
 
 
-def load(text: str, source: str | Path, yaml: YAML | None = None) -> Any:
+def load_mapping(
+    text: str,
+    source: str | Path,
+    expected: str = "a mapping of sections",
+    *,
+    may_be_empty: bool = False,
+    keep_comments: bool = False,
+) -> dict[str, Any]:
+    """The mapping that a text holds.
+
+    `expected` says in messages what the text should have been. If a text `may_be_empty`, an empty
+    one is an empty mapping. `keep_comments` is that of `load`.
+
+    Raises InputError as `load`, and for a text that holds anything else.
+    """
+    values = load(text, source, keep_comments=keep_comments)
+    if values is None and may_be_empty:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{source}: expected {expected}, not {shown(values)}")
+    return values
+
+
+def load(text: str, source: str | Path, *, keep_comments: bool = False) -> Any:
     """The value of a text.
 
-    If `yaml` is given, it reads the text (for instance one that keeps comments). Raises InputError,
-    which names `source` and the line, for a text that is not YAML.
+    With `keep_comments`, `dump` writes it with the comments and quotes of the text. Raises
+    InputError, which names `source` and the line, for a text that is not YAML.
     """
-    if yaml is None:
-        yaml = YAML(typ="safe")
-        yaml.Constructor = Constructor
+    yaml = _keeper() if keep_comments else _reader()
     try:
         return yaml.load(text)
     except ReaderError as error:
@@ -57,3 +80,25 @@ def load(text: str, source: str | Path, yaml: YAML | None = None) -> Any:
         raise InputError(
             f"{source}: not a readable YAML file: {for_terminal(first_line(error))}"
         ) from error
+
+
+def dump(values: Any) -> str:
+    """The text of `values`: the keys in their order, with the comments that `load` kept."""
+    text = io.StringIO()
+    _keeper().dump(values, text)
+    return text.getvalue()
+
+
+def _reader() -> YAML:
+    yaml = YAML(typ="safe")
+    yaml.Constructor = Constructor
+    return yaml
+
+
+def _keeper() -> YAML:
+    """YAML that keeps comments and quotes, laid out as params.yaml is."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 1000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml

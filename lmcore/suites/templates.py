@@ -54,9 +54,7 @@ def read_yaml(
     optional = optional or {}
     text = read_text(path, f"YAML with the keys {', '.join(keys)}")
     _check_line_ends(text, path)
-    values = yaml_text.load(text, path)
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a mapping with the keys {', '.join(keys)}")
+    values = yaml_text.load_mapping(text, path, f"a mapping with the keys {', '.join(keys)}")
     for key, kind in keys.items():
         if not isinstance(values.get(key), kind) or not values[key]:
             raise InputError(

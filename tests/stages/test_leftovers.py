@@ -9,9 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
+from lmcore.params import yaml_text
 from tests.miniature import commit, run
+from tests.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = {
@@ -38,7 +39,7 @@ def main() -> None:
 run(main)
 """
 FILES = {
-    "dvc.yaml": yaml.safe_dump({"stages": PIPELINE}, sort_keys=False),
+    "dvc.yaml": yaml_text.dump({"stages": PIPELINE}),
     "params.yaml": "models:\n  - one\n  - two\nsuites:\n  a: {n: 1}\n  b: {n: 2}\n",
     "extract.sh": "mkdir -p $1 && echo $2 $3 > $1/part\n",
     "stages/fold.py": FOLD,
@@ -84,7 +85,7 @@ def test_what_params_drop_leaves_no_trace_and_comes_back(made, tmp_path, dropped
         (folder / "params.yaml").write_text(DROPPED[dropped])
         outputs.append(repro(folder))
     assert (used / "dvc.lock").read_bytes() == (fresh / "dvc.lock").read_bytes()
-    params = yaml.safe_load(DROPPED[dropped])
+    params = yaml_text.load(DROPPED[dropped], "params.yaml")
     pairs = itertools.product(params["models"], params["suites"])
     expected = {f"{model}-{suite}" for model, suite in pairs}
     assert {path.name for path in (used / "data/scores").iterdir()} == expected
@@ -107,7 +108,7 @@ def test_what_params_drop_leaves_no_trace_and_comes_back(made, tmp_path, dropped
 
 
 def locked_stages(folder: Path) -> dict:
-    return yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    return read_yaml(folder / "dvc.lock")["stages"]
 
 
 def test_branch_checked_out_without_its_data_clears_what_the_other_left(made, tmp_path):
@@ -130,9 +131,9 @@ def test_clear_leftovers_keeps_what_a_stage_reads_though_none_makes_it(made, tmp
         (used / "data/models" / name).mkdir(parents=True)
         (used / "data/models" / name / "weights").write_text(name)
     (used / "data/models" / "empty").mkdir()
-    pipeline = yaml.safe_load((used / "dvc.yaml").read_text())
+    pipeline = read_yaml(used / "dvc.yaml")
     pipeline["stages"]["reads"] = {"cmd": "true", "deps": ["data/models/theirs"]}
-    (used / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    (used / "dvc.yaml").write_text(yaml_text.dump(pipeline))
     program = (
         "from stages.stage import clear_leftovers; "
         "clear_leftovers('data/models', 'data/none'); clear_leftovers('data/models')"

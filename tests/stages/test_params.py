@@ -83,7 +83,7 @@ def begins(tmp_path, monkeypatch):
         stages.stage.call(signed_as(function), *arguments, **options)
 
     def run(values: dict, stage: str, *arguments: str) -> None:
-        reader = SimpleNamespace(load=lambda text, source: values)
+        reader = SimpleNamespace(load_mapping=lambda text, source, may_be_empty: values)
         module = importlib.import_module(f"stages.{stage}")
         with monkeypatch.context() as patched, pytest.raises(Begun):
             patched.setattr(stages.stage, "yaml_text", reader)

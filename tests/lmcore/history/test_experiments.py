@@ -50,7 +50,7 @@ def test_apply_merges_key_by_key_and_keeps_comments(params, tmp_path):
     ("text", "message"),
     [
         ("trian_model: {}", "'trian_model' is no section"),
-        ("- 1", "a YAML mapping"),
+        ("- 1", "expected a mapping of sections, not "),
         ("a: [", "not a readable YAML"),
     ],
 )

@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from lmcore.errors import InputError
 from lmcore.history.revisions import Revision
 from lmcore.history.staleness import feeding, stale
+from lmcore.params import yaml_text
 from tests.miniature import commit, run
 
 SCRIPT = "from lmcore.task import LIMIT\n\nprint(LIMIT)\n"
@@ -65,8 +65,8 @@ found = {name: closure_hash(root / "stages" / f"{name}.py", root) for name in na
 pathlib.Path("code.json").write_text(json.dumps(found | {"versions": "torch==1"}))
 """
 FILES = {
-    "dvc.yaml": yaml.safe_dump({"stages": PIPELINE}, sort_keys=False),
-    "params.yaml": yaml.safe_dump(PARAMS, sort_keys=False),
+    "dvc.yaml": yaml_text.dump({"stages": PIPELINE}),
+    "params.yaml": yaml_text.dump(PARAMS),
     "fingerprint.py": FINGERPRINT,
     "extract.sh": "mkdir -p $2 && cp $1 $2/part\n",
     "constraints.txt": "torch==1\n",
@@ -163,7 +163,7 @@ def test_stale_comment_and_what_scores_do_not_come_from_are_nothing(repository):
 
 
 def test_stale_new_suite_names_the_stages_that_never_ran(repository):
-    change(repository, "params.yaml", "  other: null", "  other: null\n  new: null")
+    change(repository, "params.yaml", "  other:\n", "  other:\n  new: null\n")
     found = stale(Revision(repository, None))
     assert "extract_tokens ×2 have never run, says dvc.lock; run `dvc repro`" in found
     assert "fold_scores was not rerun since suites.new changed; run `dvc repro`" in found

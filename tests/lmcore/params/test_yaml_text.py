@@ -57,3 +57,20 @@ def test_load_broken_text_is_one_line_with_its_number(text, message):
     with pytest.raises(InputError) as error:
         yaml_text.load(text, "x.yaml")
     assert str(error.value).startswith(message) and str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["", "# nothing", "a: 1"])
+def test_load_mapping_empty_text_is_refused_unless_it_may_be_empty(text):
+    values = yaml_text.load_mapping(text, "x.yaml", may_be_empty=True)
+    assert values == ({"a": 1} if text == "a: 1" else {})
+    if not values:
+        with pytest.raises(InputError, match="expected a mapping of sections, not null"):
+            yaml_text.load_mapping(text, "x.yaml")
+
+
+def test_dump_keeps_comments_quotes_and_order():
+    text = "b: 'x'  # why\n# more\na:\n  - 1\n"
+    values = yaml_text.load(text, "x.yaml", keep_comments=True)
+    values["c"] = 1e-5
+    assert yaml_text.dump(values) == f"{text}c: 1e-05\n"
+    assert yaml_text.load(yaml_text.dump(values), "x.yaml") == {"b": "x", "a": [1], "c": 1e-5}
