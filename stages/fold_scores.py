@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from lmcore.folds.fold import fold_scores
-from lmcore.folds.positions import fold_positions
 from lmcore.params.ranges import SomeNames
 from lmcore.suites.declare import Suites
 from stages.stage import call, clear_leftovers, run, section
@@ -11,19 +10,17 @@ from stages.stage import call, clear_leftovers, run, section
 
 def main() -> None:
     clear_leftovers("data/models", "data/tokens")
-    models, suites = section("models", SomeNames), section("suites", Suites)
     call(
         fold_scores,
         "fold_scores",
-        models=models,
-        suites=suites,
+        models=section("models", SomeNames),
+        suites=section("suites", Suites),
         items=Path("data/items"),
         tokens=Path("data/tokens"),
         model_folder=Path("data/models"),
         out=Path("data/scores"),
+        positions=Path("metrics/plots/positions"),
     )
-    plots = Path("metrics/plots/positions")
-    fold_positions(models, suites, Path("data/items"), Path("data/tokens"), plots)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +34,7 @@ from lmcore.analysis.entropy_bins import (
 )
 from lmcore.analysis.passage import PASSAGE, passage
 from lmcore.analysis.progression import progression
-from lmcore.analysis.rows import TokenRows
+from lmcore.analysis.rows import Rows, TokenRows
 from lmcore.analysis.same_text import SCATTER, compare_on_same_text
 from lmcore.analysis.summary import density, summary
 from lmcore.errors import InputError
@@ -76,7 +76,7 @@ class Settings:
     `confidence` and `digits` are those of the section aggregate.
     """
 
-    rows: Literal["gold", "target", "all"]  # which tokens count (lmcore.analysis.rows)
+    rows: Rows  # which tokens count (lmcore.analysis.rows)
     minimum_count: Count  # of a token, to have statistics of its own
     n_extremes: Count  # tokens at either end of the by-token tables that are plotted
     n_bins: Bins  # entropy bins

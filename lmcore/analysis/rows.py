@@ -2,8 +2,9 @@
 
 A folder or file goes in, numpy arrays come out. Which rows count:
 
-- `gold`: the target tokens of each item's right option, in no variant. The metrics of the same name
-  (`logprob`, `entropy`; see lmcore.folds.fold) and the report's entropy panel count these, too.
+- `gold`: the target tokens of each item's right option (lmcore.folds.by_text.is_right_option). The
+  metrics of the same name (`logprob`, `entropy`; see lmcore.folds.fold) and the report's entropy
+  panel count these, too.
 - `target`: the target tokens of every option, in no variant.
 - `all`: every scored token, those of contexts and variants included.
 
@@ -14,6 +15,7 @@ byte a row.
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +23,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lmcore.errors import InputError
+from lmcore.folds.by_text import is_right_option
 
-CHOICES = ("gold", "target", "all")
+Rows = Literal["gold", "target", "all"]
+CHOICES = get_args(Rows)
 # is_top: whether the token is the one that greedy decoding gives
 DERIVED = {"is_top": ["top_id", "next_id"]}
 BATCH_ROWS = 2**20  # that are read at a time
@@ -137,7 +141,7 @@ def parts_of(path: Path) -> list[Path]:
 
 def gold_options(items: pa.Table) -> dict[str, int]:
     """{item: the number of its right option}."""
-    gold = items.filter(pc.and_(items["gold"], pc.equal(items["variant"], "")))
+    gold = items.filter(pa.array(is_right_option(items)))
     return dict(zip(gold["item"].to_pylist(), gold["option"].to_pylist()))
 
 

@@ -32,7 +32,7 @@ from lmcore.analysis.word_units import (
     words_of_tokens,
 )
 from lmcore.errors import InputError
-from lmcore.folds.by_text import COLUMNS, text_stats
+from lmcore.folds.by_text import COLUMNS, is_right_option, text_stats
 from lmcore.statistics.stats import interval, ratio
 from lmcore.tables import LOSSES, concat_parts
 
@@ -80,7 +80,6 @@ class _ModelTokens(NamedTuple):
     first: np.ndarray  # (T,) the first word that the token has a part in
     last: np.ndarray  # (T,) the last one
     begins: np.ndarray  # (texts,) where each text begins among the tokens of the first draw
-    gold_rows: np.ndarray  # (items,) the texts of the right options
     n_draws: int
 
 
@@ -248,8 +247,7 @@ def _share(
     unit = np.cumsum(~joined) - 1  # (words,) the unit of each word
     heads = np.flatnonzero(~joined)  # (units,) the first word of each unit
     text_of_unit = grid.text_of_word[heads]
-    is_gold = np.zeros(len(contexts), bool)
-    is_gold[next(iter(by_model.values())).gold_rows] = True
+    is_gold = is_right_option(items)
     n_context = np.array([len(context) for context in contexts])
     is_target = is_gold[text_of_unit] & (grid.starts[heads] >= n_context[text_of_unit])
     is_dropped = np.bincount(unit, weights=lost) > 0
@@ -286,7 +284,7 @@ def _model_tokens(items: pa.Table, table: pa.Table, grid: WordGrid, path: Path) 
     text = np.repeat(np.arange(len(stats.starts)) % n_texts, stats.ends - stats.starts)
     first, last = words_of_tokens(grid, text, columns["start"], columns["end"])
     begins = stats.starts[:n_texts]
-    return _ModelTokens(columns, text, first, last, begins, stats.gold_rows, n_draws)
+    return _ModelTokens(columns, text, first, last, begins, n_draws)
 
 
 def _unscored_words(grid: WordGrid, tokens: _ModelTokens) -> np.ndarray:

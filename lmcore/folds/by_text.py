@@ -267,6 +267,15 @@ def text_stats(items: pa.Table, tokens: pa.Table, source: str | Path) -> TextSta
     return stats
 
 
+def is_right_option(items: pa.Table) -> np.ndarray:
+    """(items rows,) bool: which rows are their item's right option, and in no variant.
+
+    Their target tokens are those that the metrics of the gold target and the analyses count.
+    """
+    has_no_variant = pc.equal(items["variant"].cast(pa.string()), "")
+    return pc.and_(items["gold"], has_no_variant).to_numpy()
+
+
 def _is_sorted(text: np.ndarray, position: np.ndarray) -> bool:
     """Whether tokens are in the order of their texts, and within a text of their positions."""
     if np.any(text[1:] < text[:-1]):
@@ -280,7 +289,7 @@ def _layout(items: pa.Table, source: str | Path) -> tuple[dict[str, np.ndarray],
 
     Raises InputError for items with unequal numbers of options, or not one gold option each.
     """
-    option, gold = items["option"].to_numpy(), items["gold"].to_numpy()
+    option = items["option"].to_numpy()
     variant = items["variant"].to_numpy(zero_copy_only=False)
     names = pc.unique(items["item"]).to_pylist()
     rows = {}
@@ -292,7 +301,7 @@ def _layout(items: pa.Table, source: str | Path) -> tuple[dict[str, np.ndarray],
                 "run build_items again"
             )
         rows[name] = chosen.reshape(len(names), -1)
-    is_gold = gold[rows[""]]
+    is_gold = is_right_option(items)[rows[""]]
     n_gold = is_gold.sum(1)
     if np.any(n_gold != 1):
         number = int(np.flatnonzero(n_gold != 1)[0])

@@ -44,8 +44,10 @@ import numpy as np
 import pyarrow as pa
 
 from lmcore.errors import InputError
-from lmcore.files import whole
+from lmcore.files import whole, write_csv
 from lmcore.folds.by_text import COLUMNS, TextStats, text_stats
+from lmcore.folds.positions import position_lines
+from lmcore.folds.ties import settle
 from lmcore.models.config import context_length
 from lmcore.models.folder import is_masked, read_config
 from lmcore.params.ranges import Count
@@ -68,8 +70,7 @@ Metrics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def fold(
-    items: pa.Table,
-    tokens: pa.Table,
+    texts: TextStats,
     *,
     kind: str,
     ties: str,
@@ -84,10 +85,8 @@ def fold(
 
     window: how many tokens the model saw at once; masked: whether it is a masked LM.
 
-    Raises InputError, naming `source`, where the tokens do not cover the items exactly or a
-    log-prob is not finite.
+    Raises InputError, naming `source`, where a value is not finite.
     """
-    texts = text_stats(items, tokens, source)
     metrics = _gold_metrics(texts)
     metrics["windowed"] = _of_items(texts.n_inputs > window, texts)
     metrics |= _lost(texts)
@@ -98,7 +97,7 @@ def fold(
     elif kind == "completion":
         metrics |= _completion_metrics(texts, ties, top_k)
     elif kind == "text":
-        metrics |= _text_metrics(texts, scoring_of(items).get("lengths", {}))
+        metrics |= _text_metrics(texts, scoring_of(texts.table).get("lengths", {}))
     if masked:
         metrics = {
             PSEUDO + name if name in LIKELIHOODS else name: values
@@ -114,18 +113,21 @@ def fold_scores(
     tokens: Path,
     model_folder: Path,
     out: Path,
+    positions: Path,
     *,
     top_k: Count,
 ) -> None:
     """Write `out`/MODEL/SUITE.parquet for every model and suite, all or none.
 
-    The tables come from `items`/SUITE.parquet and `tokens`/MODEL/SUITE.
+    Write `positions`/MODEL/SUITE.csv, as lmcore.folds.positions says, for the suites of kind
+    choices. The tables come from `items`/SUITE.parquet and `tokens`/MODEL/SUITE.
 
-    Raises InputError where a table is missing, or where `tokens` holds a model or suite that is not
-    asked for.
+    Raises InputError where a table is missing, where the tokens of a suite do not cover its items
+    exactly, and where `tokens` holds a model or suite that is not asked for.
     """
     refuse_orphans(tokens, models, suites)
-    with whole(out) as folder:
+    with whole(out) as folder, whole(positions) as positions_folder:
+        positions_folder.mkdir()
         for suite, entry in suites.items():
             kind = kind_of(suite, entry)
             ties = convention_of(suite, entry or {})["ties"]
@@ -133,9 +135,9 @@ def fold_scores(
             for model in models:
                 source = tokens / model / suite
                 config = read_config(model_folder / model)
+                texts = text_stats(items_table, read(source, TOKENS, COLUMNS), source)
                 scores = fold(
-                    items_table,
-                    read(source, TOKENS, COLUMNS),
+                    texts,
                     kind=kind,
                     ties=ties,
                     top_k=top_k,
@@ -146,6 +148,9 @@ def fold_scores(
                     masked=is_masked(config),
                 )
                 write(scores, SCORES, folder / model / f"{suite}.parquet")
+                if kind == "choices":
+                    lines = position_lines(texts, ties)
+                    write_csv(lines, positions_folder / model / f"{suite}.csv")
 
 
 def window_of(items: pa.Table, config: dict) -> int:
@@ -173,23 +178,6 @@ def refuse_orphans(folder: Path, models: list[str], suites: dict[str, dict]) -> 
                 f"{orphan}: params.yaml does not name it (any more); "
                 "`dvc checkout` removes what DVC put there, else remove it yourself"
             )
-
-
-def settle(values: np.ndarray, gold: np.ndarray, ties: str) -> tuple[np.ndarray, np.ndarray]:
-    """How far the gold option wins, in [0, 1], and whether it is tied for the first place.
-
-    values: (draws, items, options), the greatest wins; gold: (items,), its option; ties: `half`,
-    `win` or `loss`. Both results are (draws, items).
-    """
-    best = values == values.max(-1, keepdims=True)
-    n_best = best.sum(-1)
-    wins = np.take_along_axis(best, gold[None, :, None], -1)[..., 0]
-    tied = wins & (n_best > 1)
-    if ties == "half":
-        return wins / n_best, tied
-    if ties == "loss":
-        return (wins & ~tied).astype(float), tied
-    return (values.argmax(-1) == gold).astype(float), tied
 
 
 def _of_items(flags: np.ndarray, texts: TextStats) -> tuple[np.ndarray, np.ndarray]:

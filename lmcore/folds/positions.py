@@ -5,48 +5,18 @@ the ending with the greatest log-prob so far; an ending that is over keeps its s
 begin alike are tied so far, and the suite's tie policy holds.
 """
 
-from pathlib import Path
-
 import numpy as np
-import pyarrow as pa
 
-from lmcore.files import rounded, whole, write_csv
-from lmcore.folds.by_text import COLUMNS, TextStats, text_stats
-from lmcore.folds.fold import refuse_orphans, settle
+from lmcore.files import rounded
+from lmcore.folds.by_text import TextStats
+from lmcore.folds.ties import settle
 from lmcore.statistics.stats import ratio
-from lmcore.suites.conventions import convention_of
-from lmcore.suites.declare import kind_of
-from lmcore.tables import ITEMS, TOKENS, read
 
 DIGITS = 6  # significant
 
 
-def fold_positions(
-    models: list[str], suites: dict[str, dict], items: Path, tokens: Path, out: Path
-) -> None:
-    """Write `out`/MODEL/SUITE.csv for every model and suite of kind choices, all or none.
-
-    The columns are the position from 1, and those of `by_position`.
-
-    Raises InputError where a table is missing, or where `tokens` holds a model or suite that is not
-    asked for.
-    """
-    refuse_orphans(tokens, models, suites)
-    with whole(out) as folder:
-        folder.mkdir()
-        for suite, entry in suites.items():
-            if kind_of(suite, entry) != "choices":
-                continue
-            ties = convention_of(suite, entry or {})["ties"]
-            items_table = read(items / f"{suite}.parquet", ITEMS)
-            for model in models:
-                lines = _lines(items_table, tokens / model / suite, ties)
-                write_csv(lines, folder / model / f"{suite}.csv")
-
-
-def _lines(items: pa.Table, tokens: Path, ties: str) -> list[dict]:
-    """The rows of one model and suite, rounded."""
-    texts = text_stats(items, read(tokens, TOKENS, COLUMNS), tokens)
+def position_lines(texts: TextStats, ties: str) -> list[dict]:
+    """The rows of `by_position` with their `position`, counted from 1; figures are rounded."""
     columns = by_position(texts, ties)
     lines = []
     for position, values in enumerate(zip(*columns.values()), 1):

@@ -83,8 +83,7 @@ def by_lmcore(model: Path, suite: str, entry: dict, items: pa.Table) -> Scored:
     tokens = score_items(model, items)
     texts = text_stats(items, tokens, suite)
     scores = fold(
-        items,
-        tokens,
+        texts,
         kind=kind,
         ties=convention_of(suite, entry)["ties"],
         top_k=10,

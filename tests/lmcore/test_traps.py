@@ -11,7 +11,6 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from lmcore.folds.fold import fold
 from lmcore.folds.metrics import suite_metrics
 from lmcore.models.dummy import DummyConfig, DummyForCausalLM
 from lmcore.scoring.engine import score_items
@@ -22,6 +21,7 @@ from lmcore.text.tokenizer import load_fast
 from lmcore.training.loop import Examples, evaluate
 from tests.lmcore.folds.test_fold import OPTIONS
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama, save_tokenizer
+from tests.lmcore.token_tables import fold
 
 WORDS = ["<pad>", "<s>", "</s>", "a", "b"]
 # p(next | current), with a row for each word. As everywhere, padding and the end of the text have

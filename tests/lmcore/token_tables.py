@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from lmcore.folds import fold as folding
+from lmcore.folds.by_text import text_stats
 from lmcore.tables import TOKENS, check, items_table
 
 OTHER = 9999  # the id of a token that occurs in no text
@@ -85,6 +87,11 @@ def tokens_of(
                     }
                 )
     return check(pa.Table.from_pylist(rows, TOKENS), TOKENS)
+
+
+def fold(items: pa.Table, tokens: pa.Table, *, source: str = "tokens", **settings) -> pa.Table:
+    """The scores of two tables, as `lmcore.folds.fold.fold` gives them with these settings."""
+    return folding.fold(text_stats(items, tokens, source), source=source, **settings)
 
 
 def value_of(scores: pa.Table, metric: str, item: str | None = None, draw: int = 0) -> float:

@@ -16,11 +16,10 @@ from lmcore.analysis.entropy_bins import ENTROPY_BINS
 from lmcore.analysis.passage import PASSAGE
 from lmcore.errors import InputError
 from lmcore.files import sha256
-from lmcore.folds.fold import fold
 from lmcore.tables import ITEMS, TOKENS, read, write
 from tests.lmcore.analysis.random_tokens import save
 from tests.lmcore.scoring.conftest import save_tokenizer
-from tests.lmcore.token_tables import items_of, tokens_of
+from tests.lmcore.token_tables import fold, items_of, tokens_of
 
 WORDS = "the old man saw the sea and the ship saw the man"
 TEXTS = items_of({f"t/{number}": [("", WORDS[number:])] for number in (0, 4, 8)})

@@ -6,14 +6,13 @@ import pytest
 
 from lmcore.commands.export import export_babylm
 from lmcore.errors import InputError
-from lmcore.folds.fold import fold
 from lmcore.folds.metrics import suite_metrics
 from lmcore.suites.build import build_suite
 from lmcore.suites.declare import TASKS
 from lmcore.tables import ITEMS, TOKENS, write
 from tests.lmcore.folds.test_fold import OPTIONS
 from tests.lmcore.suites.test_build import jsonl
-from tests.lmcore.token_tables import tokens_of
+from tests.lmcore.token_tables import fold, tokens_of
 
 FILES = {
     "hypernym": [

@@ -4,12 +4,11 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from lmcore.errors import InputError
 from lmcore.folds.classification import best_threshold, classification_metrics
-from lmcore.folds.fold import fold
 from lmcore.folds.metrics import suite_metrics
 from lmcore.suites.declare import classes_of
 from lmcore.tables import items_table
 from tests.lmcore.folds.test_fold import OPTIONS, by_word, constant
-from tests.lmcore.token_tables import items_of, tokens_of
+from tests.lmcore.token_tables import fold, items_of, tokens_of
 
 CLASSES = ["negative", "positive"]
 

@@ -6,11 +6,12 @@ import pyarrow as pa
 import pytest
 
 from lmcore.errors import InputError
-from lmcore.folds.fold import fold, fold_scores, refuse_orphans, settle, window_of
+from lmcore.folds.fold import fold_scores, refuse_orphans, window_of
 from lmcore.folds.metrics import suite_metrics
+from lmcore.folds.ties import settle
 from lmcore.suites.build import build_suite
 from lmcore.tables import ITEM_KEY, ITEMS, SCORE_KEY, SCORES, TOKENS, check, items_table, write
-from tests.lmcore.token_tables import items_of, tokens_of, value_of
+from tests.lmcore.token_tables import fold, items_of, tokens_of, value_of
 
 PAIR = items_of({"g/0": [("", " the cat sleeps"), ("", " the cat sleep")]})
 OPTIONS = {"ties": "half", "top_k": 10, "vocab_size": 50, "window": 100, "source": "tokens"}
@@ -381,7 +382,7 @@ def test_fold_scores_writes_every_model_and_suite_and_refuses_orphans(tmp_path: 
             '{"model_type": "lmcore_dummy", "vocab_size": 50}'
         )
         (tmp_path / "models" / model / "tokenizer.json").write_text("{}")
-    paths = [tmp_path / name for name in ("items", "tokens", "models", "scores")]
+    paths = [tmp_path / name for name in ("items", "tokens", "models", "scores", "positions")]
     suites = {"mine": {"kind": "pairs", "path": "mine.csv"}}
     fold_scores(["one", "two"], suites, *paths, top_k=10)
     assert sorted(p.relative_to(paths[3]).as_posix() for p in paths[3].rglob("*.parquet")) == [

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmcore.folds.by_text import text_stats
-from lmcore.folds.fold import fold, settle
+from lmcore.folds.ties import settle
 from tests.lmcore.folds.test_fold import OPTIONS
-from tests.lmcore.token_tables import items_of, tokens_of
+from tests.lmcore.token_tables import fold, items_of, tokens_of
 
 LOGPROBS = {"a": -1.0, "b": -1.0, "c": -2.5, "d": -4.0}  # of each word; two are equal
 WORDS = st.lists(st.sampled_from(list(LOGPROBS)), min_size=1, max_size=4)

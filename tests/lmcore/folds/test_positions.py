@@ -3,13 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from lmcore.errors import InputError
 from lmcore.folds.by_text import text_stats
-from lmcore.folds.fold import fold
-from lmcore.folds.positions import by_position, fold_positions
+from lmcore.folds.fold import fold_scores
+from lmcore.folds.positions import by_position, position_lines
 from lmcore.tables import ITEMS, TOKENS, write
 from tests.lmcore.folds.test_fold import OPTIONS, by_word, constant
-from tests.lmcore.token_tables import items_of, tokens_of, value_of
+from tests.lmcore.token_tables import fold, items_of, tokens_of, value_of
 
 ITEM = items_of({"0": [("he", " a b c"), ("he", " a d")], "1": [("she", " d"), ("she", " a")]})
 WORDS = {"a": -1.0, "b": -5.0, "c": -1.0, "d": -3.0}
@@ -51,34 +50,26 @@ def test_by_position_endings_that_begin_alike_follow_the_tie_policy(ties, accura
     )
 
 
-def test_fold_positions_writes_the_suites_of_kind_choices_alone(tmp_path: Path):
-    write(ITEM, ITEMS, tmp_path / "items" / "mine.parquet")
-    write(
-        tokens_of(ITEM, constant),
-        TOKENS,
-        tmp_path / "tokens" / "one" / "mine" / "part-00000.parquet",
-    )
+def test_fold_scores_writes_positions_of_suites_of_kind_choices_alone(tmp_path: Path):
+    for suite in ("mine", "other"):
+        write(ITEM, ITEMS, tmp_path / "items" / f"{suite}.parquet")
+        part = tmp_path / "tokens" / "one" / suite / "part-00000.parquet"
+        write(tokens_of(ITEM, constant), TOKENS, part)
+    model = tmp_path / "models" / "one"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text('{"model_type": "lmcore_dummy", "vocab_size": 50}')
+    (model / "tokenizer.json").write_text("{}")
     suites = {
         "mine": {"kind": "choices", "path": "x.csv"},
-        "other": {"kind": "text", "path": "y.csv"},
+        "other": {"kind": "completion", "path": "y.csv"},
     }
-    fold_positions(["one"], suites, tmp_path / "items", tmp_path / "tokens", tmp_path / "out")
-    assert [
-        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.csv")
-    ] == ["one/mine.csv"]
-    with (tmp_path / "out" / "one" / "mine.csv").open() as file:
+    paths = [tmp_path / name for name in ("items", "tokens", "models", "scores", "out")]
+    fold_scores(["one"], suites, *paths, top_k=10)
+    written = [path.relative_to(paths[-1]).as_posix() for path in paths[-1].rglob("*.csv")]
+    assert written == ["one/mine.csv"]
+    with (paths[-1] / "one" / "mine.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["position"] for row in rows] == ["1", "2", "3"] and set(rows[0]) == {
-        "position",
-        "accuracy",
-        "accuracy_se",
-        "logprob",
-        "n",
-    }
-    write(
-        tokens_of(ITEM, constant),
-        TOKENS,
-        tmp_path / "tokens" / "two" / "mine" / "part-00000.parquet",
-    )
-    with pytest.raises(InputError, match=r"two: params\.yaml does not name it"):
-        fold_positions(["one"], suites, tmp_path / "items", tmp_path / "tokens", tmp_path / "out")
+    assert [row["position"] for row in rows] == ["1", "2", "3"]
+    assert set(rows[0]) == {"position", "accuracy", "accuracy_se", "logprob", "n"}
+    by_hand = position_lines(text_stats(ITEM, tokens_of(ITEM, constant), "tokens"), "half")
+    assert [float(row["accuracy"]) for row in rows] == [row["accuracy"] for row in by_hand]

@@ -20,7 +20,6 @@ from lmcore.analysis.rows import TokenRows
 from lmcore.analysis.same_text import SCATTER
 from lmcore.errors import InputError
 from lmcore.files import write_json
-from lmcore.folds.fold import fold
 from lmcore.folds.metrics import aggregate, suite_metrics
 from lmcore.judging.context_validity import JUDGED, VALIDITY, WAYS
 from lmcore.report.figures import Mark, dot_plot, histogram, line_plot, ticks, trend_plot
@@ -28,7 +27,7 @@ from lmcore.report.page import BIN_WIDTH, _entropies, write_report
 from lmcore.report.terms import unit_of, written
 from lmcore.report.writing import STATISTICS
 from lmcore.tables import GENERATIONS, ITEMS, SCORE_KEY, SCORES, TOKENS, items_table, write
-from tests.lmcore.token_tables import items_of, tokens_of
+from tests.lmcore.token_tables import fold, items_of, tokens_of
 
 MODELS = ["llama", "noise"]
 SUITES = {"minimal_pairs": {"n": 4, "seed": 0}, "lambada_flat": {"limit": 4}, "heldout": {}}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from lmcore.folds.fold import settle
+from lmcore.folds.ties import settle
 from lmcore.statistics.stats import random_choice_accuracy
 from lmcore.text.tokenizer import load_fast
 
