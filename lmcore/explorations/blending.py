@@ -16,13 +16,18 @@ continuation, token by token.
 import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from lmcore.errors import InputError
-from lmcore.generating.generation import decode_after, encode_prompts, special_ids
+from lmcore.generating.generation import (
+    cached_logits,
+    decode_after,
+    encode_prompts,
+    special_ids,
+)
 from lmcore.generating.sampling import Decoding, check_decoding, draw, random_numbers, truncated
 from lmcore.models.config import context_length
 from lmcore.models.folder import read_causal_config
@@ -126,12 +131,13 @@ class Blender:
             [share for _, share in chosen],
             align,
         )
-        inputs: dict[str, Any] = {"inputs_embeds": blended[None]}
-        cache = None
-        while True:
-            output = self.model(**inputs, past_key_values=cache, use_cache=True)
-            yield output.logits[:, -1].float()
-            cache, inputs = output.past_key_values, {"input_ids": torch.tensor([ids[-1:]])}
+
+        def follow(is_cached: bool) -> dict[str, torch.Tensor]:
+            if is_cached:
+                return {"input_ids": torch.tensor([ids[-1:]])}
+            return {"inputs_embeds": torch.cat([blended, embed(torch.tensor(ids))])[None]}
+
+        return cached_logits(self.model, {"inputs_embeds": blended[None]}, follow)
 
     def distributions(self, chosen: Chosen, way: str, ids: list[int]) -> Iterator[torch.Tensor]:
         """Log-probs (1, V) of the mean of the distributions after each prompt and `ids`.
@@ -140,18 +146,17 @@ class Blender:
         logits after a single prompt are given as they are.
         """
         shares = torch.tensor([share for _, share in chosen], dtype=torch.float64)[:, None]
-        caches: list[Any] = [None] * len(chosen)
-        while True:
-            rows = []
-            for number, (prompt, _) in enumerate(chosen):
-                # a model without a cache reads everything again
-                inputs = ids[-1:] if caches[number] is not None else prompt + ids
-                output = self.model(
-                    input_ids=torch.tensor([inputs]), past_key_values=caches[number], use_cache=True
-                )
-                caches[number] = getattr(output, "past_key_values", None)
-                rows.append(output.logits[:, -1].float())
+        steps = [self._after(prompt, ids) for prompt, _ in chosen]
+        for rows in zip(*steps, strict=True):
             yield rows[0] if len(rows) == 1 else _mean(torch.cat(rows), shares, way)
+
+    def _after(self, prompt: list[int], ids: list[int]) -> Iterator[torch.Tensor]:
+        """Logits (1, V) after the prompt and `ids`, to which the caller appends."""
+
+        def follow(is_cached: bool) -> dict[str, torch.Tensor]:
+            return {"input_ids": torch.tensor([ids[-1:] if is_cached else prompt + ids])}
+
+        return cached_logits(self.model, follow(False), follow)
 
     def _steps(
         self, chosen: Chosen, way: str, align: str, ids: list[int]

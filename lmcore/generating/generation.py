@@ -8,6 +8,7 @@ contexts give the same words.
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -127,7 +128,6 @@ def decode_greedily(
             return
 
 
-@torch.inference_mode()
 def next_logits(
     model, contexts: list[list[int]], window: int | None = None
 ) -> Iterator[torch.Tensor]:
@@ -144,24 +144,37 @@ def next_logits(
     accepted = inspect.signature(model.forward).parameters
     last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
     last_position = None if window is None else window - 1
-    inputs, cache = ids, None
-    while True:
+
+    def arguments(inputs: torch.Tensor) -> dict[str, Any]:
         positions = (mask.cumsum(1) - 1).clamp(0, last_position)[:, -inputs.shape[1] :]
         position_ids = {"position_ids": positions} if "position_ids" in accepted else {}
-        output = model(
-            input_ids=inputs,
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=True,
-            **position_ids,
-            **last_only,
-        )
-        yield output.logits[:, -1].detach().float()
+        return {"input_ids": inputs, "attention_mask": mask, **position_ids, **last_only}
+
+    def follow(is_cached: bool) -> dict[str, Any]:
+        nonlocal ids, mask
         new_ids = torch.tensor([context[-1:] for context in contexts])
         ids = torch.cat([ids, new_ids], 1)
         mask = torch.cat([mask, torch.ones_like(new_ids)], 1)
+        return arguments(new_ids if is_cached else ids)
+
+    return cached_logits(model, arguments(ids), follow)
+
+
+@torch.inference_mode()
+def cached_logits(
+    model, arguments: dict[str, Any], follow: Callable[[bool], dict[str, Any]]
+) -> Iterator[torch.Tensor]:
+    """Logits (B, V) float32 of the next token, again and again, with the model's KV cache.
+
+    arguments: those of the model's first call; follow: gives those of each call after it. It is
+    told whether everything before is cached. A model without a cache must read it again.
+    """
+    cache = None
+    while True:
+        output = model(**arguments, past_key_values=cache, use_cache=True)
+        yield output.logits[:, -1].detach().float()
         cache = getattr(output, "past_key_values", None)
-        inputs = ids if cache is None else new_ids  # a model without a cache reads everything again
+        arguments = follow(cache is not None)
 
 
 def decode_after(tokenizer: Tokenizer, prompt: list[int], ids: list[int]) -> str:

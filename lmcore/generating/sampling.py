@@ -1,7 +1,7 @@
 """How the next token is chosen: logits go in, truncated distributions and drawn ids come out.
 
 Temperature comes first, then top-k, top-p, min-p and typical-p, each on what the one before left,
-as in transformers' warpers. Temperature 0 is greedy.
+by transformers' warpers except for typical-p. Temperature 0 is greedy.
 """
 
 import hashlib
@@ -9,6 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from transformers import (
+    LogitsProcessor,
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from lmcore.errors import InputError
 from lmcore.params.ranges import NonNegative, Share, UpToOne, Whole
@@ -55,40 +62,33 @@ def truncated(logits: torch.Tensor, decoding: Decoding) -> torch.Tensor:
     if decoding.temperature == 0:
         only = torch.full_like(logits, -torch.inf)
         return only.scatter_(1, logits.argmax(1, keepdim=True), 0.0)
-    logits = logits / decoding.temperature
-    if 0 < decoding.top_k < logits.shape[1]:
-        logits = logits.masked_fill(logits < logits.topk(decoding.top_k).values[:, -1:], -torch.inf)
-    if decoding.top_p < 1:
-        logits = _cut_top_p(logits, decoding.top_p)
-    if decoding.min_p > 0:
-        probability = logits.softmax(1)
-        least = decoding.min_p * probability.max(1, keepdim=True).values
-        logits = logits.masked_fill(probability < least, -torch.inf)
+    for warper in _warpers(decoding, logits.shape[1]):
+        logits = warper(None, logits)
     if decoding.typical_p < 1:
         logits = _cut_typical_p(logits, decoding.typical_p)
     return logits.log_softmax(1)
 
 
-def _cut_top_p(logits: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Logits (B, V) without the least probable tokens whose mass is at most 1 - top_p."""
-    ascending, order = logits.sort(1)
-    is_out = ascending.softmax(1).cumsum(1) <= 1 - top_p
-    is_out[:, -1] = False
-    return _masked(logits, order, is_out)
+def _warpers(decoding: Decoding, vocab_size: int) -> list[LogitsProcessor]:
+    """The warpers of transformers that `decoding` asks for, in their order."""
+    warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(float(decoding.temperature))]
+    if 0 < decoding.top_k < vocab_size:
+        warpers.append(TopKLogitsWarper(decoding.top_k))
+    if decoding.top_p < 1:
+        warpers.append(TopPLogitsWarper(decoding.top_p))
+    if decoding.min_p > 0:
+        warpers.append(MinPLogitsWarper(decoding.min_p))
+    return warpers
 
 
 def _cut_typical_p(logits: torch.Tensor, typical_p: float) -> torch.Tensor:
     """Logits (B, V) of the most typical tokens alone, until their mass reaches typical_p."""
+    # not TypicalLogitsWarper, which keeps all tokens that tie at the cut: of a uniform model, all
     logprobs = logits.log_softmax(1)
     distance = (-logprobs - entropy(logprobs)[:, None]).abs().nan_to_num(posinf=torch.inf)
     order = distance.sort(1).indices
     mass = logprobs.exp().gather(1, order).cumsum(1)
     is_out = mass - logprobs.exp().gather(1, order) >= typical_p
-    return _masked(logits, order, is_out)
-
-
-def _masked(logits: torch.Tensor, order: torch.Tensor, is_out: torch.Tensor) -> torch.Tensor:
-    """Logits (B, V) with -inf for the tokens `order` (B, V) at the places where `is_out` (B, V)."""
     return logits.masked_fill(torch.zeros_like(is_out).scatter_(1, order, is_out), -torch.inf)
 
 
