@@ -23,12 +23,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
 
 from lmcore.corpus.documents import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.machine.memory import keep_freed_memory
+from lmcore.machine.progress import Progress
 from lmcore.models.folder import read_any_config
 from lmcore.models.llama import save_model
 from lmcore.models.load import load_tokenizer
@@ -286,19 +286,20 @@ def _train(judge: MaskedLM, chunks: Chunks, recipe: Recipe) -> None:
     parameters = list(judge.model.parameters())
     optimizer = _optimizer(parameters, recipe.weight_decay)
     order = _order(len(chunks.pieces), recipe)
-    rates = tqdm(recipe.rates, desc="finetune_judge", unit="step", disable=None)
-    for step, rate in enumerate(rates):
-        rows = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        random = np.random.default_rng([recipe.seed, 2, step])
-        is_asked = torch.from_numpy(_mask(chunks.words[rows], recipe.mask_share, random))
-        ids = torch.from_numpy(chunks.pieces[rows])
-        logits = judge.logits(ids.masked_fill(is_asked, judge.mask_id), is_asked)
-        F.cross_entropy(logits, ids[is_asked]).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    with Progress(len(recipe.rates), "finetune_judge", "step") as progress:
+        for step, rate in enumerate(recipe.rates):
+            rows = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+            random = np.random.default_rng([recipe.seed, 2, step])
+            is_asked = torch.from_numpy(_mask(chunks.words[rows], recipe.mask_share, random))
+            ids = torch.from_numpy(chunks.pieces[rows])
+            logits = judge.logits(ids.masked_fill(is_asked, judge.mask_id), is_asked)
+            F.cross_entropy(logits, ids[is_asked]).backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            progress.advance()
 
 
 def _optimizer(parameters: list[torch.nn.Parameter], weight_decay: float) -> torch.optim.Optimizer:

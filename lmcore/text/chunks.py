@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 from tokenizers import Encoding, Tokenizer
-from tqdm import tqdm
 
 from lmcore.corpus.documents import read_documents
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
+from lmcore.machine.progress import Progress
 from lmcore.params.ranges import RANGE, Line
 from lmcore.text.token_losses import Losses
 from lmcore.text.tokenizer import encode_texts, load_fast, lost_characters
@@ -144,7 +144,7 @@ def _stream(
 
 def _encoded(tokenizer: Tokenizer, documents: list[dict]) -> Iterator[tuple[str, str, Encoding]]:
     """(document, text, encoding) in order; each batch is tokenised by all cores at once."""
-    with tqdm(total=len(documents), desc="tokenise", unit="document", disable=None) as bar:
+    with Progress(len(documents), "tokenise", "document") as progress:
         for start in range(0, len(documents), 256):
             batch = documents[start : start + 256]
             names = [f"chunk_corpus: document '{row['document']}'" for row in batch]
@@ -152,4 +152,4 @@ def _encoded(tokenizer: Tokenizer, documents: list[dict]) -> Iterator[tuple[str,
             encodings = encode_texts(tokenizer, texts, names.__getitem__, add_special_tokens=False)
             for row, encoding in zip(batch, encodings, strict=True):
                 yield row["document"], row["text"], encoding
-            bar.update(len(batch))
+            progress.advance(len(batch))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from lmcore.errors import InputError, error_line
 from lmcore.kept_files import drop, find, keep, kept_paths
@@ -35,8 +35,10 @@ def load_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
         raise InputError(
             f"{path}: the weights of step {step} are missing or damaged; run again to train anew"
         )
-    for name, tensor in load_file(kept).items():
-        model.get_parameter(name).data.copy_(tensor)
+    with safe_open(kept, framework="pt") as file:
+        names = file.keys()
+        for name in names:
+            model.get_parameter(name).data.copy_(file.get_tensor(name))
 
 
 def save_state(

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from lmcore.errors import InputError
 from lmcore.machine.memory import keep_freed_memory
+from lmcore.machine.progress import Progress
 from lmcore.training import ranks
 from lmcore.training.batches import Examples, Splits, batches, passes, take_rows, take_some
 from lmcore.training.checkpoints import (
@@ -150,18 +150,18 @@ class _Run:
         self.model.train()
         settings, started = self.settings, time.monotonic()
         order = batches(self.n_examples, settings.batch_size, self.n_steps, settings.seed)
-        with self._progress_bar() as bar:
+        with self._progress() as progress:
             for step, (epoch, rows) in enumerate(order, 1):
                 if step <= self.n_done:
                     continue
                 lr = settings.lr * schedule(step, settings.warmup_steps, self.n_steps)
                 self._take_step(step, lr, self._batch(epoch, rows))
-                self._show_progress(bar, step)
+                progress.advance(self.tokens_per_step, self._progress_note(step))
                 if step in self.keep_steps and ranks.rank() == 0:
                     save_weights(self.model, self.work, step)
                 if step % settings.eval_every == 0 or step == self.n_steps:
                     self._add_row(step, lr)
-                    if bar.disable and ranks.rank() == 0:
+                    if not progress.is_bar and ranks.rank() == 0:
                         self._print_row(time.monotonic() - started)
 
     def _batch(self, epoch: int, rows: np.ndarray) -> Examples:
@@ -227,24 +227,22 @@ class _Run:
         if self.show:
             self.show(self.curve)
 
-    def _progress_bar(self) -> tqdm:
-        """A bar that counts tokens: of the first rank, on a terminal."""
-        return tqdm(
-            total=self.n_steps * self.tokens_per_step,
-            initial=self.n_done * self.tokens_per_step,
-            unit="tok",
-            unit_scale=True,
-            desc="train",
-            disable=None if ranks.rank() == 0 else True,
+    def _progress(self) -> Progress:
+        """The progress in tokens, as a bar of the first rank; `_print_row` prints the lines."""
+        return Progress(
+            self.n_steps * self.tokens_per_step,
+            "train",
+            "tok",
+            n_done=self.n_done * self.tokens_per_step,
+            scaled=True,
+            lines=False,
+            shown=ranks.rank() == 0,
         )
 
-    def _show_progress(self, bar: tqdm, step: int) -> None:
-        bar.update(self.tokens_per_step)
-        bar.set_postfix(
-            step=f"{step}/{self.n_steps}",
-            loss=f"{self.sums[0] / self.sums[1]:.3f}",
-            dev=f"{self.curve[-1]['dev_loss']:.3f}" if self.curve else "",
-        )
+    def _progress_note(self, step: int) -> str:
+        loss = self.sums[0] / self.sums[1]
+        dev_loss = f"{self.curve[-1]['dev_loss']:.3f}" if self.curve else ""
+        return f"step={step}/{self.n_steps}, loss={loss:.3f}, dev={dev_loss}"
 
     def _print_row(self, seconds: float) -> None:
         """Print the curve's last row as a plain line for logs.
