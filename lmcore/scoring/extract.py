@@ -39,13 +39,13 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import torch
-from tqdm import tqdm
 
 from lmcore.errors import InputError
 from lmcore.files import sha256, whole, write_json
 from lmcore.kept_files import find, keep, locked
 from lmcore.machine.memory import keep_freed_memory
 from lmcore.machine.processes import end_with_parent
+from lmcore.machine.progress import Progress
 from lmcore.machine.threads import one_thread
 from lmcore.params.ranges import Count
 from lmcore.scoring import kernels
@@ -56,7 +56,6 @@ from lmcore.shown import for_terminal
 from lmcore.tables import ITEM_KEY, ITEMS, read, scoring_of
 
 SHARDS_AHEAD = 16  # shards that a GPU's process takes at a time
-LINE_SECONDS = 30  # time between progress lines where there is no terminal
 
 
 def extract_suites(
@@ -404,18 +403,14 @@ def _score_here(jobs: list[Job]) -> list[int]:
 
 
 def _watch(counts: Iterator[int], n_shards: int, label: str) -> None:
-    """Show progress: a bar on a terminal, else a line from time to time."""
-    started = last = time.monotonic()
+    """Show progress; `counts` are the rows of each shard, as they are done."""
+    started = time.monotonic()
     rows = 0
-    bar = tqdm(counts, total=n_shards, desc=label, unit="shard", disable=not sys.stderr.isatty())
-    for done, count in enumerate(bar, 1):
-        rows += count
-        now = time.monotonic()
-        rate = f"{rows / max(now - started, 1e-9):.0f} tokens/s"
-        bar.set_postfix_str(rate)
-        if bar.disable and (done == n_shards or now - last > LINE_SECONDS):
-            print(f"{label}: {done} of {n_shards} shards, {rate}", file=sys.stderr)
-            last = now
+    with Progress(n_shards, label, "shard") as progress:
+        for count in counts:
+            rows += count
+            seconds = max(time.monotonic() - started, 1e-9)
+            progress.advance(note=f"{rows / seconds:.0f} tokens/s")
 
 
 def _check_order(items: pa.Table, source: Path) -> None:
