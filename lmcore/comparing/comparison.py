@@ -242,8 +242,9 @@ def same_bytes(a: Side, b: Side, metric: str) -> tuple[Side, Side]:
     rows = np.flatnonzero(a.weights == b.weights)
     if not len(rows):
         raise InputError(
-            f"metric '{metric}': a tokenizer does not say all of any text (n_unknown and"
-            " n_dropped_bytes in metrics/models); there is nothing to compare"
+            f"metric '{metric}': expected items of which both tokenizers represent the same bytes,"
+            " found none (see n_unknown and n_dropped_bytes in metrics/models); there is nothing to"
+            " compare"
         )
     return take(a, rows), take(b, rows)
 

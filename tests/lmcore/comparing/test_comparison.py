@@ -254,6 +254,6 @@ def test_bits_per_byte_are_compared_on_items_that_both_tokenizers_say_whole():
     assert same_bytes(a, b, "surprisal_per_byte") == (a, b)
     assert same_bytes(a, partly, "entropy") == (a, partly)
     with pytest.raises(
-        InputError, match=r"a tokenizer does not say all of any text .* nothing to compare"
+        InputError, match=r"both tokenizers represent the same bytes, found none .* to compare"
     ):
         same_bytes(a, b._replace(weights=b.weights + 1), "surprisal_per_byte")
