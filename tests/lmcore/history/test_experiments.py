@@ -72,3 +72,26 @@ def test_every_shipped_experiment_applies(path, tmp_path):
     assert {line.split("#")[-1] for line in before.splitlines() if "#" in line} <= {
         line.split("#")[-1] for line in params.read_text().splitlines()
     }
+
+
+def keys_below_comments(text: str) -> dict[str, str]:
+    """{a comment of whole lines: the key below it}."""
+    found, comment = {}, ""
+    for line in text.splitlines():
+        if line.strip().startswith("#"):
+            comment += line.strip() + "\n"
+        elif line.strip():
+            if comment:
+                found[comment] = line.partition(":")[0].strip()
+            comment = ""
+    return found
+
+
+@pytest.mark.parametrize(
+    "experiment", sorted(ROOT.glob("experiments/*.yaml")), ids=lambda e: e.stem
+)
+def test_apply_leaves_each_comment_of_our_params_above_its_key(experiment, tmp_path):
+    path = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
+    before = keys_below_comments(path.read_text("utf-8"))
+    apply(experiment, path)
+    assert before.items() <= keys_below_comments(path.read_text("utf-8")).items()
