@@ -221,7 +221,7 @@ def test_way_to_mask_is_checked_and_within_word_is_the_default(bert):
 
 def test_what_masked_lms_cannot_do_is_refused_in_one_line(bert, tmp_path):
     no_next_token = (
-        "'BertForMaskedLM' is a masked LM, which predicts a token from both sides: it has no next"
+        "'BertForMaskedLM' is a masked LM, which predicts a token from both sides and cannot"
     )
     for refused in (
         lambda: generate(bert, ["the"], "none", 4, "stop", 1, {"greedy": {}}),
