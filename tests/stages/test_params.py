@@ -118,7 +118,7 @@ def users(values: dict, path: tuple) -> tuple[str, ...]:
     if section in (*TRAININGS, "trained", "keep_checkpoint", "import_model"):
         name = rest[0] if rest and section == first else next(iter(values[first]))
         return ("train_model" if first == "trained" else section, name)
-    arguments = {"extract_tokens": ("babyllama", "heldout"), "generate_tokens": ("babyllama",)}
+    arguments = {"extract_tokens": ("babyllama",), "generate_tokens": ("babyllama",)}
     stage = {"models": "aggregate", "suites": "build_items", "from_config": "make_controls"}
     return (stage.get(section, section), *arguments.get(section, ()))
 
