@@ -3,13 +3,12 @@
 Two `Revision`s go in. A `Diff` comes out.
 
 Every model (or recipe) is compared with itself, suite by suite, on the same items. Suites whose
-scores have the same hash in both revisions are not opened. lmcore.comparing.diff_text shows the
-result.
+scores have the same hash in both revisions are not opened. Where the scores of a side are nowhere,
+lmcore.comparing.diff_unpaired compares the figures that git has. lmcore.comparing.diff_text shows
+the result.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,125 +18,32 @@ import pyarrow.compute as pc
 from lmcore.comparing.comparison import (
     LOWER_IS_BETTER,
     VERDICTS,
-    Comparison,
     DifferentItems,
     Side,
     align,
-    as_one,
     by_group,
     clustered,
     compare,
     judge,
-    read_side,
     same_bytes,
 )
+from lmcore.comparing.diff_results import Asked, Diff, Results, Row, Scores, Settings
+from lmcore.comparing.diff_unpaired import compare_recorded
 from lmcore.comparing.model_pairs import compare_models, is_clustered, subjects
 from lmcore.errors import InputError
 from lmcore.history.changes import changed_params, changed_stages
-from lmcore.history.revisions import ITEMS, SCORES, TOKENS, Revision
+from lmcore.history.revisions import (
+    INTERVALS,
+    ITEMS,
+    METRICS,
+    SCORES,
+    TOKENS,
+    MissingFile,
+    Revision,
+)
 from lmcore.history.staleness import stale
 from lmcore.params.ranges import NonNegative
 from lmcore.params.schema import check, kinds_of
-
-
-class Settings(NamedTuple):
-    """The keys of the section compare_models of params.yaml that a diff needs."""
-
-    metrics: list[str]
-    recipes: dict[str, list[str]] | None
-    clusters: list[str] | None
-    margin: dict[str, float] | None
-    confidence: float
-    interval: str
-    correction: str
-    group_correction: str
-    power: float
-    resamples: int
-    seed: int
-
-    def for_compare(self) -> dict[str, Any]:
-        """The settings of `lmcore.comparing.comparison.compare`."""
-        return {
-            "confidence": self.confidence,
-            "interval": self.interval,
-            "resamples": self.resamples,
-            "seed": self.seed,
-        }
-
-    def for_judge(self) -> dict[str, float]:
-        """The levels at which `lmcore.comparing.comparison.judge` decides."""
-        return {"confidence": self.confidence, "power": self.power}
-
-
-class Scores(NamedTuple):
-    """Where a revision has the scores of a model, or of a recipe's models, on one suite."""
-
-    revision: Revision
-    models: list[str]
-    suite: str
-
-    def paths(self) -> list[str]:
-        """The scores table of each model."""
-        return [f"{SCORES}/{model}/{self.suite}.parquet" for model in self.models]
-
-    def hashes(self) -> list[str]:
-        """The hash of each scores table."""
-        return [self.revision.md5(path) for path in self.paths()]
-
-    def side(self, metrics: list[str], known: dict[bytes, Side]) -> tuple[str, Side]:
-        """The first of `metrics` that is there, and the values under it.
-
-        `known` is that of `read_side`.
-        """
-        revision = self.revision
-        metrics_there, sides = [], []
-        for path in self.paths():
-            read = partial(revision.table, path)
-            metric, side = read_side(read, metrics, f"{revision.name}: {path}", known)
-            metrics_there.append(metric)
-            sides.append(side)
-        where = f"{revision.name}: {', '.join(self.models)} on {self.suite}"
-        return metrics_there[0], as_one(sides, where)
-
-
-class Row(NamedTuple):
-    """One model on one suite."""
-
-    model: str
-    suite: str
-    comparison: Comparison
-    n_lost: int  # items left out, since only one revision has them
-    groups: dict[str, Comparison]
-    items: list[dict]
-
-
-class Diff(NamedTuple):
-    """The differences between revisions A and B.
-
-    `rows` are the comparisons in which an item changed, worst first. `unchanged` and `refused` name
-    model and suite.
-
-    `stale` and `not_compared` are lines for people. `stale` says why the scores of A or B are not
-    those of its own code, params and data. `not_compared` says what A has, or what was asked for,
-    that was not compared with anything. If either has a line, the absence of `worse` means nothing.
-    """
-
-    a: str
-    b: str
-    params: dict[str, tuple[Any, Any]]
-    stages: dict[str, list[str]]
-    stale: list[str]
-    not_compared: list[str]
-    rows: list[Row]
-    unchanged: list[tuple[str, str]]
-    refused: dict[tuple[str, str], str]
-    only_a: list[str]
-    only_b: list[str]
-    # a line for each of `unchanged` that left items out, since only one revision has them
-    lost: list[str]
-    confidence: float
-    correction: str
-    margin: dict[str, float]
 
 
 class _Contents(NamedTuple):
@@ -151,32 +57,6 @@ class _Contents(NamedTuple):
     def names(self) -> list[str]:
         """The names of its models, recipes and suites."""
         return [*self.models, *self.suites]
-
-
-class _Asked(NamedTuple):
-    """What `diff` was asked for."""
-
-    suites: list[str]
-    models: list[str]
-    common: bool
-    groups: bool
-    n_items: int
-    settings: Settings
-
-    def covers(self, model: str, suite: str) -> bool:
-        """Whether this model on this suite is among what was asked for; no names mean all."""
-        is_suite = not self.suites or suite in self.suites
-        return is_suite and (not self.models or model in self.models)
-
-
-@dataclass
-class _Results:
-    """What came of the comparisons; the fields are those of Diff, but `rows` is not judged yet."""
-
-    rows: list[Row] = field(default_factory=list)
-    unchanged: list[tuple[str, str]] = field(default_factory=list)
-    refused: dict[tuple[str, str], str] = field(default_factory=dict)
-    lost: list[str] = field(default_factory=list)
 
 
 def diff(
@@ -196,24 +76,27 @@ def diff(
     with such items is refused. With `groups`, each group is compared, too. `n_items` is the number
     of examples in each direction. `settings` are the fields of `Settings`.
 
-    Raises InputError for an unknown suite or model, and where scores are missing.
+    Where the scores of a side are nowhere, the figures that git has are compared, unpaired.
+
+    Raises InputError for an unknown suite or model, and where scores and figures are missing.
     """
-    asked = _Asked(suites, models, common, groups, n_items, Settings(**settings))
+    asked = Asked(suites, models, common, groups, n_items, Settings(**settings))
     in_a, in_b = _contents(a, asked.settings), _contents(b, asked.settings)
     _check_names("suite", suites, {*in_a.suites, *in_b.suites})
     _check_names("model", models, {*in_a.models, *in_b.models})
     pairs = _pairs(in_a, in_b, asked)
-    results = _compare_all(pairs, asked)
+    results = _paired_or_recorded(pairs, asked)
     return Diff(
         a=a.name,
         b=b.name,
         params=changed_params(a.params, b.params),
         stages=changed_stages(a.stages, b.stages),
-        stale=[f"A: {line}" for line in stale(a)] + [f"B: {line}" for line in stale(b)],
+        stale=[*_stale("A", a, results), *_stale("B", b, results)],
         not_compared=[
             *([] if pairs else [_nothing_in_common(asked)]),
             *_left_out("model", list(in_a.models), list(in_b.models), models),
             *_left_out("suite", in_a.suites, in_b.suites, suites),
+            *results.not_compared,
         ],
         rows=_judged(results.rows, asked.settings),
         unchanged=results.unchanged,
@@ -224,10 +107,35 @@ def diff(
         confidence=asked.settings.confidence,
         correction=asked.settings.correction,
         margin=asked.settings.margin or {},
+        without_tables=results.without_tables,
     )
 
 
-def _pairs(in_a: _Contents, in_b: _Contents, asked: _Asked) -> list[tuple[str, Scores, Scores]]:
+def _stale(side: str, revision: Revision, results: Results) -> list[str]:
+    """Why what was compared of a side, scores or metrics, is not that of its code and params."""
+    if results.without_tables is None:
+        lines = stale(revision)
+    else:
+        lines = stale(revision, [METRICS, INTERVALS], without_unknown=True)
+    return [f"{side}: {line}" for line in lines]
+
+
+def _paired_or_recorded(pairs: list[tuple[str, Scores, Scores]], asked: Asked) -> Results:
+    """The comparisons of the scores or, where a side has none at all, of the figures in git.
+
+    Raises InputError, as `_compare_all` and `compare_recorded`.
+    """
+    try:
+        return _compare_all(pairs, asked)
+    except MissingFile as missing:
+        scores = missing.revision.root / SCORES
+        is_nowhere = missing.revision.rev is not None or not any(scores.rglob("*.parquet"))
+        if not (missing.path.startswith(f"{SCORES}/") and is_nowhere):
+            raise
+        return compare_recorded(pairs, asked, missing)
+
+
+def _pairs(in_a: _Contents, in_b: _Contents, asked: Asked) -> list[tuple[str, Scores, Scores]]:
     """The name of every model that is compared, with its scores on a suite in A and in B."""
     pairs = []
     for suite in in_b.suites:
@@ -241,12 +149,12 @@ def _pairs(in_a: _Contents, in_b: _Contents, asked: _Asked) -> list[tuple[str, S
     return pairs
 
 
-def _compare_all(pairs: list[tuple[str, Scores, Scores]], asked: _Asked) -> _Results:
+def _compare_all(pairs: list[tuple[str, Scores, Scores]], asked: Asked) -> Results:
     """Compare the scores of every model, by its name, in A and in B.
 
     Raises InputError if the items of all models and suites differ.
     """
-    results = _Results()
+    results = Results()
     known: dict[bytes, Side] = {}
     metrics = asked.settings.metrics
     for name, scores_a, scores_b in pairs:
@@ -276,7 +184,7 @@ def _compare_all(pairs: list[tuple[str, Scores, Scores]], asked: _Asked) -> _Res
 
 
 def _compare_one(
-    name: str, scores_a: Scores, scores_b: Scores, asked: _Asked, known: dict[bytes, Side]
+    name: str, scores_a: Scores, scores_b: Scores, asked: Asked, known: dict[bytes, Side]
 ) -> Row:
     """One model on one suite; its groups and examples where an item changed.
 
@@ -346,7 +254,7 @@ def _check_names(kind: str, asked: list[str], known: set[str]) -> None:
             )
 
 
-def _nothing_in_common(asked: _Asked) -> str:
+def _nothing_in_common(asked: Asked) -> str:
     of_these = " that was asked for" if asked.suites or asked.models else ""
     return f"nothing was compared: A and B have no model on a suite{of_these} in common"
 

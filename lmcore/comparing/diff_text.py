@@ -4,12 +4,13 @@ A Diff goes in. A string comes out.
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from lmcore.comparing.comparison import TWO_MODELS, VERDICTS, Comparison
-from lmcore.comparing.diff import Diff, Row
+from lmcore.comparing.diff_results import Diff, Row, WithoutTables
 from lmcore.comparing.model_pairs import as_json
 from lmcore.folds.fold import PSEUDO
 from lmcore.shown import for_html, for_json, for_markdown, for_terminal
@@ -19,6 +20,12 @@ OF_CAUSAL = {"surprisal_per_byte": "bits_per_byte", "surprisal_per_word": "bits_
 LABELS = OF_CAUSAL | {PSEUDO + name: PSEUDO + label for name, label in OF_CAUSAL.items()}
 COLOURS = {"worse": 31, "better": 32}  # ANSI
 TEXT_LENGTH = 160  # the characters of an example's text that are shown
+# how the differences of figures without tables were tested (lmcore.comparing.diff_unpaired)
+METHODS = {
+    "welch": "Welch's t, with the standard error sqrt(se_A² + se_B²)",
+    "newcombe": "of shares of right items in one group, Newcombe's interval and the pooled z test",
+    "bounds": "of medians, from the bounds of both intervals (Zou & Donner)",
+}
 VALUE_LENGTH = 60  # the characters of a param's value that are shown
 
 
@@ -29,11 +36,14 @@ def as_text(diff: Diff, *, colour: bool) -> str:
     """
     diff = _shown(diff, for_terminal)
     paint: Callable[[str], str] = _painted if colour else str
-    notes = [f"note   {line}" for line in doubts(diff)]
+    notes = [f"note   {line}" for line in [*_about_tables(diff), *doubts(diff)]]
     lines = [f"A  {diff.a}", f"B  {diff.b}", "", *_causes(diff), *notes]
     if diff.rows:
         table: list[tuple[str, ...]] = [HEAD, *(_row_cells(row, diff) for row in diff.rows)]
         lines += ["", *_aligned(table, paint), "", *_notes(diff)]
+    if diff.without_tables and diff.without_tables.others:
+        others = _other_cells(diff)
+        lines += ["", _about_others(diff), *(_aligned([HEAD, *others], paint) if others else [])]
     lines += ["", *_rest(diff)]
     for row in diff.rows:
         title = f"{row.model} on {row.suite}"
@@ -53,7 +63,7 @@ def as_markdown(diff: Diff) -> str:
     ]
     diff = _shown(diff, for_markdown)
     lines = [f"**{diff.a} → {diff.b}**: {', '.join(_counts(diff))}", ""]
-    if notes := doubts(diff):
+    if notes := [*_about_tables(diff), *doubts(diff)]:
         lines += [*(f"- {line}" for line in notes), ""]
     if diff.rows:
         table: list[tuple[str, ...]] = [HEAD]
@@ -64,6 +74,8 @@ def as_markdown(diff: Diff) -> str:
     if not diff.rows or diff.refused or diff.lost or diff.only_a or diff.only_b:
         lines += [*_rest(diff), ""]
     folded = {"What changed": [f"- {line}" for line in _causes(diff)]}
+    if others := _other_cells(diff):
+        folded["Other metrics"] = [_about_others(diff), "", *_piped([HEAD, *others])]
     for title, row in zip(titles, diff.rows, strict=True):
         if row.groups:
             groups = [cells[1:] for cells in _group_cells(row, diff)]
@@ -95,13 +107,24 @@ def as_data(diff: Diff) -> str:
         "unchanged": [{"model": model, "suite": suite} for model, suite in diff.unchanged],
         "refused": refused,
     }
+    without_tables = values.pop("without_tables")
+    if without_tables:
+        others = [_row_data(row) for row in without_tables.others]
+        values["without_tables"] = without_tables._asdict() | {"others": others}
     return for_json(values, indent=2, allow_nan=False) + "\n"
 
 
 def _row_data(row: Row) -> dict[str, Any]:
-    """A row as JSON has it."""
+    """A row as JSON has it. Of an unpaired one, what only paired items tell is left out."""
+    row = _as_recorded(row)
     values: dict[str, Any] = {"model": row.model, "suite": row.suite}
     values |= as_json(row.comparison)
+    if row.method:
+        for name in ("n_groups", "n_better", "n_worse"):
+            del values[name]
+        if math.isinf(row.comparison.df):
+            del values["df"]
+        return values | {"method": row.method}
     values["n_lost"] = row.n_lost
     if row.groups:
         values["groups"] = {group: as_json(part) for group, part in row.groups.items()}
@@ -116,6 +139,38 @@ def doubts(diff: Diff) -> list[str]:
     These are scores that are stale, and what was not compared.
     """
     return [*diff.stale, *diff.not_compared]
+
+
+def _about_tables(diff: Diff) -> list[str]:
+    """The lines on tables that are nowhere, and on the options that need them."""
+    if diff.without_tables is None:
+        return []
+    return [diff.without_tables.why, *diff.without_tables.left_out]
+
+
+def _other_cells(diff: Diff) -> list[tuple[str, ...]]:
+    """The cells under HEAD of the other metrics for whose difference there is evidence."""
+    others = diff.without_tables.others if diff.without_tables else []
+    rows = [row for row in others if row.comparison.verdict in VERDICTS[:4]]
+    return [(*_row_cells(row, diff)[:-1], row.comparison.verdict) for row in rows]
+
+
+def _about_others(diff: Diff) -> str:
+    """The line on the metrics that are not the headline of their suite."""
+    assert diff.without_tables is not None
+    n_found, n = len(_other_cells(diff)), diff.without_tables.n_others
+    return (
+        f"{n_found} of {n} other metrics differ by their p, corrected among those that changed"
+        " as for groups; `--json` has all."
+    )
+
+
+def _as_recorded(row: Row) -> Row:
+    """A row whose metric has the name of what was compared: of ranks, git has the median."""
+    if row.method != "bounds":
+        return row
+    name = row.comparison.metric.replace("rank", "median_rank")
+    return row._replace(comparison=row.comparison._replace(metric=name))
 
 
 def worst_first(groups: dict[str, Comparison]) -> list[tuple[str, Comparison]]:
@@ -153,11 +208,26 @@ def _shown(diff: Diff, show: Callable[[str], str]) -> Diff:
         only_a=all_of(diff.only_a),
         only_b=all_of(diff.only_b),
         margin={show(metric): margin for metric, margin in diff.margin.items()},
+        without_tables=_shown_without_tables(diff.without_tables, show),
+    )
+
+
+def _shown_without_tables(
+    found: WithoutTables | None, show: Callable[[str], str]
+) -> WithoutTables | None:
+    """What is said where tables are nowhere, with the names in it as `show` makes them."""
+    if found is None:
+        return None
+    return found._replace(
+        why=show(found.why),
+        left_out=[show(line) for line in found.left_out],
+        others=[_shown_row(row, show) for row in found.others],
     )
 
 
 def _shown_row(row: Row, show: Callable[[str], str]) -> Row:
     """A row with the names in it as `show` makes them."""
+    row = _as_recorded(row)
     groups = {}
     for name, comparison in row.groups.items():
         groups[show(name)] = comparison._replace(metric=show(comparison.metric))
@@ -236,11 +306,16 @@ def _grouped(causes: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
 def _notes(diff: Diff) -> list[str]:
     """How the table of comparisons is to be read."""
     n = len(diff.rows)
+    what_changed = "a recorded figure" if diff.without_tables else "an item"
     lines = [
         f"Intervals are {100 * diff.confidence:g} %, of each comparison alone;"
         f" p is corrected ({diff.correction}) for the {n} comparison{'s' * (n > 1)}"
-        " in which an item changed."
+        f" in which {what_changed} changed."
     ]
+    methods = {row.method for row in diff.rows if row.method}
+    if methods:
+        how = "; ".join(METHODS[name] for name in METHODS if name in methods)
+        lines.append(f"A and B are taken as independent: {how}.")
     claims = {row.comparison.claim for row in diff.rows if row.comparison.claim}
     if TWO_MODELS in claims:
         lines.append(
@@ -265,11 +340,11 @@ def _rest(diff: Diff) -> list[str]:
     models_of: dict[str, list[str]] = {}  # by the reason for which they were refused
     for (model, _), reason in diff.refused.items():
         models_of.setdefault(reason, []).append(model)
+    remedy = "; `--common` compares the items that both have"
+    if diff.without_tables:
+        remedy = "; with the tables of both, `--common` would compare the items that both have"
     for reason, models in models_of.items():
-        lines.append(
-            f"not comparable: {', '.join(models)} on {reason};"
-            " `--common` compares the items that both have"
-        )
+        lines.append(f"not comparable: {', '.join(models)} on {reason}{remedy}")
     for side, names in (("A", diff.only_a), ("B", diff.only_b)):
         if names:
             lines.append(f"only in {side}: {', '.join(names)}")
@@ -285,7 +360,8 @@ def _unchanged_line(diff: Diff) -> str:
     for model, suites in suites_of.items():
         models_of.setdefault(tuple(suites), []).append(model)
     parts = [f"{', '.join(models)} on {', '.join(suites)}" for suites, models in models_of.items()]
-    return "unchanged (no item differs): " + "; ".join(parts)
+    what = "no recorded figure" if diff.without_tables else "no item"
+    return f"unchanged ({what} differs): " + "; ".join(parts)
 
 
 def _examples(row: Row) -> list[str]:

@@ -8,6 +8,7 @@ tables come from the DVC cache, else from the remote of the workspace, whatever 
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from lmcore.errors import InputError
 from lmcore.params import yaml_text
 
 SCORES, ITEMS, TOKENS = "data/scores", "data/items", "data/tokens"
+METRICS, INTERVALS = "metrics/models", "metrics/intervals.json"  # git tracks these
 # columns that are read as dictionaries: a value once, not once a row
 REPEATED = ["item", "group", "metric", "variant"]
 
@@ -38,6 +40,14 @@ def repository() -> Path:
         f"{Path.cwd()}: neither here nor above is a repository with .dvc and dvc.yaml; "
         "run this inside one"
     )
+
+
+class MissingFile(InputError):
+    """A file that a revision should have, and that is in neither workspace, cache nor remote."""
+
+    def __init__(self, message: str, revision: "Revision", path: str):
+        super().__init__(message)
+        self.revision, self.path = revision, path
 
 
 class Declared(NamedTuple):
@@ -59,10 +69,13 @@ class Revision:
     def __init__(self, root: Path, rev: str | None):
         self.root, self.rev = root, rev
         self.name = "workspace"
+        self._objects: dict[str, dict[str, dict]] = {}  # JSON files that were read
         self._files: Any = None  # DVC's file system of a git revision
         if rev is not None:
             self._files, commit = _open(root, rev)
             self.name = f"{rev} ({commit[:7]})"
+            # HEAD is another commit once the remedy was followed
+            self._to_check_out = commit[:7] if "HEAD" in rev or "@" in rev else rev
 
     def text(self, path: str) -> str | None:
         """A file that git tracks, None where this revision has none."""
@@ -121,6 +134,32 @@ class Revision:
     def values(self, path: str) -> dict:
         """A file of parameters, YAML or JSON, that git tracks; empty where there is none."""
         return self._yaml(path)
+
+    def metrics(self, model: str) -> dict[str, dict[str, Any]]:
+        """{suite: {metric: value}} of a model; empty where it has none. Raises as `intervals`."""
+        return self._json(f"{METRICS}/{model}.json")
+
+    @property
+    def intervals(self) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+        """{model: {suite: {metric: {low, high, n, se}}}} of the metrics; empty where there is none.
+
+        Raises InputError where the file is no JSON object of objects.
+        """
+        return self._json(INTERVALS)
+
+    def _json(self, path: str) -> dict[str, dict[str, Any]]:
+        """A JSON file that git tracks, read once."""
+        if path in self._objects:
+            return self._objects[path]
+        text = self.text(path)
+        try:
+            values = {} if text is None else json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{self.name}: {path}: not JSON: {error}") from error
+        if not (isinstance(values, dict) and all(isinstance(v, dict) for v in values.values())):
+            raise InputError(f"{self.name}: {path}: expected a JSON object of objects")
+        self._objects[path] = values
+        return values
 
     def _yaml(self, path: str) -> dict:
         source = f"{self.name}: {path}"
@@ -259,22 +298,30 @@ class Revision:
         except (FileNotFoundError, DataIndexDirError, DvcException) as error:
             raise self._missing(path) from error
 
+    @property
+    def remedy(self) -> str:
+        """What brings the tables of this revision here."""
+        if self._files is None:
+            return "`dvc pull` or `dvc repro` here"
+        return (
+            "`dvc push` where it was made, "
+            f"or make it here: `git checkout {self._to_check_out} && dvc repro`, commit, "
+            "`git checkout - && dvc checkout`"
+        )
+
     def _missing(self, path: str) -> InputError:
         """An error that says why `path` is not there, and what brings it back."""
         if self._files is None:
-            return InputError(f"{self.name}: {path} is missing; `dvc repro` makes it")
+            message = f"{self.name}: {path} is missing; `dvc repro` makes it"
+            return MissingFile(message, self, path)
         outs = [out["path"] for out in self._locked_outs()]
         if not any(f"{path}/".startswith(f"{out}/") or out.startswith(f"{path}/") for out in outs):
             return InputError(
                 f"{self.name}: its dvc.lock has no {path}; "
                 "run `dvc repro` there and commit dvc.lock"
             )
-        return InputError(
-            f"{self.name}: {path} is in neither the DVC cache nor a remote; "
-            "`dvc push` where it was made, "
-            f"or make it here: `git checkout {self.rev} && dvc repro`, commit, "
-            "`git checkout - && dvc checkout`"
-        )
+        message = f"{self.name}: {path} is in neither the DVC cache nor a remote; {self.remedy}"
+        return MissingFile(message, self, path)
 
 
 def _open(root: Path, rev: str) -> tuple[Any, str]:

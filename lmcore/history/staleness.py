@@ -1,13 +1,14 @@
-"""Whether a revision's scores are those of its own code, params and data.
+"""Whether a revision's scores, or its metrics, are those of its own code, params and data.
 
 A `Revision` goes in, a line for each thing that is not so comes out. `dvc.lock` says on what each
 stage ran. This is compared with what the revision has now: the commands and params of its dvc.yaml
-and params.yaml, the fingerprint of its code, and the hashes of its data. Only the stages that the
-scores come from count.
+and params.yaml, the fingerprint of its code, and the hashes of its data. Only the stages that they
+come from count.
 """
 
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,28 @@ CODE = ("lmcore", "stages")
 FINGERPRINTS = "code.json"
 
 
-def stale(revision: Revision) -> list[str]:
+def stale(
+    revision: Revision, made: Sequence[str] = (SCORES,), *, without_unknown: bool = False
+) -> list[str]:
     """A line for each thing that changed since a stage ran, and for what cannot be said.
 
-    There is no line where all is up to date. Stages of a matrix share a line.
+    With `without_unknown`, there is none for data that cannot be checked, since they are nowhere.
+
+    The stages are those that the paths `made` come from. There is no line where all is up to date.
+    Stages of a matrix share a line.
 
     Raises InputError where dvc.yaml or the code cannot be read.
     """
-    stages = feeding(revision.pipeline)
+    stages = feeding(revision.pipeline, made)
     if not stages:
         unknown = "of which params and code they are cannot be said"
-        return [f"no stage of its dvc.yaml makes {SCORES}: {unknown}"]
+        return [f"no stage of its dvc.yaml makes {made[0]}: {unknown}"]
     remedy = "run `dvc repro`" + (", commit" if revision.rev is not None else "")
     codes = _codes(revision, stages)
     changes = []
     for name, stage in stages.items():
-        for reason in _reasons(revision, name, stage, codes):
+        reasons, unknown, foreign = _reasons(revision, name, stage, codes, made)
+        for reason in [*reasons, *([] if without_unknown else unknown), *foreign]:
             changes.append((name.partition("@")[0], name, reason))
     counts = Counter((group, reason) for group, _, reason in changes)
     lines = []
@@ -49,9 +56,9 @@ def stale(revision: Revision) -> list[str]:
     return lines
 
 
-def feeding(pipeline: dict[str, Declared]) -> dict[str, Declared]:
-    """The stages that the scores come from, directly or not, in the order of dvc.yaml."""
-    wanted, chosen = [SCORES], set()
+def feeding(pipeline: dict[str, Declared], made: Sequence[str] = (SCORES,)) -> dict[str, Declared]:
+    """The stages that the paths `made` come from, directly or not, in the order of dvc.yaml."""
+    wanted, chosen = list(made), set()
     while wanted:
         path = wanted.pop()
         for name, stage in pipeline.items():
@@ -73,11 +80,16 @@ def _overlap(one: str, other: str) -> bool:
     return a == b or a in b.parents or b in a.parents
 
 
-def _reasons(revision: Revision, name: str, stage: Declared, codes: dict[str, Any]) -> list[str]:
-    """What is not as it was when this stage ran, as sentences that lack their subject, its name."""
+def _reasons(
+    revision: Revision, name: str, stage: Declared, codes: dict[str, Any], made: Sequence[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """What is not as it was when this stage ran, what cannot be said, and what it did not make.
+
+    All are sentences that lack their subject, the name of the stage.
+    """
     locked = revision.stages.get(name)
     if locked is None:
-        return ["has never run, says dvc.lock"]
+        return ["has never run, says dvc.lock"], [], []
     changed = ["its command"] if locked.get("cmd") != stage.command else []
     for file, keys in stage.params.items():
         now = codes if file == FINGERPRINTS else revision.values(file)
@@ -93,7 +105,7 @@ def _reasons(revision: Revision, name: str, stage: Declared, codes: dict[str, An
             why = str(error).removeprefix(f"{revision.name}: ").partition(";")[0]
             unknown.append(f"may have run on another {path}: {why}")
     reasons = [f"was not rerun since {thing} changed" for thing in changed]
-    return reasons + unknown + _foreign(revision, locked)
+    return reasons, unknown, _foreign(revision, locked, made)
 
 
 def _changed(file: str, then: dict, keys: list[str], now: dict) -> list[str]:
@@ -112,12 +124,12 @@ def _changed(file: str, then: dict, keys: list[str], now: dict) -> list[str]:
     return changed
 
 
-def _foreign(revision: Revision, locked: dict) -> list[str]:
-    """The scores that lie there and are not those that this stage made, as in `_reasons`."""
+def _foreign(revision: Revision, locked: dict, made: Sequence[str]) -> list[str]:
+    """What lies at the paths `made` and is not what this stage made, as in `_reasons`."""
     outs = {out["path"]: out.get("md5") for out in locked.get("outs") or []}
-    scores = [path for path in outs if _overlap(path, SCORES)]
+    paths = [path for path in outs if any(_overlap(path, other) for other in made)]
     try:
-        foreign = [path for path in scores if revision.dvc_hash(path) != outs[path]]
+        foreign = [path for path in paths if revision.dvc_hash(path) != outs[path]]
     except InputError:
         return []  # reading them says more
     return [f"made another {path} than lies there" for path in foreign]

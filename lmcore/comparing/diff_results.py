@@ -1,0 +1,155 @@
+"""What a diff of two revisions is asked for, and what it finds.
+
+Plain records, which lmcore.comparing.diff fills and lmcore.comparing.diff_text shows.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+from lmcore.comparing.comparison import Comparison, Side, as_one, read_side
+from lmcore.history.revisions import SCORES, Revision
+
+
+class Settings(NamedTuple):
+    """The keys of the section compare_models of params.yaml that a diff needs."""
+
+    metrics: list[str]
+    recipes: dict[str, list[str]] | None
+    clusters: list[str] | None
+    margin: dict[str, float] | None
+    confidence: float
+    interval: str
+    correction: str
+    group_correction: str
+    power: float
+    resamples: int
+    seed: int
+
+    def for_compare(self) -> dict[str, Any]:
+        """The settings of `lmcore.comparing.comparison.compare`."""
+        return {
+            "confidence": self.confidence,
+            "interval": self.interval,
+            "resamples": self.resamples,
+            "seed": self.seed,
+        }
+
+    def for_judge(self) -> dict[str, float]:
+        """The levels at which `lmcore.comparing.comparison.judge` decides."""
+        return {"confidence": self.confidence, "power": self.power}
+
+
+class Scores(NamedTuple):
+    """Where a revision has the scores of a model, or of a recipe's models, on one suite."""
+
+    revision: Revision
+    models: list[str]
+    suite: str
+
+    def paths(self) -> list[str]:
+        """The scores table of each model."""
+        return [f"{SCORES}/{model}/{self.suite}.parquet" for model in self.models]
+
+    def hashes(self) -> list[str]:
+        """The hash of each scores table."""
+        return [self.revision.md5(path) for path in self.paths()]
+
+    def side(self, metrics: list[str], known: dict[bytes, Side]) -> tuple[str, Side]:
+        """The first of `metrics` that is there, and the values under it.
+
+        `known` is that of `read_side`.
+        """
+        revision = self.revision
+        metrics_there, sides = [], []
+        for path in self.paths():
+            read = partial(revision.table, path)
+            metric, side = read_side(read, metrics, f"{revision.name}: {path}", known)
+            metrics_there.append(metric)
+            sides.append(side)
+        where = f"{revision.name}: {', '.join(self.models)} on {self.suite}"
+        return metrics_there[0], as_one(sides, where)
+
+
+class Row(NamedTuple):
+    """One model on one suite."""
+
+    model: str
+    suite: str
+    comparison: Comparison
+    n_lost: int  # items left out, since only one revision has them
+    groups: dict[str, Comparison]
+    items: list[dict]
+    method: str = ""  # how an unpaired difference was tested (lmcore.comparing.diff_unpaired)
+
+
+class WithoutTables(NamedTuple):
+    """What a diff says where the tables of a side are nowhere, so that nothing can be paired.
+
+    `why` is the line on this and on what brings a paired answer. `left_out` has a line for each
+    option that needs the tables. `others` are the metrics that are not the headline of their suite
+    and whose recorded figures differ; `n_others` counts those that were compared.
+    """
+
+    why: str
+    left_out: list[str]
+    others: list[Row]
+    n_others: int
+
+
+class Diff(NamedTuple):
+    """The differences between revisions A and B.
+
+    `rows` are the comparisons in which an item changed, worst first. `unchanged` and `refused` name
+    model and suite.
+
+    `stale` and `not_compared` are lines for people. `stale` says why the scores of A or B are not
+    those of its own code, params and data. `not_compared` says what A has, or what was asked for,
+    that was not compared with anything. If either has a line, the absence of `worse` means nothing.
+    """
+
+    a: str
+    b: str
+    params: dict[str, tuple[Any, Any]]
+    stages: dict[str, list[str]]
+    stale: list[str]
+    not_compared: list[str]
+    rows: list[Row]
+    unchanged: list[tuple[str, str]]
+    refused: dict[tuple[str, str], str]
+    only_a: list[str]
+    only_b: list[str]
+    # a line for each of `unchanged` that left items out, since only one revision has them
+    lost: list[str]
+    confidence: float
+    correction: str
+    margin: dict[str, float]
+    without_tables: WithoutTables | None = None
+
+
+class Asked(NamedTuple):
+    """What `diff` was asked for."""
+
+    suites: list[str]
+    models: list[str]
+    common: bool
+    groups: bool
+    n_items: int
+    settings: Settings
+
+    def covers(self, model: str, suite: str) -> bool:
+        """Whether this model on this suite is among what was asked for; no names mean all."""
+        is_suite = not self.suites or suite in self.suites
+        return is_suite and (not self.models or model in self.models)
+
+
+@dataclass
+class Results:
+    """What came of the comparisons; the fields are those of Diff, but `rows` is not judged yet."""
+
+    rows: list[Row] = field(default_factory=list)
+    unchanged: list[tuple[str, str]] = field(default_factory=list)
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    not_compared: list[str] = field(default_factory=list)
+    without_tables: WithoutTables | None = None
