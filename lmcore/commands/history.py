@@ -1,9 +1,10 @@
 """The commands of `lmcore` about the repository: its results and experiments, and its pipeline.
 
-They are results, use, verify and unlock.
+They are results, metrics, use, verify and unlock.
 """
 
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,22 @@ import typer
 from lmcore.commands.options import Data
 from lmcore.errors import InputError
 from lmcore.shown import for_terminal
+
+
+class Form(StrEnum):
+    """The forms in which `metrics` writes."""
+
+    text = "text"
+    csv = "csv"
+    md = "md"
+    json = "json"
+
+
+class Digits(StrEnum):
+    """How many digits `metrics` writes."""
+
+    auto = "auto"
+    full = "full"
 
 
 def results(
@@ -41,6 +58,41 @@ def results(
         commit=done.stdout.strip(),
     )
     typer.echo(for_terminal(f"{out}: {', '.join(models)}"))
+
+
+def metrics(
+    model: Annotated[
+        list[str] | None, typer.Argument(help="models; without any, all of them")
+    ] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="only this suite; repeat it for several")
+    ] = None,
+    rev: Annotated[
+        str | None,
+        typer.Option(help="a branch, tag, commit or experiment; without it the workspace"),
+    ] = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="csv and json have all digits")
+    ] = Form.text,
+    digits: Annotated[
+        Digits, typer.Option(help="auto: as many as the interval supports; full: all of them")
+    ] = Digits.auto,
+) -> None:
+    """The metrics of the models with their intervals, side by side, in a table for each suite."""
+    from lmcore.commands import metrics as tables_of
+    from lmcore.history.revisions import Revision, repository
+
+    tables = tables_of.read_tables(Revision(repository(), rev), model or [], suite or [])
+    is_full = digits is Digits.full
+    if form is Form.csv:
+        text = tables_of.as_csv(tables)
+    elif form is Form.json:
+        text = tables_of.as_data(tables)
+    elif form is Form.md:
+        text = tables_of.as_markdown(tables, full=is_full)
+    else:
+        text = tables_of.as_text(tables, full=is_full)
+    typer.echo(text, nl=False)
 
 
 def use(

@@ -26,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": comparing.compare,
     "export-babylm": suites.export_babylm,
     "results": history.results,
+    "metrics": history.metrics,
     "use": history.use,
     "diff": comparing.diff,
     "verify": history.verify,

@@ -42,8 +42,8 @@ def stale(
     codes = _codes(revision, stages)
     changes = []
     for name, stage in stages.items():
-        reasons, unknown, foreign = _reasons(revision, name, stage, codes, made)
-        for reason in [*reasons, *([] if without_unknown else unknown), *foreign]:
+        reasons, unsure, foreign = _reasons(revision, name, stage, codes, made)
+        for reason in [*reasons, *([] if without_unknown else unsure), *foreign]:
             changes.append((name.partition("@")[0], name, reason))
     counts = Counter((group, reason) for group, _, reason in changes)
     lines = []
