@@ -4,6 +4,7 @@ The same dvc.yaml runs in two clones, runs again there, and runs after edits tha
 """
 
 import json
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from lmcore.files import sha256
+from lmcore.history.revisions import METRICS, SCORES, Revision
 from tests.miniature import commit
-from tests.small_pipeline import dvc, make_clone, make_sources, ran, small_params
+from tests.small_pipeline import ROOT, dvc, environment, make_clone, make_sources, ran, small_params
 from tests.yaml_files import read_yaml, write_yaml
+
+USER = ("NAME", "EMAIL")  # that git wants to know of who commits
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +169,63 @@ def test_repro_after_a_model_and_a_suite_left_params_is_that_of_a_fresh_clone(ow
     subprocess.run(["git", "checkout", "-q", "params.yaml"], cwd=own, check=True)
     assert dvc(own, "repro").returncode == 0
     assert subprocess.run(["git", "diff", "--quiet"], cwd=own).returncode == 0
+
+
+def of_another_processor(folder: Path) -> None:
+    """Commit the results as if another processor had made them: other last digits, other hashes."""
+    before = Revision(folder, None)
+    made = before.dvc_hash(METRICS)
+    for path in (folder / METRICS).iterdir():
+        metrics = json.loads(path.read_text())
+        for values in metrics.values():
+            for name in values.keys() & {"bits_per_byte", "pseudo_bits_per_byte"}:
+                values[name] = round(values[name] + 1e-5, 5)
+        path.write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
+    lock = (folder / "dvc.lock").read_text()
+    scores = next(
+        out["md5"] for out in before.stages["fold_scores"]["outs"] if out["path"] == SCORES
+    )
+    lock = lock.replace(scores, scores.removesuffix(".dir")[::-1] + ".dir")
+    lock = lock.replace(made, Revision(folder, None).dvc_hash(METRICS))
+    (folder / "dvc.lock").write_text(lock)
+    commit(folder, "results of another processor")
+
+
+def typed(folder: Path, command: str, status: int = 0) -> str:
+    """What a line of a shell prints in a clone; its exit status must be `status`."""
+    user = {f"GIT_{role}_{what}": "t@t" for role in ("AUTHOR", "COMMITTER") for what in USER}
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment(folder, **user),
+        timeout=1800,
+    )
+    assert done.returncode == status, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def test_readme_change_something_runs_as_typed_in_a_fresh_clone(first):
+    root = first.parent
+    typed(root, f"git clone --quiet {first.name} origin")
+    typed(root / "origin", "git branch --move main")
+    of_another_processor(root / "origin")
+    typed(root, "git clone --quiet origin fresh")
+    fresh = root / "fresh"
+    typed(fresh, "dvc repro")
+
+    text = typed(fresh, "lmcore diff HEAD --fail-on worse")
+    assert "note   unpaired, so less sharp: the tables (data/scores) of A are not here" in text
+    assert re.search(r"^babyllama +heldout +bits_per_byte .* no evidence", text, re.M)
+    assert len(re.findall("^note ", text, re.M)) == 1
+
+    section = (ROOT / "README.md").read_text().partition("## Change something")[2]
+    printed = {line: typed(fresh, line) for line in section.split("```")[1].strip().splitlines()}
+    (text,) = (out for line, out in printed.items() if line.startswith("lmcore diff main"))
+    assert "unpaired" not in text
+    assert "param  train_model.shape.hidden_size: 16 → 192" in text
+    assert re.search(r"^babyllama +heldout +bits_per_byte .*(better|worse|no evidence)", text, re.M)
+    (text,) = (out for line, out in printed.items() if "lmcore verify" in line)
+    assert re.search(r"(\d+) of \1 outputs are byte-identical", text)

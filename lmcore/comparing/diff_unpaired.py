@@ -380,10 +380,10 @@ def _why(pairs: list[tuple[str, Scores, Scores]], has_same_tables: bool) -> str:
     where = f"the tables ({SCORES}) of {' and '.join(sides)} are not here"
     if has_same_tables:
         return f"{where}, but dvc.lock has the same ones in A and B: nothing changed"
-    remedies = "; ".join(f"{side}: {remedy}" for side, remedy in sides.items())
+    remedies = "; of ".join(f"{side}: {remedy}" for side, remedy in sides.items())
     return (
         f"unpaired, so less sharp: {where}, and the metrics that git has are compared."
-        f" For a paired answer, commit what is here, then {remedies}"
+        f" For a paired answer, commit what is here, then bring the tables of {remedies}"
     )
 
 

@@ -15,8 +15,9 @@ from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from lmcore.analysis.completions import FINDINGS
-from lmcore.commands import token_rows
+from lmcore.commands import metrics, token_rows
 from lmcore.commands.main import app
+from lmcore.comparing.diff_results import WithoutTables
 from lmcore.comparing.diff_text import as_data, as_markdown, as_text
 from lmcore.explorations.surprisal import FORMATS, as_lines
 from lmcore.explorations.svg import bars, scatter
@@ -198,6 +199,33 @@ def test_errors_are_one_clean_line(
         and len(result.stderr.splitlines()) == 1
     )
     assert_lines_are_clean(result.stderr)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_metrics_show_names_in_every_form(text: str) -> None:
+    cells = {text: metrics.Cell(0.5, {}), "convention": metrics.Cell(text, {})}
+    tables = {text: {text: cells, "other": {text: metrics.Cell(0.25, {})}}}
+    assert_lines_are_clean(metrics.as_text(tables, full=False))
+    assert_lines_are_clean(metrics.as_data(tables))
+    markdown = metrics.as_markdown(tables, full=False)
+    assert_lines_are_clean(markdown)
+    assert_page_is_clean(MarkdownIt("commonmark").enable("table").render(markdown))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_diff_without_tables_shows_names_in_every_form(revision, text: str) -> None:
+    found = diffs.compared(
+        revision("a"), revision("b", {"good": (0.6, 1.9), "untrained": (0.5, 3.0)})
+    )
+    row = found.rows[0]._replace(model=text, suite=text, method="welch")
+    found = found._replace(
+        rows=[row], without_tables=WithoutTables(text, [text], others=[row], n_others=1)
+    )
+    assert_lines_are_clean(as_text(found, colour=False))
+    assert_lines_are_clean(as_data(found))
+    markdown = as_markdown(found)
+    assert_lines_are_clean(markdown)
+    assert_page_is_clean(MarkdownIt("commonmark").enable("table").render(markdown))
 
 
 @pytest.mark.parametrize("text", TEXTS)
