@@ -160,8 +160,8 @@ def _about_others(diff: Diff) -> str:
     assert diff.without_tables is not None
     n_found, n = len(_other_cells(diff)), diff.without_tables.n_others
     return (
-        f"{n_found} of {n} other metrics differ by their p, corrected among those that changed"
-        " as for groups; `--json` has all."
+        f"{n_found} of {n} other metrics differ (p corrected among those that changed, as for"
+        " groups); `--json` has all."
     )
 
 

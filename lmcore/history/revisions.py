@@ -302,7 +302,7 @@ class Revision:
     def remedy(self) -> str:
         """What brings the tables of this revision here."""
         if self._files is None:
-            return "`dvc pull` or `dvc repro` here"
+            return "`dvc checkout`, `dvc pull` or `dvc repro` here"
         return (
             "`dvc push` where it was made, "
             f"or make it here: `git checkout {self._to_check_out} && dvc repro`, commit, "

@@ -250,3 +250,18 @@ def test_feeding_follows_folders_files_and_params(made):
         "fold_scores",
     ]
     assert json.loads((made / "code.json").read_text())["versions"] == "torch==1"
+
+
+def test_stale_metrics_count_the_stage_that_makes_them(repository):
+    assert stale(Revision(repository, None), ["metrics.json"]) == []
+    (repository / "metrics.json").unlink()
+    (repository / "metrics.json").write_text("by hand\n")
+    assert stale(Revision(repository, None)) == []
+    assert stale(Revision(repository, None), ["metrics.json"]) == [
+        "aggregate made another metrics.json than lies there; run `dvc repro`"
+    ]
+
+
+def test_stale_without_unknown_leaves_out_what_cannot_be_said(repository):
+    shutil.rmtree(repository / ".dvc" / "cache")
+    assert stale(Revision(repository, "HEAD"), without_unknown=True) == []
