@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lmcore.commands import comparing, explore, history, suites
+from lmcore.commands import comparing, explore, history, sharing, suites
 from lmcore.commands.one_line_errors import OneLineErrors
 
 HELP = (
@@ -25,6 +25,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tokens": suites.tokens,
     "compare": comparing.compare,
     "export-babylm": suites.export_babylm,
+    "export": sharing.export,
+    "push": sharing.push,
     "results": history.results,
     "metrics": history.metrics,
     "use": history.use,

@@ -37,7 +37,7 @@ def stale(
     stages = feeding(revision.pipeline, made)
     if not stages:
         unknown = "of which params and code they are cannot be said"
-        return [f"no stage of its dvc.yaml makes {made[0]}: {unknown}"]
+        return [f"no stage of its dvc.yaml makes {' or '.join(made)}: {unknown}"]
     remedy = "run `dvc repro`" + (", commit" if revision.rev is not None else "")
     codes = _codes(revision, stages)
     changes = []

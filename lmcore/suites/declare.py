@@ -214,3 +214,23 @@ def classes_of(suite: str, entry: dict | None, kind: str) -> list[str]:
                 f" not be 'macro', not '{name}'"
             )
     return names
+
+
+def subset_words(suite: str, entry: dict | None, n_items: int) -> str:
+    """`subset: 600 of 67,000 items`, where `n_items` are not all that the suite's task has.
+
+    Empty where they are, and where the task has no published number.
+    """
+    task = TASKS.get(task_of(suite, entry))
+    return subset_of(n_items, task.n_items) if task and task.n_items else ""
+
+
+def declared_subset(suite: str, entry: dict | None, n_items: int) -> str:
+    """The same of a suite whose entry says by `items` that its data are a part of the task's."""
+    is_declared = (entry or {}).get("items") is not None
+    return subset_words(suite, entry, n_items) if is_declared else ""
+
+
+def subset_of(n_items: int, n_published: int) -> str:
+    """How a subset of a published benchmark is called; empty for all of its items."""
+    return f"subset: {n_items:,} of {n_published:,} items" if n_items < n_published else ""
