@@ -155,3 +155,19 @@ def unlock() -> None:
             f"{error}; `git checkout dvc.lock` brings back the committed one, "
             "and DVC's run cache what ran since"
         ) from error
+    _refuse_changed_folders(root)
+
+
+def _refuse_changed_folders(root: Path) -> None:
+    """Raises InputError for an imported model whose folder has changed, which DVC does not see."""
+    from lmcore.history.revisions import Revision
+    from lmcore.models.imported_folders import changed_folders
+
+    imports = Revision(root, None).params.get("import_model")
+    imports = imports if isinstance(imports, dict) else {}
+    if changed := changed_folders(imports, root / "data" / "models"):
+        stages = " ".join(f"import_model@{name}" for name in changed)
+        raise InputError(
+            f"import_model: {', '.join(changed)}: the folder is not what was imported, which DVC "
+            f"does not see; run `dvc repro --force --single-item {stages}` and then go on"
+        )

