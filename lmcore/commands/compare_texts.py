@@ -6,9 +6,14 @@ Teacher-forced, every model reads every text. Generating, every model continues 
 folder holds what the stages for the same work write: items/, tokens/ (or generated/), analysis/,
 summaries/, plots/ and index.html. It holds model_comparison.json, too, if the models read the same
 texts; the texts that they generate are not the same.
+
+If a second folder is named, it gets every model's tokens as CSV: MODEL/all.csv, and a file for each
+text (see lmcore.commands.token_files).
 """
 
 import json
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +32,7 @@ from lmcore.analysis.analyse import (
 from lmcore.analysis.progression import progression
 from lmcore.analysis.rows import TokenRows
 from lmcore.analysis.same_text import refuse_different_tokenizers
+from lmcore.commands.token_files import write_token_files
 from lmcore.errors import InputError
 from lmcore.files import remove, temporary_path, whole, write_json
 from lmcore.generating.continuations import generate, statistics
@@ -37,6 +43,7 @@ from lmcore.report.tokens import progression_curves, token_sections
 from lmcore.shown import for_html, for_terminal
 from lmcore.suites.records import read_records
 from lmcore.tables import GENERATED, GENERATIONS, ITEMS, items_table, write
+from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
 from lmcore.text_files import read_text, split_lines
 
@@ -88,12 +95,13 @@ def compare_texts(
     model_folder: Path,
     reading: Reading,
     settings: Settings = SETTINGS,
+    csv: Path | None = None,
 ) -> None:
     """Write the comparison of `models` on the texts of the file `source` to the folder `out`.
 
     `models` are names in `model_folder`, folders, or hub ids, in the order of their curves. `names`
-    says what to call them, or is empty. See `read_texts` for `source`. Raises InputError naming
-    what cannot be used.
+    says what to call them, or is empty. See `read_texts` for `source`. If `csv` is named, that
+    folder gets the tokens. Raises InputError naming what cannot be used.
     """
     if reading.by not in BY:
         raise InputError(f"by must be one of {', '.join(BY)}, not {reading.by!r}")
@@ -107,8 +115,10 @@ def compare_texts(
         progression=list(folders),
         confidence=reading.confidence,
     )
-    with whole(out) as target, temporary_path(out, "work") as work:
+    with whole(out) as target, temporary_path(out, "work") as work, _whole_or_none(csv) as tables:
         _extract(items, folders, target, work)
+        tokens = {name: target / "tokens" / name / SUITE for name in folders}
+        _write_csv(folders, tokens, items["item"].to_pylist(), tables)
         _analyse(folders, target, _linked(folders, work / "models"), settings)
         sections = token_sections(target / "analysis", list(folders))
         summaries = {}
@@ -176,6 +186,7 @@ def compare_generated(
     model_folder: Path,
     writing: Writing,
     settings: Settings = SETTINGS,
+    csv: Path | None = None,
 ) -> None:
     """Write the comparison of what `models` write after the prompts of the file `source`.
 
@@ -183,7 +194,7 @@ def compare_generated(
     """
     folders = named_models(models, names, model_folder)
     prompts = read_texts(source)
-    with whole(out) as target:
+    with whole(out) as target, _whole_or_none(csv) as tables:
         rows: dict[str, TokenRows] = {}
         statistics_by_model = {}
         for name, folder in folders.items():
@@ -195,6 +206,8 @@ def compare_generated(
             statistics_by_model[name] = statistics(tokens, texts, settings.digits)
             rows[name] = TokenRows(tokens_path)
         write_json(statistics_by_model, target / "generated.json")
+        paths = {name: rows_of_model.path for name, rows_of_model in rows.items()}
+        _write_csv(folders, paths, dict.fromkeys(texts["item"].to_pylist()), tables)
         tokenizers = {name: load_fast(folder) for name, folder in folders.items()}
         analysis = analyse({SUITE: rows}, tokenizers, settings)
         write_tables(analysis, target / "analysis")
@@ -204,6 +217,22 @@ def compare_generated(
         sections = {"models": ("From model to model", progression_curves(curves))}
         lead = f"What {len(folders)} models write after {len(prompts)} prompts of {source.name}."
         _write_page(target, sections, lead)
+
+
+def _whole_or_none(csv: Path | None) -> AbstractContextManager[Path | None]:
+    """As `whole`, or None where no folder is named."""
+    return whole(csv) if csv else nullcontext()
+
+
+def _write_csv(
+    folders: dict[str, Path], tokens: dict[str, Path], items: Iterable[str], target: Path | None
+) -> None:
+    """Write the table of `tokens` of every model as CSV to `target`, if that is named."""
+    if not target:
+        return
+    for name, folder in folders.items():
+        texts = token_texts(load_fast(folder))
+        write_token_files(tokens[name], texts, items, target / name)
 
 
 def _generate(folder: Path, prompts: list[str], writing: Writing) -> tuple[pa.Table, pa.Table]:

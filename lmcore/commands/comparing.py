@@ -36,7 +36,13 @@ By = Annotated[str, typer.Option(help="word; or token, which needs one tokenizer
 Corrected = Annotated[
     bool, typer.Option("--corrected", help="correct word probabilities at word boundaries")
 ]
-Force = Annotated[bool, typer.Option("--force", help="overwrite what this command wrote to --out")]
+Force = Annotated[bool, typer.Option("--force", help="overwrite what this command wrote")]
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        help="another folder to write: each model's tokens as CSV, MODEL/all.csv and a file a text"
+    ),
+]
 
 # Of `diff`
 RevA = Annotated[str, typer.Argument(help="A: a branch, tag, commit or experiment")]
@@ -88,6 +94,7 @@ def compare(
     bos: Bos = "prefix",
     by: By = "word",
     corrected: Corrected = False,
+    csv: Csv = None,
     force: Force = False,
     data: Data = Path("data"),
 ) -> None:
@@ -95,16 +102,20 @@ def compare(
     summaries, paired differences, a page.
     """
     from lmcore.commands import compare_texts
+    from lmcore.commands.token_files import refuse_csv_folder
 
     source = texts or prompts
     if source is None or (texts and prompts) or (generate and not prompts):
         raise InputError("name either --texts FILE or --prompts FILE; --generate needs --prompts")
+    if csv:
+        refuse_csv_folder(csv, out, force)
     compare_texts.refuse_existing(out, force)
     shared: dict[str, Any] = {
         "names": names.split(",") if names else [],
         "source": source,
         "out": out,
         "model_folder": data / "models",
+        "csv": csv,
     }
     if generate:
         decoding: dict[str, Any] = {"temperature": temperature, "top_k": top_k}

@@ -6,6 +6,7 @@ The result is one folder, which is not overwritten by accident.
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -90,6 +91,60 @@ def test_compare_generated_writes_what_the_models_say(root: Path) -> None:
     assert json.loads((out / "generated.json").read_text())["first"]["sampled"]["n_texts"] == 10
     assert json.loads((out / "summaries/second.json").read_text())["texts"]["n_tokens"] > 50
     assert not (out / "model_comparison.json").exists(), "the texts are not the same"
+
+
+COLUMNS = ["current_token", "next_token", "entropy", "probability_of_next_token"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_csv_holds_the_tokens_of_each_model_and_text(root: Path, monkeypatch) -> None:
+    monkeypatch.setenv("LMCORE_WORKERS", "1")
+    texts, csv = root / "punctuation.txt", root / "csv"
+    texts.write_text('One, two.\n"Three," she said.\n')
+    arguments = ["first", "second", "--names", "a,b", "--texts", str(texts)]
+    arguments += ["--out", str(root / "with_csv"), "--csv", str(csv)]
+    result = lmcore(root, *arguments)
+    assert result.exit_code == 0, result.output
+    assert [folder.name for folder in sorted(csv.iterdir())] == ["a", "b"]
+    for model in ("a", "b"):
+        frames = [pd.read_csv(csv / model / f"text_0000{number}.csv") for number in range(2)]
+        assert list(frames[0].columns) == COLUMNS
+        assert "".join(frames[0]["next_token"]) == "One, two."
+        assert "".join(frames[1]["next_token"]) == '"Three," she said.'
+        assert len(pd.read_csv(csv / model / "all.csv")) == len(frames[0]) + len(frames[1])
+    before = sha256(csv)
+    assert lmcore(root, *arguments).exit_code == 1
+    assert lmcore(root, *arguments, "--force").exit_code == 0 and sha256(csv) == before
+
+
+def test_csv_of_what_models_write_has_a_file_for_each_sample(root: Path) -> None:
+    csv = root / "csv_generated"
+    arguments = ["--prompts", str(root / "texts.txt"), "--generate", "--max-new-tokens", "3"]
+    arguments += ["--temperature", "0.8", "--seeds", "1,2", "--csv", str(csv)]
+    result = lmcore(root, "first", *arguments, "--out", str(root / "generated_csv"))
+    assert result.exit_code == 0, result.output
+    names = [f"prompt_{item:04d}_sample_{sample}.csv" for item in range(5) for sample in range(2)]
+    assert sorted(path.name for path in (csv / "first").iterdir()) == ["all.csv", *names]
+    frames = [pd.read_csv(csv / "first" / name) for name in names]
+    table = pd.read_parquet(root / "generated_csv/generated/first/tokens.parquet")
+    assert [len(frame) for frame in frames] == table.groupby(
+        ["item", "sample"], observed=True
+    ).size().tolist()
+    entropy = pd.concat(frames)["entropy"].astype("float32")
+    assert entropy.tolist() == table["entropy"].tolist()
+
+
+def test_csv_is_not_written_where_the_comparison_fails(root: Path, monkeypatch) -> None:
+    monkeypatch.setenv("LMCORE_WORKERS", "1")
+
+    def fail(*_, **__) -> None:
+        raise InputError("no more")
+
+    monkeypatch.setattr("lmcore.commands.compare_texts.statistics", fail)
+    arguments = ["--prompts", str(root / "texts.txt"), "--generate", "--max-new-tokens", "3"]
+    paths = ["--out", str(root / "failed"), "--csv", str(root / "failed_csv")]
+    assert lmcore(root, "first", *arguments, *paths).exit_code == 1
+    assert not (root / "failed").exists() and not (root / "failed_csv").exists()
 
 
 @pytest.mark.parametrize(
