@@ -20,6 +20,7 @@ from lmcore.folds.fold import window_of
 from lmcore.models.folder import is_masked, read_config
 from lmcore.scoring.engine import Engine
 from lmcore.shown import for_terminal
+from lmcore.suites.declare import subset_of
 from lmcore.suites.kinds import identical_options
 from lmcore.tables import scoring_of
 from lmcore.text.encoder import Text, TextEncoder
@@ -90,6 +91,8 @@ def _counts(items: pa.Table, scoring: dict) -> list[str]:
     lines = [for_terminal(line)]
     if len(n_items) > 1:
         lines.append(for_terminal(_groups(n_items)))
+    if "subset_of" in scoring:
+        lines.append(subset_of(n_items.total(), scoring["subset_of"]))
     return [*lines, f"bos {scoring.get('bos', 'prefix')}"]
 
 

@@ -199,7 +199,8 @@ def _compare_one(
     if is_clustered(suite, metric, settings.clusters or [], _suites(scores_b.revision)):
         sampled_a, sampled_b = clustered(side_a), clustered(side_b)
     comparison = compare(sampled_a, sampled_b, metric, **settings.for_compare())
-    row = Row(name, suite, comparison, n_lost, groups={}, items=[])
+    subset = scores_b.subset()
+    row = Row(name, suite, comparison, n_lost, groups={}, items=[], subset=subset)
     if not comparison.changed:
         return row
     if asked.groups and len(set(side_a.groups)) > 1:

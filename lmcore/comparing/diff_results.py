@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from lmcore.comparing.comparison import Comparison, Side, as_one, read_side
 from lmcore.history.revisions import SCORES, Revision
+from lmcore.suites.declare import declared_subset
 
 
 class Settings(NamedTuple):
@@ -51,6 +52,12 @@ class Scores(NamedTuple):
         """The scores table of each model."""
         return [f"{SCORES}/{model}/{self.suite}.parquet" for model in self.models]
 
+    def subset(self) -> str:
+        """Which part of a benchmark the suite is; empty if its entry does not say so."""
+        return declared_subset(
+            self.suite, (self.revision.params.get("suites") or {}).get(self.suite)
+        )
+
     def hashes(self) -> list[str]:
         """The hash of each scores table."""
         return [self.revision.md5(path) for path in self.paths()]
@@ -80,6 +87,7 @@ class Row(NamedTuple):
     n_lost: int  # items left out, since only one revision has them
     groups: dict[str, Comparison]
     items: list[dict]
+    subset: str = ""  # which part of a benchmark the suite is, if its entry says so
     method: str = ""  # how an unpaired difference was tested (lmcore.comparing.diff_unpaired)
 
 

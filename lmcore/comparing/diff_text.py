@@ -126,6 +126,8 @@ def _row_data(row: Row) -> dict[str, Any]:
             del values["df"]
         return values | {"method": row.method}
     values["n_lost"] = row.n_lost
+    if row.subset:
+        values["subset"] = row.subset
     if row.groups:
         values["groups"] = {group: as_json(part) for group, part in row.groups.items()}
     if row.items:
@@ -324,6 +326,8 @@ def _notes(diff: Diff) -> list[str]:
         )
     if claims - {TWO_MODELS}:
         lines.append("With several seeds a side, better and worse speak of the recipe.")
+    subsets = {row.suite: row.subset for row in diff.rows if row.subset}
+    lines += [f"{suite} is a {subset}." for suite, subset in subsets.items()]
     for row in diff.rows:
         if row.n_lost:
             lines.append(

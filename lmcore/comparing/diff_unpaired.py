@@ -125,6 +125,7 @@ def _compare_one(
             metric, figures_a[metric], figures_b[metric], settings.confidence, levels, draws
         )
         row = Row(name, suite, comparison, n_lost=0, groups={}, items=[], method=method)
+        row = row._replace(subset=scores_b.subset())
         (results.rows if metric == headline else others).append(row)
     return len(there) - 1
 

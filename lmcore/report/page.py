@@ -26,7 +26,7 @@ from lmcore.report.tokens import progression_curves, token_sections
 from lmcore.report.writing import writing_section
 from lmcore.shown import for_html
 from lmcore.statistics.stats import ratio
-from lmcore.suites.declare import kind_of
+from lmcore.suites.declare import declared_subset, kind_of
 from lmcore.tables import ITEMS, SCORES, read
 
 TITLE = "Small language models, side by side"
@@ -54,6 +54,7 @@ class Results(NamedTuple):
     metrics: dict[str, dict[str, dict]]  # model: suite: metric: value
     intervals: dict[str, dict[str, dict]]  # model: suite: metric: low and high
     confidence: float
+    subsets: dict[str, str]  # suite: which part of a benchmark it is; empty for a whole one
 
     def bounds(self, model: str, suite: str, name: str) -> tuple[float, float] | None:
         """The interval of a metric that has one.
@@ -156,7 +157,8 @@ def results_table(results: Results) -> str:
     for suite, kind in results.kinds.items():
         metric, question = KINDS[kind]
         arrow = "↓" if kind == "text" else "↑"
-        heads += f'<th scope="col">{for_html(suite)}<small>{label(metric)} {arrow}</small></th>'
+        small = f"<small>{label(metric)} {arrow}</small>{_small(results.subsets[suite])}"
+        heads += f'<th scope="col">{for_html(suite)}{small}</th>'
         asked += f"<dt><code>{for_html(suite)}</code></dt><dd>{question}</dd>"
     rows = []
     for number, model in enumerate(results.models):
@@ -280,11 +282,18 @@ def all_metrics(suite: str, results: Results) -> str:
     note = ""
     if convention := results.metrics[results.models[0]][suite].get("convention"):
         note = f' <span class="muted">scored by the convention {for_html(str(convention))}</span>'
+    if subset := results.subsets[suite]:
+        note = f' <span class="muted">{subset}</span>{note}'
     return (
         f"<details><summary><code>{for_html(suite)}</code>{note}</summary>"
         f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n'
         f"{rows}</tbody></table></div></details>\n"
     )
+
+
+def _small(text: str) -> str:
+    """Text below the name of a column; nothing for no text."""
+    return f"<small>{text}</small>" if text else ""
 
 
 def definitions(results: Results) -> str:
@@ -328,7 +337,8 @@ def _read_results(
                     f"{intervals}: nothing of model '{model}' on suite '{suite}'; "
                     "run the stage aggregate"
                 )
-    return Results(models, kinds, by_model, all_intervals, confidence)
+    subsets = {suite: declared_subset(suite, entry) for suite, entry in suites.items()}
+    return Results(models, kinds, by_model, all_intervals, confidence, subsets)
 
 
 def _read_progression(folder: Path) -> dict[str, list[dict]]:

@@ -15,7 +15,16 @@ from lmcore.params.schema import check, kinds_of
 from lmcore.shown import for_terminal
 from lmcore.suites.builders import BUILDERS
 from lmcore.suites.conventions import LM_EVAL, bos_of, convention_of
-from lmcore.suites.declare import CORPUS, TASKS, classes_of, entry_of, kind_of, suites_of
+from lmcore.suites.declare import (
+    CORPUS,
+    TASKS,
+    classes_of,
+    declared_subset,
+    entry_of,
+    kind_of,
+    suites_of,
+    task_of,
+)
 from lmcore.suites.kinds import identical_options, item_rows
 from lmcore.suites.records import SUFFIXES, MissingColumn, Record, find, read_records
 from lmcore.suites.subset import subset
@@ -51,7 +60,8 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
     """The items table of one entry of params' suites, whose keys lmcore.suites.declare explains.
 
     Its metadata say what the engine must know (`lmcore.tables.scoring_of`). Raises InputError for
-    an unknown key, task or kind, and for numbers of items or groups other than the published ones.
+    an unknown key, task or kind, and for numbers of items or groups other than the published ones,
+    or for another number of items than the entry's `items` says.
     """
     entry = entry or {}
     check(entry, entry_of(suite, options_of), f"suite '{suite}'")
@@ -73,6 +83,8 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
         rows = [row for row in rows if row["item"] in chosen]
     _say_identical(suite, rows)
     scoring = {**(entry.get("scoring") or {}), "bos": bos_of(convention, rows, source)}
+    if declared_subset(suite, entry):
+        scoring["subset_of"] = TASKS[task_of(suite, entry)].n_items
     if lengths:
         items = sorted({row["item"] for row in rows})
         scoring["lengths"] = {item: lengths[item] for item in items}
@@ -131,18 +143,30 @@ def _records(
         records = build(folder, **options)
     except MissingColumn as error:
         raise InputError(f"{error}; these are not the files of task {name}") from error
-    n_groups = len({record.get("group") for record in records})
-    _check_number(folder, name, "items", len(records), task.n_items)
-    _check_number(folder, name, "groups", n_groups, task.n_groups)
+    _check_numbers(folder, name, entry.get("items"), records)
     return kind, records, str(folder)
 
 
-def _check_number(folder: Path, task: str, what: str, n: int, published: int | None) -> None:
-    if published is not None and n != published:
-        raise InputError(
-            f"{folder}: task {task} found {n:,} {what}, expected {published:,} as published; the"
-            " files are incomplete, or those of another data set"
-        )
+def _check_numbers(folder: Path, name: str, declared: int | None, records: Sequence[dict]) -> None:
+    """Raises InputError unless the records are as many as published, or as the entry declares."""
+    task, n_groups = TASKS[name], len({record.get("group") for record in records})
+    where, n = f"{folder}: task {name} found", len(records)
+    if declared is not None:
+        if n != declared:
+            raise InputError(f"{where} {n:,} items, expected {declared:,} as `items` says")
+        if task.n_groups is not None and n_groups > task.n_groups:
+            raise InputError(f"{where} {n_groups:,} groups, expected at most {task.n_groups:,}")
+        return
+    for what, found, published in (
+        ("items", n, task.n_items),
+        ("groups", n_groups, task.n_groups),
+    ):
+        if published is not None and found != published:
+            hint = f"; for a subset, say `items: {n}`" if n < (task.n_items or 0) else ""
+            raise InputError(
+                f"{where} {found:,} {what}, expected {published:,} as published; the"
+                f" files are incomplete, or those of another data set{hint}"
+            )
 
 
 def _own_records(suite: str, path: Path, columns: dict[str, str]) -> list[Record]:

@@ -72,8 +72,9 @@ class Entry(TypedDict, total=False):
 
     `task` is by default the suite's own name. `path` is the file or folder that the task reads
     instead of its `source`; or, with a `kind`, a file of one's own or a folder of files, each of
-    them a group. `columns`: what ours are called there, {good: Target1, ...}. `limit`: a subset
-    spread over the groups, drawn by `seed`. `classes`: see `classes_of`.
+    them a group. `items`: how many items the data have where they are a part of the task's, whose
+    published number is checked otherwise. `columns`: what ours are called there, {good: Target1,
+    ...}. `limit`: a subset spread over the groups, drawn by `seed`. `classes`: see `classes_of`.
     """
 
     task: Name
@@ -81,6 +82,7 @@ class Entry(TypedDict, total=False):
     kind: Kind
     path: Line
     columns: dict[Line, Line] | None
+    items: Count | None
     limit: Count | None
     seed: Seed
     convention: Convention
@@ -122,6 +124,7 @@ def _check_entry(suite: str, options_of: OptionsOf | None, entry: dict) -> dict:
     """Raises ValueError."""
     if "kind" in entry:
         fit(entry, Entry)
+        _check_items(entry, None)
         if "path" not in entry:
             raise ValueError(
                 f"kind {entry['kind']} needs the path of a .csv, .jsonl or .parquet file, or"
@@ -149,8 +152,20 @@ def _check_task(suite: str, options_of: OptionsOf | None, entry: dict) -> None:
         fit(entry, Entry, options_of(task))
     else:
         fit({key: value for key, value in entry.items() if key in kinds_of(Entry)}, Entry)
+    _check_items(entry, TASKS[task].n_items)
     if TASKS[task].source is None and "path" not in entry:
         raise ValueError(f"task {task} needs the key 'path', which names its data file or folder")
+
+
+def _check_items(entry: dict, n_published: int | None) -> None:
+    """Raises ValueError for `items` where there is no such number, or a smaller one."""
+    n_items = entry.get("items")
+    if n_items is None:
+        return
+    if n_published is None:
+        raise ValueError("items is for a task with a published number of items; leave it out here")
+    if n_items > n_published:
+        raise ValueError(f"items: published are {n_published:,}, not {n_items:,}")
 
 
 def _check_ending_alone(suite: str, entry: dict, kind: str) -> None:
@@ -225,10 +240,15 @@ def subset_words(suite: str, entry: dict | None, n_items: int) -> str:
     return subset_of(n_items, task.n_items) if task and task.n_items else ""
 
 
-def declared_subset(suite: str, entry: dict | None, n_items: int) -> str:
-    """The same of a suite whose entry says by `items` that its data are a part of the task's."""
-    is_declared = (entry or {}).get("items") is not None
-    return subset_words(suite, entry, n_items) if is_declared else ""
+def declared_subset(suite: str, entry: dict | None) -> str:
+    """The same of a suite whose entry says by `items` that its data are a part of the task's.
+
+    `limit` may make it smaller still. Empty for other suites.
+    """
+    entry = entry or {}
+    if entry.get("items") is None:
+        return ""
+    return subset_words(suite, entry, min(entry["items"], entry.get("limit") or entry["items"]))
 
 
 def subset_of(n_items: int, n_published: int) -> str:

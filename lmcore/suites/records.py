@@ -164,9 +164,10 @@ def texts_of(value: object, place: str) -> list[str]:
 def find(folder: Path, *suffixes: str) -> list[Path]:
     """The files of a source whose names end in one of `suffixes`, sorted by name.
 
-    Raises InputError where there are none.
+    A source may be one such file. Raises InputError where there are none.
     """
-    files = sorted(path for path in folder.glob("*") if path.name.endswith(suffixes))
+    inside = [folder] if folder.is_file() else folder.glob("*")
+    files = sorted(path for path in inside if path.name.endswith(suffixes))
     if not files:
         raise InputError(
             f"{folder}: no file ending in {' or '.join(suffixes)}; "

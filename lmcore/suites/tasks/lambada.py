@@ -19,21 +19,25 @@ from lmcore.text_files import read_text, split_lines
 
 
 def openai(source: Path) -> list[Record]:
-    """Records of kind completion from {"text"} JSONL (or Parquet)."""
-    return [
-        row.record(**_split(row["text"]))
-        for path in find(source, ".jsonl", ".parquet")
-        for row in read_records(path)
-    ]
+    """Records of kind completion from {"text"} JSONL (or Parquet).
+
+    Where there is none, plain text with one passage on each line is read.
+    """
+    files = find(source, ".jsonl", ".parquet", ".txt")
+    tables = [path for path in files if path.suffix != ".txt"]
+    records = []
+    for path in tables:
+        records += [row.record(**_split(row["text"])) for row in read_records(path)]
+    for path in files if not tables else []:
+        records += _passages(path)
+    return records
 
 
 def standard(source: Path) -> list[Record]:
     """Records of kind completion from plain text, one passage on each line."""
     records = []
     for path in find(source, ".txt"):
-        passages = split_lines(read_text(path, "passages, one a line"))
-        for number, passage in enumerate(passages, 1):
-            records.append(Record(_split(passage), f"{path}: line {number}"))
+        records += _passages(path)
     return records
 
 
@@ -45,6 +49,19 @@ def flat(source: Path) -> list[Record]:
     return [
         request.record(context=request["context"], target=request["continuation"])
         for request in requests
+    ]
+
+
+def _passages(path: Path) -> list[Record]:
+    """The records of a text file with one passage on each line; lines without text are no passage.
+
+    A line cannot hold the newlines that some passages of OpenAI's text have.
+    """
+    passages = split_lines(read_text(path, "passages, one a line"))
+    return [
+        Record(_split(passage), f"{path}: line {number}")
+        for number, passage in enumerate(passages, 1)
+        if passage.strip()
     ]
 
 

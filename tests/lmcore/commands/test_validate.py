@@ -40,6 +40,11 @@ def test_validate_counts_what_may_surprise(model: Path):
     assert longer.endswith("scored in windows: 0")
 
 
+def test_validate_calls_a_subset_one(model: Path):
+    items = items_of(ITEM, scoring={"subset_of": 67_000})
+    assert validate(items, model, None).splitlines()[1] == "subset: 3 of 67,000 items"
+
+
 def test_validate_names_what_is_longer_than_the_window(model: Path):
     items = items_of(
         {"i/0": [("", " The cats annoy Tim." * 4)], "i/1": [("The cats annoy Tim. " * 3, "Tim.")]}

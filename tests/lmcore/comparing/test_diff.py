@@ -57,6 +57,17 @@ def revision(tmp_path):
     return make
 
 
+def test_diff_calls_a_subset_one(revision):
+    a, b = revision("a"), revision("b", {**MODELS, "good": (0.9, 2.0)})
+    for one in (a, b):
+        one.params["suites"] = {"pairs": {"task": "blimp", "items": 280}, "text": SUITES["text"]}
+    result = compared(a, b)
+    line = "pairs is a subset: 280 of 67,000 items."
+    assert line in as_text(result, colour=False) and line in as_markdown(result)
+    (row,) = json.loads(as_data(result))["rows"]
+    assert row["subset"] == "subset: 280 of 67,000 items"
+
+
 def compared(a: Revision, b: Revision, *, metric=None, margin=None, **options):
     defaults = {"suites": [], "models": [], "common": False, "groups": False, "n_items": 0}
     return diff(a, b, **(defaults | options), **settings_of(b.params, metric, margin))

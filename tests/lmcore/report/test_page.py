@@ -479,6 +479,15 @@ def test_page_shows_what_models_wrote_and_how_they_follow_each_other(inputs: dic
     assert "What the models write" not in without and "From model to model" not in without
 
 
+def test_page_calls_a_subset_one(inputs: dict) -> None:
+    assert "subset: " not in report(inputs)
+    suites = SUITES | {"lambada_flat": {"items": 40, "limit": 4}}
+    html = report(inputs | {"suites": suites})
+    words = "subset: 4 of 5,153 items"
+    assert f"</small><small>{words}</small></th>" in html
+    assert f'<code>lambada_flat</code> <span class="muted">{words}</span>' in html
+
+
 def test_model_and_metric_the_page_does_not_know_are_shown_by_name(inputs: dict) -> None:
     path = inputs["metrics"] / "llama.json"
     values = {"accuracy": 0.5, "bits_per_byte": 1.5, "brand_new": 0.1234}

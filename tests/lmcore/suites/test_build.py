@@ -9,6 +9,7 @@ import pytest
 from lmcore.errors import InputError
 from lmcore.suites.build import build_items, build_suite
 from lmcore.suites.conventions import CONVENTIONS, convention_of
+from lmcore.suites.declare import declared_subset
 from lmcore.suites.kinds import identical_options, item_rows
 from lmcore.suites.subset import subset
 from lmcore.tables import ITEMS, read, scoring_of
@@ -208,6 +209,66 @@ def test_build_suite_wrong_number_of_items_names_both(tmp_path: Path):
     )
     with pytest.raises(InputError, match="found 1 items, expected 67,000 as published"):
         build_suite("blimp", {}, tmp_path, tmp_path)
+
+
+def blimp_of(folder: Path, n: int) -> Path:
+    (folder / "blimp").mkdir()
+    pairs = [{"sentence_good": f"a {i}", "sentence_bad": "b", "UID": "one"} for i in range(n)]
+    jsonl(folder / "blimp" / "one.jsonl", pairs)
+    return folder
+
+
+def test_build_suite_takes_a_subset_that_its_entry_declares(tmp_path: Path):
+    items = build_suite("blimp", {"items": 3}, blimp_of(tmp_path, 3), tmp_path)
+    assert scoring_of(items)["subset_of"] == 67_000
+    assert len(items) == 6
+
+
+def test_build_suite_checks_the_size_of_a_declared_subset(tmp_path: Path):
+    folder = blimp_of(tmp_path, 3)
+    with pytest.raises(InputError, match=r"found 3 items, the suite's `items` says 4$"):
+        build_suite("blimp", {"items": 4}, folder, tmp_path)
+    with pytest.raises(
+        InputError, match=r"expected 67,000 as published; .*; for a subset, say `items: 3`"
+    ):
+        build_suite("blimp", {}, folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("suite", "entry", "message"),
+    [
+        ("blimp", {"items": 67_001}, "items: published are 67,000, not 67,001"),
+        ("heldout", {"items": 3}, "items is for a task with a published number of items"),
+        ("mine", {"items": 3, "kind": "text", "path": "x"}, "items is for a task with a published"),
+    ],
+)
+def test_build_suite_items_where_no_such_number_is_published_is_refused(
+    suite, entry, message, tmp_path: Path
+):
+    with pytest.raises(InputError, match=message):
+        build_suite(suite, entry, tmp_path, tmp_path)
+
+
+def test_subset_is_called_one_by_what_is_left_of_it():
+    assert declared_subset("blimp", {"items": 600}) == "subset: 600 of 67,000 items"
+    assert declared_subset("blimp", {"items": 600, "limit": 9}) == "subset: 9 of 67,000 items"
+    assert declared_subset("blimp", {"limit": 9}) == ""
+    assert declared_subset("blimp", {"items": 67_000}) == ""
+    assert declared_subset("mine", {"task": "copa", "items": 3}) == "subset: 3 of 100 items"
+
+
+@pytest.mark.parametrize("task", ["lambada_standard", "lambada_openai"])
+@pytest.mark.parametrize("is_file", [True, False])
+def test_build_suite_lambada_of_plain_text_has_a_passage_a_line(task, is_file, tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    path = tmp_path / "mine/passages.txt"
+    path.write_text("he saw the sea\n\nshe read the letter .\n")
+    entry = {"task": task, "path": str(path if is_file else path.parent), "items": 2}
+    rows = build_suite("mine", entry, tmp_path, tmp_path).to_pylist()
+    assert [(row["context"], row["target"]) for row in rows] == [
+        ("he saw the", " sea"),
+        ("she read the letter", " ."),
+    ]
 
 
 def test_build_suite_foreign_files_fail_naming_the_missing_column(tmp_path: Path):
