@@ -346,11 +346,19 @@ def shell(folder: Path, command: str, **environment: str) -> subprocess.Complete
     settings = {
         "GITHUB_PATH": str(folder / ".git" / "path"),
         "GITHUB_STEP_SUMMARY": str(folder / ".git" / "summary"),
+        "GITHUB_ENV": str(folder / ".git" / "environment"),
         "BASE": "origin/main",
     }
     script = f'PATH="$PWD/.venv/bin:$PATH"\n{command}'
     bash = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c")
-    return run(folder, *bash, script, **settings, **environment)
+    return run(folder, *bash, script, **{**settings, **environment})
+
+
+def of_steps(folder: Path) -> dict[str, str]:
+    """The variables that steps have set for the steps after them."""
+    path = folder / ".git" / "environment"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return dict(line.split("=", 1) for line in lines)
 
 
 def test_github_tests_job_runs(ci):
@@ -397,9 +405,10 @@ def test_github_results_job_rebuilds_and_comments_once(ci, tmp_path, monkeypatch
         "COMMENTS": str(tmp_path / "comments.json"),
     }
     for step in steps("results"):
-        shell(ci, step["run"], **settings)
+        shell(ci, step["run"], **settings, **of_steps(ci))
         if "gh api" in step["run"]:
-            shell(ci, step["run"], **settings)
+            shell(ci, step["run"], **settings, **of_steps(ci))
+    assert not of_steps(ci), "the remote has the scores of main"
     _, comment = json.loads((tmp_path / "comments.json").read_text())
     body = comment["body"]
     assert body == (ci / "comment.md").read_text() == (ci / ".git" / "summary").read_text()
@@ -409,6 +418,104 @@ def test_github_results_job_rebuilds_and_comments_once(ci, tmp_path, monkeypatch
     assert "| metrics/models/good.json | pairs.value" in body
     assert "dvc.lock and metrics are not those that this code gives here" in body
     assert "**better**" in body
+
+
+def with_other_digits(first: Path, name: str, branch: str, *, has_remote: bool) -> Path:
+    """A clone of `branch` on a machine whose processor gives other last digits.
+
+    As in params.yaml, differences within 0.005 count as equal.
+    """
+    target = miniature.clone(first, name, branch)
+    params = read_yaml(target / "params.yaml")
+    params["compare_models"]["margin"]["surprisal_per_byte"] = 0.005
+    write_yaml(params, target / "params.yaml")
+    if not has_remote:
+        nowhere = str(first.parent / "nowhere")
+        run(target, "dvc", "remote", "modify", "--quiet", "--local", "store", "url", nowhere)
+    return target
+
+
+NOT_COMMENTING = [step for step in steps("results") if "gh api" not in step["run"]]
+
+
+@pytest.mark.parametrize(("branch", "is_worse"), [("better", False), ("worse", True)])
+def test_github_results_job_builds_a_base_that_is_not_to_be_had(
+    first, branch, is_worse, monkeypatch
+):
+    monkeypatch.setenv("HIDDEN_NOISE", "1e-12")
+    folder = with_other_digits(first, f"no_base_{branch}", branch, has_remote=False)
+    *others, last = NOT_COMMENTING
+    for step in others:
+        shell(folder, step["run"], **of_steps(folder))
+    base = of_steps(folder)["BASE"]
+    subject = run(folder, "git", "log", "-1", "--format=%s", base).stdout
+    assert subject == "origin/main, built by CI\n"
+    parent = run(folder, "git", "rev-parse", f"{base}~1").stdout
+    assert parent == run(folder, "git", "rev-parse", "origin/main").stdout
+    assert len(run(folder, "git", "worktree", "list").stdout.splitlines()) == 1
+    comment = (folder / "comment.md").read_text()
+    assert ("**worse**" in comment) == is_worse
+    assert ("**better**" in comment) != is_worse
+    assert "was not rerun" not in comment
+    if is_worse:
+        with pytest.raises(AssertionError, match="worse"):
+            shell(folder, last["run"], **of_steps(folder))
+    else:
+        shell(folder, last["run"], **of_steps(folder))
+
+
+def test_github_results_job_reports_last_digits_and_passes(first, monkeypatch):
+    """A change of code that changes no number makes the stage run on the other processor."""
+    monkeypatch.setenv("HIDDEN_NOISE", "1e-12")
+    folder = with_other_digits(first, "digits", "main", has_remote=True)
+    script = folder / "stages" / "fold_scores.py"
+    script.write_text(
+        script.read_text().replace("np.random.default_rng(0)", "np.random.default_rng(0 + 0)")
+    )
+    for step in NOT_COMMENTING:
+        shell(folder, step["run"], **of_steps(folder))
+    comment = (folder / "comment.md").read_text()
+    assert not of_steps(folder), "the remote has the scores of main"
+    assert "dvc.lock and metrics are not those" in comment
+    assert "within 0.005" in comment
+
+
+def test_github_set_up_drops_an_environment_that_does_not_start(tmp_path):
+    (command,) = {step["run"] for step in steps("tests") if "make setup" in step["run"]}
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "dvc").write_text("#!/of/another/machine/python\n")
+    (programs / "dvc").chmod(0o755)
+    (tmp_path / "Makefile").write_text("setup:\n\ttest ! -e .venv\n")
+    (tmp_path / ".git").mkdir()
+    shell(tmp_path, command)
+    (programs / "dvc").parent.mkdir(parents=True)
+    (programs / "dvc").write_text("#!/bin/sh\n")
+    (programs / "dvc").chmod(0o755)
+    (tmp_path / "Makefile").write_text("setup:\n\ttest -e .venv/installed\n")
+    shell(tmp_path, command)
+
+
+def caches(job: str) -> list[dict]:
+    """What the steps of a job of the GitHub workflow restore or save, in order."""
+    jobs = read_yaml(ROOT / ".github/workflows/ci.yaml")["jobs"]
+    of_caches = [step for step in jobs[job]["steps"] if "/cache" in step.get("uses", "")]
+    return [{"uses": step["uses"].split("@")[0], **step["with"]} for step in of_caches]
+
+
+def test_github_caches_the_environment_by_its_pins_and_what_dvc_made_by_its_lock():
+    (of_tests,) = caches("tests")
+    of_results, restored, saved = caches("results")
+    assert of_tests == of_results
+    assert of_tests["path"] == ".venv"
+    for part in ("hashFiles('constraints.txt', 'pyproject.toml')", "outputs.python-version"):
+        assert part in of_tests["key"]
+    assert "restore-keys" not in of_tests, "an environment with other pins"
+    assert restored["path"] == saved["path"] == ".dvc/cache"
+    of_the_lock = "dvc-${{ hashFiles('dvc.lock') }}-"
+    assert restored["key"].startswith(of_the_lock)
+    assert restored["restore-keys"].splitlines() == [of_the_lock, "dvc-"]
+    assert saved["key"] == "${{ steps.dvc-cache.outputs.cache-primary-key }}"
 
 
 class Notes(BaseHTTPRequestHandler):
@@ -453,7 +560,7 @@ def test_gitlab_jobs_run_what_github_does_not_and_note_once(ci):
         *pipeline["results"]["script"],
     ]
     others = [command for command in script if command not in run_by_github]
-    assert len(others) == 5
+    assert len(others) == 6
     assert others[-1].count("curl") == 2
     server = HTTPServer(("127.0.0.1", 0), Notes)
     threading.Thread(target=server.serve_forever, daemon=True).start()
