@@ -226,7 +226,7 @@ def test_build_suite_takes_a_subset_that_its_entry_declares(tmp_path: Path):
 
 def test_build_suite_checks_the_size_of_a_declared_subset(tmp_path: Path):
     folder = blimp_of(tmp_path, 3)
-    with pytest.raises(InputError, match=r"found 3 items, the suite's `items` says 4$"):
+    with pytest.raises(InputError, match=r"found 3 items, expected 4 as `items` says$"):
         build_suite("blimp", {"items": 4}, folder, tmp_path)
     with pytest.raises(
         InputError, match=r"expected 67,000 as published; .*; for a subset, say `items: 3`"
