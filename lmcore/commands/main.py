@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lmcore.commands import comparing, explore, history, sharing, suites
+from lmcore.commands import comparing, explore, history, project, sharing, suites
 from lmcore.commands.one_line_errors import OneLineErrors
 
 HELP = (
@@ -21,6 +21,7 @@ HELP = (
 )
 # In the order in which the help lists them
 COMMANDS: dict[str, Callable[..., None]] = {
+    "init": project.init,
     "validate": suites.validate,
     "tokens": suites.tokens,
     "compare": comparing.compare,
