@@ -142,6 +142,12 @@ def test_experiments_apply_and_name_models_that_are_made(path, tmp_path):
     assert set(values["train_model"]) | {"seed"} == set(PARAMS["train_model"]) | {"seed"}
 
 
+def test_every_trained_model_is_an_artifact():
+    from lmcore.history.artifacts import in_step
+
+    assert in_step(PARAMS, ROOT / "dvc.yaml"), "run `lmcore use` and commit dvc.yaml"
+
+
 def made_models(values: dict) -> set[str]:
     """The names of all models that some stage makes; no two stages make one of the same name."""
     made = {"untrained", "dummy", "unigram"}

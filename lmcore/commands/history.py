@@ -97,16 +97,25 @@ def metrics(
 
 def use(
     experiment: Annotated[
-        Path, typer.Argument(help="A YAML file of what differs, e.g. experiments/real.yaml.")
-    ],
+        Path | None,
+        typer.Argument(
+            help="A YAML file of what differs, e.g. experiments/real.yaml; without it only the "
+            "artifacts are written."
+        ),
+    ] = None,
 ) -> None:
-    """Merge an experiment into params.yaml, comments kept; `git diff params.yaml` shows it, `git
-    checkout params.yaml` undoes it.
+    """Merge an experiment into params.yaml, comments kept, and name the models that it trains in
+    the artifacts of dvc.yaml; `git diff params.yaml dvc.yaml` shows it, `git checkout params.yaml
+    dvc.yaml` undoes it.
     """
+    from lmcore.history.artifacts import bring_in_step
     from lmcore.history.experiments import apply
 
-    for name in apply(experiment, Path("params.yaml")):
+    params, pipeline = Path("params.yaml"), Path("dvc.yaml")
+    for name in apply(experiment, params) if experiment is not None else []:
         typer.echo(for_terminal(name))
+    if pipeline.exists() and (names := bring_in_step(params, pipeline)):
+        typer.echo(for_terminal(f"dvc.yaml: artifacts: {', '.join(names)}"))
 
 
 def verify(
@@ -156,6 +165,17 @@ def unlock() -> None:
             "and DVC's run cache what ran since"
         ) from error
     _refuse_changed_folders(root)
+    _note_artifacts(root)
+
+
+def _note_artifacts(root: Path) -> None:
+    """Say where the artifacts of dvc.yaml are not the models that params.yaml trains."""
+    from lmcore.history.artifacts import in_step
+    from lmcore.history.revisions import Revision
+
+    if not in_step(Revision(root, None).params, root / "dvc.yaml"):
+        note = "note: the artifacts of dvc.yaml are not the models that params.yaml trains; "
+        typer.echo(f"{note}`lmcore use` without a file writes them", err=True)
 
 
 def _refuse_changed_folders(root: Path) -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from lmcore.commands.model_card import Facts, model_card
-from lmcore.commands.recipes import folder_of, maker_of, recipe_of
+from lmcore.commands.recipes import maker_of, recipe_of
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
+from lmcore.history.artifacts import folder_of
 from lmcore.history.revisions import Revision
 from lmcore.history.staleness import stale
 from lmcore.models.folder import is_control, read_config
@@ -116,9 +117,8 @@ def _reason(error: Exception) -> str:
 
 def _checked_folder(revision: Revision, name: str) -> Path:
     """The model's folder. Raises InputError as `export_model`."""
-    section = maker_of(name, revision.params)
-    entry = revision.params[section].get(name) if section != "make_controls" else {}
-    place = folder_of(name, section, entry or {})
+    maker_of(name, revision.params)  # raises where there is none
+    place = folder_of(name, revision.params)
     folder = revision.root / place
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such model yet; `dvc repro` makes it")

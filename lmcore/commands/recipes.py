@@ -7,9 +7,8 @@ concerns this model alone.
 from typing import Any
 
 from lmcore.errors import InputError
+from lmcore.history.artifacts import TRAINED
 
-# The sections that hold the models that are trained here
-TRAINED = ("trained", "train_teacher", "distill_model", "finetune_model", "keep_checkpoint")
 MAKERS = (*TRAINED, "import_model")
 CONTROLS = ("untrained", "dummy", "unigram")
 
@@ -28,22 +27,6 @@ def maker_of(name: str, params: dict[str, Any]) -> str:
     raise InputError(
         f"{name}: params.yaml makes no such model; it makes {', '.join([*made, *CONTROLS])}"
     )
-
-
-def trained_models(params: dict[str, Any]) -> dict[str, str]:
-    """{the name of each model that is trained here: its folder in the repository}."""
-    folders = {}
-    for section in TRAINED:
-        for name, entry in (params.get(section) or {}).items():
-            folders[name] = folder_of(name, section, entry or {})
-    return folders
-
-
-def folder_of(name: str, section: str, entry: dict[str, Any]) -> str:
-    """The folder, in the repository, of the model that an entry of a section makes."""
-    if section == "train_teacher":
-        return f"data/teachers/{entry.get('student')}/{name}"
-    return f"data/models/{name}"
 
 
 def recipe_of(name: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 import pytest
 
-from lmcore.commands.recipes import maker_of, recipe_of, trained_models, uses_corpus
+from lmcore.commands.recipes import maker_of, recipe_of, uses_corpus
 from lmcore.errors import InputError
+from lmcore.history.artifacts import folder_of
 from lmcore.history.experiments import apply
 from tests.miniature import ROOT
 from tests.yaml_files import read_yaml
@@ -40,7 +41,7 @@ def test_recipe_of_a_student_has_its_teachers(params):
     recipe = recipe_of("babyllama_distilled", values)
     assert list(recipe["train_teacher"]) == ["llama_360m", "gpt2_705m"]
     assert list(recipe["distill_model"]) == ["babyllama_distilled"]
-    assert trained_models(values)["gpt2_705m"] == "data/teachers/babyllama_distilled/gpt2_705m"
+    assert folder_of("gpt2_705m", values) == "data/teachers/babyllama_distilled/gpt2_705m"
 
 
 @pytest.mark.parametrize(
