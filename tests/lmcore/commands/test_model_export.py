@@ -20,6 +20,7 @@ from lmcore.models.llama import new_llama, save_model
 from lmcore.models.load import load_model
 from lmcore.text.tokenizer import load_fast
 from tests.lmcore.commands.fake_hub import fake_hub
+from tests.lmcore.tiny_bert import save_bert
 from tests.lmcore.training.test_loop import SHAPE
 from tests.miniature import ROOT, commit, run
 from tests.yaml_files import read_yaml, write_yaml
@@ -151,6 +152,20 @@ def test_export_cards_code_runs(repository, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path / "out")
     exec(code.replace("max_new_tokens=20", "max_new_tokens=3"), {})
     assert capsys.readouterr().out.startswith("The old man looked at")
+
+
+def test_export_of_a_masked_model_is_loaded_as_one(repository, tmp_path, monkeypatch, capsys):
+    shutil.rmtree(repository / "data/models/tiny")
+    (repository / "data/models/tiny").mkdir()
+    save_bert(repository / "data/models/tiny")
+    run(repository, "dvc", "commit", "--quiet", "--force")
+    result = lmcore("export", "tiny", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    text = (tmp_path / "out/README.md").read_text()
+    assert "pipeline_tag: fill-mask" in text
+    monkeypatch.chdir(tmp_path / "out")
+    exec(re.search(r"```python\n(.*?)```", text, re.S)[1], {})
+    assert capsys.readouterr().out.startswith("torch.Size([1, ")
 
 
 def test_export_names_the_tokenizer_class_that_gives_the_scored_ids(repository, tmp_path):
