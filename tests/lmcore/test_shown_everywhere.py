@@ -331,6 +331,7 @@ def sections(text: str, folder: Path) -> list[str]:
         metrics,
         {text: {text: {"accuracy": {"low": 0.4, "high": 0.6}}}},
         0.95,
+        {text: ""},
     )
     return [
         figures.legend([text]),
