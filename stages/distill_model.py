@@ -1,28 +1,25 @@
 """Stage: train a model on the chunks and on what its teachers say of them."""
 
 from pathlib import Path
-from typing import TypedDict
 
 from lmcore.corpus.sources import Sources
 from lmcore.errors import InputError
-from lmcore.files import digest, sha256
+from lmcore.files import sha256
 from lmcore.models.load import load_model
-from lmcore.models.shapes import Shape, new_model, resolve
-from lmcore.params.ranges import Entries, Name, Positive, Processes, Share
+from lmcore.models.shapes import resolve
+from lmcore.params.ranges import Entries, Name, Positive, Share
 from lmcore.training import ranks
 from lmcore.training.objective import Reduction, Teachers
-from lmcore.training.outcome import Places, chunk_examples, train_and_save
+from lmcore.training.outcome import NewModel, Places, train_on_chunks
 from lmcore.training.settings import Settings, settings_of
-from stages.stage import clear_leftovers, fingerprint, recipe, run, section, work_folder
+from stages.stage import clear_leftovers, recipe, run, section, work_folder, work_key
 
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
 
 
-class Own(TypedDict):
-    """The keys that are none of `Settings`."""
+class Own(NewModel):
+    """The keys that are neither `Settings` nor of every new model."""
 
-    shape: Shape
-    world_size: Processes
     alpha: Share
     temperature: Positive
     reduction: Reduction
@@ -34,13 +31,13 @@ def main(name: str) -> None:
     ranks.launch(values["world_size"], "stages.distill_model", name)
     folders = teacher_folders(name)
     inputs = [sha256(path) for path in (CHUNKS, TOKENIZER, *folders)]
-    key = digest(values, inputs, fingerprint("distill_model"), fingerprint("versions"))
+    key = work_key("distill_model", values, inputs)
     shape = resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads")
-    train_and_save(
+    train_on_chunks(
         name,
-        new_model(shape, TOKENIZER, values["seed"]),
+        shape,
         TOKENIZER,
-        chunk_examples(CHUNKS),
+        CHUNKS,
         settings_of(values),
         Places(
             work=work_folder() / "training" / key,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, TypedDict
 
-from lmcore.files import digest, sha256
+from lmcore.files import sha256
 from lmcore.models.load import load_model
 from lmcore.params.ranges import Name, OpenShare, Processes, SomeEntries
 from lmcore.params.schema import check
@@ -13,7 +13,7 @@ from lmcore.training import ranks
 from lmcore.training.finetuning import examples, training_items
 from lmcore.training.outcome import Places, train_and_save
 from lmcore.training.settings import Settings, settings_of
-from stages.stage import fingerprint, recipe, run, section, work_folder
+from stages.stage import recipe, run, section, work_folder, work_key
 
 OWN = ("model", "items", "dev_share")
 
@@ -40,7 +40,7 @@ def main(name: str) -> None:
     evaluated = {suite: read(Path("data/items") / f"{suite}.parquet", ITEMS) for suite in suites}
     items = training_items(name, entry["items"], table, evaluated)
     inputs = [entry, sha256(folder), items["content_hash"].to_pylist()]
-    key = digest(values, *inputs, fingerprint("finetune_model"), fingerprint("versions"))
+    key = work_key("finetune_model", values, *inputs)
     splits = examples(folder, items, entry["dev_share"], values["seed"])
     train_and_save(
         name,

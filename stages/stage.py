@@ -16,7 +16,7 @@ from typing import Any
 import typer
 
 from lmcore.errors import InputError, error_line
-from lmcore.files import leftovers, remove
+from lmcore.files import digest, leftovers, remove
 from lmcore.params import yaml_text
 from lmcore.params.ranges import Entries, SomeEntries, SomeNames
 from lmcore.params.schema import check, check_mapping, kinds_of
@@ -134,6 +134,14 @@ def fingerprint(stage: str) -> str:
     It is part of every key in the work folder.
     """
     return json.loads(Path("code.json").read_text("utf-8"))[stage]
+
+
+def work_key(stage: str, *inputs: object) -> str:
+    """What names the work of `stage` on these inputs (JSON values) in the work folder.
+
+    The code and the libraries have a part in it.
+    """
+    return digest(*inputs, fingerprint(stage), fingerprint("versions"))
 
 
 def clear_leftovers(*folders: str) -> None:

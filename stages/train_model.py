@@ -4,41 +4,31 @@ The steps of it that `keep_checkpoint` asks for are kept.
 """
 
 from pathlib import Path
-from typing import TypedDict
 
 from lmcore.corpus.sources import Sources
-from lmcore.files import digest, sha256
-from lmcore.models.shapes import Shape, new_model, resolve
-from lmcore.params.ranges import Processes
+from lmcore.files import sha256
+from lmcore.models.shapes import resolve
 from lmcore.training import ranks
 from lmcore.training.kept import KeptSteps
-from lmcore.training.outcome import Places, chunk_examples, train_and_save
+from lmcore.training.outcome import NewModel, Places, train_on_chunks
 from lmcore.training.settings import Settings, settings_of
-from stages.stage import fingerprint, recipe, run, section, work_folder
+from stages.stage import recipe, run, section, work_folder, work_key
 
 CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
 
 
-class Own(TypedDict):
-    """The keys that are none of `Settings`."""
-
-    shape: Shape
-    world_size: Processes
-
-
 def main(name: str) -> None:
-    values = recipe("train_model", f"trained.{name}", Settings, Own)
+    values = recipe("train_model", f"trained.{name}", Settings, NewModel)
     ranks.launch(values["world_size"], "stages.train_model", name)
-    inputs = [sha256(CHUNKS), sha256(TOKENIZER)]
-    key = digest(values, *inputs, fingerprint("train_model"), fingerprint("versions"))
+    key = work_key("train_model", values, sha256(CHUNKS), sha256(TOKENIZER))
     checkpoints = section("keep_checkpoint", KeptSteps).values()
     keep_steps = sorted({entry["step"] for entry in checkpoints if entry["model"] == name})
     shape = resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads")
-    train_and_save(
+    train_on_chunks(
         name,
-        new_model(shape, TOKENIZER, values["seed"]),
+        shape,
         TOKENIZER,
-        chunk_examples(CHUNKS),
+        CHUNKS,
         settings_of(values),
         Places(
             work=work_folder() / "training" / key,

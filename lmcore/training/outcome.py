@@ -8,12 +8,14 @@ logger such as DVCLive, which writes such files of its own, would add nothing.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from transformers import PreTrainedModel
 
 from lmcore.files import whole, write_csv, write_json
 from lmcore.models.llama import save_model
+from lmcore.models.shapes import Shape, new_model
+from lmcore.params.ranges import Processes
 from lmcore.text.chunks import read_chunks
 from lmcore.training import ranks
 from lmcore.training.batches import Examples, Splits
@@ -23,6 +25,13 @@ from lmcore.training.objective import Teachers
 from lmcore.training.settings import Settings
 
 DECIMALS = {"lr": 6}  # of a column of the curve; 4 of the others, which are nats per token
+
+
+class NewModel(TypedDict):
+    """What a recipe says of a new model that is none of `Settings`."""
+
+    shape: Shape
+    world_size: Processes
 
 
 class Places(NamedTuple):
@@ -40,6 +49,25 @@ def chunk_examples(chunks: Path) -> Splits:
     return Splits(
         training=Examples(read_chunks(chunks / "train")), dev=Examples(read_chunks(chunks / "dev"))
     )
+
+
+def train_on_chunks(
+    name: str,
+    shape: dict,
+    tokenizer: Path,
+    chunks: Path,
+    settings: Settings,
+    places: Places,
+    keep_steps: Sequence[int] = (),
+    teachers: Teachers | None = None,
+) -> None:
+    """Train a new model of a resolved shape on the chunks, and write what `train_and_save` does.
+
+    Raises InputError as `train_and_save`.
+    """
+    model = new_model(shape, tokenizer, settings.seed)
+    splits = chunk_examples(chunks)
+    train_and_save(name, model, tokenizer, splits, settings, places, keep_steps, teachers)
 
 
 def train_and_save(
