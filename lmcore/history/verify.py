@@ -185,22 +185,29 @@ def table_difference(old: pa.Table, new: pa.Table) -> str:
         return f"{len(old):,} rows → {len(new):,} rows"
     differences = []
     for name in old.column_names:
-        if not old[name].equals(new[name]):
-            differences.append(f"{name} {_column_difference(old[name], new[name])}")
+        if difference := _column_difference(old[name], new[name]):
+            differences.append(f"{name} {difference}")
     if not differences:
         return SAME_VALUES
     return f"of {len(old):,} rows {', '.join(differences)}"
 
 
 def _column_difference(old: pa.ChunkedArray, new: pa.ChunkedArray) -> str:
-    """In how many rows two columns differ, numbers by how much at most; NaN equals NaN."""
+    """In how many rows two columns differ, numbers by how much at most; NaN equals NaN.
+
+    Empty where no row differs.
+    """
+    if old.equals(new):
+        return ""
     if pa.types.is_floating(old.type) or pa.types.is_integer(old.type):
-        a, b = old.to_numpy().astype(np.float64), new.to_numpy().astype(np.float64)
+        a, b = old.to_numpy(), new.to_numpy()
         differs = (a != b) & ~(np.isnan(a) & np.isnan(b))
-        most = np.abs(a - b)[differs].max()
+        if not differs.any():
+            return ""
+        most = np.abs(a[differs].astype(np.float64) - b[differs].astype(np.float64)).max()
         return f"differs in {differs.sum():,} rows by up to {most:.3g}"
     n = sum(a != b for a, b in zip(old.to_pylist(), new.to_pylist()))
-    return f"differs in {n:,} rows"
+    return f"differs in {n:,} rows" if n else ""
 
 
 def _json_difference(old: bytes, new: bytes) -> str:

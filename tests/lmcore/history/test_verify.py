@@ -99,6 +99,15 @@ def test_nan_in_both_tables_is_no_difference():
     assert content_difference("t.parquet", old, new) == "of 2 rows x differs in 1 rows by up to 1"
 
 
+def test_columns_that_differ_by_nothing_but_nans_are_the_same_values():
+    old, new = parquet(x=[np.nan, 1.0], y=[1, 2]), parquet(x=[np.nan, 1.0], y=[1, 3])
+    same = "the same values, written otherwise"
+    assert content_difference("t.parquet", old, old) == same
+    assert content_difference("t.parquet", old, new) == "of 2 rows y differs in 1 rows by up to 1"
+    big = parquet(x=[2**53 + 1]), parquet(x=[2**53])
+    assert content_difference("t.parquet", *big).startswith("of 1 rows x differs in 1 rows")
+
+
 def test_as_text_counts_what_is_identical():
     text = as_text([Output("a", "data/a", ""), Output("long@name", "data/b", "x: 3 rows → 1 rows")])
     assert text.splitlines() == [
