@@ -14,6 +14,7 @@ from lmcore.text_files import read_text
 ENTRIES = (
     "suites",
     "fetch_sources",
+    "fetch_judges",
     "from_config",
     "import_model",
     "trained",
@@ -54,7 +55,8 @@ def _merge(values: dict, changes: dict, prefix: str) -> list[str]:
     for key, change in changes.items():
         name = f"{prefix}{key}"
         if change is None and prefix.removesuffix(".") in ENTRIES:
-            if values.pop(key, None) is not None:
+            if key in values:
+                del values[key]
                 changed.append(name)
         elif isinstance(change, dict) and isinstance(values.get(key), dict) and change:
             changed += _merge(values[key], change, f"{name}.")

@@ -46,6 +46,14 @@ def test_apply_merges_key_by_key_and_keeps_comments(params, tmp_path):
     assert "# peak" in params.read_text() and "# what is scored" in params.read_text()
 
 
+def test_apply_null_removes_an_entry_that_is_null_and_says_so(tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text("suites:\n  one:\n  two: {}\nfetch_judges:\n  a: {url: x}\n  b: {url: y}\n")
+    (tmp_path / "x.yaml").write_text("suites: {one: null}\nfetch_judges: {a: null, c: null}\n")
+    assert apply(tmp_path / "x.yaml", params) == ["suites.one", "fetch_judges.a"]
+    assert read_yaml(params) == {"suites": {"two": {}}, "fetch_judges": {"b": {"url": "y"}}}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
