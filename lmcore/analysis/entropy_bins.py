@@ -145,7 +145,8 @@ def _frequent_tokens(
 def _counts_by_bin(numbers: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """(bins, ids) how often each id is in each bin; `numbers` are the bins of `ids`, both (N,)."""
     n_bins, n_ids = int(numbers.max()) + 1, int(ids.max()) + 1
-    return np.bincount(numbers * n_ids + ids, minlength=n_bins * n_ids).reshape(-1, n_ids)
+    cells = numbers.astype(np.int64) * n_ids + ids
+    return np.bincount(cells, minlength=n_bins * n_ids).reshape(-1, n_ids)
 
 
 def calibration(rows: TokenRows, *, model: str, suite: str, n_bins: int) -> pa.Table:

@@ -61,7 +61,7 @@ def word_grid(texts: list[str]) -> WordGrid:
     word_at[is_inside] = n_begun[is_inside] - 1
     first, last = _first_and_last_words(n_begun, offsets)
     np.minimum(word_at, np.repeat(last, lengths + 1), out=word_at)
-    word_before = np.concatenate([[-1], (n_begun - 1)[:-1]])
+    word_before = np.concatenate([[-1], n_begun - 1])[:-1]
     word_before[word_before < np.repeat(first, lengths + 1)] = -1
     sizes = _utf8_sizes(codes)
     sizes[ends] = 0
@@ -95,7 +95,7 @@ def _first_and_last_words(
     n_begun: (characters,) the words begun up to and with each character.
     """
     if not len(offsets):
-        return np.zeros(1, np.int64), np.zeros(0, np.int64)
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     last = np.append(n_begun[offsets[1:] - 1], n_begun[-1]) - 1
     return np.append(0, last[:-1] + 1), last
 

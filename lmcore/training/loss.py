@@ -49,6 +49,9 @@ def sum_loss(
     """
     if torch.is_grad_enabled():
         return _SumLoss.apply(hidden, head, labels, target, compiled)
+    if not len(labels):
+        total = hidden.new_zeros((), dtype=torch.float32)
+        return total, total
     sums = []
     for logits, chunk_labels, _ in _chunks(hidden, head.to(hidden.dtype), labels):
         sums.append(F.cross_entropy(logits.float(), chunk_labels, reduction="sum"))
@@ -60,7 +63,7 @@ def _chunks(hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor):
     """(logits, labels, rows) of each chunk; chunks are of about equal size."""
     most = max(1, CHUNK // (head.element_size() * len(head)))
     n_chunks = max(1, -(-len(labels) // most))
-    n_rows = -(-len(labels) // n_chunks)
+    n_rows = max(1, -(-len(labels) // n_chunks))
     for start in range(0, len(labels), n_rows):
         rows = slice(start, min(start + n_rows, len(labels)))
         yield F.linear(hidden[rows], head), labels[rows], rows

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from lmcore.analysis.entropy_bins import (
+    _counts_by_bin,
     calibration,
     common_edges,
     entropy_bins,
@@ -121,3 +122,10 @@ def test_entropy_bins_of_a_model_without_variation_are_one_and_empty_common_bins
     rows = TokenRows(save(by_hand(), tmp_path / "t"))
     found, _ = bins_of(rows, {"common": np.array([0.0, 0.1, 5.0])})
     assert [row["bin"] for row in found] == [1]
+
+
+def test_tokens_of_many_bins_are_counted_beyond_the_range_of_the_bins_dtype() -> None:
+    numbers, ids = np.array([100, 100, 3], np.int8), np.array([9, 9, 2])
+    counts = _counts_by_bin(numbers, ids)
+    assert counts.shape == (101, 10)
+    assert counts[100, 9] == 2 and counts[3, 2] == 1 and counts.sum() == 3

@@ -21,6 +21,10 @@ def test_words_are_what_whitespace_separates_in_every_text() -> None:
     assert words(["", " \n", "x"]) == [(0, 0), (1, 0), (2, 0)], "a text without a word is one"
 
 
+def test_no_texts_have_no_words() -> None:
+    assert [len(values) for values in word_grid([])] == [0] * 6
+
+
 def test_bytes_of_words_are_all_bytes_of_the_text() -> None:
     texts = ["a bc", "  d\n e ", "é naïve — 𝄞", "", " "]
     grid = word_grid(texts)

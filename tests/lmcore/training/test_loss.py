@@ -80,3 +80,12 @@ def test_batchmean_of_torch_weighs_a_token_as_often_as_a_chunk_has_tokens():
     torch.testing.assert_close(
         torch.nn.KLDivLoss(reduction="batchmean", log_target=True)(ours, theirs), 7 * per_token
     )
+
+
+def test_sum_loss_of_no_row_is_zero_and_has_no_gradient():
+    hidden, head, labels = tensors()
+    objective, entropy = sum_loss(hidden[:0], head, labels[:0])
+    assert objective.item() == entropy.item() == 0
+    assert not gradients(objective, head)[0].any()
+    with torch.no_grad():
+        assert sum_loss(hidden[:0], head, labels[:0])[0].item() == 0
