@@ -155,8 +155,12 @@ class _Opened:
         is_offset = self.is_masked and self.config.model_type in OFFSET_POSITIONS
         return self.config.pad_token_id + 1 if is_offset else 0
 
-    def _check(self, logprobs: Callable[[], torch.Tensor], tolerance: float = TOLERANCE) -> None:
-        """Raises ValueError if these log-probs fail or differ from those of the model itself."""
+    def _check(self, logprobs: Callable[[], torch.Tensor], tolerance: float | None = None) -> None:
+        """Raises ValueError if these log-probs fail or differ from those of the model itself.
+
+        They may differ by `tolerance` in nats, which is TOLERANCE if it is None.
+        """
+        tolerance = TOLERANCE if tolerance is None else tolerance
         try:
             with short_windows(self.config):
                 difference = float((logprobs() - self.expected).abs().max())

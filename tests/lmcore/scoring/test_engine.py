@@ -8,10 +8,14 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lmcore.errors import InputError
+from lmcore.models.folder import read_config
 from lmcore.models.load import load_model
 from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
+from lmcore.scoring import kernels
 from lmcore.scoring.engine import Engine, score_items
 from lmcore.scoring.extract import one_thread
+from lmcore.scoring.guard import open_model
+from lmcore.scoring.packed import Packed
 from lmcore.tables import TOKEN_KEY, TOKENS, check
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama
 
@@ -101,6 +105,17 @@ def test_score_unusual_llama_packed(tmp_path, changes):
 
 def test_score_gpt2_agrees_with_transformers(gpt2):
     assert_agrees(gpt2, score_items(gpt2, items([*TEXTS, *PAIRS]), token_budget=50))
+
+
+@torch.inference_mode()
+def test_guard_checks_every_forward_by_the_tolerance_of_its_module(llama, monkeypatch):
+    kernel = kernels.choose()
+    forward, reason = open_model(llama, read_config(llama), "float32", kernel, 1024)
+    assert isinstance(forward, Packed) and not reason
+    monkeypatch.setattr("lmcore.scoring.guard.TOLERANCE", -1.0)  # nothing is good enough
+    forward, reason = open_model(llama, read_config(llama), "float32", kernel, 1024)
+    assert not isinstance(forward, Packed)
+    assert reason.startswith("it differs from the model's own")
 
 
 def test_score_packed_and_padded_forward_agree(llama, monkeypatch):
