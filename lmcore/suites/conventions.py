@@ -28,17 +28,16 @@ Source: lm_eval/models/huggingface.py (0.4.13); evaluation_pipeline/sentence_zer
 babylm/evaluation-pipeline-2025.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
 from lmcore.errors import InputError
-from lmcore.params.ranges import DIFFERENT, Line
+from lmcore.params.ranges import DIFFERENT, Bos, Line
 
-BOS = ("prefix", "tokenizer", "none")
-TIES = ("half", "win", "loss")
 Convention = Literal["lmcore", "lm_eval", "babylm2024", "babylm2025"]
 Ties = Literal["half", "win", "loss"]
+BOS, TIES = get_args(Bos), get_args(Ties)
 Classes = Annotated[list[Line], Field(min_length=2), DIFFERENT]
 DEFAULT: Convention = "lmcore"
 # the conventions under which the texts of a task are worded exactly as in lm-eval

@@ -22,7 +22,7 @@ Context and target are tokenised together, once. Conventions:
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,7 @@ from tokenizers import Encoding, Tokenizer, models
 
 from lmcore.errors import InputError
 from lmcore.files import read_json_object
+from lmcore.params.ranges import Bos
 from lmcore.text.readable import token_pieces
 from lmcore.text.token_losses import Dropped, Losses
 from lmcore.text.tokenizer import encode_texts, load_fast
@@ -39,7 +40,7 @@ from lmcore.text.tokenizer_config import class_defaults, read_tokenizer_config
 SPACES = " Ġ▁"
 # the mask tokens of BERT's and of RoBERTa's tokenizers
 MASKS = ("[MASK]", "<mask>")
-BOS_POLICIES = ("prefix", "tokenizer", "none")
+BOS_POLICIES = get_args(Bos)
 
 
 class Text(NamedTuple):
