@@ -9,6 +9,7 @@ Source: Merity et al. 2017, https://arxiv.org/abs/1609.07843; CC-BY-SA 3.0.
 import re
 from pathlib import Path
 
+from lmcore.errors import InputError
 from lmcore.suites.records import Record, find, read_records
 from lmcore.text_files import read_text
 
@@ -36,7 +37,7 @@ REST = [
 
 
 def build(source: Path) -> list[Record]:
-    """Records of kind text from `wiki.test.raw`, or from the hub's Parquet of pages."""
+    """Records of kind text from `.raw` files, or from the hub's Parquet of pages."""
     records = []
     for page, where in _pages(source):
         values = {
@@ -60,12 +61,23 @@ def detokenised(page: str) -> str:
 
 
 def _pages(source: Path) -> list[tuple[str, str]]:
-    """The articles, each with its place: a row of a Parquet file, or its number in the raw file."""
+    """The articles of all files, each with its place: the row of a Parquet file, or its number.
+
+    Raises InputError for a raw file without an article.
+    """
     if parquet := sorted(source.glob("*.parquet")):
         return [(row["page"], row.where) for path in parquet for row in read_records(path)]
-    path = find(source, ".raw")[0]
-    articles = _articles(read_text(path, "WikiText's raw test split"))
-    return [(article, f"{path}: article {number}") for number, article in enumerate(articles, 1)]
+    pages = []
+    for path in find(source, ".raw"):
+        articles = _articles(read_text(path, "WikiText's raw test split"))
+        if not articles:
+            raise InputError(
+                f"{path}: no line ` = Title = `, with which an article begins; "
+                "expected WikiText's raw test split"
+            )
+        for number, article in enumerate(articles, 1):
+            pages.append((article, f"{path}: article {number}"))
+    return pages
 
 
 def _articles(text: str) -> list[str]:
@@ -74,5 +86,7 @@ def _articles(text: str) -> list[str]:
     The cuts are before each line ` = Title = `, and the newline before that line is dropped.
     """
     starts = [match.start() for match in re.finditer(r"^ ?= (?!=).*(?<!=) = ?$", text, re.M)]
+    if not starts:
+        return []
     ends = [*(start - 1 for start in starts[1:]), len(text)]
     return [text[start:end] for start, end in zip(starts, ends, strict=True)]

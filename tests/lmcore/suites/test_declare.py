@@ -159,6 +159,17 @@ def test_wikitext_articles_are_cut_at_first_level_headings_and_detokenised(tmp_p
     assert second["text"].split()[:3] == ["=", "Two", "="]
 
 
+def test_wikitext_reads_all_raw_files_and_refuses_one_without_a_title(tmp_path: Path):
+    for name in ("a", "b"):
+        (tmp_path / f"wiki.{name}.raw").write_text(f" \n = {name} = \n \n x \n")
+    found = wikitext.build(tmp_path)
+    assert [record["text"].split()[1] for record in found] == ["a", "b"]
+    assert found[1].where == f"{tmp_path / 'wiki.b.raw'}: article 1"
+    (tmp_path / "wiki.b.raw").write_text("no title\n")
+    with pytest.raises(InputError, match=r"wiki\.b\.raw: no line ` = Title = `"):
+        wikitext.build(tmp_path)
+
+
 def test_tasks_read_texts_as_they_stand_without_the_mark_of_windows(tmp_path: Path):
     (tmp_path / "plain.txt").write_bytes("\ufeffhe\u2028said so\r\nshe sat down\n".encode())
     found = lambada.standard(tmp_path)
