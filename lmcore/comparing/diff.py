@@ -31,6 +31,7 @@ from lmcore.comparing.diff_results import Asked, Diff, Results, Row, Scores, Set
 from lmcore.comparing.diff_unpaired import compare_recorded
 from lmcore.comparing.model_pairs import compare_models, is_clustered, subjects
 from lmcore.errors import InputError
+from lmcore.folds.fold import PSEUDO
 from lmcore.history.changes import changed_params, changed_stages
 from lmcore.history.revisions import (
     INTERVALS,
@@ -188,11 +189,14 @@ def _compare_one(
 ) -> Row:
     """One model on one suite; its groups and examples where an item changed.
 
-    `known` is that of `read_side`. Raises DifferentItems.
+    `known` is that of `read_side`. Raises DifferentItems, also where the model is a causal LM in
+    one revision and a masked one in the other.
     """
     suite, settings = scores_a.suite, asked.settings
     metric, side_a = scores_a.side(settings.metrics, known)
-    _, side_b = scores_b.side([metric], known)
+    metric_b, side_b = scores_b.side([metric.removeprefix(PSEUDO)], known)
+    if metric_b != metric:
+        raise DifferentItems(f"{suite}: A has {metric}, B {metric_b}: a causal and a masked LM")
     side_a, side_b, n_lost = align(side_a, side_b, common=asked.common, what=suite)
     side_a, side_b = same_bytes(side_a, side_b, metric)
     sampled_a, sampled_b = side_a, side_b

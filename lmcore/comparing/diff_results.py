@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from lmcore.comparing.comparison import Comparison, Side, as_one, read_side
+from lmcore.errors import InputError
 from lmcore.history.revisions import SCORES, Revision
 from lmcore.suites.declare import declared_subset
 
@@ -65,7 +66,8 @@ class Scores(NamedTuple):
     def side(self, metrics: list[str], known: dict[bytes, Side]) -> tuple[str, Side]:
         """The first of `metrics` that is there, and the values under it.
 
-        `known` is that of `read_side`.
+        `known` is that of `read_side`. Raises InputError where the models have different metrics,
+        as causal and masked LMs do.
         """
         revision = self.revision
         metrics_there, sides = [], []
@@ -75,6 +77,11 @@ class Scores(NamedTuple):
             metrics_there.append(metric)
             sides.append(side)
         where = f"{revision.name}: {', '.join(self.models)} on {self.suite}"
+        if len(set(metrics_there)) > 1:
+            raise InputError(
+                f"{where}: has causal and masked LMs, whose metrics are "
+                f"{', '.join(dict.fromkeys(metrics_there))}"
+            )
         return metrics_there[0], as_one(sides, where)
 
 

@@ -14,7 +14,7 @@ from lmcore.comparing.diff import diff, settings_of
 from lmcore.comparing.diff_text import as_data, as_markdown, as_text
 from lmcore.errors import InputError
 from lmcore.history.revisions import Revision
-from lmcore.tables import ITEMS, SCORES, TOKENS, items_table, write
+from lmcore.tables import ITEMS, SCORES, TOKENS, items_table, read, write
 from tests.lmcore.comparing.test_model_pairs import SECTION
 from tests.lmcore.score_tables import scores
 from tests.yaml_files import write_yaml
@@ -175,6 +175,36 @@ def test_diff_of_recipes_covers_seeds_and_names_the_recipe(revision):
     assert all(row.comparison.claim == "this recipe is better" for row in found.rows)
     assert "recipe (3 and 3 seeds)" in as_text(found, colour=False)
     assert "speak of the recipe" in as_markdown(found)
+
+
+def as_masked(revision: Revision, model: str) -> None:
+    """Give a model's scores of running text the name that those of masked LMs have."""
+    path = revision.root / f"data/scores/{model}/text.parquet"
+    table = read(path, SCORES)
+    names = [
+        name.replace("surprisal_", "pseudo_surprisal_") for name in table["metric"].to_pylist()
+    ]
+    write(table.set_column(table.column_names.index("metric"), "metric", [names]), SCORES, path)
+
+
+def test_diff_of_a_recipe_of_causal_and_masked_lms_is_refused(revision):
+    recipes = {"recipe": ["s0", "s1", "s2"]}
+    rng = np.random.default_rng(1)
+    a = revision("a", three_seeds(rng, 0.4, 3, noise=0.01), recipes=recipes)
+    b = revision("b", three_seeds(rng, 0.9, 2, noise=0.01), recipes=recipes)
+    for one in (a, b):
+        as_masked(one, "s1")
+    with pytest.raises(InputError, match=r"s0, s1, s2 on text: has causal and masked LMs"):
+        compared(a, b)
+
+
+@pytest.mark.parametrize("masked", ["a", "b"])
+def test_diff_of_a_model_that_became_a_masked_lm_is_refused_on_likelihoods(revision, masked):
+    revisions = {"a": revision("a"), "b": revision("b", {**MODELS, "good": (0.6, 2.5)})}
+    as_masked(revisions[masked], "good")
+    found = compared(**revisions)
+    assert "a causal and a masked LM" in found.refused["good", "text"]
+    assert ("good", "pairs") in verdicts(found)
 
 
 def test_diff_of_one_recipe_with_other_seeds_raises_no_alarm(revision):
