@@ -33,7 +33,7 @@ from lmcore.scoring.padded import Control, Padded
 from lmcore.scoring.plan import Pass, Window, masked_passes, masked_windows, passes, windows
 from lmcore.scoring.stats import CHUNK_ROWS, reader, statistics
 from lmcore.scoring.writer import token_table
-from lmcore.tables import ITEM_KEY, ITEMS, check, scoring_of
+from lmcore.tables import ITEM_KEY
 from lmcore.text.encoder import Text, TextEncoder, find_mask_id, word_beginnings
 
 DTYPES = ("float32", "bfloat16")
@@ -245,17 +245,6 @@ class Engine:
             columns["bow_logprob"] = masses[one_pass.pair_nodes[one_pass.row_pairs]]
             columns["next_bow_logprob"] = masses[one_pass.row_after]
         return columns
-
-
-def score_items(
-    model: Path, items: pa.Table, dtype: str = "float32", token_budget: int = 1024, **options
-) -> pa.Table:
-    """The TOKENS table of `items` (an items_table) by the model in the folder `model`.
-
-    `options` are those of Engine.
-    """
-    check(items, ITEMS)
-    return Engine(Path(model), scoring_of(items), dtype, token_budget, **options).score(items)
 
 
 def engine_name(dtype: str, kernel: str | None = None) -> str:

@@ -1,8 +1,7 @@
 """How small a difference a comparison can find, and how many items a given difference takes.
 
 An Estimate of a paired difference goes in: the calculation uses the standard error of a comparison
-that was already made. Before there is one, `items_needed_for_flips` plans from the shares of items
-that would change either way.
+that was already made.
 """
 
 import math
@@ -38,21 +37,6 @@ def items_needed(
         return None
     quantiles = _sum_of_quantiles(confidence, power)
     return math.ceil(estimate.n * (quantiles * estimate.se / difference) ** 2)
-
-
-def items_needed_for_flips(better: float, worse: float, *, confidence: float, power: float) -> int:
-    """The number of items with which McNemar's test finds a difference of decisions.
-
-    `better` is the share of items that turn right, `worse` the share that turn wrong.
-
-    Source: Connor 1987, Sample size for testing differences in proportions for the paired-sample
-    design, Biometrics 43(1).
-    """
-    z, z_power = special.ndtri((1 + confidence) / 2), special.ndtri(power)
-    flips, difference = better + worse, better - worse
-    under_null = z * math.sqrt(flips)
-    under_alternative = z_power * math.sqrt(flips - difference**2)
-    return math.ceil((under_null + under_alternative) ** 2 / difference**2)
 
 
 def _sum_of_quantiles(confidence: float, power: float) -> float:

@@ -16,10 +16,10 @@ from lmcore.folds.by_text import text_stats
 from lmcore.folds.fold import fold, window_of
 from lmcore.folds.metrics import suite_metrics
 from lmcore.models.folder import read_config
-from lmcore.scoring.engine import score_items
 from lmcore.suites.build import build_suite
 from lmcore.suites.conventions import convention_of
 from lmcore.suites.declare import TASKS, classes_of, kind_of
+from tests.lmcore.scored_items import score_items
 
 
 class Scored(NamedTuple):

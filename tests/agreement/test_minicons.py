@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from lmcore.models.load import load_model
-from lmcore.scoring.engine import score_items
 from lmcore.tables import items_table
 from tests.agreement.ours import build, by_lmcore, write_source
 from tests.agreement.samples import DIALOGUE, ENDINGS, PAIRS, PASSAGES, SUITES
+from tests.lmcore.scored_items import score_items
 
 TEXTS = [pair["sentence_good"] for pair in PAIRS + DIALOGUE] + [
     passage["text"] for passage in PASSAGES

@@ -10,10 +10,10 @@ import torch
 
 from lmcore.errors import InputError
 from lmcore.models.load import load_model
-from lmcore.scoring.engine import score_items
 from lmcore.tables import items_table
 from tests.agreement.ours import build, by_lmcore, write_source
 from tests.agreement.samples import PASSAGES, SUITES
+from tests.lmcore.scored_items import score_items
 
 
 def item_of(context: str, target: str, bos: str) -> pa.Table:

@@ -13,13 +13,13 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from lmcore.folds.metrics import suite_metrics
 from lmcore.models.dummy import DummyConfig, DummyForCausalLM
-from lmcore.scoring.engine import score_items
 from lmcore.suites.build import build_suite
 from lmcore.tables import items_table
 from lmcore.text.chunks import chunk_corpus, read_chunks
 from lmcore.text.tokenizer import load_fast
 from lmcore.training.loop import Examples, evaluate
 from tests.lmcore.folds.test_fold import OPTIONS
+from tests.lmcore.scored_items import score_items
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama, save_tokenizer
 from tests.lmcore.token_tables import fold
 

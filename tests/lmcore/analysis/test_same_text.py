@@ -17,10 +17,10 @@ from lmcore.analysis.same_text import (
     shared_chunks,
 )
 from lmcore.errors import InputError
-from lmcore.scoring.engine import score_items
 from lmcore.tables import TOKENS, items_table
 from lmcore.text.tokenizer import load_fast
 from tests.lmcore.analysis.random_tokens import save
+from tests.lmcore.scored_items import score_items
 from tests.lmcore.scoring.conftest import items, save_llama, save_tokenizer
 from tests.lmcore.token_tables import items_of, tokens_of
 

@@ -12,11 +12,12 @@ from lmcore.models.folder import read_config
 from lmcore.models.load import load_model
 from lmcore.models.unigram import UnigramConfig, UnigramForCausalLM
 from lmcore.scoring import kernels
-from lmcore.scoring.engine import Engine, score_items
+from lmcore.scoring.engine import Engine
 from lmcore.scoring.extract import one_thread
 from lmcore.scoring.guard import open_model
 from lmcore.scoring.packed import Packed
 from lmcore.tables import TOKEN_KEY, TOKENS, check
+from tests.lmcore.scored_items import score_items
 from tests.lmcore.scoring.conftest import TEXTS, items, save_llama
 
 PAIRS = [("Who should Derek", " hug"), ("Who should Derek", " shock"), ("The", " cats annoy Tim.")]

@@ -10,10 +10,11 @@ import pytest
 from lmcore.errors import InputError
 from lmcore.kept_files import keep
 from lmcore.scoring import extract
-from lmcore.scoring.engine import Engine, score_items
+from lmcore.scoring.engine import Engine
 from lmcore.scoring.extract import extract_tokens, shards
 from lmcore.suites.build import build_suite
 from lmcore.tables import ITEMS, TOKENS, read, write
+from tests.lmcore.scored_items import score_items
 from tests.lmcore.scoring.conftest import TEXTS, items
 
 PARAMS = {"dtype": "float32", "token_budget": 64, "shard_chars": 60}

@@ -18,7 +18,8 @@ from lmcore.explorations.next_tokens import next_tokens
 from lmcore.generating.continuations import generate
 from lmcore.machine.threads import one_thread
 from lmcore.models.load import load_masked
-from lmcore.scoring.engine import Engine, score_items
+from lmcore.scoring.engine import Engine
+from tests.lmcore.scored_items import score_items
 from tests.lmcore.scoring.conftest import items
 
 WORDS = [

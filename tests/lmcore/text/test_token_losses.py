@@ -14,11 +14,11 @@ from lmcore.commands.validate import validate
 from lmcore.explorations.surprisal import as_lines
 from lmcore.folds.by_text import text_stats
 from lmcore.folds.metrics import suite_metrics
-from lmcore.scoring.engine import score_items
 from lmcore.tables import TOKENS, read, write
 from lmcore.text.encoder import TextEncoder
 from lmcore.text.token_losses import Losses
 from lmcore.text.tokenizer import load_fast
+from tests.lmcore.scored_items import score_items
 from tests.lmcore.scoring.conftest import items, save_llama
 from tests.lmcore.token_tables import fold
 
