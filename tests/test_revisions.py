@@ -32,10 +32,10 @@ def first(tmp_path_factory) -> Path:
     return miniature.make(tmp_path_factory.mktemp("miniature"))
 
 
-@pytest.fixture(scope="module")
-def ci(first) -> Path:
-    """A clone of the branch `better`, in which the steps of the CI run one after the other."""
-    return miniature.clone(first, "ci", "better")
+@pytest.fixture
+def ci(first, request) -> Path:
+    """A clone of the branch `better`, in which one test runs the steps of a job of the CI."""
+    return miniature.clone(first, f"ci_{request.node.name}", "better")
 
 
 @pytest.fixture
