@@ -6,8 +6,8 @@ These are benchmarks.json (flat: name -> figure), benchmarks.svg and benchmarks.
 import os
 from pathlib import Path
 
-from lmcore.explorations.svg import bars
 from lmcore.files import whole, write_json
+from lmcore.svg import bars
 
 Figures = dict[str, float]  # by name, e.g. `smollm2.blimp.ours.tokens_per_s`
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lmcore.params.ranges import Entries, Name, Names, OpenShare, SomeNames
-from lmcore.report.page import write_report
+from lmcore.report.page import Inputs, write_report
 from lmcore.suites.declare import Suites
 from stages.stage import clear_leftovers, run, section
 
@@ -15,9 +15,7 @@ def main() -> None:
     trained: list[str] = []
     for key in TRAINED:
         trained.extend(section(key, Entries))
-    write_report(
-        section("models", SomeNames),
-        section("suites", Suites),
+    inputs = Inputs(
         metrics=Path("metrics/models"),
         intervals=Path("metrics/intervals.json"),
         seeds=Path("metrics/seeds.json"),
@@ -27,14 +25,19 @@ def main() -> None:
         tokens=Path("data/tokens"),
         findings=Path("data/findings/completions.parquet"),
         analysis=Path("data/analysis"),
-        imported=list(section("import_model", Entries)),
         validity=Path("data/context_validity.parquet"),
-        judged_suite=section("judge_context.suite", Name),
         progression=Path("metrics/plots/tokens/progression"),
-        writers=section("generate_tokens.models", Names),
         generated=Path("data/generated"),
         writing=Path("metrics/generated"),
+    )
+    write_report(
+        section("models", SomeNames),
+        section("suites", Suites),
+        inputs,
         out=Path("report"),
+        imported=list(section("import_model", Entries)),
+        judged_suite=section("judge_context.suite", Name),
+        writers=section("generate_tokens.models", Names),
         confidence=section("aggregate.confidence", OpenShare),
     )
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+from markupsafe import Markup
 
 from lmcore.analysis.analyse import (
     Paths,
@@ -38,9 +39,9 @@ from lmcore.files import remove, temporary_path, whole, write_json
 from lmcore.generating.continuations import generate, statistics
 from lmcore.machine.threads import one_thread
 from lmcore.models.find import find_model
-from lmcore.report.style import STYLE
+from lmcore.report.layout import whole_page
 from lmcore.report.tokens import progression_curves, token_sections
-from lmcore.shown import for_html, for_terminal
+from lmcore.shown import for_terminal
 from lmcore.suites.records import read_records
 from lmcore.tables import GENERATED, GENERATIONS, ITEMS, items_table, write
 from lmcore.text.readable import token_texts
@@ -314,17 +315,7 @@ def _linked(folders: dict[str, Path], target: Path) -> Path:
     return target
 
 
-def _write_page(target: Path, sections: dict[str, tuple[str, str]], lead: str) -> None:
+def _write_page(target: Path, sections: dict[str, tuple[str, Markup]], lead: str) -> None:
     """Write index.html with the sections {anchor: (title, body)} to the folder `target`."""
-    body = "\n".join(
-        f'<section id="{anchor}">\n<h2>{title}</h2>\n{html}\n</section>'
-        for anchor, (title, html) in sections.items()
-    )
-    page = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Models on the same text</title>\n<style>{STYLE}</style>\n</head>\n"
-        "<body>\n<main>\n<h1>Models on the same text</h1>\n"
-        f"<p>{for_html(lead)}</p>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    page = whole_page("Models on the same text", lead, sections)
     (target / "index.html").write_text(page, "utf-8")

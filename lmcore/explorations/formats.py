@@ -20,8 +20,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from lmcore.explorations.findings import Findings, Said, correct
-from lmcore.explorations.svg import bars, scatter
 from lmcore.suites.templates import BASELINE, FORMAT, TRIGGER, read_templates
+from lmcore.svg import bars, scatter
 
 ANSWER = 0  # the option that is the answer
 

@@ -6,12 +6,15 @@ The tables of lmcore.analysis.completions and lmcore.judging.context_validity go
 from pathlib import Path
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from lmcore.analysis.completions import CONTEXT_LENGTH, FINDINGS, FREQUENCY, bin_label
 from lmcore.judging.context_validity import VALIDITY, summary
-from lmcore.report.figures import Mark, series, trend_plot
-from lmcore.report.terms import label, unit_of, written
-from lmcore.shown import for_html
+from lmcore.report.figures import trend_plot
+from lmcore.report.layout import macros
+from lmcore.report.terms import Cell, cell, label, written, written_range
 from lmcore.statistics.stats import wilson
+from lmcore.svg import Mark
 from lmcore.tables import read
 
 N_EXAMPLES = 8  # wrong guesses shown of each model
@@ -25,10 +28,38 @@ PLOTTED = {
     "accuracy": ("accuracy, %", 100.0),
     "target_logprob": ("mean log-prob of the target, nats", 1.0),
 }
-MISSING = "<td>–</td>"
 
 Edges = tuple[int, int]  # the lowest and the highest value of a bin
 Cells = dict[tuple[Edges, str, str], dict]  # rows of FINDINGS by bin, model and metric
+
+
+class Row(NamedTuple):
+    """A row of the table of one of MEASURES: a metric of a model by bin."""
+
+    number: int  # of the model
+    model: str
+    metric: str
+    cells: list[Cell | None]
+
+
+class Finding(NamedTuple):
+    """The plots of one of MEASURES, and the table, which is folded away."""
+
+    measure: str
+    plots: list[Markup]
+    bins: list[str]
+    n_items: list[str]  # by bin
+    rows: list[Row]
+
+
+class Example(NamedTuple):
+    """A wrong guess that fits, beside the target, with their log-probs."""
+
+    end: str  # of the passage
+    target: str
+    target_logprob: str
+    guess: str
+    guess_logprob: str
 
 
 class Statement(NamedTuple):
@@ -69,7 +100,7 @@ STATEMENTS = {
 
 def completion_findings(
     path: Path, models: list[str], imported: list[str], confidence: float
-) -> str:
+) -> Markup:
     """Accuracy by the target's frequency and by context length, for every completion suite.
 
     There are plots and a table for each of the two. The section is empty without such a suite.
@@ -77,25 +108,19 @@ def completion_findings(
     `imported` are the models that were trained elsewhere, on text that was not counted.
     """
     rows = read(path, FINDINGS).to_pylist()
-    body = ""
+    findings: dict[str, list[Finding]] = {}
     for suite in dict.fromkeys(row["suite"] for row in rows):
-        body += f"\n<h3><code>{for_html(suite)}</code></h3>"
+        findings[suite] = []
         for by in MEASURES:
             chosen = [row for row in rows if row["suite"] == suite and row["by"] == by]
-            body += _finding(by, chosen, models)
-    if not body:
-        return ""
-    note = _note_on_imported([model for model in models if model in imported])
-    return (
-        '<p class="caption">How often a model finds the missing word, by how often that word '
-        "stands in the training split of this project's own corpus, whatever its case, and by how "
-        f"many words precede it.{note} Upright lines are {100 * confidence:g} % intervals "
-        "(Wilson's of a share, Student's of a mean); the draws of a random model are averaged "
-        f"within each item.</p>{body}"
-    )
+            findings[suite].append(_finding(by, chosen, models))
+    if not findings:
+        return Markup("")
+    elsewhere = [model for model in models if model in imported]
+    return macros(__name__).completion_findings(findings, elsewhere, f"{100 * confidence:g}")
 
 
-def context_validity(path: Path, suite: str, models: list[str], confidence: float) -> str:
+def context_validity(path: Path, suite: str, models: list[str], confidence: float) -> Markup:
     """What BERT says of the greedy words of the models, and the wrong ones that it likes best.
 
     The section is empty where no model is judged.
@@ -106,67 +131,40 @@ def context_validity(path: Path, suite: str, models: list[str], confidence: floa
         if rows_of_model := [row for row in rows if row["model"] == model]:
             judged[model] = rows_of_model
     if not judged:
-        return ""
+        return Markup("")
     summaries = [summary(rows_of_model) for rows_of_model in judged.values()]
-    heads = "".join(f'<th scope="col">{for_html(model)}</th>' for model in judged)
-    lines = ""
+    statements = []
     for name, statement in STATEMENTS.items():
-        cells = "".join(_statement_cell(name, figures, confidence) for figures in summaries)
-        lines += f'<tr><th scope="row">{statement.meaning}</th>{cells}</tr>\n'
-    examples = "".join(
-        _examples(model, rows_of_model, models.index(model))
-        for model, rows_of_model in judged.items()
-    )
-    return (
-        '<p class="caption">A model\'s guess is its greedy word. A masked language model says how '
-        "probable guess and target are in their place (pseudo-log-likelihood) and how much the "
-        "passage adds to its last sentence; a sentence encoder, how near the passage with the word "
-        "stays to the passage without it (cosine). A guess is <em>valid</em> where it is as "
-        "probable, <em>supported</em> where the passage adds as much, as with all but the least "
-        "fitting targets. A judge that tells a target from another passage's no more than half the "
-        "time knows nothing of the passage: both judges are small, and frequent words please them. "
-        f"Suite <code>{for_html(suite)}</code>; ranges are {100 * confidence:g} % intervals.</p>\n"
-        f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n'
-        f"{lines}</tbody></table></div>\n{examples}"
-    )
+        cells = [_statement_cell(name, figures, confidence) for figures in summaries]
+        statements.append((statement.meaning, cells))
+    examples = {}
+    for model, rows_of_model in judged.items():
+        if fitting := _examples(rows_of_model):
+            examples[model] = (models.index(model), fitting)
+    level = f"{100 * confidence:g}"
+    return macros(__name__).context_validity(suite, level, list(judged), statements, examples)
 
 
-def _note_on_imported(models: list[str]) -> str:
-    """That the corpus says nothing of what these models learned from; empty without models."""
-    if not models:
-        return ""
-    names = ", ".join(f"<code>{for_html(model)}</code>" for model in models)
-    return f" It is not what {names} learned from: there a word counted as unseen may be common."
-
-
-def _finding(by: str, rows: list[dict], models: list[str]) -> str:
-    """The plots of one of MEASURES, and the table, which is folded away.
+def _finding(by: str, rows: list[dict], models: list[str]) -> Finding:
+    """The plots and the table of one of MEASURES.
 
     rows: those of FINDINGS of one suite that are by this measure.
     """
     n_items = {_edges(row): row["n"] for row in rows}
     bins = {edges: bin_label(by, *edges) for edges in sorted(n_items)}
     cells: Cells = {(_edges(row), row["model"], row["metric"]): row for row in rows}
-    heads = "".join(
-        f'<th scope="col">{for_html(name)}<small>{n_items[edges]:,} items</small></th>'
-        for edges, name in bins.items()
-    )
-    lines = ""
+    table = []
     for metric in sorted({row["metric"] for row in rows}):
         for number, model in enumerate(models):
-            lines += (
-                f'<tr class="{series(number)}"><th scope="row"><i></i>{for_html(model)} '
-                f'<span class="muted">{for_html(label(metric))}</span></th>'
-            )
-            for edges in bins:
-                lines += _value_cell(cells.get((edges, model, metric)))
-            lines += "</tr>\n"
-    plots = "".join(_finding_plot(metric, by, bins, cells, models) for metric in PLOTTED)
-    return (
-        f"{plots}\n<details>"
-        f"<summary>Accuracy, success rate, probability and log-prob by {MEASURES[by]}</summary>"
-        f'<div class="card scroll wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>\n'
-        f"{lines}</tbody></table></div></details>"
+            values = [_value_cell(cells.get((edges, model, metric))) for edges in bins]
+            table.append(Row(number, model, label(metric), values))
+    plots = [_finding_plot(metric, by, bins, cells, models) for metric in PLOTTED]
+    return Finding(
+        measure=MEASURES[by],
+        plots=[plot for plot in plots if plot],
+        bins=list(bins.values()),
+        n_items=[f"{n_items[edges]:,} items" for edges in bins],
+        rows=table,
     )
 
 
@@ -176,7 +174,7 @@ def _edges(row: dict) -> Edges:
 
 def _finding_plot(
     metric: str, by: str, bins: dict[Edges, str], cells: Cells, models: list[str]
-) -> str:
+) -> Markup:
     """The models' values of one metric over the bins; empty where there is none.
 
     bins: their names by their edges.
@@ -186,46 +184,38 @@ def _finding_plot(
     for edges, name in bins.items():
         marks[name] = [_mark(cells.get((edges, model, metric)), model) for model in models]
     if not any(any(row) for row in marks.values()):
-        return ""
-    return f'\n<div class="card">{trend_plot(marks, models, y_label, MEASURES[by], unit)}</div>'
+        return Markup("")
+    return trend_plot(marks, models, y_label, MEASURES[by], unit)
 
 
 def _mark(row: dict | None, model: str) -> Mark | None:
     """A row of FINDINGS as a mark; None where there is no row."""
     if row is None:
         return None
-    value, low, high = _written_estimate(row)
-    title = f"{model} {value} ({low} – {high}), {row['n']:,} items"
-    return Mark(row["value"], (row["low"], row["high"]), None, title)
+    metric, value, bounds = row["metric"], row["value"], (row["low"], row["high"])
+    said = f"{model} {written(metric, value)} ({written_range(metric, bounds)})"
+    return Mark(value, bounds, None, f"{said}, {row['n']:,} items")
 
 
-def _value_cell(row: dict | None) -> str:
-    """A row of FINDINGS as a cell of the table; a dash where there is no row."""
+def _value_cell(row: dict | None) -> Cell | None:
+    """A row of FINDINGS as a cell of the table; None where there is no row."""
     if row is None:
-        return MISSING
-    value, low, high = _written_estimate(row)
-    return f"<td>{value}{unit_of(row['metric'])} <small>{low} – {high}</small></td>"
+        return None
+    return cell(row["metric"], row["value"], (row["low"], row["high"]))
 
 
-def _written_estimate(row: dict) -> tuple[str, str, str]:
-    """The value of a row of FINDINGS and the ends of its interval, as the report writes them."""
-    value, low, high = (written(row["metric"], row[name]) for name in ("value", "low", "high"))
-    return value, low, high
-
-
-def _statement_cell(name: str, figures: dict[str, float], confidence: float) -> str:
+def _statement_cell(name: str, figures: dict[str, float], confidence: float) -> Cell | None:
     """One of STATEMENTS about one model; a share has Wilson's interval."""
     if name not in figures:
-        return MISSING
+        return None
     value, statement = figures[name], STATEMENTS[name]
     if statement.decimals is not None:
-        return f"<td>{value:,.{statement.decimals}f}</td>"
+        return Cell(f"{value:,.{statement.decimals}f}", "")
     n = figures.get(statement.total, 0.0) if statement.total else 0.0
-    low, high = wilson(value * n, int(n), confidence)
-    return f"<td>{100 * value:.1f}&thinsp;% <small>{100 * low:.1f} – {100 * high:.1f}</small></td>"
+    return cell("accuracy", value, wilson(value * n, int(n), confidence))
 
 
-def _examples(model: str, rows: list[dict], number: int) -> str:
+def _examples(rows: list[dict]) -> list[Example]:
     """The wrong guesses that the masked LM finds most probable, with the ends of their contexts."""
     fitting = [
         row
@@ -233,25 +223,13 @@ def _examples(model: str, rows: list[dict], number: int) -> str:
         if row["is_word"] and not row["is_correct"] and row["is_valid"] and row["is_supported"]
     ]
     best = sorted(fitting, key=lambda row: (-row["prediction_logprob"], row["item"]))[:N_EXAMPLES]
-    if not best:
-        return ""
-    lines = "\n".join(_example(row) for row in best)
-    return (
-        f'<details class="{series(number)}">'
-        f"<summary>Wrong guesses of <code>{for_html(model)}</code> that fit best</summary>"
-        '<div class="card scroll wide"><table class="text"><thead><tr>'
-        '<th scope="col">the passage ends</th>'
-        '<th scope="col">target <small>log-prob</small></th>'
-        '<th scope="col">guess <small>log-prob</small></th></tr></thead>'
-        f"<tbody>\n{lines}\n</tbody></table></div></details>\n"
-    )
-
-
-def _example(row: dict) -> str:
-    """A row of VALIDITY as a row of the table of examples."""
-    end = " ".join(row["context"].split()[-N_WORDS:])
-    cells = f"<td>… {for_html(end)}</td>"
-    for word in ("target", "prediction"):
-        logprob = row[f"{word}_logprob"]
-        cells += f"<td>{for_html(row[word].strip())} <small>{logprob:.1f}</small></td>"
-    return f"<tr>{cells}</tr>"
+    return [
+        Example(
+            end=" ".join(row["context"].split()[-N_WORDS:]),
+            target=row["target"].strip(),
+            target_logprob=f"{row['target_logprob']:.1f}",
+            guess=row["prediction"].strip(),
+            guess_logprob=f"{row['prediction_logprob']:.1f}",
+        )
+        for row in best
+    ]

@@ -6,6 +6,7 @@ How each metric is called, written and explained, and what each kind of suite as
 from typing import NamedTuple
 
 from lmcore.folds.fold import PSEUDO
+from lmcore.folds.metrics import HEADLINES
 
 
 class Metric(NamedTuple):
@@ -17,6 +18,13 @@ class Metric(NamedTuple):
     label: str
     unit: str | int
     meaning: str
+
+
+class Cell(NamedTuple):
+    """An estimate as the cell of a table shows it."""
+
+    value: str  # with its unit
+    range: str  # the ends of its interval; empty where there is none
 
 
 # a metric whose name begins with one of these is a share
@@ -165,20 +173,11 @@ for _name in OF_TEXTS:
 
 # for each kind of suite: its headline metric, and what it asks
 KINDS = {
-    "pairs": ("accuracy", "Of two sentences, is the right one the more probable?"),
-    "choices": ("accuracy", "Of several endings, is the right one the most probable?"),
-    "completion": ("accuracy", "Is the missing end what the model would have said?"),
-    "text": ("bits_per_byte", "How well does the model predict running text?"),
+    "pairs": (HEADLINES["pairs"], "Of two sentences, is the right one the more probable?"),
+    "choices": (HEADLINES["choices"], "Of several endings, is the right one the most probable?"),
+    "completion": (HEADLINES["completion"], "Is the missing end what the model would have said?"),
+    "text": (HEADLINES["text"], "How well does the model predict running text?"),
 }
-
-
-def headline(kind: str, metrics: dict) -> str:
-    """The headline metric of a suite of this kind, by its name in the `metrics` of a model.
-
-    Those of a masked LM may hold its pseudo_ form instead.
-    """
-    name = KINDS[kind][0]
-    return PSEUDO + name if name not in metrics and PSEUDO + name in metrics else name
 
 
 def label(name: str) -> str:
@@ -201,7 +200,17 @@ def written(name: str, value: float) -> str:
 
 def unit_of(name: str) -> str:
     """`%` after a thin space for a share, and nothing for other metrics."""
-    return "&thinsp;%" if _unit(name) == "share" else ""
+    return "\N{THIN SPACE}%" if _unit(name) == "share" else ""
+
+
+def written_range(name: str, bounds: tuple[float, float] | None) -> str:
+    """The interval of a metric as the report writes it; empty where there is none."""
+    return "" if bounds is None else f"{written(name, bounds[0])} – {written(name, bounds[1])}"
+
+
+def cell(name: str, value: float, bounds: tuple[float, float] | None) -> Cell:
+    """A metric's value with its unit and its interval."""
+    return Cell(written(name, value) + unit_of(name), written_range(name, bounds))
 
 
 def _unit(name: str) -> str | int:

@@ -20,19 +20,18 @@ from lmcore.commands.main import app
 from lmcore.comparing.diff_results import WithoutTables
 from lmcore.comparing.diff_text import as_data, as_markdown, as_text
 from lmcore.explorations.surprisal import FORMATS, as_lines
-from lmcore.explorations.svg import bars, scatter
 from lmcore.history.verify import Output
 from lmcore.history.verify import as_text as verified
 from lmcore.judging.context_validity import VALIDITY
 from lmcore.models.llama import new_llama, save_model
-from lmcore.report import figures, page
+from lmcore.report import figures, results
 from lmcore.report.completions import completion_findings, context_validity
-from lmcore.report.figures import Mark
 from lmcore.report.seeds import seeds_section
 from lmcore.report.tokens import heat_passages, progression_curves, scatter_plots, token_extremes
 from lmcore.report.writing import STATISTICS, writing_section
 from lmcore.scoring.extract import extract_tokens
 from lmcore.shown import for_terminal
+from lmcore.svg import Mark, bars, scatter, strip
 from lmcore.tables import GENERATIONS, ITEMS, items_table, write
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
@@ -325,7 +324,7 @@ def sections(text: str, folder: Path) -> list[str]:
     metrics = {
         text: {text: {"accuracy": 0.5, "length_baseline": 0.5, text: 0.5, "convention": text}}
     }
-    results = page.Results(
+    found = results.Results(
         [text],
         {text: "pairs"},
         metrics,
@@ -334,9 +333,8 @@ def sections(text: str, folder: Path) -> list[str]:
         {text: ""},
     )
     return [
-        figures.legend([text]),
         figures.line_plot({text: [(0.0, 1.0), (1.0, 2.0)]}, text, text, (0.0, 1.0, text)),
-        figures.strip(mark, 0),
+        strip(mark, 0),
         figures.dot_plot({text: [mark]}, [text], 0.5),
         figures.trend_plot({text: [mark]}, [text], text, text),
         figures.histogram([1, 2], 0.25, 0.3, 2, 0, text),
@@ -349,9 +347,9 @@ def sections(text: str, folder: Path) -> list[str]:
         seeds_section({text: {text: spread}}, [text]),
         completion_findings(folder / "findings.parquet", [text], [text], 0.95),
         context_validity(folder / "validity.parquet", text, [text], 0.95),
-        page.results_table(results),
-        page.all_metrics(text, results),
-        page.definitions(results),
+        results.results_table(found),
+        results.all_metrics(text, found),
+        results.definitions(found),
         bars([(text, 1.0, 0.1, "plain")], text),
         scatter([(1.0, 1.0, text, "plain")], text, text),
     ]

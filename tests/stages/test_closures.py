@@ -29,7 +29,7 @@ ROOMS = {
     "count_overlap": {"corpus", "tables"},
     "distill_model": TRAINING,
     "explore_generation": {*MODELS, "explorations", "generating", "kept_files", "tables"},
-    "explore_suites": {*FOLDS, *MODELS, "explorations", "kept_files", "report"},
+    "explore_suites": {*FOLDS, *MODELS, "explorations", "kept_files", "svg"},
     "extract_tokens": {*MODELS, "kept_files", "scoring", "tables"},
     "fetch_judges": {"corpus", "kept_files"},
     "fetch_sources": {"corpus", "kept_files"},
@@ -46,7 +46,7 @@ ROOMS = {
     "train_model": TRAINING,
     "train_teacher": TRAINING,
     "train_tokenizer": {"corpus", "kept_files", "text"},
-    "write_report": {*FOLDS, "analysis", "corpus", "judging", "report"},
+    "write_report": {*FOLDS, "analysis", "corpus", "judging", "report", "svg"},
 }
 # {module or package: the only stages that may reach it}, where an edit would make much run again
 ALONE = {

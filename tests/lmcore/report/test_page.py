@@ -4,6 +4,7 @@ It has the same bytes every time, and the numbers that metrics and tables hold.
 """
 
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
@@ -22,10 +23,13 @@ from lmcore.errors import InputError
 from lmcore.files import write_json
 from lmcore.folds.metrics import aggregate, suite_metrics
 from lmcore.judging.context_validity import JUDGED, VALIDITY, WAYS
-from lmcore.report.figures import Mark, dot_plot, histogram, line_plot, ticks, trend_plot
-from lmcore.report.page import BIN_WIDTH, _entropies, write_report
+from lmcore.report.entropy import BIN_WIDTH, count_entropies
+from lmcore.report.figures import dot_plot, histogram, line_plot, trend_plot
+from lmcore.report.groups import group_names
+from lmcore.report.page import Inputs, write_report
 from lmcore.report.terms import unit_of, written
 from lmcore.report.writing import STATISTICS
+from lmcore.svg import Mark
 from lmcore.tables import GENERATIONS, ITEMS, SCORE_KEY, SCORES, TOKENS, items_table, write
 from tests.lmcore.token_tables import fold, items_of, tokens_of
 
@@ -233,8 +237,15 @@ def inputs(tmp_path: Path) -> dict:
     return write_inputs(tmp_path)
 
 
+def write_report_of(inputs: dict) -> None:
+    """Write the report of what `write_inputs` gave."""
+    paths = {field.name for field in fields(Inputs)}
+    arguments = {name: value for name, value in inputs.items() if name not in paths}
+    write_report(**arguments, inputs=Inputs(**{name: inputs[name] for name in paths}))
+
+
 def report(inputs: dict) -> str:
-    write_report(**inputs)
+    write_report_of(inputs)
     return (inputs["out"] / "index.html").read_text("utf-8")
 
 
@@ -304,12 +315,13 @@ def test_results_table_holds_value_interval_and_length_baseline(inputs: dict) ->
     row = re.search(r'<tr class="m0"><th scope="row"><i></i>llama</th>(.*?)</tr>', html)[1]
     cells = row.split("<td>")[1:]
     assert (
-        "<b>87.5&thinsp;%</b>" in cells[0]
+        "<b>87.5\N{THIN SPACE}%</b>" in cells[0]
         and "length baseline 25.0" in cells[0]
         and 'x1="25.00%"' in cells[0]
     )
     assert (
-        "<b>25.0&thinsp;%</b> <small>4.6 – 69.9</small>" in cells[1] and "baseline" not in cells[1]
+        "<b>25.0\N{THIN SPACE}%</b> <small>4.6 – 69.9</small>" in cells[1]
+        and "baseline" not in cells[1]
     )
     assert "<b>2.250</b>" in cells[2]
 
@@ -317,7 +329,8 @@ def test_results_table_holds_value_interval_and_length_baseline(inputs: dict) ->
 def test_seeds_show_mean_spread_and_how_often_two_agree(inputs: dict) -> None:
     html = report(inputs)
     row = html[html.index('<th scope="row">noise<small>3 seeds</small>') :].split("</tr>")[0]
-    cell = "<td><b>50.0&thinsp;%</b> ± 2.1 <small>48.0 – 52.0</small><small>75 % alike</small></td>"
+    mean, alike = "<b>50.0\N{THIN SPACE}%</b>", "<small>75 % alike</small>"
+    cell = f"<td>{mean} ± 2.1 <small>48.0 – 52.0</small>{alike}</td>"
     assert row.endswith(f"</th>{cell}<td>–</td><td>–</td>")
     write_json({}, inputs["seeds"])
     assert 'id="seeds"' not in report(inputs)
@@ -328,6 +341,49 @@ def test_groups_are_sorted_by_the_first_model_and_escaped(inputs: dict) -> None:
     assert re.findall(r'<div class="label">(.*?)</div>', html) == ["first group", "a&lt;b"]
     assert "llama 75.0 %" in html and "noise 25.0 %" in html
     assert "a<b" not in html
+
+
+def write_groups(inputs: dict, model: str, groups: dict[str, list[float]]) -> None:
+    """Scores of a model on minimal_pairs: the accuracies of the items of each group."""
+    rows = []
+    for group, right in groups.items():
+        scores = {"accuracy": right, "length_baseline": [0.5] * len(right)}
+        rows += score_rows("minimal_pairs", group, scores)
+    write(scores_table(rows), SCORES, inputs["scores"] / model / "minimal_pairs.parquet")
+
+
+def test_groups_that_differ_by_an_underscore_are_kept_apart(inputs: dict) -> None:
+    for model in MODELS:
+        write_groups(inputs, model, {"a_b": [1, 1], "a b": [1, 0], "c_d": [0, 0]})
+    html = report(inputs)
+    assert re.findall(r'<div class="label">(.*?)</div>', html) == ["a_b", "a b", "c d"]
+    section = html[html.index('id="groups"') : html.index('id="completions"')]
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?) <small>', section)
+    assert rows == [("a_b", "100.0"), ("a b", "50.0"), ("c d", "0.0")]
+
+
+def test_group_names_are_as_many_as_the_groups() -> None:
+    groups = ["a_b_c", "a b_c", "a b c", "d_e", "f"]
+    names = group_names(groups)
+    assert list(names) == groups and list(names.values()) == [*groups[:3], "d e", "f"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"first_group": [1]}, r"noise/minimal_pairs\.parquet: no group 'a<b', .* 'llama' have"),
+        (
+            {"first_group": [1], "a<b": [1], "new": [1]},
+            r"noise/minimal_pairs\.parquet: a group 'new', .* 'llama' lack",
+        ),
+    ],
+)
+def test_groups_of_another_model_that_differ_raise_naming_the_file(
+    inputs: dict, groups: dict[str, list[float]], message: str
+) -> None:
+    write_groups(inputs, "noise", groups)
+    with pytest.raises(InputError, match=message):
+        report(inputs)
 
 
 def test_groups_of_a_suite_with_one_group_are_left_out(inputs: dict) -> None:
@@ -364,7 +420,7 @@ def test_findings_name_the_bins_and_whose_corpus_was_not_counted(inputs: dict) -
     )
     assert re.findall(r'<th scope="col">(.*?)<small>50 items', section) == ["unseen", "1–9", "3–20"]
     assert (
-        "<td>40.0&thinsp;% <small>30.0 – 50.0</small></td>" in section
+        "<td>40.0\N{THIN SPACE}% <small>30.0 – 50.0</small></td>" in section
         and "llama 40.0 (30.0 – 50.0), 50 items" in section
     )
 
@@ -372,7 +428,7 @@ def test_findings_name_the_bins_and_whose_corpus_was_not_counted(inputs: dict) -
 def test_validity_shows_shares_and_the_wrong_guesses_that_fit(inputs: dict) -> None:
     html = report(inputs)
     section = html[html.index('id="validity"') : html.index('id="entropy"')]
-    share = "<td>50.0&thinsp;% <small>9.5 – 90.5</small></td>"
+    share = "<td>50.0\N{THIN SPACE}% <small>9.5 – 90.5</small></td>"
     assert f'<th scope="row">guesses that are the target</th>{share}' in section
     target, guess = "<td>sea <small>0.0</small></td>", "<td>ship <small>-1.2</small></td>"
     assert f"<td>… He &lt;b&gt;looked&lt;/b&gt; at the</td>{target}{guess}" in section
@@ -417,7 +473,7 @@ def test_entropy_panel_has_the_mean_that_the_metric_has(
         items, tokens, kind=kind, ties="half", top_k=5, vocab_size=99, window=99, source="tokens"
     )
     metric = suite_metrics(scores, 0.95)[0]["entropy"]
-    counts, mean = _entropies(TokenRows(tmp_path / "tokens", items, "gold"))
+    counts, mean = count_entropies(TokenRows(tmp_path / "tokens", items, "gold"))
     assert mean == pytest.approx(metric, rel=1e-12)
     assert sum(counts) == draws * sum(len(options[0][1].split()) for options in texts.values())
 
@@ -465,7 +521,7 @@ def test_bad_input_raises_naming_the_file_and_leaves_the_old_report(
     else:
         path.write_text(text)
     with pytest.raises(InputError, match=message) as error:
-        write_report(**inputs)
+        write_report_of(inputs)
     assert "\n" not in str(error.value)
     assert (inputs["out"] / "index.html").read_text("utf-8") == before
 
@@ -493,14 +549,14 @@ def test_model_and_metric_the_page_does_not_know_are_shown_by_name(inputs: dict)
     values = {"accuracy": 0.5, "bits_per_byte": 1.5, "brand_new": 0.1234}
     write_json(dict.fromkeys(SUITES, values), path)
     html = report(inputs)
-    assert '<th scope="row">brand new</th><td>0.123 </td><td>–</td>' in html
+    assert '<th scope="row">brand new</th><td>0.123</td><td>–</td>' in html
 
 
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("accuracy", 0.6614, "66.1&thinsp;%"),
-        ("success_at_5", 0.5, "50.0&thinsp;%"),
+        ("accuracy", 0.6614, "66.1\N{THIN SPACE}%"),
+        ("success_at_5", 0.5, "50.0\N{THIN SPACE}%"),
         ("bits_per_byte", 1.23456, "1.235"),
         ("perplexity", 41.27, "41.3"),
         ("perplexity", 27326.4, "27,326"),
@@ -512,16 +568,6 @@ def test_model_and_metric_the_page_does_not_know_are_shown_by_name(inputs: dict)
 )
 def test_written_metric_has_its_unit_and_precision(name: str, value: float, text: str) -> None:
     assert written(name, value) + unit_of(name) == text
-
-
-@pytest.mark.parametrize(
-    ("low", "high"), [(0, 1), (3.4, 8.9), (0, 812), (0, 0), (2.0, 2.0001), (-3, 5)]
-)
-def test_ticks_are_even_and_span_the_range(low: float, high: float) -> None:
-    places = ticks(low, high)
-    steps = np.diff(places)
-    assert places[0] <= low + 1e-9 and places[-1] >= high - 1e-9
-    assert 2 <= len(places) <= 8 and np.allclose(steps, steps[0])
 
 
 def test_line_plot_places_points_in_per_cent_of_the_axes() -> None:

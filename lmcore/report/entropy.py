@@ -1,0 +1,51 @@
+"""The report's section on entropy: items and token tables go in, histograms come out.
+
+Token tables are read in batches: memory grows with them by a byte a row.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from lmcore.analysis.rows import TokenRows
+from lmcore.report.figures import histogram
+from lmcore.report.layout import macros
+from lmcore.tables import ITEMS, read
+
+BIN_WIDTH = 0.25  # nats
+
+
+def entropy_histograms(models: list[str], suites: list[str], items: Path, tokens: Path) -> Markup:
+    """Histograms of the entropies that the metric `entropy` is the mean of.
+
+    There is one panel for each model and suite, all on one axis.
+    """
+    counted: dict[str, list[tuple[list[int], float]]] = {}
+    n_bins = 0
+    for suite in suites:
+        table = read(items / f"{suite}.parquet", ITEMS)
+        counted[suite] = [
+            count_entropies(TokenRows(tokens / model / suite, table, "gold")) for model in models
+        ]
+        n_bins = max(n_bins, *(len(counts) for counts, _ in counted[suite]))
+    panels: dict[str, list[Markup]] = {}
+    for suite, of_models in counted.items():
+        panels[suite] = [
+            histogram(counts, BIN_WIDTH, mean, n_bins, number, models[number])
+            for number, (counts, mean) in enumerate(of_models)
+        ]
+    return macros(__name__).entropy_histograms(panels)
+
+
+def count_entropies(rows: TokenRows) -> tuple[list[int], float]:
+    """Counts in bins of BIN_WIDTH nats, up to the last bin that is not empty, and the mean."""
+    counts, total = np.zeros(1, np.int64), 0.0
+    for values in rows.values("entropy"):
+        values = values.astype(np.float64)
+        total += float(values.sum())
+        bins = (np.maximum(values, 0) / BIN_WIDTH).astype(np.int64)  # rounding can leave -1e-7
+        sums = np.bincount(bins, minlength=len(counts))
+        sums[: len(counts)] += counts
+        counts = sums
+    return [int(count) for count in counts], total / len(rows)

@@ -1,0 +1,181 @@
+"""The report's tables of metrics: what the stage aggregate wrote goes in, HTML comes out.
+
+They are the headline metrics at the top, every metric at the end, and what the metrics mean.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from lmcore.errors import InputError
+from lmcore.folds.metrics import headline
+from lmcore.report.layout import macros
+from lmcore.report.terms import (
+    KINDS,
+    METRICS,
+    Cell,
+    cell,
+    label,
+    unit_of,
+    written,
+    written_range,
+)
+from lmcore.suites.declare import declared_subset, kind_of
+from lmcore.svg import Mark, strip
+
+
+class Results(NamedTuple):
+    """What the page shows, by model and suite in the order of params."""
+
+    models: list[str]
+    kinds: dict[str, str]  # suite: kind
+    metrics: dict[str, dict[str, dict]]  # model: suite: metric: value
+    intervals: dict[str, dict[str, dict]]  # model: suite: metric: low and high
+    confidence: float
+    subsets: dict[str, str]  # suite: which part of a benchmark it is; empty for a whole one
+
+    def bounds(self, model: str, suite: str, name: str) -> tuple[float, float] | None:
+        """The interval of a metric that has one.
+
+        The length baseline has none: it is a property of the items, and no estimate.
+        """
+        interval = self.intervals[model][suite].get(name)
+        if not interval or name == "length_baseline":
+            return None
+        return interval["low"], interval["high"]
+
+    def headline_name(self, model: str, suite: str) -> str:
+        """The headline metric of the suite, by its name in the model's metrics."""
+        return headline(self.kinds[suite], self.metrics[model][suite])
+
+
+class Headline(NamedTuple):
+    """The headline metric of a model on a suite, in words and drawn."""
+
+    value: str  # with its unit
+    range: str
+    drawn: Markup
+    baseline: str  # the length baseline; empty where there is none
+    name: str  # the metric's, where it is another than the column's
+
+
+def read_results(
+    models: list[str],
+    suites: dict[str, dict],
+    metrics: Path,
+    intervals: Path,
+    confidence: float,
+) -> Results:
+    """What the stage aggregate wrote of `models` on `suites`.
+
+    Raises InputError, naming the file, where a model, a suite or its headline metric is missing.
+    """
+    kinds = {suite: kind_of(suite, entry) for suite, entry in suites.items()}
+    by_model = {model: read_json(metrics / f"{model}.json", "aggregate") for model in models}
+    all_intervals = read_json(intervals, "aggregate")
+    for model in models:
+        for suite, kind in kinds.items():
+            values = by_model[model].get(suite, {})
+            if headline(kind, values) not in values:
+                raise InputError(
+                    f"{metrics / f'{model}.json'}: suite '{suite}' has no '{KINDS[kind][0]}'; "
+                    "run the stage aggregate"
+                )
+            if suite not in all_intervals.get(model, {}):
+                raise InputError(
+                    f"{intervals}: nothing of model '{model}' on suite '{suite}'; "
+                    "run the stage aggregate"
+                )
+    subsets = {suite: declared_subset(suite, entry) for suite, entry in suites.items()}
+    return Results(models, kinds, by_model, all_intervals, confidence, subsets)
+
+
+def read_json(path: Path, stage: str) -> dict:
+    """The JSON that `stage` wrote. Raises InputError naming both."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; run the stage {stage}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON: {error}; run the stage {stage}") from error
+
+
+def results_table(results: Results) -> Markup:
+    """Models by suites: the headline metric of each with its interval.
+
+    The length baseline stands below an accuracy.
+    """
+    notes, questions = [], {}
+    for suite, kind in results.kinds.items():
+        metric, questions[suite] = KINDS[kind]
+        note = f"{label(metric)} {'↓' if kind == 'text' else '↑'}"
+        subset = results.subsets[suite]
+        notes.append(f"{note}, {subset}" if subset else note)
+    rows = {}
+    for number, model in enumerate(results.models):
+        rows[model] = [_headline(results, number, suite) for suite in results.kinds]
+    return macros(__name__).results_table(list(results.kinds), notes, rows, questions)
+
+
+def all_metrics(suite: str, results: Results) -> Markup:
+    """All metrics of one suite, folded away: one row for each metric, one column for each model."""
+    places = {name: place for place, name in enumerate(METRICS)}
+    names: set[str] = set()
+    for model in results.models:
+        names.update(results.metrics[model][suite])
+    names.discard("convention")
+    rows = []
+    for name in sorted(names, key=lambda name: (places.get(name, len(places)), name)):
+        cells = [_metric_cell(results, model, suite, name) for model in results.models]
+        rows.append((label(name), cells))
+    convention = results.metrics[results.models[0]][suite].get("convention")
+    subset = results.subsets[suite]
+    return macros(__name__).all_metrics(suite, subset, convention, results.models, rows)
+
+
+def definitions(results: Results) -> Markup:
+    """What each metric on the page means."""
+    used: set[str] = set()
+    for model in results.models:
+        for suite in results.kinds:
+            used.update(results.metrics[model][suite])
+    return macros(__name__).definitions([METRICS[name] for name in METRICS if name in used])
+
+
+def _headline(results: Results, number: int, suite: str) -> Headline:
+    """The headline metric of a model on a suite."""
+    model = results.models[number]
+    metrics, name = results.metrics[model][suite], results.headline_name(model, suite)
+    value, baseline = metrics[name], metrics.get("length_baseline")
+    bounds, end = results.bounds(model, suite, name), _end_of_line(results, suite)
+    interval = bounds and (bounds[0] / end, bounds[1] / end)
+    return Headline(
+        value=written(name, value) + unit_of(name),
+        range=written_range(name, bounds),
+        drawn=strip(Mark(value / end, interval, baseline, ""), number),
+        baseline="" if baseline is None else written(name, baseline),
+        name="" if name == KINDS[results.kinds[suite]][0] else label(name),
+    )
+
+
+def _end_of_line(results: Results, suite: str) -> float:
+    """What the right end of the line below a headline metric stands for.
+
+    It is 1 for a share; in a column of bits per byte it is the largest value or upper bound.
+    """
+    if results.kinds[suite] != "text":
+        return 1.0
+    candidates = []
+    for model in results.models:
+        name = results.headline_name(model, suite)
+        _, high = results.bounds(model, suite, name) or (0, 0)
+        candidates += [high, results.metrics[model][suite][name]]
+    return max(candidates)
+
+
+def _metric_cell(results: Results, model: str, suite: str, name: str) -> Cell | None:
+    """One metric of a model on a suite; None where the model lacks it."""
+    value = results.metrics[model][suite].get(name)
+    return None if value is None else cell(name, value, results.bounds(model, suite, name))
