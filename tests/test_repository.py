@@ -6,6 +6,7 @@ Names agree, lmcore imports nothing of the stages, and what the README names is 
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,19 @@ PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
 PARAMS = read_yaml(ROOT / "params.yaml")
 # experiments that are applied after another one
 ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": "real"}
-TEXT_SUFFIXES = (".py", ".md", ".yaml", ".json", ".toml", ".lock", ".cff", ".csv", ".txt")
+TEXT_SUFFIXES = (
+    ".py",
+    ".md",
+    ".yaml",
+    ".json",
+    ".toml",
+    ".lock",
+    ".cff",
+    ".csv",
+    ".txt",
+    ".html",
+    ".css",
+)
 
 
 def test_every_stage_script_is_a_stage_and_every_stage_a_script():
@@ -191,6 +204,20 @@ def test_contributing_names_every_package_and_files_that_are_there():
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == packages
     for path in re.findall(r"`((?:lmcore|tests)/[\w/]+\.py)`", text):
         assert "NAME" in path or (ROOT / path).exists(), path
+
+
+def test_wheel_holds_every_file_of_a_package_that_is_no_module():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    shipped = set()
+    for package, patterns in settings["tool"]["setuptools"]["package-data"].items():
+        folder = ROOT / package.replace(".", "/")
+        for pattern in patterns:
+            shipped.update(folder.glob(pattern))
+    listed = subprocess.run(
+        ["git", "ls-files", "lmcore"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    others = {ROOT / name for name in listed if not name.endswith(".py")}
+    assert others and others == shipped
 
 
 def test_no_two_packages_import_each_other():

@@ -1,10 +1,13 @@
+import shutil
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment, meta
 
 from lmcore.history.fingerprint import closure, closure_hash, fingerprints
 
 ROOT = Path(__file__).parents[3]
+TEMPLATES = [path for path in (ROOT / "lmcore").rglob("*") if path.suffix in (".css", ".html")]
 
 
 @pytest.fixture
@@ -53,10 +56,49 @@ def test_closure_hash_changes_with_statements_of_the_closure_alone(
     assert (closure_hash(project / "stages/run.py", project) != before) is changes
 
 
-def test_closure_includes_data_named_after_a_module(project):
-    before = closure_hash(project / "stages/run.py", project)
-    (project / "pkg/b.yaml").write_text("a: 1")
-    assert closure_hash(project / "stages/run.py", project) != before
+@pytest.mark.parametrize("suffix", ["css", "html", "yaml"])
+def test_closure_includes_data_named_after_a_module(project, suffix):
+    scripts = [project / "stages/run.py", project / "stages/other.py"]
+    hashes = []
+    for text in (None, "a: 1", "a: 2"):
+        if text:
+            (project / f"pkg/b.{suffix}").write_text(text)
+            (project / f"pkg/c.{suffix}").write_text(text)  # of a module that is not imported
+        hashes.append([closure_hash(script, project) for script in scripts])
+    of_run, of_other = zip(*hashes)
+    assert len(set(of_run)) == 3 and len(set(of_other)) == 1
+
+
+def test_every_template_is_in_the_closures_of_the_stages_that_reach_its_module():
+    scripts = [path for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__"]
+    closures = {script.stem: closure(script, ROOT) for script in scripts}
+    assert TEMPLATES
+    for template in TEMPLATES:
+        module = template.with_suffix(".py")
+        assert module.exists(), f"{template}: no module has its name"
+        loading = {stage for stage, files in closures.items() if module in files}
+        assert loading == {stage for stage, files in closures.items() if template in files}
+        assert loading == {"write_report"}
+
+
+def test_template_that_changes_gives_the_stages_that_load_it_another_fingerprint(tmp_path):
+    for folder in ("lmcore", "stages"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    before = fingerprints(tmp_path)
+    for name in ("tokens.html", "layout.css"):
+        template = tmp_path / "lmcore" / "report" / name
+        template.write_text(f"{template.read_text()}\n")
+        after = fingerprints(tmp_path)
+        assert [stage for stage in after if after[stage] != before[stage]] == ["write_report"]
+        before = after
+
+
+def test_every_template_that_a_template_loads_is_in_the_closure_of_its_module():
+    for template in TEMPLATES:
+        loaded = meta.find_referenced_templates(Environment().parse(template.read_text()))
+        reached = closure(template.with_suffix(".py"), ROOT)
+        assert {template.parent / name for name in loaded} <= reached, template
 
 
 def test_fingerprints_versions_carry_no_local_part():
