@@ -30,7 +30,7 @@ torture: setup-dev ## kill a small pipeline fifty times, and fill disks where it
 
 setup: $(VENV)/installed ## make .venv and install what the pipeline needs
 
-setup-dev: $(VENV)/installed-dev ## install what tests, checks and the benchmark need, too
+setup-dev: $(VENV)/installed-dev ## install what tests and checks need, too
 
 help: ## show these lines
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile

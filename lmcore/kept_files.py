@@ -42,6 +42,19 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def remove_unlocked(folder: Path) -> None:
+    """Remove a kept folder, unless a run holds its lock."""
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return
+    try:
+        remove(folder)
+    finally:
+        lock.release()
+
+
 def keep(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write` make a file, and keep it as `path` with the hash in its name.
 

@@ -15,7 +15,6 @@ def main(model: str) -> None:
         items=Path("data/items"),
         suites=list(section("suites", SomeEntries)),
         out=Path("data/tokens") / model,
-        record=Path("data/extracted") / f"{model}.json",
         work=work_folder(),
         code=fingerprint("extract_tokens"),
     )

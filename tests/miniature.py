@@ -13,6 +13,7 @@ from tests.lmcore.comparing.test_model_pairs import SECTION
 from tests.yaml_files import read_yaml, write_yaml
 
 ROOT = Path(__file__).parents[1]
+MARKS = ("installed", "installed-dev")  # files by which make knows what .venv holds
 PIPELINE = {
     "fingerprint_code": {
         "cmd": "python -m stages.fingerprint_code",
@@ -180,9 +181,10 @@ def clone(first: Path, name: str, branch: str) -> Path:
     environment = Path(sys.executable).parent.parent
     (target / ".venv").mkdir()
     for entry in environment.iterdir():
-        if entry.name not in ("installed", "pyvenv.cfg"):
+        if entry.name not in (*MARKS, "pyvenv.cfg"):
             (target / ".venv" / entry.name).symlink_to(entry)
     if (environment / "pyvenv.cfg").exists():
         shutil.copy2(environment / "pyvenv.cfg", target / ".venv")
-    (target / ".venv" / "installed").touch()
+    for mark in MARKS:
+        (target / ".venv" / mark).touch()
     return target

@@ -109,7 +109,7 @@ def test_repro_after_a_comment_runs_fingerprint_code_alone(own):
 
 def test_repro_after_a_training_parameter_runs_what_depends_on_it(own):
     params = read_yaml(own / "params.yaml")
-    params["train_model"]["lr"] = 0.003
+    params["train_model"]["lr"] = 0.004
     write_yaml(params, own / "params.yaml")
     assert set(ran(dvc(own, "repro"))) == {
         "train_model@babyllama",
@@ -212,8 +212,8 @@ def test_readme_change_something_runs_as_typed_in_a_fresh_clone(first):
     typed(root, f"git clone --quiet {first.name} origin")
     typed(root / "origin", "git branch --move main")
     of_another_processor(root / "origin")
-    typed(root, "git clone --quiet origin fresh")
-    fresh = root / "fresh"
+    typed(root, "git clone --quiet origin fresh_as_typed")
+    fresh = root / "fresh_as_typed"
     # What the run cache gives back need not run again; the tables of HEAD are not in there
     shutil.copytree(first / ".dvc" / "cache", fresh / ".dvc" / "cache", symlinks=True)
     typed(fresh, "dvc repro")

@@ -100,8 +100,12 @@ def as_text(tables: Tables, *, full: bool) -> str:
         title, rows = _table(suite, of_models, full, for_terminal)
         parts += [title, ""]
         for columns in _blocks(rows):
-            cells = [[row[column] for column in columns] for row in rows]
-            parts += [*_aligned([row for row in cells if any(row[1:])]), ""]
+            block = []
+            for row in rows:
+                cells = [row[column] for column in columns]
+                if any(cells[1:]):
+                    block.append(cells)
+            parts += [*_aligned(block), ""]
     return "\n".join(parts)
 
 

@@ -34,7 +34,7 @@ FILES = (
     "pyproject.toml",
 )
 # Targets of the Makefile that need what is not copied
-LEFT_OUT = ("test", "check", "bench", "agreement", "torture")
+LEFT_OUT = ("test", "check", "bench", "agreement", "torture", "setup-dev")
 README = """# {name}
 
 Made by `lmcore init`. Edit params.yaml: it names the models, the suites, the corpus and every
@@ -116,12 +116,13 @@ def _write_makefile(folder: Path) -> None:
     path = folder / "Makefile"
     kept = []
     for paragraph in path.read_text("utf-8").split("\n\n"):
-        if not re.match(rf"({'|'.join(LEFT_OUT)}):", paragraph):
+        is_of_tests = paragraph.startswith("$(VENV)/installed-dev:")
+        if not is_of_tests and not re.match(rf"({'|'.join(LEFT_OUT)}):", paragraph):
             kept.append(paragraph)
     text = "\n\n".join(kept).rstrip("\n") + "\n"
     text = re.sub(rf"(?m)^(\.PHONY:.*?)( (?:{'|'.join(LEFT_OUT)})\b)+", r"\1", text)
     text = text.replace(" and `make test` the tests. Each sets up", ", and sets up")
-    path.write_text(text.replace("'.[dev]'", "."), "utf-8")
+    path.write_text(text.replace(" setup-dev", ""), "utf-8")
 
 
 def _add_own(folder: Path, own: list[Own]) -> None:

@@ -86,8 +86,8 @@ def _folder_entry(folder: Path) -> tuple[dict[str, Any], str, str]:
     root = Path(os.environ.get("LMCORE_DATA") or folder.parent).resolve()
     if not folder.is_relative_to(root) or folder == root:
         root = folder.parent
-    names = [path.name for path in folder.iterdir() if path.is_file()]
-    members = [f"*{end}" for end in SUFFIXES_OF_MODELS if any(name.endswith(end) for name in names)]
+    suffixes = {path.suffix for path in folder.iterdir() if path.is_file()}
+    members = [f"*{suffix}" for suffix in SUFFIXES_OF_MODELS if suffix in suffixes]
     location = folder.relative_to(root).as_posix()
     return {"provider": "folder", "location": location, "members": members}, str(root), ""
 

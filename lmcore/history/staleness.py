@@ -127,9 +127,12 @@ def _changed(file: str, then: dict, keys: list[str], now: dict) -> list[str]:
 def _foreign(revision: Revision, locked: dict, made: Sequence[str]) -> list[str]:
     """What lies at the paths `made` and is not what this stage made, as in `_reasons`."""
     outs = {out["path"]: out.get("md5") for out in locked.get("outs") or []}
-    paths = [path for path in outs if any(_overlap(path, other) for other in made)]
+    foreign = []
     try:
-        foreign = [path for path in paths if revision.dvc_hash(path) != outs[path]]
+        for path, md5 in outs.items():
+            is_asked = any(_overlap(path, other) for other in made)
+            if is_asked and revision.dvc_hash(path) != md5:
+                foreign.append(path)
     except InputError:
         return []  # reading them says more
     return [f"made another {path} than lies there" for path in foreign]

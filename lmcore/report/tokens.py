@@ -78,7 +78,10 @@ def heat_passages(rows: list[dict], models: list[str]) -> Markup:
     """
     if not rows:
         return Markup("")
-    passages = {model: [_token(row) for row in rows if row["model"] == model] for model in models}
+    passages: dict[str, list] = {model: [] for model in models}
+    for row in rows:
+        if row["model"] in passages:
+            passages[row["model"]].append(_token(row))
     return macros(__name__).heat_passages(rows[0]["item"], FULL, passages)
 
 

@@ -8,9 +8,8 @@ work folder, whose name is the hash of all that decides its bytes: model folder,
 code, engine. So shards are never those of another model. When all shards of all suites are there,
 they become the folder `out`, whole.
 
-A table that `out` holds from an earlier run stays if it would come out the same. The record says
-what each table was made of, and its sha256. So a changed suite costs the scoring of this suite
-alone, though one process scores all suites: it opens the model once.
+The shards of the last tables stay in the work folder. So a changed suite costs the scoring of this
+suite alone, though one process scores all suites: it opens the model once.
 
 On GPUs, one process for each card scores shards. While the card computes one shard, the next one is
 planned and the one before it is written. On a CPU, several processes of one thread each score
@@ -41,8 +40,8 @@ import pyarrow as pa
 import torch
 
 from lmcore.errors import InputError
-from lmcore.files import sha256, whole, write_json
-from lmcore.kept_files import find, keep, locked
+from lmcore.files import sha256, whole
+from lmcore.kept_files import find, keep, locked, remove_unlocked
 from lmcore.machine.memory import keep_freed_memory
 from lmcore.machine.processes import end_with_parent
 from lmcore.machine.progress import Progress
@@ -63,7 +62,6 @@ def extract_suites(
     items: Path,
     suites: list[str],
     out: Path,
-    record: Path,
     work: Path,
     code: str,
     *,
@@ -74,33 +72,26 @@ def extract_suites(
 ) -> None:
     """Write a model's token tables of all suites, `out`/SUITE/part-00000.parquet ...
 
-    model: a model folder; items: the folder of the suites' items files; record: a JSON file that
-    says what each table was made of; work: keeps finished shards between runs; code: the
-    fingerprint of the code; dtype: of the model's body; token_budget and gpu_token_budget: rows in
-    a forward pass, on a CPU and on a GPU; shard_chars: about how many characters of text a shard
-    holds at most.
+    model: a model folder; items: the folder of the suites' items files; work: keeps finished shards
+    between runs; code: the fingerprint of the code; dtype: of the model's body; token_budget and
+    gpu_token_budget: rows in a forward pass, on a CPU and on a GPU; shard_chars: about how many
+    characters of text a shard holds at most.
 
     Raises InputError naming the file or item that cannot be used.
     """
     budget = gpu_token_budget if kernels.choose() == "cuda" else token_budget
-    scorer = _Scorer(model, work, code, dtype, budget, shard_chars)
-    paths = {suite: items / f"{suite}.parquet" for suite in suites}
-    keys = {suite: scorer.key(path) for suite, path in paths.items()}
-    known = _known_tables(out, record)
+    kept = work / "tokens" / model.name
+    scorer = _Scorer(model, kept, code, dtype, budget, shard_chars)
     with ExitStack() as stack:
-        tables: dict[str, list[Path]] = {}
-        for suite, path in paths.items():
-            if known.get(suite, {}).get("key") == keys[suite]:
-                tables[suite] = sorted((out / suite).iterdir())
-            else:
-                tables[suite] = stack.enter_context(scorer.shards_of(path, keys[suite]))
+        tables = {}
+        for suite in suites:
+            tables[suite] = stack.enter_context(scorer.shards_of(items / f"{suite}.parquet"))
         with whole(out) as temporary:
             for suite, files in tables.items():
                 _link_all(files, temporary / suite)
-        made = {
-            suite: {"key": keys[suite], "files": _hashes(out / suite)} for suite in sorted(suites)
-        }
-        write_json(made, record)
+    for folder in kept.iterdir():
+        if folder.is_dir() and folder.name not in scorer.keys:
+            remove_unlocked(folder)
 
 
 def extract_tokens(
@@ -118,26 +109,11 @@ def extract_tokens(
 
     The arguments and errors are those of `extract_suites`.
     """
-    scorer = _Scorer(model, work, code, dtype, token_budget, shard_chars)
-    with scorer.shards_of(items, scorer.key(items)) as files, whole(out) as temporary:
+    scorer = _Scorer(model, work / "tokens", code, dtype, token_budget, shard_chars)
+    with scorer.shards_of(items) as files, whole(out) as temporary:
         _link_all(files, temporary)
-
-
-def _known_tables(out: Path, record: Path) -> dict[str, dict]:
-    """The entries of the record, by suite, whose tables lie in `out` as they were written."""
-    if not record.is_file():
-        return {}
-    entries = json.loads(record.read_text("utf-8"))
-    return {
-        suite: entry for suite, entry in entries.items() if _hashes(out / suite) == entry["files"]
-    }
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    """The sha256 of each file in a folder, by its name; empty where there is no folder."""
-    if not folder.is_dir():
-        return {}
-    return {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    for key in scorer.keys:
+        shutil.rmtree(work / "tokens" / key)
 
 
 def _link_all(files: list[Path], folder: Path) -> None:
@@ -159,7 +135,8 @@ class _Scorer:
         token_budget: int,
         shard_chars: int,
     ):
-        self.work, self.shard_chars = work / "tokens", shard_chars
+        self.work, self.shard_chars = work, shard_chars
+        self.keys: set[str] = set()  # of the tables made; so are folders in `work` named
         self.engine = Engine(model, {}, dtype, token_budget)
         self.made_of = {
             "model": sha256(model),
@@ -172,21 +149,23 @@ class _Scorer:
             "shard_chars": shard_chars,
         }
 
-    def key(self, items: Path) -> str:
+    def _key(self, items: Path) -> str:
         """The hash of all that decides the bytes of the table of an items file."""
         decisive = json.dumps({**self.made_of, "items": sha256(items)}, sort_keys=True)
         return hashlib.sha256(decisive.encode()).hexdigest()[:32]
 
     @contextmanager
-    def shards_of(self, items: Path, key: str) -> Iterator[list[Path]]:
+    def shards_of(self, items: Path) -> Iterator[list[Path]]:
         """The files of all shards of a suite, in order; those that are missing are scored first.
 
-        When the block ends well, they are removed from the work folder. Raises InputError if a
-        shard cannot be read back.
+        No other run changes them until the block ends. Raises InputError if a shard cannot be read
+        back.
         """
         table = read(items, ITEMS)
         _check_order(table, items)
+        key = self._key(items)
         folder = self.work / key
+        self.keys.add(key)
         with locked(folder):
             engine = self.engine.for_suite(scoring_of(table))
             jobs = []
@@ -200,7 +179,6 @@ class _Scorer:
                 with one_thread():  # forked processes must not inherit a pool of threads
                     score_shards(engine, table, missing, label)
             yield [file or _read_back(path) for path, file in files.items()]
-            shutil.rmtree(folder)
 
 
 def _read_back(path: Path) -> Path:

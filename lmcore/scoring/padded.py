@@ -58,7 +58,7 @@ class Padded:
         """
         rows: torch.Tensor | None = None
         for paths in batches(one_pass.paths, self.token_budget, self.of_one_length):
-            ids, mask = (x.to(self.model.device) for x in pad([one_pass.ids[p] for p in paths]))
+            ids, mask = pad([one_pass.ids[path] for path in paths], self.model.device)
             computed = self._run(ids, mask)[mask.bool()]
             # A node on several paths is taken from the first of them
             nodes, places = np.unique(np.concatenate(paths), return_index=True)
@@ -96,7 +96,7 @@ class Control:
         """
         hashes = torch.empty(len(one_pass.ids), dtype=torch.int64, device=self.device)
         seed = self.config.get("seeds", [0])[draw]
-        ids, mask = (x.to(self.device) for x in pad([one_pass.ids[p] for p in one_pass.paths]))
+        ids, mask = pad([one_pass.ids[path] for path in one_pass.paths], self.device)
         nodes = torch.from_numpy(np.concatenate(one_pass.paths)).to(self.device)
         hashes[nodes] = hash_prefixes(ids, mask, seed)[mask.bool()]
         return hashes
@@ -133,13 +133,13 @@ def batches(
         yield batch
 
 
-def pad(texts: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+def pad(texts: list[np.ndarray], device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
     """The ids (B, T) int64 of texts, and a mask (B, T) int64, 0 where padding stands."""
     lengths = torch.tensor([[len(text)] for text in texts])
     longest = int(lengths.max())
     rows = [np.pad(text, (0, longest - len(text))) for text in texts]
     mask = torch.arange(longest) < lengths
-    return torch.from_numpy(np.stack(rows)), mask.long()
+    return torch.from_numpy(np.stack(rows)).to(device), mask.long().to(device)
 
 
 def _same(rows: torch.Tensor) -> torch.Tensor:

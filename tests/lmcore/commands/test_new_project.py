@@ -58,12 +58,12 @@ def test_init_makes_a_repository_that_dvc_reads_and_runs(model, tmp_path):
         "members": ["*.json", "*.safetensors"],
     }
     assert params["suites"]["agreement"] == {"kind": "pairs", "path": "data/suites/agreement.csv"}
-    comment = "  # pairs a paradigm"
+    comment = "  # pairs of each paradigm"
     assert comment in (out / "params.yaml").read_text()
     assert run(out, "git", "rev-list", "--count", "HEAD").stdout == "1\n"
     assert run(out, "git", "status", "--porcelain").stdout == ""
     assert "import_model@my_model" in run(out, "dvc", "dag").stdout
-    assert "my_model-agreement" in run(out, "dvc", "status").stdout
+    assert "extract_tokens@my_model" in run(out, "dvc", "status").stdout
     environment = {"LMCORE_DATA": str(tmp_path / "theirs"), "PYTHONPATH": str(ROOT)}
     run(out, "dvc", "repro", "import_model@my_model", **environment)
     assert (out / "data/models/my_model/source.json").exists()

@@ -540,8 +540,8 @@ def test_page_calls_a_subset_one(inputs: dict) -> None:
     suites = SUITES | {"lambada_flat": {"items": 40, "limit": 4}}
     html = report(inputs | {"suites": suites})
     words = "subset: 4 of 5,153 items"
-    assert f"</small><small>{words}</small></th>" in html
-    assert f'<code>lambada_flat</code> <span class="muted">{words}</span>' in html
+    assert f"↑, {words}</small></th>" in html
+    assert f'<code>lambada_flat</code>\n<span class="muted">{words}</span>' in html
 
 
 def test_model_and_metric_the_page_does_not_know_are_shown_by_name(inputs: dict) -> None:

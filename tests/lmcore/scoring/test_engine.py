@@ -228,7 +228,7 @@ def test_score_model_that_overflows_is_refused(tmp_path):
     model = save_llama(tmp_path)
     model.model.layers[1].mlp.down_proj.weight.data[3] = 3e38
     model.save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="log-probs are not finite"):
+    with pytest.raises(InputError, match="log-probs of a test text are not finite"):
         score_items(tmp_path, items(TEXTS))
 
 

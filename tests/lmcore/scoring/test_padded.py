@@ -28,7 +28,7 @@ def test_controls_say_what_their_model_classes_say(name, request):
     texts = [np.array([8, 9, 10, 11]), np.array([5, 6, 7]), np.array([8, 9, 4])]
     windows = [Window(ids[:-1], 0, ids[1:], row) for row, ids in zip((0, 3, 5), texts)]
     (one_pass,) = passes(windows, 100)
-    ids, mask = pad([text[:-1] for text in texts])
+    ids, mask = pad([text[:-1] for text in texts], "cpu")
     for draw in range(len(config.get("seeds", [0]))):
         model.draw = draw
         with torch.inference_mode():
