@@ -492,7 +492,7 @@ def test_github_set_up_drops_an_environment_that_does_not_start(tmp_path):
     (programs / "dvc").parent.mkdir(parents=True)
     (programs / "dvc").write_text("#!/bin/sh\n")
     (programs / "dvc").chmod(0o755)
-    (tmp_path / "Makefile").write_text("setup:\n\ttest -e .venv/installed\n")
+    (tmp_path / "Makefile").write_text("setup setup-dev:\n\ttest -e .venv/installed\n")
     shell(tmp_path, command)
 
 
