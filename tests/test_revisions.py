@@ -486,13 +486,14 @@ def test_github_set_up_drops_an_environment_that_does_not_start(tmp_path):
     programs.mkdir(parents=True)
     (programs / "dvc").write_text("#!/of/another/machine/python\n")
     (programs / "dvc").chmod(0o755)
-    (tmp_path / "Makefile").write_text("setup:\n\ttest ! -e .venv\n")
+    (tmp_path / "Makefile").write_text("setup-dev:\n\ttest ! -e .venv\n")
     (tmp_path / ".git").mkdir()
     shell(tmp_path, command)
     (programs / "dvc").parent.mkdir(parents=True)
     (programs / "dvc").write_text("#!/bin/sh\n")
     (programs / "dvc").chmod(0o755)
-    (tmp_path / "Makefile").write_text("setup setup-dev:\n\ttest -e .venv/installed\n")
+    (tmp_path / "Makefile").write_text("setup-dev:\n\ttest -e .venv/installed\n")
+    (tmp_path / ".venv" / "installed").touch()
     shell(tmp_path, command)
 
 
