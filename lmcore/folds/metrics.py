@@ -164,7 +164,8 @@ def rounded_by_se(
 
     The step is the greatest power of ten that is at most a fiftieth of the standard error. Where
     the interval has none, it is taken from the interval's width. A number without an interval, or
-    with one of width 0, is rounded to `digits` significant digits.
+    with one of width 0, is rounded to `digits` significant digits. The bounds of an interval without
+    a standard error keep three significant digits at least.
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     values, bounds = rounded(metrics, digits), rounded(intervals, digits)
@@ -177,7 +178,11 @@ def rounded_by_se(
         values[name] = _to_decimals(metrics[name], decimals)
         for key in ("low", "high", "se"):
             if key in interval_of_name:
-                bounds[name][key] = _to_decimals(interval_of_name[key], decimals)
+                bound = interval_of_name[key]
+                # the lower bound of a perplexity may be far smaller than the interval is wide
+                is_skewed = "se" not in interval_of_name and bound > 0
+                least = 2 - math.floor(math.log10(bound)) if is_skewed else decimals
+                bounds[name][key] = _to_decimals(bound, max(decimals, least))
     return values, bounds
 
 

@@ -201,6 +201,12 @@ def test_rounded_by_se_keeps_what_the_standard_error_supports():
     assert bounds["perplexity"] == {"low": 721, "high": 2027, "n": 72}
 
 
+def test_rounded_by_se_keeps_the_lower_bound_of_a_wide_perplexity():
+    intervals = {"perplexity": {"low": 123.456, "high": 3.2e12, "n": 9}}
+    _, bounds = rounded_by_se({"perplexity": 1.76e7}, intervals, 0.95, 6)
+    assert bounds["perplexity"]["low"] == 123
+
+
 @pytest.mark.parametrize("se", [3e-7, 0.00499, 0.005, 0.0051, 0.3, 1.0, 77.0, 4e5])
 def test_rounded_by_se_moves_a_metric_by_at_most_a_hundredth_of_its_standard_error(se):
     for value in np.random.default_rng(0).normal(0.5, 10 * se, 50):
