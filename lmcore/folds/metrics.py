@@ -164,8 +164,8 @@ def rounded_by_se(
 
     The step is the greatest power of ten that is at most a fiftieth of the standard error. Where
     the interval has none, it is taken from the interval's width. A number without an interval, or
-    with one of width 0, is rounded to `digits` significant digits. The bounds of an interval without
-    a standard error keep three significant digits at least.
+    with one of width 0, is rounded to `digits` significant digits. The bounds of an interval
+    without a standard error keep three significant digits at least.
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     values, bounds = rounded(metrics, digits), rounded(intervals, digits)
