@@ -164,8 +164,8 @@ def rounded_by_se(
 
     The step is the greatest power of ten that is at most a fiftieth of the standard error. Where
     the interval has none, it is taken from the interval's width. A number without an interval, or
-    with one of width 0, is rounded to `digits` significant digits. The bounds of an interval
-    without a standard error keep three significant digits at least.
+    with one of width 0, is rounded to `digits` significant digits. A metric without a
+    standard error, and its bounds, keep three significant digits at least.
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     values, bounds = rounded(metrics, digits), rounded(intervals, digits)
@@ -175,19 +175,22 @@ def rounded_by_se(
         if not se > 0:
             continue
         decimals = math.ceil(-math.log10(se / STEPS_OF_SE))
-        values[name] = _to_decimals(metrics[name], decimals)
+        # a perplexity and its lower bound may be far smaller than the interval is wide
+        is_skewed = "se" not in interval_of_name
+        values[name] = _to_decimals(metrics[name], decimals, is_skewed)
         for key in ("low", "high", "se"):
             if key in interval_of_name:
-                bound = interval_of_name[key]
-                # the lower bound of a perplexity may be far smaller than the interval is wide
-                is_skewed = "se" not in interval_of_name and bound > 0
-                least = 2 - math.floor(math.log10(bound)) if is_skewed else decimals
-                bounds[name][key] = _to_decimals(bound, max(decimals, least))
+                bounds[name][key] = _to_decimals(interval_of_name[key], decimals, is_skewed)
     return values, bounds
 
 
-def _to_decimals(value: float, decimals: int) -> float:
-    """A number rounded to so many decimals; a whole one becomes an int."""
+def _to_decimals(value: float, decimals: int, keep_three: bool) -> float:
+    """A number rounded to so many decimals, or to three significant digits at least.
+
+    A whole one becomes an int.
+    """
+    if keep_three and value > 0:
+        decimals = max(decimals, 2 - math.floor(math.log10(value)))
     value = round(value, decimals)
     return int(value) if float(value).is_integer() else value
 

@@ -203,7 +203,8 @@ def test_rounded_by_se_keeps_what_the_standard_error_supports():
 
 def test_rounded_by_se_keeps_the_lower_bound_of_a_wide_perplexity():
     intervals = {"perplexity": {"low": 123.456, "high": 3.2e12, "n": 9}}
-    _, bounds = rounded_by_se({"perplexity": 1.76e7}, intervals, 0.95, 6)
+    values, bounds = rounded_by_se({"perplexity": 4567.8}, intervals, 0.95, 6)
+    assert values["perplexity"] == 4570
     assert bounds["perplexity"]["low"] == 123
 
 
