@@ -19,7 +19,6 @@ NAMES = {
     "ours": "lmcore, all five statistics",
 }
 SUITES = {"blimp": "minimal pairs", "swag": "SWAG-shaped items", "text": "running text"}
-# What is compared, the name of the figure, the least it should be, and the aim
 # What is compared, the figure's name, and the least ratio by CPU time that we hold ourselves to
 TARGETS = [
     ("SmolLM2-135M, BLiMP against a notebook's loop", "smollm2.blimp.notebook", 1),
