@@ -88,6 +88,17 @@ def test_stages_clear_the_folders_of_other_stages_outputs_before_they_read_them(
     assert [folder.replace("{name}", "*") for folder in cleared] == shared
 
 
+@pytest.mark.parametrize("name", PIPELINE)
+def test_git_ignores_the_outputs_that_dvc_keeps(name):
+    """Otherwise the first run writes a `.gitignore` of its own, and leaves the clone dirty."""
+    for entry in body_of(name).get("outs", []):
+        path, options = next(iter(entry.items())) if isinstance(entry, dict) else (entry, {})
+        if options.get("cache", True):
+            path = re.sub(r"\$\{[^}]*\}", "name", path)
+            ignored = subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT)
+            assert ignored.returncode == 0, f"{path} is not in .gitignore"
+
+
 def test_every_params_section_is_used():
     used = set()
     for stage in PIPELINE:

@@ -1,14 +1,20 @@
 """The commands of `lmcore` that compare: models on the same texts (compare), revisions (diff)."""
 
+import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lmcore.commands.options import Bos, Data, Json, Temperature, TopK, TopP
 from lmcore.errors import InputError
 from lmcore.shown import for_terminal
+
+if TYPE_CHECKING:
+    from lmcore.comparing.diff_results import Diff
 
 # Of `compare`
 Models = Annotated[
@@ -45,8 +51,17 @@ Csv = Annotated[
 ]
 
 # Of `diff`
-RevA = Annotated[str, typer.Argument(help="A: a branch, tag, commit or experiment")]
-RevB = Annotated[str | None, typer.Argument(help="B; without it the workspace")]
+RevA = Annotated[
+    str,
+    typer.Argument(
+        metavar="A", help="a branch, tag, commit or experiment; or a log, a file or a folder"
+    ),
+]
+RevB = Annotated[str | None, typer.Argument(metavar="B", help="likewise; without it the workspace")]
+Answers = Annotated[
+    Path | None,
+    typer.Option(help="the folder evaluation_data, which BabyLM predictions answer"),
+]
 Suites = Annotated[list[str] | None, typer.Option(help="only this suite; repeat it for several")]
 ModelsOrRecipes = Annotated[
     list[str] | None, typer.Option(help="only this model or recipe; repeat it for several")
@@ -141,6 +156,10 @@ def _seeds(text: str) -> list[int]:
     return [int(seed) for seed in seeds]
 
 
+# what was asked for and the settings go in
+Compare = Callable[[dict[str, Any], dict[str, Any]], "Diff"]
+
+
 def diff(
     rev_a: RevA = "HEAD",
     rev_b: RevB = None,
@@ -154,37 +173,28 @@ def diff(
     md: Markdown = False,
     as_json: Json = False,
     fail_on: FailOn = None,
+    answers: Answers = None,
 ) -> None:
-    """Whether the difference between two revisions is real: paired on the same items, with
-    intervals and corrected p values.
+    """Whether the difference between two revisions, or two logs of lm-eval, lighteval, Inspect or
+    BabyLM, is real: paired on the same items, with intervals and corrected p values.
     """
     if fail_on not in (None, "worse"):
         raise InputError(f"--fail-on: there is no verdict '{fail_on}' to fail on; expected worse")
     if margin is not None and not 0 <= margin < float("inf"):
         raise InputError(f"--margin: must be a number of at least 0, not {margin}")
-    from lmcore.history.revisions import Revision, repository
-
-    root = repository()
-    workspace = Revision(root, None)
-    a = Revision(root, rev_a)
-    b = workspace if rev_b is None else Revision(root, rev_b)
-    from lmcore.comparing import diff_text
-    from lmcore.comparing.diff import diff as compare_revisions
-    from lmcore.comparing.diff import settings_of
-
-    settings = settings_of(workspace.params, metric, margin)
+    asked = {"suites": suite or [], "models": model or [], "common": common}
+    asked |= {"groups": by_group, "n_items": items}
+    compare_them: Compare
+    if logs := _logs(rev_a, rev_b):
+        settings = _settings_of_logs(metric)
+        compare_them = partial(_diff_of_logs, logs, answers, margin)
+    else:
+        settings, compare_them = _revisions(rev_a, rev_b, metric, margin)
     if fail_on:
         _refuse_neutral(settings["metrics"])
-    difference = compare_revisions(
-        a,
-        b,
-        suites=suite or [],
-        models=model or [],
-        common=common,
-        groups=by_group,
-        n_items=items,
-        **settings,
-    )
+    difference = compare_them(asked, settings)
+    from lmcore.comparing import diff_text
+
     if md:
         text = diff_text.as_markdown(difference)
     elif as_json:
@@ -196,6 +206,78 @@ def diff(
         got_worse = any(row.comparison.verdict == fail_on for row in difference.rows)
         if got_worse or difference.refused or diff_text.doubts(difference):
             raise typer.Exit(1)
+
+
+def _revisions(
+    rev_a: str, rev_b: str | None, metric: str | None, margin: float | None
+) -> tuple[dict[str, Any], Compare]:
+    """The settings of the workspace, and the comparison of two revisions."""
+    from lmcore.comparing.diff import diff as compare_revisions
+    from lmcore.comparing.diff import settings_of
+    from lmcore.history.revisions import Revision, repository
+
+    root = repository()
+    workspace = Revision(root, None)
+    a = Revision(root, rev_a)
+    b = workspace if rev_b is None else Revision(root, rev_b)
+    settings = settings_of(workspace.params, metric, margin)
+    return settings, lambda asked, settings: compare_revisions(a, b, **asked, **settings)
+
+
+def _logs(rev_a: str, rev_b: str | None) -> tuple[Path, Path] | None:
+    """Both as paths, if they are files or folders; None if they are revisions.
+
+    A name that git knows is a revision; `./NAME` is always a path. Raises InputError where one of
+    the two is a log alone.
+    """
+    names = [rev_a] if rev_b is None else [rev_a, rev_b]
+    are_paths = [Path(name).exists() and not _is_revision(name) for name in names]
+    if not any(are_paths):
+        return None
+    if rev_b is None:
+        raise InputError(f"{rev_a}: is a file or folder; name two logs to compare, A and B")
+    if not all(are_paths):
+        other = names[are_paths.index(False)]
+        raise InputError(
+            f"{other}: no such file or folder; A and B must both be logs, or revisions"
+        )
+    return Path(rev_a), Path(rev_b)
+
+
+def _is_revision(name: str) -> bool:
+    """Whether git knows a name here."""
+    command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except FileNotFoundError:  # without git there are no revisions
+        return False
+
+
+def _settings_of_logs(metric: str | None) -> dict[str, Any]:
+    """The settings with which logs are compared: the defaults of params.yaml."""
+    from lmcore.comparing.diff_logs import DEFAULTS
+
+    return DEFAULTS._asdict() | ({"metrics": [metric]} if metric else {})
+
+
+def _diff_of_logs(
+    logs: tuple[Path, Path],
+    answers: Path | None,
+    margin: float | None,
+    asked: dict[str, Any],
+    settings: dict[str, Any],
+) -> "Diff":
+    """The comparison of two logs; the margin holds for whatever metrics they have."""
+    from lmcore.comparing.diff_logs import diff_logs
+    from lmcore.comparing.diff_results import Asked, Settings
+    from lmcore.logs.open import read_logs
+
+    a, b = (read_logs(path, answers) for path in logs)
+    if margin is not None:
+        metrics = [metric for evaluation in b for metric in evaluation.metrics()]
+        settings = settings | {"margin": dict.fromkeys(metrics, margin)}
+    names = str(logs[0]), str(logs[1])
+    return diff_logs(a, b, names, Asked(**asked, settings=Settings(**settings)))
 
 
 def _refuse_neutral(metrics: list[str]) -> None:

@@ -9,7 +9,7 @@ one seed on each side, the p value is that of a sign-flip test over items, and t
 these two models. With several seeds, it covers seeds and items.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -282,12 +282,21 @@ def clustered(side: Side) -> Side:
 
 
 def compare(
-    a: Side, b: Side, metric: str, *, confidence: float, interval: str, resamples: int, seed: int
+    a: Side,
+    b: Side,
+    metric: str,
+    *,
+    confidence: float,
+    interval: str,
+    resamples: int,
+    seed: int,
+    lower_is_better: Collection[str] = LOWER_IS_BETTER,
 ) -> Comparison:
     """b against a on aligned items.
 
-    `interval` is `student`, or `percentile` or `bca` (bootstrap). Raises InputError if the items do
-    not weigh the same on both sides, as with tokens of two tokenizers.
+    `interval` is `student`, or `percentile` or `bca` (bootstrap). `lower_is_better` are the metrics
+    of which less is better. Raises InputError if the items do not weigh the same on both sides, as
+    with tokens of two tokenizers.
     """
     if not np.array_equal(a.weights, b.weights):
         raise InputError(
@@ -310,8 +319,8 @@ def compare(
         difference=estimate.mean,
         n_items=len(differences),
         n_groups=int(groups.max()) + 1,
-        n_better=n_down if metric in LOWER_IS_BETTER else n_up,
-        n_worse=n_up if metric in LOWER_IS_BETTER else n_down,
+        n_better=n_down if metric in lower_is_better else n_up,
+        n_worse=n_up if metric in lower_is_better else n_down,
         n_seeds_a=len(a.values),
         n_seeds_b=len(b.values),
         se=estimate.se,
@@ -397,6 +406,7 @@ def judge(
     confidence: float,
     power: float,
     margin: dict[str, float],
+    lower_is_better: Collection[str] = LOWER_IS_BETTER,
 ) -> list[Comparison]:
     """The comparisons with corrected p values, verdicts, and the differences that would show.
 
@@ -421,11 +431,17 @@ def judge(
             detectable=detectable_difference(estimate, **settings),
             items_needed=items_needed(within, estimate, **settings) if within else None,
         )
-        judged.append(comparison._replace(verdict=verdict(comparison, 1 - confidence, within)))
+        said = verdict(comparison, 1 - confidence, within, lower_is_better)
+        judged.append(comparison._replace(verdict=said))
     return judged
 
 
-def verdict(comparison: Comparison, level: float, margin: float | None) -> str:
+def verdict(
+    comparison: Comparison,
+    level: float,
+    margin: float | None,
+    lower_is_better: Collection[str] = LOWER_IS_BETTER,
+) -> str:
     """What a comparison with a corrected p value says.
 
     `unchanged` if no item differs. `equal` if the whole interval is within the margin. Otherwise,
@@ -442,4 +458,4 @@ def verdict(comparison: Comparison, level: float, margin: float | None) -> str:
     is_up = comparison.difference > 0
     if comparison.metric in NEITHER_IS_BETTER:
         return "higher" if is_up else "lower"
-    return "better" if is_up != (comparison.metric in LOWER_IS_BETTER) else "worse"
+    return "better" if is_up != (comparison.metric in lower_is_better) else "worse"

@@ -83,8 +83,8 @@ def diff(
     """
     asked = Asked(suites, models, common, groups, n_items, Settings(**settings))
     in_a, in_b = _contents(a, asked.settings), _contents(b, asked.settings)
-    _check_names("suite", suites, {*in_a.suites, *in_b.suites})
-    _check_names("model", models, {*in_a.models, *in_b.models})
+    check_names("suite", suites, {*in_a.suites, *in_b.suites})
+    check_names("model", models, {*in_a.models, *in_b.models})
     pairs = _pairs(in_a, in_b, asked)
     results = _paired_or_recorded(pairs, asked)
     return Diff(
@@ -95,11 +95,11 @@ def diff(
         stale=[*_stale("A", a, results), *_stale("B", b, results)],
         not_compared=[
             *([] if pairs else [_nothing_in_common(asked)]),
-            *_left_out("model", list(in_a.models), list(in_b.models), models),
-            *_left_out("suite", in_a.suites, in_b.suites, suites),
+            *left_out("model", list(in_a.models), list(in_b.models), models),
+            *left_out("suite", in_a.suites, in_b.suites, suites),
             *results.not_compared,
         ],
-        rows=_judged(results.rows, asked.settings),
+        rows=judged(results.rows, asked),
         unchanged=results.unchanged,
         refused=results.refused,
         only_a=[name for name in in_a.names if name not in in_b.names],
@@ -249,12 +249,12 @@ def _suites(revision: Revision) -> list[str]:
     return list(revision.params.get("suites") or {})
 
 
-def _check_names(kind: str, asked: list[str], known: set[str]) -> None:
+def check_names(kind: str, asked: list[str], known: set[str]) -> None:
     """Raises InputError for a name that was asked for and is not known."""
     for name in asked:
         if name not in known:
             raise InputError(
-                f"there is no {kind} '{name}' in either revision;"
+                f"there is no {kind} '{name}' in A or B;"
                 f" there are {', '.join(sorted(known))}"
             )
 
@@ -264,7 +264,7 @@ def _nothing_in_common(asked: Asked) -> str:
     return f"nothing was compared: A and B have no model on a suite{of_these} in common"
 
 
-def _left_out(kind: str, names_a: list[str], names_b: list[str], asked: list[str]) -> list[str]:
+def left_out(kind: str, names_a: list[str], names_b: list[str], asked: list[str]) -> list[str]:
     """Lines on what A has and B has not, and on what was asked for and one of them has not.
 
     What is new in B is not among them: there is nothing to compare it against.
@@ -279,20 +279,22 @@ def _left_out(kind: str, names_a: list[str], names_b: list[str], asked: list[str
     return lines
 
 
-def _judged(rows: list[Row], settings: Settings) -> list[Row]:
+def judged(rows: list[Row], asked: Asked) -> list[Row]:
     """The rows with their verdicts, worst first and then by suite.
 
     The groups of one model are judged together, over all suites.
     """
-    judged = judge(
+    settings = asked.settings
+    comparisons = judge(
         [row.comparison for row in rows],
         correction=settings.correction,
         margin=settings.margin or {},
+        lower_is_better=asked.lower_is_better,
         **settings.for_judge(),
     )
-    rows = [row._replace(comparison=comparison) for row, comparison in zip(rows, judged)]
+    rows = [row._replace(comparison=comparison) for row, comparison in zip(rows, comparisons)]
     for model in {row.model for row in rows}:
-        _judge_groups([row for row in rows if row.model == model], settings)
+        _judge_groups([row for row in rows if row.model == model], asked)
     suites = list(dict.fromkeys(row.suite for row in rows))
 
     def place(row: Row) -> tuple[int, int, float, str]:
@@ -302,17 +304,22 @@ def _judged(rows: list[Row], settings: Settings) -> list[Row]:
     return sorted(rows, key=place)
 
 
-def _judge_groups(rows: list[Row], settings: Settings) -> None:
+def _judge_groups(rows: list[Row], asked: Asked) -> None:
     """Judge the groups of all these rows together, in place."""
+    settings = asked.settings
     places, comparisons = [], []
     for row in rows:
         for group, comparison in row.groups.items():
             places.append((row, group))
             comparisons.append(comparison)
-    judged = judge(
-        comparisons, correction=settings.group_correction, margin={}, **settings.for_judge()
+    of_groups = judge(
+        comparisons,
+        correction=settings.group_correction,
+        margin={},
+        lower_is_better=asked.lower_is_better,
+        **settings.for_judge(),
     )
-    for (row, group), comparison in zip(places, judged):
+    for (row, group), comparison in zip(places, of_groups):
         row.groups[group] = comparison
 
 
@@ -323,7 +330,7 @@ def examples(scores: Sequence[Scores], a: Side, b: Side, metric: str, n: int) ->
     target's log-prob in nats under either revision, a mean over seeds and draws. `scores` are those
     of A and of B.
     """
-    changed = _most_changed(a, b, metric, n)
+    changed = most_changed(a, b, n, is_less_better=metric in LOWER_IS_BETTER)
     if not changed:
         return changed
     scores_a, scores_b = scores
@@ -340,10 +347,10 @@ def examples(scores: Sequence[Scores], a: Side, b: Side, metric: str, n: int) ->
     return [example | {"options": options.get(example["item"], [])} for example in changed]
 
 
-def _most_changed(a: Side, b: Side, metric: str, n: int) -> list[dict]:
+def most_changed(a: Side, b: Side, n: int, *, is_less_better: bool) -> list[dict]:
     """The examples without their options."""
     values_a, values_b = a.values.mean(0), b.values.mean(0)
-    gains = (values_a - values_b) if metric in LOWER_IS_BETTER else (values_b - values_a)
+    gains = (values_a - values_b) if is_less_better else (values_b - values_a)
     changed = []
     for turned, sign in (("worse", 1), ("better", -1)):
         # Among items that changed alike, the hash decides, so that not all are of the first group

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from lmcore.comparing.comparison import Comparison, Side, as_one, read_side
+from lmcore.comparing.comparison import (
+    LOWER_IS_BETTER,
+    Comparison,
+    Side,
+    as_one,
+    read_side,
+)
 from lmcore.errors import InputError
 from lmcore.history.revisions import SCORES, Revision
 from lmcore.suites.declare import declared_subset
@@ -140,6 +146,8 @@ class Diff(NamedTuple):
     correction: str
     margin: dict[str, float]
     without_tables: WithoutTables | None = None
+    notes: tuple[str, ...] = ()  # lines on how other tools counted
+    of_logs: bool = False  # A and B are logs of other tools: they have no params and no stages
 
 
 class Asked(NamedTuple):
@@ -151,6 +159,7 @@ class Asked(NamedTuple):
     groups: bool
     n_items: int
     settings: Settings
+    lower_is_better: tuple[str, ...] = LOWER_IS_BETTER
 
     def covers(self, model: str, suite: str) -> bool:
         """Whether this model on this suite is among what was asked for; no names mean all."""

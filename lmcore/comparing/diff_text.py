@@ -36,7 +36,7 @@ def as_text(diff: Diff, *, colour: bool) -> str:
     """
     diff = _shown(diff, for_terminal)
     paint: Callable[[str], str] = _painted if colour else str
-    notes = [f"note   {line}" for line in [*_about_tables(diff), *doubts(diff)]]
+    notes = [f"note   {line}" for line in [*_about_tables(diff), *diff.notes, *doubts(diff)]]
     lines = [f"A  {diff.a}", f"B  {diff.b}", "", *_causes(diff), *notes]
     if diff.rows:
         table: list[tuple[str, ...]] = [HEAD, *(_row_cells(row, diff) for row in diff.rows)]
@@ -63,7 +63,7 @@ def as_markdown(diff: Diff) -> str:
     ]
     diff = _shown(diff, for_markdown)
     lines = [f"**{diff.a} → {diff.b}**: {', '.join(_counts(diff))}", ""]
-    if notes := [*_about_tables(diff), *doubts(diff)]:
+    if notes := [*_about_tables(diff), *diff.notes, *doubts(diff)]:
         lines += [*(f"- {line}" for line in notes), ""]
     if diff.rows:
         table: list[tuple[str, ...]] = [HEAD]
@@ -73,7 +73,9 @@ def as_markdown(diff: Diff) -> str:
         lines += [*_piped(table), "", *_notes(diff), ""]
     if not diff.rows or diff.refused or diff.lost or diff.only_a or diff.only_b:
         lines += [*_rest(diff), ""]
-    folded = {"What changed": [f"- {line}" for line in _causes(diff)]}
+    folded = {}
+    if causes := _causes(diff):
+        folded["What changed"] = [f"- {line}" for line in causes]
     if others := _other_cells(diff):
         folded["Other metrics"] = [_about_others(diff), "", *_piped([HEAD, *others])]
     for title, row in zip(titles, diff.rows, strict=True):
@@ -107,6 +109,10 @@ def as_data(diff: Diff) -> str:
         "unchanged": [{"model": model, "suite": suite} for model, suite in diff.unchanged],
         "refused": refused,
     }
+    if values.pop("of_logs"):
+        del values["params"], values["stages"], values["stale"]
+    elif not values["notes"]:
+        del values["notes"]
     without_tables = values.pop("without_tables")
     if without_tables:
         others = [_row_data(row) for row in without_tables.others]
@@ -203,6 +209,7 @@ def _shown(diff: Diff, show: Callable[[str], str]) -> Diff:
         stages={show(name): all_of(reasons) for name, reasons in diff.stages.items()},
         stale=all_of(diff.stale),
         not_compared=all_of(diff.not_compared),
+        notes=tuple(all_of(diff.notes)),
         lost=all_of(diff.lost),
         rows=[_shown_row(row, show) for row in diff.rows],
         unchanged=[(show(model), show(suite)) for model, suite in diff.unchanged],
@@ -287,6 +294,8 @@ def _verdict(comparison: Comparison, diff: Diff, in_full: bool) -> str:
 
 def _causes(diff: Diff) -> list[str]:
     """What changed: params, the stages with another cause than their inputs, and what followed."""
+    if diff.of_logs:
+        return []
     lines = [f"param  {name}: {a} → {b}" for name, (a, b) in diff.params.items()]
     follows = {"inputs", "outputs"}
     causes = {}

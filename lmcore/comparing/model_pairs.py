@@ -143,7 +143,7 @@ def compare_models(
             if is_clustered(suite, metric, clusters or [], suites):
                 a, b = clustered(a), clustered(b)
             comparisons[model, other, suite] = compare(a, b, metric, **settings)
-    levels = {"confidence": confidence, "power": power}
+    levels: dict[str, Any] = {"confidence": confidence, "power": power}
     judged = judge(list(comparisons.values()), correction=correction, margin=margin, **levels)
     rows = _group_rows(groups, group_correction, levels)
     with whole(out) as folder:
@@ -190,7 +190,7 @@ def _comparable(
 def _group_rows(
     groups: dict[tuple[str, str], dict[tuple[str, str], Comparison]],
     correction: str,
-    levels: dict[str, float],
+    levels: dict[str, Any],
 ) -> list[dict]:
     """The rows of GROUPS: the groups of each pair are judged together, over all suites."""
     rows = []

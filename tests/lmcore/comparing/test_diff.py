@@ -267,7 +267,7 @@ def test_diff_another_metric_and_unknown_names(revision):
     a, b = revision("a"), revision("b", {"good": (0.6, 1.9), "untrained": (0.5, 3.0)})
     assert compared(a, b, metric="entropy").rows == []
     with pytest.raises(
-        InputError, match="there is no suite 'gone' in either revision; there are pairs, text"
+        InputError, match="there is no suite 'gone' in A or B; there are pairs, text"
     ):
         compared(a, b, suites=["gone"])
     with pytest.raises(InputError, match="there is no model 'gone'"):
