@@ -278,7 +278,7 @@ def test_diff_of_what_is_in_no_cache_and_no_remote_names_the_commands(lmcore, fi
         ),
         (("main", "main", "--metric", "gone"), "error: main ("),
         (("main", "--metric", ""), "error: main ("),
-        (("main", "--suite", ""), "error: there is no suite '' in either revision"),
+        (("main", "--suite", ""), "error: there is no suite '' in A or B"),
         (("main", "--margin", "inf"), "error: --margin: "),
         (("main", "--margin", "nan"), "error: --margin: "),
         (
@@ -287,7 +287,7 @@ def test_diff_of_what_is_in_no_cache_and_no_remote_names_the_commands(lmcore, fi
         ),
         (
             ("main", "worse", "--suite", "gone"),
-            "error: there is no suite 'gone' in either revision",
+            "error: there is no suite 'gone' in A or B",
         ),
     ],
 )

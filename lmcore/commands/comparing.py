@@ -1,4 +1,6 @@
-"""The commands of `lmcore` that compare: models on the same texts (compare), revisions (diff)."""
+"""The commands of `lmcore` that compare: models on the same texts (compare), revisions or logs
+(diff); and `audit`, which says what a score is made of.
+"""
 
 import subprocess
 import sys
@@ -278,6 +280,29 @@ def _diff_of_logs(
         settings = settings | {"margin": dict.fromkeys(metrics, margin)}
     names = str(logs[0]), str(logs[1])
     return diff_logs(a, b, names, Asked(**asked, settings=Settings(**settings)))
+
+
+def audit(
+    log_or_model: Annotated[
+        str, typer.Argument(help="a log, a file or a folder; or a model of params.yaml")
+    ],
+    md: Markdown = False,
+    as_json: Json = False,
+    data: Data = Path("data"),
+) -> None:
+    """How much of a score is not knowledge: ties, lengths, the first option, identical options,
+    the standard error, dtype.
+    """
+    from lmcore.commands import audit as page
+
+    audits, without = page.audits_of(log_or_model, data)
+    if as_json:
+        text = page.as_data(audits, without)
+    elif md:
+        text = page.as_markdown(audits, without)
+    else:
+        text = page.as_text(audits, without)
+    typer.echo(text, nl=False)
 
 
 def _refuse_neutral(metrics: list[str]) -> None:

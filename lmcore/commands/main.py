@@ -32,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "metrics": history.metrics,
     "use": history.use,
     "diff": comparing.diff,
+    "audit": comparing.audit,
     "verify": history.verify,
     "unlock": history.unlock,
     "next": explore.next_,

@@ -254,8 +254,7 @@ def check_names(kind: str, asked: list[str], known: set[str]) -> None:
     for name in asked:
         if name not in known:
             raise InputError(
-                f"there is no {kind} '{name}' in A or B;"
-                f" there are {', '.join(sorted(known))}"
+                f"there is no {kind} '{name}' in A or B; there are {', '.join(sorted(known))}"
             )
 
 
