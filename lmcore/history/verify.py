@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 from lmcore.errors import InputError
 from lmcore.history.changes import changed_params
 from lmcore.history.revisions import Revision
+from lmcore.machine.processes import end_with_parent
 from lmcore.shown import for_terminal
 
 MAX_NAMED = 5  # files, and values of a JSON file, that are named
@@ -255,8 +257,8 @@ def _clone(root: Path, folder: Path) -> None:
 def _run(folder: Path, *command: str, show: bool = True) -> str:
     """Run a command in a folder.
 
-    With `show`, its output goes to stderr (2) as it comes, otherwise it is returned. Raises
-    InputError where the command fails.
+    With `show`, its output goes to stderr (2) as it comes, otherwise it is returned. The command
+    ends when this process ends, however it ends. Raises InputError where the command fails.
     """
     environment = {
         name: value
@@ -265,7 +267,12 @@ def _run(folder: Path, *command: str, show: bool = True) -> str:
     }
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     done = subprocess.run(
-        command, cwd=folder, env=environment, stdout=2 if show else subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=2 if show else subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(end_with_parent, os.getpid()),
     )
     if done.returncode:
         raise InputError(f"`{' '.join(command[:3])}` failed in {folder}")

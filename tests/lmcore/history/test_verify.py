@@ -5,8 +5,12 @@ The rebuilding itself is in tests/test_revisions.py.
 
 import io
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -116,3 +120,21 @@ def test_as_text_counts_what_is_identical():
         "           x: 3 rows → 1 rows",
         "1 of 2 outputs are byte-identical to dvc.lock",
     ]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a process that its parent has ended"
+)
+def test_command_that_rebuilds_ends_with_a_killed_verify(tmp_path):
+    code = (
+        "from pathlib import Path; from lmcore.history.verify import _run;"
+        "_run(Path(), 'sh', '-c', 'echo $$ > pid; exec sleep 600')"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text().strip():
+        time.sleep(0.05)
+    child = psutil.Process(int((tmp_path / "pid").read_text()))
+    parent.terminate()
+    parent.wait(10)
+    psutil.wait_procs([child], timeout=10)
+    assert not child.is_running()
