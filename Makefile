@@ -12,8 +12,8 @@ repro: setup ## run the pipeline: whatever params, data or code have changed
 	lmcore unlock
 	dvc repro
 
-test: setup-dev ## run the tests
-	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: setup-dev ## run the tests; ALL=1 adds those of whole pipelines, edited and killed
+	pytest $(if $(ALL),,-m 'not pipeline') -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup-dev ## check style and types
 	ruff check . && ruff format --check . && mypy

@@ -2,13 +2,14 @@
 
 Everything comes as pandas tables. `project` is the folder of params.yaml, where `dvc repro` ran.
 
-    from lmcore.api import compare, load_metrics, load_scores, load_tokens, score
+    from lmcore.api import compare, load_log, load_metrics, load_scores, load_tokens, score
 
     score("smollm2", "The cat sat on the mat.", by="word")
     load_tokens("babyllama", "heldout")
     load_scores("babyllama", "minimal_pairs")
     load_metrics()
     compare("untrained", "babyllama", "minimal_pairs")
+    load_log("logs/gpt2")
 """
 
 import math
@@ -26,6 +27,7 @@ from lmcore.comparing.model_pairs import as_json, suite_sides
 from lmcore.errors import InputError
 from lmcore.files import read_json_object
 from lmcore.folds.by_text import text_stats
+from lmcore.logs.open import read_logs
 from lmcore.models.find import find_model
 from lmcore.models.folder import holds_masked
 from lmcore.scoring.engine import Engine
@@ -100,6 +102,22 @@ def load_scores(model: str, suite: str, *, project: str | Path = ".") -> pd.Data
     Raises InputError where there is no such table.
     """
     return read(Path(project) / "data/scores" / model / f"{suite}.parquet", SCORES).to_pandas()
+
+
+def load_log(path: str | Path, *, answers: str | Path | None = None) -> pd.DataFrame:
+    """What lm-eval, lighteval, Inspect or BabyLM logged, or a table with `item` and `value`.
+
+    A row has `model`, `suite` and the columns of a scores table. `path` is a file or a folder, and
+    `answers` the folder evaluation_data, which BabyLM predictions need. The formats are in
+    docs/compare_logs.md. Raises InputError where no log can be read.
+    """
+    tables = []
+    for evaluation in read_logs(Path(path), None if answers is None else Path(answers)):
+        table = evaluation.scores().to_pandas()
+        table.insert(0, "suite", evaluation.task)
+        table.insert(0, "model", evaluation.model)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def load_metrics(*, project: str | Path = ".") -> pd.DataFrame:

@@ -18,6 +18,7 @@ from tests.miniature import commit
 from tests.small_pipeline import ROOT, dvc, environment, make_clone, make_sources, ran, small_params
 from tests.yaml_files import read_yaml, write_yaml
 
+pytestmark = pytest.mark.pipeline
 USER = ("NAME", "EMAIL")  # that git wants to know of who commits
 
 

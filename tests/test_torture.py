@@ -9,6 +9,8 @@ import pytest
 from tests.small_pipeline import small_params
 from tests.torture import VICTIMS, torture
 
+pytestmark = pytest.mark.pipeline
+
 
 def few_stages(data: Path) -> dict[str, Any]:
     """Params with one model and one suite, of which few stages are needed."""

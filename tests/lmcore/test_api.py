@@ -6,10 +6,11 @@ The tests of `score` are those of the engine.
 import numpy as np
 import pytest
 
-from lmcore.api import compare, load_metrics, load_scores, load_tokens
+from lmcore.api import compare, load_log, load_metrics, load_scores, load_tokens
 from lmcore.errors import InputError
 from lmcore.files import write_json
 from lmcore.tables import SCORES, write
+from tests.lmcore.logs import written
 from tests.lmcore.score_tables import scores
 
 
@@ -58,3 +59,15 @@ def test_compare_is_paired_and_of_b_against_a(project):
 def test_what_is_not_there_is_named(project, call, message):
     with pytest.raises(InputError, match=message):
         call(project)
+
+
+def test_load_log_has_a_row_an_item_and_metric(tmp_path):
+    written.lm_eval(tmp_path / "gpt2", [[-1.0, -2.0], [-1.5, -1.5]])
+    log = load_log(tmp_path / "gpt2")
+    assert set(log["model"]) == {"gpt2"}
+    assert set(log["suite"]) == {"task"}
+    assert log.groupby("metric")["value"].mean().to_dict() == {
+        "acc": 1,
+        "accuracy": 0.75,
+        "tie": 0.5,
+    }
