@@ -6,6 +6,7 @@
   pairs whose words occur in the 10M-word corpus.
 - `blimp_supplement`: from the same source, filtered in the same way: five further phenomena of very
   unequal size (64 to 3,867 pairs; 5,218 in all), questions and dialogue among them.
+- `blimp_fast` and `supplement_fast`: BabyLM's subsets for checkpoints, 200 and 50 pairs a paradigm.
 """
 
 from pathlib import Path

@@ -4,6 +4,8 @@ They run on the real data too, if LMCORE_DATA names the folder of the real data.
 """
 
 import json
+import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -216,6 +218,8 @@ def test_tasks_name_the_row_and_column_that_they_cannot_use(tmp_path: Path):
 
 
 FOLDERS = {
+    "blimp_fast": "babylm_eval/fast_eval/blimp_fast",
+    "supplement_fast": "babylm_eval/fast_eval/supplement_fast",
     "blimp_supplement": "blimp_supplement_filtered",
     "swag_partial": "swag",
     "lambada_openai": "lambada",
@@ -229,6 +233,8 @@ FOLDERS = {
         "blimp",
         "blimp_filtered",
         "blimp_supplement",
+        "blimp_fast",
+        "supplement_fast",
         "lambada_openai",
         "lambada_standard",
         "swag_partial",
@@ -241,6 +247,24 @@ def test_build_suite_real_data_has_the_published_sizes(suite, data: Path, tmp_pa
     task = TASKS[suite]
     assert len(pc.unique(items["item"])) == task.n_items
     assert len(pc.unique(items["group"])) == (task.n_groups or 1)
+
+
+@pytest.mark.parametrize("suite", ["entity_tracking", "entity_tracking_fast"])
+def test_entity_tracking_has_the_published_sizes(suite, data: Path, tmp_path: Path):
+    published = data / "babylm_eval/entity-tracking/entity_tracking.zip"
+    part = "full_eval/entity_tracking/" if suite == "entity_tracking" else "fast_eval/"
+    with zipfile.ZipFile(published) as archive:
+        names = [name for name in archive.namelist() if name.startswith(part)]
+        for name in names:
+            content = archive.read(name, pwd=b"iamnotaLM")
+            (tmp_path / Path(name).name).write_bytes(content)
+    items = build_suite(suite, {"path": str(tmp_path)}, tmp_path, tmp_path)
+    table = items.filter(pc.equal(items["option"], 0))
+    sizes = Counter(table["group"].to_pylist())
+    assert [sizes[f"regular_{n}_ops"] for n in range(6)] == [606, 607, 606, 606, 568, 159]
+    if suite == "entity_tracking":
+        assert [sizes[f"ambiref_{n}_ops"] for n in range(6)] == [607, 607, 604, 604, 615, 187]
+        assert [sizes[f"move_contents_{n}_ops"] for n in range(6)] == [605, 606, 605, 606, 529, 156]
 
 
 def test_blimp_seven_identical_pairs_are_flagged(data: Path, tmp_path: Path, capsys):
