@@ -49,7 +49,7 @@ def export_babylm(items: Path, tokens: Path, out: Path, *, draw: int = 0) -> dic
     for suite, task in NAMES.items():
         path = items / f"{suite}.parquet"
         if path.exists():
-            chosen = _chosen(read(path, ITEMS), tokens / suite, draw)
+            chosen = chosen_rows(read(path, ITEMS), tokens / suite, draw)
             predictions[task] = _task(chosen, suite)
             counts[suite] = len(chosen)
     if not predictions:
@@ -63,7 +63,7 @@ def export_babylm(items: Path, tokens: Path, out: Path, *, draw: int = 0) -> dic
     return counts
 
 
-def _chosen(items: pa.Table, tokens: Path, draw: int) -> list[dict]:
+def chosen_rows(items: pa.Table, tokens: Path, draw: int) -> list[dict]:
     """For each item, the items row of the option that the model prefers."""
     texts = text_stats(items, read(tokens, TOKENS, COLUMNS), tokens)
     n_draws = texts.shape[0]

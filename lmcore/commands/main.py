@@ -26,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tokens": suites.tokens,
     "compare": comparing.compare,
     "export-babylm": suites.export_babylm,
+    "check-babylm": suites.check_babylm,
     "export": sharing.export,
     "push": sharing.push,
     "results": history.results,

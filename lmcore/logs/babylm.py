@@ -121,6 +121,8 @@ def _uid(row: Row, stem: str) -> str:
     """The UID of a record in the file with this stem."""
     if "numops" in row:
         return f"{stem}_{row.value('numops')}_ops"
+    if "property_phrase" in row:
+        return stem.removeprefix("comps_").replace("-", "_")
     for column in ("UID", "Domain"):
         if column in row:
             return row[column]

@@ -108,8 +108,10 @@ def test_export_of_part_of_a_suite_is_refused(scored: Path, monkeypatch):
     ],
 )
 def test_export_of_ewok_with_ids_of_its_own_or_in_part_is_refused(
-    ids, limit, message, scored: Path
+    ids, limit, message, scored: Path, monkeypatch
 ):
+    n_items = 1 if limit else len(ids)
+    monkeypatch.setitem(TASKS, "ewok", TASKS["ewok"]._replace(n_items=n_items))
     (scored / "items" / "blimp_supplement.parquet").unlink()
     record = {"context": "It rains.", "good": "Go in.", "bad": "Go out.", "group": "weather"}
     path = jsonl(
