@@ -35,6 +35,7 @@ from lmcore.generating.sampling import (
     random_numbers,
     truncated,
 )
+from lmcore.machine.progress import Progress
 from lmcore.models.config import context_length
 from lmcore.models.folder import read_causal_config
 from lmcore.models.load import load_model
@@ -177,10 +178,12 @@ def generate(
     ]
     model = load_model(model_path)
     done: list[Writing] = []
-    for start in range(0, len(tasks), batch_size):
-        batch = [Writing(task) for task in tasks[start : start + batch_size]]
-        _write(model, batch, limits)
-        done += batch
+    with Progress(len(tasks), "generate", "text", lines=False) as progress:
+        for start in range(0, len(tasks), batch_size):
+            batch = [Writing(task) for task in tasks[start : start + batch_size]]
+            _write(model, batch, limits)
+            done += batch
+            progress.advance(len(batch))
     done.sort(key=lambda writing: (writing.task.item, writing.task.variant, writing.task.sample))
     return _tables(done, pieces)
 

@@ -212,14 +212,16 @@ def pseudo_logprobs(
     totals = [0.0] * len(places)
     with_pieces = {one.place for one in asked}
     asked.sort(key=lambda one: (len(one.ids), one.place, one.position))
-    for start in range(0, len(asked), batch_size):
-        batch = asked[start : start + batch_size]
-        ids, is_text = padded([one.ids for one in batch])
-        is_asked = torch.zeros_like(ids, dtype=torch.bool)
-        is_asked[torch.arange(len(batch)), torch.tensor([one.position for one in batch])] = True
-        logprobs = F.log_softmax(judge.logits(ids, is_asked, is_text).float(), -1)
-        for logprob, one in zip(logprobs, batch, strict=True):
-            totals[one.place] += logprob[one.piece].item()
+    with Progress(len(asked), "pseudo-log-likelihoods", "piece") as progress:
+        for start in range(0, len(asked), batch_size):
+            batch = asked[start : start + batch_size]
+            ids, is_text = padded([one.ids for one in batch])
+            is_asked = torch.zeros_like(ids, dtype=torch.bool)
+            is_asked[torch.arange(len(batch)), torch.tensor([one.position for one in batch])] = True
+            logprobs = F.log_softmax(judge.logits(ids, is_asked, is_text).float(), -1)
+            for logprob, one in zip(logprobs, batch, strict=True):
+                totals[one.place] += logprob[one.piece].item()
+            progress.advance(len(batch))
     return [total if number in with_pieces else -math.inf for number, total in enumerate(totals)]
 
 

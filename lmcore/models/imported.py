@@ -29,6 +29,7 @@ from lmcore.models.llama import TOKENIZER_FILES, save_model
 from lmcore.models.load import check_causal, check_finite, load_any, one_line, refuse_gaps
 from lmcore.params.ranges import Line, Lines, Revision, Sha256
 from lmcore.params.schema import together
+from lmcore.shown import for_terminal
 from lmcore.text.tokenizer import load_fast
 
 # characters that tokenizers often change
@@ -90,6 +91,9 @@ def import_model(
         tokenizer.mkdir()
         try:
             file = gguf.find_gguf(name, fetched)
+            print(
+                for_terminal(f"{name}: reading the weights, checking and writing them"), flush=True
+            )
             model = _from_gguf(file, tokenizer) if file else _from_folder(name, fetched, tokenizer)
             _refuse_ids_beyond(name, tokenizer, model.config.vocab_size)
             save_model(model, tokenizer, folder)
