@@ -4,7 +4,7 @@ Items and tokens of the pipeline go in. Under RESULTS/MODEL/REVISION come out
 
 - zero_shot/BACKEND/TASK/DATA/predictions.json for every suite that was scored: {UID:
   {"predictions": [{"id": "UID_0", "pred": TEXT}]}}, where TEXT is the chosen option, of COMPS the
-  whole sentence;
+  whole sentence. WUG also has `prob`, the probability of the first option;
 - RESULTS/MODEL/all_full_preds_and_fast_scores_BACKEND.json, the predictions of the full sets in one
   file, with the UIDs in lower case, as the official collation writes them.
 
@@ -89,6 +89,8 @@ PARTS = {
         _operations(*OPERATIONS),
     ),
     "comps": _part("comps", "comps/comps", "comps", COMPS),
+    "wug_adj": Part("wug_adj/wug_adj_nominalization", "wug_adj", 1, 200),
+    "wug_past": Part("wug_past/wug_past_tense", "wug_past", 1, 50),
     "blimp_fast": _part("blimp_fast", "blimp/blimp_fast", None),
     "supplement_fast": _part(
         "supplement_fast", "blimp/supplement_fast", None, dict.fromkeys(SUPPLEMENT, 50)
@@ -102,7 +104,7 @@ PARTS = {
     ),
 }
 # what the collation of 2025 and 2026 also wants, and lmcore does not write
-OTHERS = ("wug_adj", "wug_past", "reading", "aoa", "glue")
+OTHERS = ("reading", "aoa", "glue")
 
 
 def write_tree(
@@ -152,10 +154,15 @@ def _predictions(suite: str, items: Path, tokens: Path, draw: int) -> dict[str, 
             " give it `convention: babylm2025` in params.yaml and run the pipeline"
         )
     uids: dict[str, Any] = {}
-    for row in chosen_rows(table, tokens, draw):
-        predictions = uids.setdefault(row["group"], {"predictions": []})["predictions"]
+    for row, probability in chosen_rows(table, tokens, draw):
+        # the items of a task with one UID have no groups here
+        uid = Path(PARTS[suite].folder).name if row["group"] == "all" else row["group"]
+        predictions = uids.setdefault(uid, {"predictions": []})["predictions"]
         text = row["context"] + row["target"] if suite == "comps" else row["target"]
-        predictions.append({"id": f"{row['group']}_{len(predictions)}", "pred": text})
+        prediction = {"id": f"{uid}_{len(predictions)}", "pred": text}
+        if "ratios" in scoring_of(table):
+            prediction["prob"] = probability
+        predictions.append(prediction)
     return uids
 
 

@@ -23,6 +23,8 @@ each kind gives:
 - `completion`: `accuracy` (every target token is the most probable one), `tie`, `target_logprob`
   (nats per target) and `target_probability`; of the first target token `rank`, `reciprocal_rank`
   and `success_at_k`.
+- `graded`: `spearman` (whose mean over items is the correlation, see
+  lmcore.statistics.rank_correlation), `first_probability` and `human_ratio`.
 - `text`: also `surprisal_per_word` (bits), a word being what `\\s+` separates. There is no such
   metric where the tokenizer does not represent a text completely, for then some of its words are
   not represented completely either.
@@ -42,6 +44,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from scipy import special
 
 from lmcore.errors import InputError
 from lmcore.files import whole, write_csv
@@ -52,6 +55,7 @@ from lmcore.models.config import context_length
 from lmcore.models.folder import is_masked, read_config
 from lmcore.params.ranges import Count
 from lmcore.statistics.agreement import agreement, expected_agreement
+from lmcore.statistics.rank_correlation import spearman_values
 from lmcore.statistics.stats import random_choice_accuracy
 from lmcore.suites.conventions import convention_of
 from lmcore.suites.declare import classes_of, kind_of
@@ -98,6 +102,8 @@ def fold(
         metrics |= _completion_metrics(texts, ties, top_k)
     elif kind == "text":
         metrics |= _text_metrics(texts, scoring_of(texts.table).get("lengths", {}))
+    elif kind == "graded":
+        metrics |= _graded_metrics(texts, scoring_of(texts.table)["ratios"])
     if masked:
         metrics = {
             PSEUDO + name if name in LIKELIHOODS else name: values
@@ -319,6 +325,20 @@ def _text_metrics(texts: TextStats, lengths: dict[str, list[int]]) -> Metrics:
         bits = -texts.logprob / math.log(2)
         metrics["surprisal_per_word"] = (bits / n_words, np.broadcast_to(n_words, bits.shape))
     return metrics
+
+
+def _graded_metrics(texts: TextStats, ratios: dict[str, float]) -> Metrics:
+    """How far the preference for the first text goes with that of people; `ratios` by item."""
+    logprob = texts.by_option(texts.logprob)  # (draws, items, 2)
+    probability = special.expit(logprob[..., 0] - logprob[..., 1])
+    items = texts.table["item"].take(texts.rows[""][:, 0]).to_pylist()
+    of_people = np.array([ratios[item] for item in items])
+    values = {
+        "spearman": np.stack([spearman_values(of_draw, of_people) for of_draw in probability]),
+        "first_probability": probability,
+        "human_ratio": np.broadcast_to(of_people, probability.shape),
+    }
+    return _with_weight_one(values)
 
 
 def _scores_table(texts: TextStats, metrics: Metrics, source: str | Path) -> pa.Table:

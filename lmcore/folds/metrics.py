@@ -73,6 +73,7 @@ HEADLINES = {
     "choices": "accuracy",
     "completion": "accuracy",
     "text": "bits_per_byte",
+    "graded": "spearman",
 }
 STEPS_OF_SE = 50  # a metric is written in steps of at most a fiftieth of its standard error
 
@@ -255,11 +256,17 @@ def _add_mean(
     estimate: Estimate,
     confidence: float,
 ) -> None:
-    """Add the macro mean of a score between 0 and 1; for `accuracy` also the micro mean.
+    """Add the macro mean of a score; for `accuracy` also the micro mean.
+
+    The score lies between 0 and 1, or is Spearman's correlation.
 
     columns: the score's values, weights and groups; estimate: the macro mean.
     """
     values, groups = columns["values"], columns["groups"]
+    if name == "spearman":
+        bounds = interval(estimate, confidence)
+        report.add(name, estimate, bounds and (max(-1.0, bounds[0]), min(1.0, bounds[1])))
+        return
     report.add(name, estimate, share_interval(values, estimate, confidence, groups))
     if name == "accuracy":
         micro = ratio(values, columns["weights"])

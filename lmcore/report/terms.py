@@ -49,6 +49,20 @@ METRICS = {
         "token costs about log V, so the shorter option tends to win. An accuracy says something "
         "only where it leaves this baseline",
     ),
+    "spearman": Metric(
+        "Spearman's correlation",
+        3,
+        "how far the model's preference for the first of two texts goes with the share of people "
+        "who prefer it: the correlation of their ranks, from -1 to 1",
+    ),
+    "first_probability": Metric(
+        "probability of the first text",
+        "share",
+        "by the softmax over the summed log-probs of both texts, a mean over items",
+    ),
+    "human_ratio": Metric(
+        "share of people", "share", "who prefer the first text, a mean over items"
+    ),
     "agreement": Metric(
         "agreement",
         "share",
@@ -177,6 +191,7 @@ KINDS = {
     "choices": (HEADLINES["choices"], "Of several endings, is the right one the most probable?"),
     "completion": (HEADLINES["completion"], "Is the missing end what the model would have said?"),
     "text": (HEADLINES["text"], "How well does the model predict running text?"),
+    "graded": (HEADLINES["graded"], "Does the model prefer the text that people prefer?"),
 }
 
 

@@ -25,7 +25,7 @@ from lmcore.suites.declare import (
     suites_of,
     task_of,
 )
-from lmcore.suites.kinds import identical_options, item_rows
+from lmcore.suites.kinds import identical_options, item_rows, ratio_of
 from lmcore.suites.records import SUFFIXES, MissingColumn, Record, find, read_records
 from lmcore.suites.subset import subset
 from lmcore.tables import ITEMS, items_table, write
@@ -77,6 +77,7 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
         as_lm_eval=entry.get("convention") in LM_EVAL,
     )
     lengths = _lengths(rows, records) if kind == "text" else {}
+    ratios = _ratios(rows, records) if kind == "graded" else {}
     _check_classes(suite, entry, kind, rows)
     if entry.get("limit") is not None:
         chosen = subset(rows, suite, entry["limit"], entry.get("seed", 0))
@@ -85,9 +86,11 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
     scoring = {**(entry.get("scoring") or {}), "bos": bos_of(convention, rows, source)}
     if declared_subset(suite, entry):
         scoring["subset_of"] = TASKS[task_of(suite, entry)].n_items
+    items = sorted({row["item"] for row in rows})
     if lengths:
-        items = sorted({row["item"] for row in rows})
         scoring["lengths"] = {item: lengths[item] for item in items}
+    if ratios:
+        scoring["ratios"] = {item: ratios[item] for item in items}
     return items_table(rows, scoring, f"suite '{suite}'")
 
 
@@ -98,6 +101,15 @@ def _lengths(rows: list[dict], records: Sequence[dict]) -> dict[str, list[int]]:
         for row, record in zip(rows, records)
         if "words" in record and "bytes" in record
     }
+
+
+def _ratios(rows: list[dict], records: Sequence[dict]) -> dict[str, float]:
+    """The share of people who prefer the first text, by item."""
+    first_rows = [row for row in rows if row["option"] == 0]
+    ratios = {}
+    for row, record in zip(first_rows, records, strict=True):
+        ratios[row["item"]] = ratio_of(record, f"item '{row['item']}'")
+    return ratios
 
 
 def _check_classes(suite: str, entry: dict, kind: str, rows: list[dict]) -> None:

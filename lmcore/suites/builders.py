@@ -27,6 +27,7 @@ from lmcore.suites.tasks import (
     swag,
     wikitext,
     winogrande,
+    wug,
 )
 
 BUILDERS: dict[str, Callable[..., Sequence[dict]]] = {
@@ -40,6 +41,8 @@ BUILDERS: dict[str, Callable[..., Sequence[dict]]] = {
     "entity_tracking": entity_tracking.build,
     "entity_tracking_fast": entity_tracking.build,
     "comps": comps.build,
+    "wug_adj": wug.build,
+    "wug_past": wug.build,
     "minimal_pairs": minimal_pairs.build,
     "swag": swag.build,
     "swag_partial": swag.build,

@@ -17,7 +17,7 @@ from lmcore.params.ranges import Bos, Count, Line, Name, Seed, SomeEntries, Whol
 from lmcore.params.schema import fit, kinds_of, mapping, must_be, shown
 from lmcore.suites.conventions import Classes, Convention, Ties, convention_of
 
-Kind = Literal["pairs", "choices", "completion", "text"]
+Kind = Literal["pairs", "choices", "completion", "text", "graded"]
 KINDS = get_args(Kind)
 CORPUS = "corpus"  # the source of tasks that are made from this project's own corpus
 
@@ -42,6 +42,8 @@ TASKS = {  # lmcore.suites.builders names the function of each
     "entity_tracking": Task("choices", None, 9_483, 18),
     "entity_tracking_fast": Task("choices", None, 3_152, 6),
     "comps": Task("choices", None, 91_028, 4),
+    "wug_adj": Task("graded", None, 200),
+    "wug_past": Task("graded", None, 50),
     "minimal_pairs": Task("pairs", CORPUS),
     "swag": Task("choices", "swag", 20_006),
     "swag_partial": Task("choices", "swag_partial", 500),

@@ -1,4 +1,4 @@
-"""The four kinds of suite: records go in, rows of the items table come out.
+"""The five kinds of suite: records go in, rows of the items table come out.
 
 Every suite is built on one of them.
 
@@ -8,10 +8,14 @@ Every suite is built on one of them.
 | choices | `options`, `gold` (index from 0), `context` | as listed |
 | completion | `context`, `target` | 0 |
 | text | `text` | 0 |
+| graded | `first`, `second`, `ratio` | 0 the first one (marked as gold), 1 the second one |
 
 The `context` of `choices` is one for all options, or a list with one for each option. A record may
 also have `id` (else its number in its group), `group` (else `all`) and, if it is a pair, a
 `context`. A target follows its context after a space, unless there is whitespace already.
+
+The `ratio` of `graded` is the share, from 0 to 1, of people who prefer the first text. Neither text
+is right.
 
 The record of a task may have `variants`, {name: the columns that differ}. A variant is the same
 item put differently, for comparisons within items (lmcore.explorations). The suite's own metrics
@@ -207,6 +211,29 @@ def _text(record: dict, where: str) -> list[Option]:
     return [("", _checked(record, "text", where), True)]
 
 
+def _graded(record: dict, where: str) -> list[Option]:
+    ratio_of(record, where)
+    first, second = _checked(record, "first", where), _checked(record, "second", where)
+    return [("", first, True), ("", second, False)]
+
+
+def ratio_of(record: dict, where: str) -> float:
+    """The `ratio` of a graded record, a number or its digits.
+
+    Raises InputError for anything but a number from 0 to 1.
+    """
+    ratio = record["ratio"]
+    try:
+        number = float("nan") if isinstance(ratio, bool) else float(ratio)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 <= number <= 1:
+        raise InputError(
+            f"{where}: column 'ratio' must be a number from 0 to 1, not {described(ratio)}"
+        )
+    return number
+
+
 def _checked(record: dict, column: str, where: str) -> str:
     return checked_text(record[column], f"{where}: column '{column}'")
 
@@ -217,4 +244,5 @@ OF_KIND: dict[str, tuple[Callable[[dict, str], list[Option]], tuple[str, ...]]] 
     "choices": (_choices, ("context", "options", "gold")),
     "completion": (_completion, ("context", "target")),
     "text": (_text, ("text",)),
+    "graded": (_graded, ("first", "second", "ratio")),
 }

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from scipy import stats
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lmcore.folds.by_text import COLUMNS, text_stats
+from lmcore.folds.fold import fold
+from lmcore.folds.metrics import suite_metrics
 from lmcore.suites.build import build_suite
 from tests.lmcore.scored_items import score_items
 
@@ -98,6 +101,31 @@ def test_predictions_are_those_of_the_official_rule(name, task, model, tmp_path:
         theirs = [official(peer, tokenizer, *text) for text in texts_of(task, record)]
         assert logprobs.tolist() == pytest.approx(theirs, abs=1e-4)
         assert int(logprobs.argmax()) == int(torch.tensor(theirs).max(0)[1])
+
+
+@pytest.mark.parametrize("name", ["adds_nothing", "adds_bos", "gpt2"])
+def test_wug_score_is_the_official_correlation(name, model, tmp_path: Path):
+    folder, ratios = model(name), [0.1, 0.9, 0.5, 0.5, 0.3, 1.0]
+    words = ["ship", "letter", "captain", "sea", "chapter", "man"]
+    sentences = [(f"The {word} is {word}ity.", f"The {word} is {word}ness.") for word in words]
+    lines = []
+    for pair, ratio in zip(sentences, ratios):
+        lines.append(json.dumps({"sentences": "\t".join(pair), "ratio": ratio}))
+    (tmp_path / "wug.jsonl").write_text("\n".join(lines))
+    entry = {"path": str(tmp_path), "items": 6, "convention": "babylm2025"}
+    items = build_suite("wug_adj", entry, tmp_path, tmp_path)
+    texts = text_stats(items, score_items(folder, items).select(COLUMNS), "tokens")
+    scores = fold(
+        texts, kind="graded", ties="win", top_k=10, vocab_size=400, window=128, source="tokens"
+    )
+    ours = suite_metrics(scores, 0.95)[0]["spearman"]
+    peer = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    probabilities = []
+    for pair in sentences:
+        sums = torch.tensor([official(peer, tokenizer, "", sentence) for sentence in pair])
+        probabilities.append(float(sums.softmax(0)[0]))
+    assert ours == pytest.approx(stats.spearmanr(probabilities, ratios)[0], abs=1e-12)
 
 
 def ids_in_order(task: str, records: list[dict]) -> list[str]:
