@@ -13,6 +13,10 @@ written, and hold no nulls.
   sum(weight) per group, and then a mean over groups. For running text it is one ratio over all
   rows.
 
+The items and scores of a suite whose items come in clusters (several questions on one story, say)
+have the column CLUSTER, too. An item's cluster decides how certain a figure is, and no figure
+itself, so it is no part of the content hash.
+
 A part of a tokens table has the columns LOSSES if its texts hold bytes that an unknown token
 (`<unk>`) stands for, or bytes beside a token for which there is no token. Without these columns
 there are no such bytes (see lmcore.text.token_losses).
@@ -27,6 +31,7 @@ import hashlib
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -108,6 +113,8 @@ SCORES = pa.schema(
         "content_hash": pa.uint64(),
     }
 )
+CLUSTER = "cluster"  # an item that shares its cluster with no other has its own id there
+OPTIONAL_CLUSTER = pa.schema({CLUSTER: pa.string()})
 ITEM_KEY = ["item", "option", "variant"]
 TOKEN_KEY = ["item", "draw", "option", "variant", "position"]
 SCORE_KEY = ["item", "draw", "variant", "metric"]
@@ -116,10 +123,11 @@ SCORE_KEY = ["item", "draw", "variant", "metric"]
 def check(table: pa.Table, schema: pa.Schema, source: str | Path = "table") -> pa.Table:
     """`table`, if it has exactly the columns of `schema`, of their types and without nulls.
 
-    After the columns of TOKENS, columns of OPTIONAL_TOKENS may follow. Raises InputError with
-    `source`, the column's name, what was expected and what came.
+    After the columns of TOKENS, columns of OPTIONAL_TOKENS may follow, and CLUSTER after those of
+    ITEMS and SCORES. Raises InputError with `source`, the column's name, what was expected and what
+    came.
     """
-    optional = OPTIONAL_TOKENS if schema is TOKENS else pa.schema([])
+    optional = OPTIONAL_TOKENS if schema is TOKENS else _optional_cluster(schema)
     expected = list(schema) + [field for field in optional if field.name in table.column_names]
     for field in expected:
         _check_column(table, field, source)
@@ -130,6 +138,11 @@ def check(table: pa.Table, schema: pa.Schema, source: str | Path = "table") -> p
             raise InputError(f"{source}: unknown column '{unknown[0]}'")
         raise InputError(f"{source}: columns are out of order: {table.column_names}")
     return table
+
+
+def _optional_cluster(schema: pa.Schema) -> pa.Schema:
+    """The optional column of ITEMS and SCORES, which are recognised by identity."""
+    return OPTIONAL_CLUSTER if schema is ITEMS or schema is SCORES else pa.schema([])
 
 
 def _check_column(table: pa.Table, field: pa.Field, source: str | Path) -> None:
@@ -150,7 +163,8 @@ def _check_column(table: pa.Table, field: pa.Field, source: str | Path) -> None:
 def items_table(rows: list[dict], scoring: dict, source: str | Path = "items") -> pa.Table:
     """The items table of `rows`, sorted, hashed and checked.
 
-    `rows` have the columns of ITEMS except `content_hash`. `scoring` is what the engine must know
+    `rows` have the columns of ITEMS except `content_hash`, and either all or none has CLUSTER.
+    `scoring` is what the engine must know
     about the suite, for instance {"bos": "prefix"}. It is stored in the file's metadata, from which
     `scoring_of` reads it.
 
@@ -173,8 +187,9 @@ def items_table(rows: list[dict], scoring: dict, source: str | Path = "items") -
                 "there is nothing to score"
             )
     hashes = _content_hashes(rows)
+    schema = ITEMS if CLUSTER not in rows[0] else pa.schema([*ITEMS, *OPTIONAL_CLUSTER])
     table = pa.Table.from_pylist(
-        [{**row, "content_hash": hashes[row["item"]]} for row in rows], ITEMS
+        [{**row, "content_hash": hashes[row["item"]]} for row in rows], schema
     )
     metadata = {"scoring": json.dumps(scoring, sort_keys=True)}
     return check(table.replace_schema_metadata(metadata), ITEMS, source)
@@ -198,8 +213,9 @@ def scoring_of(items: pa.Table) -> dict:
 def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     """The checked table in the Parquet file, or the folder of `part-*.parquet`, at `path`.
 
-    If `columns` are given, only these are read. The LOSSES of tokens are read in any case, where
-    there are any. Raises InputError where there is no table, or no table of this schema.
+    If `columns` are given, only these are read. CLUSTER may be among them; it is read where there
+    is one. The LOSSES of tokens are read in any case, where there are any. Raises InputError where
+    there is no table, or no table of this schema.
     """
     path = Path(path)
     parts = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
@@ -209,9 +225,11 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.
         )
     # check() recognises TOKENS by identity, and allows it optional columns
     expected = schema
-    if columns is not None:
-        expected = pa.schema([schema.field(name) for name in columns])
     try:
+        if columns is not None:
+            columns = [name for name in columns if name != CLUSTER or has_cluster(parts[0])]
+            fields = {field.name: field for field in [*schema, *_optional_cluster(schema)]}
+            expected = pa.schema([fields[name] for name in columns])
         tables = [pq.read_table(part, columns=columns, partitioning=None) for part in parts]
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a readable Parquet table: {error}") from error
@@ -219,6 +237,14 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.
     if schema is TOKENS:
         return concat_parts(parts, tables)
     return pa.concat_tables(tables).unify_dictionaries()
+
+
+def has_cluster(source: Any) -> bool:
+    """Whether a Parquet file, a path or an open file at its beginning, has the column CLUSTER.
+
+    Raises pa.ArrowInvalid for another file.
+    """
+    return CLUSTER in pq.read_schema(source).names
 
 
 def concat_parts(parts: list[Path], tables: list[pa.Table]) -> pa.Table:

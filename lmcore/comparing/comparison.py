@@ -21,6 +21,7 @@ from lmcore.errors import InputError
 from lmcore.folds.fold import PSEUDO
 from lmcore.folds.metrics import CORPUS_RATIOS
 from lmcore.statistics import paired, stats
+from lmcore.statistics.clusters import of_clusters, shared
 from lmcore.statistics.intervals import (
     bootstrap_bounds,
     by_cluster,
@@ -29,7 +30,9 @@ from lmcore.statistics.intervals import (
     shares,
 )
 from lmcore.statistics.power import detectable_difference, items_needed
+from lmcore.statistics.ratio_flips import ratio_flips
 from lmcore.statistics.seeds import seeds_and_items
+from lmcore.tables import CLUSTER
 
 OF_SURPRISAL = ("surprisal_per_byte", "surprisal_per_word")
 LOWER_IS_BETTER = ("rank", *OF_SURPRISAL, *(PSEUDO + name for name in OF_SURPRISAL))
@@ -63,18 +66,21 @@ class Side(NamedTuple):
     names: list[str]
     values: np.ndarray  # (seeds, N)
     weights: np.ndarray  # (N,)
+    clusters: np.ndarray | None = None  # (N,) of any integers; None where the suite declares none
 
 
 class Means(NamedTuple):
-    """Two sides' means over their seeds, item by item; the items' weights and groups.
+    """Two sides' means over their seeds, item by item; the items' weights, groups and clusters.
 
-    All four have the shape (N,); groups are integers from 0.
+    All have the shape (N,); groups and clusters are integers from 0. There are no clusters where
+    every item is its own.
     """
 
     a: np.ndarray
     b: np.ndarray
     weights: np.ndarray
     groups: np.ndarray
+    clusters: np.ndarray | None = None
 
 
 class Comparison(NamedTuple):
@@ -103,7 +109,7 @@ class Comparison(NamedTuple):
     # these four for decisions only
     odds_ratio: float | None = None
     cohens_h: float | None = None
-    mcnemar_p: float | None = None  # mid-p over all items; ties are dropped
+    mcnemar_p: float | None = None  # mid-p over all items; ties are dropped; not with clusters
     n_ties: int | None = None
     p_bootstrap: float | None = None  # for bootstrap intervals only
     p_corrected: float = 1.0
@@ -112,6 +118,9 @@ class Comparison(NamedTuple):
     detectable: float | None = None
     # the number of items for a difference as large as the margin to show
     items_needed: int | None = None
+    # where texts or clusters are of unequal size: how many of equal size would tell as much
+    n_effective: float | None = None
+    n_clusters: int | None = None  # where items share clusters, which are then what is drawn
 
     @property
     def changed(self) -> bool:
@@ -133,7 +142,7 @@ def read_side(
     """The first of `metrics` that a scores table has, and the values under it.
 
     For a masked LM, a metric is looked up as pseudo_METRIC, too. `read` gives the columns asked
-    for.
+    for, but CLUSTER only where the table has it.
 
     `known` is filled with sides by their content hashes: the same hashes in the same order are the
     same items, whose ids and groups need no second reading.
@@ -166,7 +175,9 @@ def read_side(
     if key not in known:
         items, groups, group_names = _items_and_groups(read(["item", "group"]), rows)
         known[key] = Side(items, hashes, groups, group_names, values, weights)
-    return metric, known[key]._replace(values=values, weights=weights)
+    return metric, known[key]._replace(
+        values=values, weights=weights, clusters=_clusters(read([CLUSTER]), rows)
+    )
 
 
 def _first_metric(metrics: list[str], there: list[str], source: str) -> str:
@@ -185,6 +196,13 @@ def _items_and_groups(table: pa.Table, rows: np.ndarray) -> tuple[pa.Array, np.n
     items = table["item"].combine_chunks().take(pa.array(rows)).cast(pa.string())
     groups = table["group"].combine_chunks().dictionary_encode()
     return items, groups.indices.to_numpy()[rows], groups.dictionary.to_pylist()
+
+
+def _clusters(table: pa.Table, rows: np.ndarray) -> np.ndarray | None:
+    """The clusters of these rows' items, None where the table has none."""
+    if CLUSTER not in table.column_names:
+        return None
+    return table[CLUSTER].combine_chunks().dictionary_encode().indices.to_numpy()[rows]
 
 
 def as_one(sides: list[Side], source: str) -> Side:
@@ -258,13 +276,15 @@ def take(side: Side, rows: np.ndarray) -> Side:
         names=side.names,
         values=side.values[:, rows],
         weights=side.weights[rows],
+        clusters=None if side.clusters is None else side.clusters[rows],
     )
 
 
 def clustered(side: Side) -> Side:
     """A side with its groups (documents, books) as its items.
 
-    Where the texts of a group resemble each other, whole groups are drawn instead of items.
+    Where the texts of a group resemble each other, whole groups are drawn instead of items. This is
+    for running text, whose groups are a sample; the clusters of items take part within `compare`.
     """
     names, groups = np.unique(side.groups, return_inverse=True)
     values, weights = by_cluster(side.values, side.weights, groups)
@@ -294,9 +314,10 @@ def compare(
 ) -> Comparison:
     """b against a on aligned items.
 
+    Where items share clusters (those of b, or of a if b has none), these are what is drawn.
     `interval` is `student`, or `percentile` or `bca` (bootstrap). `lower_is_better` are the metrics
     of which less is better. Raises InputError if the items do not weigh the same on both sides, as
-    with tokens of two tokenizers.
+    with tokens of two tokenizers, and for a bootstrap of clusters that lie in several groups.
     """
     if not np.array_equal(a.weights, b.weights):
         raise InputError(
@@ -304,12 +325,21 @@ def compare(
             " compare surprisal_per_byte"
         )
     groups = _groups_of_the_figure(a, metric)
-    estimate = seeds_and_items(a.values, b.values, a.weights, groups)
-    means = Means(a.values.mean(0), b.values.mean(0), a.weights, groups)
+    clusters = shared(a.clusters if b.clusters is None else b.clusters)
+    estimate = seeds_and_items(a.values, b.values, a.weights, groups, clusters)
+    means = Means(a.values.mean(0), b.values.mean(0), a.weights, groups, clusters)
     if max(len(a.values), len(b.values)) > 1 and estimate.se:
         evidence = _evidence_over_seeds(estimate, confidence)
     else:
-        evidence = _evidence_over_items(means, estimate, confidence, interval, resamples, seed)
+        evidence = _evidence_over_items(
+            means,
+            estimate,
+            metric,
+            interval,
+            confidence=confidence,
+            resamples=resamples,
+            seed=seed,
+        )
     differences = means.b - means.a
     n_up, n_down = int((differences > 0).sum()), int((differences < 0).sum())
     return Comparison(
@@ -326,6 +356,8 @@ def compare(
         se=estimate.se,
         df=estimate.df,
         cohens_dz=paired.cohens_dz(differences),
+        n_effective=estimate.n_effective,
+        n_clusters=estimate.n_clusters,
         **evidence,
     )
 
@@ -348,42 +380,68 @@ def _evidence_over_seeds(estimate: stats.Estimate, confidence: float) -> dict[st
 def _evidence_over_items(
     means: Means,
     estimate: stats.Estimate,
-    confidence: float,
+    metric: str,
     interval: str,
+    *,
+    confidence: float,
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
     """The interval of the difference and its p value by sign flips, over items.
 
-    For decisions, McNemar's test is added. Student's interval of decisions in one group is that of
-    paired proportions.
+    The interval of a ratio over the corpus comes from the sign flips, too. For decisions, McNemar's
+    test is added. Student's interval of decisions in one group is that of paired proportions. Where
+    items share clusters, whole clusters flip, and Student's interval is over clusters; McNemar's
+    test and the interval of paired proportions, which take items as independent, are left out.
     """
-    a, b, weights, groups = means
-    differences = b - a
-    bounds = stats.interval(estimate, confidence)
+    differences = means.b - means.a
     evidence: dict[str, Any] = {}
+    bounds: tuple[float | None, float | None] | None
+    if metric in CORPUS_RATIOS:
+        of_texts = differences, means.weights
+        if means.clusters is not None:
+            of_texts = by_cluster(*of_texts, means.clusters)
+        p, low, high = ratio_flips(*of_texts, confidence=confidence, resamples=resamples, seed=seed)
+        bounds = low, high
+    else:
+        p = _sign_flip(means, resamples, seed)
+        bounds = stats.interval(estimate, confidence)
     if interval != "student":
-        drawn = replicates(differences, weights, groups, resamples=resamples, seed=seed)
-        bounds = bootstrap_bounds(
-            drawn, differences, weights, groups, method=interval, confidence=confidence
-        )
+        drawn_items = differences, means.weights, means.groups
+        if means.clusters is not None:
+            what = f"metric '{metric}': interval: {interval}"
+            drawn_items = of_clusters(*drawn_items, means.clusters, what)
+        drawn = replicates(*drawn_items, resamples=resamples, seed=seed)
+        bounds = bootstrap_bounds(drawn, *drawn_items, method=interval, confidence=confidence)
         evidence["p_bootstrap"] = paired.bootstrap_p(drawn)
-    if np.isin(a, (0, 0.5, 1)).all() and np.isin(b, (0, 0.5, 1)).all():
-        evidence |= _tests_of_decisions(a, b)
-        if interval == "student" and not groups.any():
+    if np.isin(means.a, (0, 0.5, 1)).all() and np.isin(means.b, (0, 0.5, 1)).all():
+        evidence |= _tests_of_decisions(means)
+        is_one_sample = not means.groups.any() and means.clusters is None
+        if interval == "student" and is_one_sample and metric not in CORPUS_RATIOS:
             n_better, n_worse = differences.clip(0).sum(), (-differences).clip(0).sum()
             bounds = paired.flips_interval(n_better, n_worse, len(differences), confidence)
     low, high = bounds or (None, None)
-    share = shares(weights, groups)
-    p = paired.sign_flip(differences, share, resamples=resamples, seed=seed)
     return evidence | {"low": low, "high": high, "p": p}
 
 
-def _tests_of_decisions(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
+def _sign_flip(means: Means, resamples: int, seed: int) -> float:
+    """The sign-flip p value of a macro mean, over items or whole clusters."""
+    differences, share = means.b - means.a, shares(means.weights, means.groups)
+    if means.clusters is not None:
+        terms = np.bincount(means.clusters, differences * share)
+        # sums in another order are the same number
+        differences = np.round(terms / (np.abs(terms).max() or 1.0), 12)
+        share = np.ones(len(differences))
+    return paired.sign_flip(differences, share, resamples=resamples, seed=seed)
+
+
+def _tests_of_decisions(means: Means) -> dict[str, Any]:
     """McNemar's test, effect sizes and the number of ties of paired decisions (0, 1/2 or 1)."""
+    a, b = means.a, means.b
     n_better, n_worse = int(((a == 0) & (b == 1)).sum()), int(((a == 1) & (b == 0)).sum())
+    p = float(paired.mcnemar(np.array(n_better), np.array(n_worse), "mid_p"))
     return {
-        "mcnemar_p": float(paired.mcnemar(np.array(n_better), np.array(n_worse), "mid_p")),
+        "mcnemar_p": p if means.clusters is None else None,
         "odds_ratio": paired.odds_ratio(n_better, n_worse),
         "cohens_h": paired.cohens_h(a.mean(), b.mean()),
         "n_ties": int(((a == 0.5) | (b == 0.5)).sum()),

@@ -10,6 +10,8 @@ compared, whatever they are called.
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from lmcore.comparing.comparison import (
     LOWER_IS_BETTER,
     DifferentItems,
@@ -204,7 +206,11 @@ def _metric(pair: _Pair, metrics: list[str]) -> str:
 def _side(evaluation: Evaluation, metric: str) -> Side:
     """What a model scored under a metric."""
     table = evaluation.scores()
-    return read_side(table.select, [metric], str(evaluation.source), {})[1]
+
+    def read(columns: list[str]) -> pa.Table:
+        return table.select([name for name in columns if name in table.column_names])
+
+    return read_side(read, [metric], str(evaluation.source), {})[1]
 
 
 def _examples(changed: list[dict], pair: _Pair) -> list[dict]:

@@ -14,6 +14,7 @@ from lmcore.comparing.diff_results import Diff, Row, WithoutTables
 from lmcore.comparing.model_pairs import as_json
 from lmcore.folds.fold import PSEUDO
 from lmcore.shown import for_html, for_json, for_markdown, for_terminal
+from lmcore.statistics.stats import FEW_ITEMS
 
 HEAD = ("model", "suite", "metric", "A", "B", "B − A", "interval", "p", "verdict")
 OF_CAUSAL = {"surprisal_per_byte": "bits_per_byte", "surprisal_per_word": "bits_per_word"}
@@ -130,7 +131,7 @@ def _row_data(row: Row) -> dict[str, Any]:
             del values[name]
         if math.isinf(row.comparison.df):
             del values["df"]
-        return values | {"method": row.method}
+        return values | {"method": row.method} | _note_data(row)
     values["n_lost"] = row.n_lost
     if row.subset:
         values["subset"] = row.subset
@@ -138,7 +139,28 @@ def _row_data(row: Row) -> dict[str, Any]:
         values["groups"] = {group: as_json(part) for group, part in row.groups.items()}
     if row.items:
         values["items"] = row.items
-    return values
+    return values | _note_data(row)
+
+
+def _note_data(row: Row) -> dict[str, str]:
+    """The note on a row's few texts, under its key in JSON."""
+    note = few_texts(row)
+    return {"note": note} if note else {}
+
+
+def few_texts(row: Row) -> str:
+    """What is said of a comparison whose texts count like fewer than FEW_ITEMS of equal size.
+
+    Where items share clusters, it is said of these. Empty for all others.
+    """
+    n_effective, n_clusters = row.comparison.n_effective, row.comparison.n_clusters
+    if n_effective is None or n_effective >= FEW_ITEMS:
+        return ""
+    n = f"{n_clusters:,} clusters" if n_clusters else f"{row.comparison.n_items:,} texts"
+    return (
+        f"{row.model} on {row.suite}: its {n} count like {n_effective:.1f} of equal size."
+        f" With fewer than {FEW_ITEMS}, only large differences can show."
+    )
 
 
 def doubts(diff: Diff) -> list[str]:
@@ -337,13 +359,20 @@ def _notes(diff: Diff) -> list[str]:
         lines.append("With several seeds a side, better and worse speak of the recipe.")
     subsets = {row.suite: row.subset for row in diff.rows if row.subset}
     lines += [f"{suite} is a {subset}." for suite, subset in subsets.items()]
+    clusters = {row.suite: row.comparison.n_clusters for row in diff.rows}
+    for suite, n_clusters in clusters.items():
+        if n_clusters:
+            lines.append(
+                f"{suite}: its items lie in {n_clusters:,} clusters; intervals and p take whole"
+                " clusters."
+            )
     for row in diff.rows:
         if row.n_lost:
             lines.append(
                 f"{row.model} on {row.suite}: {row.n_lost:,} items fell out,"
                 f" {row.comparison.n_items:,} compared."
             )
-    return lines
+    return lines + [note for note in map(few_texts, diff.rows) if note]
 
 
 def _rest(diff: Diff) -> list[str]:

@@ -48,6 +48,11 @@ class Figure(NamedTuple):
     high: float
     are_decisions: bool  # of one group: the interval is Wilson's
 
+    @property
+    def n_effective(self) -> float:
+        """The effective number of its items."""
+        return self.estimate.n_effective or self.estimate.n
+
 
 class Unpaired(Comparison):
     """b against a as independent estimates; what only paired items tell is 0 or None."""
@@ -184,35 +189,33 @@ def figures(
         metric = recorded.removeprefix(PSEUDO)
         if metric == SAME_AS_ANOTHER or recorded not in values:
             continue
-        value, low, high, n = values[recorded], bounds["low"], bounds["high"], int(bounds["n"])
+        value = values[recorded]
         if metric == "perplexity":
             name = "target_logprob" if is_completion else "logprob"
-            figure = _of_logarithms(lambda x: -math.log(x), value, low, high, n, confidence)
+            figure = _of_logarithms(lambda x: -math.log(x), value, bounds, confidence)
         elif metric == "word_perplexity":
             name = "surprisal_per_word"
-            figure = _of_logarithms(math.log2, value, low, high, n, confidence)
+            figure = _of_logarithms(math.log2, value, bounds, confidence)
         else:
             name = RENAMED.get(metric, metric)
-            figure = _figure(value, bounds, n, confidence)
+            figure = _figure(value, bounds, int(bounds["n"]), confidence)
         found[pseudo + name] = figure
     return found
 
 
 def _of_logarithms(
-    logarithm: Callable[[float], float],
-    value: float,
-    low: float,
-    high: float,
-    n: int,
-    confidence: float,
+    logarithm: Callable[[float], float], value: float, bounds: dict[str, float], confidence: float
 ) -> Figure:
     """The figure of a perplexity, by its logarithm.
 
-    That is a ratio over the corpus, with Student's interval of n - 1 degrees of freedom.
+    That is a ratio over the corpus, with Student's interval. Its degrees of freedom are n - 1 where
+    none are recorded.
     """
-    low, high = sorted((logarithm(low), logarithm(high)))
-    quantile = float(special.stdtrit(n - 1, (1 + confidence) / 2))
-    estimate = Estimate(logarithm(value), (high - low) / 2 / quantile, n - 1, n)
+    low, high = sorted((logarithm(bounds["low"]), logarithm(bounds["high"])))
+    n = int(bounds["n"])
+    df = float(bounds.get("df", n - 1))
+    se = (high - low) / 2 / float(special.stdtrit(df, (1 + confidence) / 2))
+    estimate = Estimate(logarithm(value), se, df, n, bounds.get("n_effective"))
     return Figure(estimate, low, high, are_decisions=False)
 
 
@@ -224,14 +227,16 @@ def _figure(value: float, bounds: dict[str, float], n: int, confidence: float) -
         math.isclose(bound, expected, rel_tol=RECORDED_DIGITS, abs_tol=1e-9)
         for bound, expected in zip((low, high), of_decisions)
     )
-    df = float(n - 1)
-    if se and not are_decisions:
+    are_decisions = are_decisions and "n_clusters" not in bounds
+    df = float(bounds.get("df", n - 1))
+    if se and not are_decisions and "df" not in bounds:
         # Where the interval was cut at 0 or 1, the other half is whole
         quantile = max(value - low, high - value) / se
         found = float(special.stdtridf((1 + confidence) / 2, quantile))
         if quantile > float(special.stdtrit(df, (1 + confidence) / 2)) and math.isfinite(found):
             df = min(df, found)
-    return Figure(Estimate(value, se, df, n), low, high, are_decisions)
+    estimate = Estimate(value, se, df, n, bounds.get("n_effective"))
+    return Figure(estimate, low, high, are_decisions)
 
 
 def unpaired(
@@ -265,9 +270,17 @@ def unpaired(
         n_seeds_a=draws[0],
         n_seeds_b=draws[1],
         cohens_dz=None,
+        n_effective=_least_effective(a, b),
         **evidence,
     )
     return comparison, method
+
+
+def _least_effective(a: Figure, b: Figure) -> float | None:
+    """The smaller effective number of items, None where all items of both weigh the same."""
+    if a.estimate.n_effective is None and b.estimate.n_effective is None:
+        return None
+    return min(a.n_effective, b.n_effective)
 
 
 def _welch(a: Estimate, b: Estimate, confidence: float) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def confusion_cells(
 
 
 def classification_metrics(
-    cells: dict[str, np.ndarray], classes: list[str]
+    cells: dict[str, np.ndarray], classes: list[str], clusters: np.ndarray | None = None
 ) -> tuple[dict[str, float], dict[str, Estimate]]:
     """The cells' sums, and the estimates of precision, recall and F1.
 
@@ -44,7 +44,8 @@ def classification_metrics(
     follows by linearisation. Where a class is never found its precision is 0; where it never
     occurs its recall is 0.
 
-    cells: as of `confusion_cells`, each (items,).
+    cells: as of `confusion_cells`, each (items,); clusters: (items,) integers from 0, or None where
+    every item is its own.
     """
     matrices = _matrices(cells, classes)
     true, found = np.indices((len(classes),) * 2).reshape(2, -1)
@@ -63,8 +64,9 @@ def classification_metrics(
     for (name, (numerator, denominator)), values in zip(fractions.items(), shares, strict=True):
         influence = (numerator - values * denominator) / np.maximum(denominator.sum(0), 1e-12)
         for number, label in enumerate(classes):
-            estimates[f"{name}_{label}"] = _estimate(float(values[number]), influence[:, number])
-        estimates[f"{name}_macro"] = _estimate(float(values.mean()), influence.mean(1))
+            of_class = influence[:, number]
+            estimates[f"{name}_{label}"] = _estimate(float(values[number]), of_class, clusters)
+        estimates[f"{name}_macro"] = _estimate(float(values.mean()), influence.mean(1), clusters)
     return {name: float(values.sum()) for name, values in cells.items()}, estimates
 
 
@@ -77,11 +79,15 @@ def _matrices(cells: dict[str, np.ndarray], classes: list[str]) -> np.ndarray:
     return np.stack(rows, -2)
 
 
-def _estimate(value: float, influence: np.ndarray) -> Estimate:
+def _estimate(value: float, influence: np.ndarray, clusters: np.ndarray | None) -> Estimate:
     """`value` with its standard error; influence: (items,) how much each item moves it."""
+    n_items, n_clusters = len(influence), None
+    if clusters is not None:
+        influence = np.bincount(clusters, influence)
+        n_clusters = len(influence)
     n = len(influence)
     se = float(np.sqrt(n / (n - 1) * (influence**2).sum())) if n > 1 else None
-    return Estimate(value, se, n - 1, n)
+    return Estimate(value, se, n - 1, n_items, n_clusters=n_clusters)
 
 
 def _chosen(texts: TextStats, ties: str) -> np.ndarray:

@@ -59,7 +59,16 @@ from lmcore.statistics.rank_correlation import spearman_values
 from lmcore.statistics.stats import random_choice_accuracy
 from lmcore.suites.conventions import convention_of
 from lmcore.suites.declare import classes_of, kind_of
-from lmcore.tables import ITEMS, SCORES, TOKENS, check, read, scoring_of, write
+from lmcore.tables import (
+    ITEMS,
+    OPTIONAL_CLUSTER,
+    SCORES,
+    TOKENS,
+    check,
+    read,
+    scoring_of,
+    write,
+)
 
 PSEUDO = "pseudo_"
 LIKELIHOODS = (
@@ -358,9 +367,9 @@ def _scores_table(texts: TextStats, metrics: Metrics, source: str | Path) -> pa.
             item = texts.table["item"][int(row)]
             raise InputError(f"{source}: {name} of item '{item}' is not finite")
     first = pa.array(np.repeat(texts.rows[""][:, 0], n_draws * n_metrics))
-    columns = {
-        name: texts.table[name].take(first) for name in ("item", "variant", "group", "content_hash")
-    }
+    copied = ["item", "variant", "group", "content_hash"]
+    copied += [name for name in OPTIONAL_CLUSTER.names if name in texts.table.column_names]
+    columns = {name: texts.table[name].take(first) for name in copied}
     draws = np.repeat(np.arange(n_draws), n_metrics)
     columns["draw"] = pa.array(np.tile(draws, n_items), pa.int16())
     metric = pa.DictionaryArray.from_arrays(
@@ -370,4 +379,5 @@ def _scores_table(texts: TextStats, metrics: Metrics, source: str | Path) -> pa.
     columns["metric"] = metric.cast(pa.string())
     columns["value"] = pa.array(values.ravel().astype(np.float64))
     columns["weight"] = pa.array(weights.ravel().astype(np.float64))
-    return check(pa.table({name: columns[name] for name in SCORES.names}, SCORES), SCORES, source)
+    schema = pa.schema([*SCORES, *(field for field in OPTIONAL_CLUSTER if field.name in columns)])
+    return check(pa.table({name: columns[name] for name in schema.names}, schema), SCORES, source)

@@ -7,6 +7,8 @@ Scores tables go in; `MODEL.json` {suite: {metric: value}} and intervals come ou
   corpus (`bits_per_byte`, perplexities, `entropy` and `probability` of a token) are one ratio.
 - `perplexity` is per token, but for a `completion` suite it is per target, as LAMBADA's is
   published. `word_perplexity` is per word, `byte_perplexity` per byte.
+- If items share clusters, intervals and standard errors are over clusters, and say `n_clusters`
+  (see lmcore.statistics.clusters). A median has none there.
 - For a suite with classes: `confusion_TRUE_as_FOUND` counts cases, and precision, recall and F1
   follow (see lmcore.folds.classification).
 - `n_unknown` and `n_dropped_bytes`, where they are not 0: what the tokenizer does not represent of
@@ -35,10 +37,11 @@ import pyarrow.compute as pc
 from lmcore.files import rounded, whole, write_json
 from lmcore.folds.fold import PSEUDO, refuse_orphans
 from lmcore.params.ranges import Digits, OpenShare
+from lmcore.statistics.clusters import macro_by_cluster, shared
 from lmcore.statistics.stats import Estimate, interval, macro, median_interval, ratio, wilson
 from lmcore.suites.conventions import convention_of
 from lmcore.suites.declare import classes_of, kind_of
-from lmcore.tables import SCORES, read
+from lmcore.tables import CLUSTER, SCORES, read
 
 
 def _same(value: float) -> float:
@@ -103,6 +106,10 @@ class _Report:
             self.intervals[name] = {"low": low, "high": high, "n": estimate.n}
             if change is _same and estimate.se is not None:
                 self.intervals[name]["se"] = estimate.se
+            recorded = {"n_clusters": estimate.n_clusters, "n_effective": estimate.n_effective}
+            for key, value in recorded.items():
+                if value is not None:
+                    self.intervals[name] |= {"df": estimate.df, key: value}
 
 
 def aggregate(
@@ -118,10 +125,12 @@ def aggregate(
 ) -> None:
     """Write `out`/MODEL.json and `headlines`/MODEL.json for every model, and the file `intervals`.
 
-    `out` holds {suite: {metric: value}}, `intervals` {model: {suite: {metric: {low, high, se, n}}}}
-    and `headlines` {suite: value of its headline metric}, with `n_ties`, the sum over suites, where
-    there are any. Numbers without a standard error have `digits` significant digits; for the others
-    see `rounded_by_se`.
+    `out` holds {suite: {metric: value}}, `intervals` {model: {suite: {metric: interval}}} and
+    `headlines` {suite: value of its headline metric}, with `n_ties`, the sum over suites, where
+    there are any. An interval is {low, high, se, n}; that of a ratio over items of unequal size has
+    its degrees of freedom `df` and the effective number of items `n_effective`, too, and that over
+    clusters `df` and `n_clusters`. Numbers without a standard error have `digits` significant
+    digits; for the others see `rounded_by_se`.
 
     Raises InputError where a scores table is missing, or where `scores` holds a model or suite that
     is not asked for.
@@ -201,8 +210,8 @@ def suite_metrics(
 ) -> tuple[dict, dict]:
     """The metrics of one scores table, and their intervals.
 
-    These are {metric: value}, and {metric: {low, high, se, n}} of those metrics that have an
-    interval; `classes` as in the suite.
+    These are {metric: value}, and {metric: interval} of those metrics that have one, with the keys
+    that `aggregate` names; `classes` as in the suite.
     """
     by_metric = item_means(scores)
     report = _Report()
@@ -215,21 +224,23 @@ def suite_metrics(
         elif name.startswith("confusion_"):
             continue
         elif name == "rank":
-            _add_median_rank(report, columns["values"], confidence)
+            _add_median_rank(report, columns, confidence)
         elif name in CORPUS_RATIOS:
             _add_corpus_ratios(report, name, by_metric, confidence)
         else:
-            estimate = macro(columns["values"], columns["weights"], columns["groups"])
-            estimate = widened(estimate, scores, name, n_draws)
+            estimate = widened(mean_of(columns), scores, name, n_draws)
             _add_mean(report, name, columns, estimate, confidence)
     if classes:
         _add_classification(report, by_metric, list(classes), confidence)
     return report.values, report.intervals
 
 
-def _add_median_rank(report: _Report, ranks: np.ndarray, confidence: float) -> None:
-    """Add the median of the items' ranks."""
+def _add_median_rank(report: _Report, columns: dict[str, np.ndarray], confidence: float) -> None:
+    """Add the median of the items' ranks; its interval only where items come in no clusters."""
+    ranks = columns["values"]
     report.values["median_rank"] = float(np.median(ranks))
+    if "clusters" in columns:
+        return
     low, high = median_interval(ranks, confidence)
     report.intervals["median_rank"] = {"low": low, "high": high, "n": len(ranks)}
 
@@ -242,7 +253,7 @@ def _add_corpus_ratios(
     if name == f"{pseudo}logprob" and f"{pseudo}target_logprob" in by_metric:
         return  # the perplexity of a completion suite is per target
     is_running_text = f"{pseudo}surprisal_per_word" in by_metric
-    estimate = ratio(by_metric[name]["values"], by_metric[name]["weights"])
+    estimate = mean_of(by_metric[name], are_one_group=True)
     for metric, change in CORPUS_RATIOS[name].items():
         if metric.endswith("byte_perplexity") and not is_running_text:
             continue  # it is published for running text alone
@@ -269,7 +280,7 @@ def _add_mean(
         return
     report.add(name, estimate, share_interval(values, estimate, confidence, groups))
     if name == "accuracy":
-        micro = ratio(values, columns["weights"])
+        micro = mean_of(columns, are_one_group=True)
         report.add("accuracy_micro", micro, share_interval(values, micro, confidence))
 
 
@@ -288,7 +299,8 @@ def _add_classification(
         for name, columns in by_metric.items()
         if name.startswith("confusion_")
     }
-    counts, estimates = classification_metrics(cells, classes)
+    clusters = next(iter(by_metric.values())).get("clusters")
+    counts, estimates = classification_metrics(cells, classes, clusters)
     report.values.update(counts)
     for name, estimate in estimates.items():
         report.add(name, estimate, _cut_to_shares(interval(estimate, confidence)))
@@ -297,9 +309,11 @@ def _add_classification(
 def item_means(scores: pa.Table) -> dict[str, dict[str, np.ndarray]]:
     """{metric: {values, weights, groups}}: one value for each item, the mean of its draws.
 
-    Groups are integers in the order of their names.
+    Groups are integers in the order of their names. Where items share clusters, there are also
+    `clusters`, integers from 0.
     """
-    means = scores.group_by(["metric", "group", "item"], use_threads=False).aggregate(
+    keys = [name for name in ("metric", "group", "item", CLUSTER) if name in scores.column_names]
+    means = scores.group_by(keys, use_threads=False).aggregate(
         [("value", "mean"), ("weight", "mean")]
     )
     group_names = sorted(pc.unique(means["group"]).to_pylist())
@@ -309,8 +323,31 @@ def item_means(scores: pa.Table) -> dict[str, dict[str, np.ndarray]]:
     by_metric = {}
     for name in sorted(set(metrics)):
         rows = metrics == name
-        by_metric[name] = {"values": values[rows], "weights": weights[rows], "groups": groups[rows]}
+        columns = {"values": values[rows], "weights": weights[rows], "groups": groups[rows]}
+        if CLUSTER in keys:
+            clusters = shared(means[CLUSTER].to_numpy()[rows])
+            columns |= {} if clusters is None else {"clusters": clusters}
+        by_metric[name] = columns
     return by_metric
+
+
+def of_items(columns: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """One metric's `columns` (see `item_means`) of these items alone."""
+    chosen = {name: column[rows] for name, column in columns.items()}
+    clusters = shared(chosen.pop("clusters", None))
+    return chosen if clusters is None else chosen | {"clusters": clusters}
+
+
+def mean_of(columns: dict[str, np.ndarray], are_one_group: bool = False) -> Estimate:
+    """The macro mean of one metric's `columns` (see `item_means`), over clusters if it has any.
+
+    With `are_one_group`, it is the ratio over all items.
+    """
+    values, weights, groups = columns["values"], columns["weights"], columns["groups"]
+    if "clusters" in columns:
+        groups = 0 * groups if are_one_group else groups
+        return macro_by_cluster(values, weights, groups, columns["clusters"])
+    return ratio(values, weights) if are_one_group else macro(values, weights, groups)
 
 
 def widened(estimate: Estimate, scores: pa.Table, metric: str, n_draws: int) -> Estimate:
@@ -330,9 +367,16 @@ def share_interval(
 ) -> tuple[float, float] | None:
     """The interval of a mean of numbers between 0 and 1.
 
-    It is Wilson's for yes and no in one group, else Student's, cut at 0 and 1.
+    It is Wilson's for yes and no in one group, else Student's, cut at 0 and 1. Over clusters, it is
+    Student's, but Wilson's of so many clusters where all values are equal, which leave Student's
+    without a width.
     """
     if (groups is None or not groups.any()) and np.isin(values, (0, 0.5, 1)).all():
+        n_clusters = estimate.n_clusters
+        if n_clusters is not None:
+            if estimate.se != 0:
+                return _cut_to_shares(interval(estimate, confidence))
+            return wilson(estimate.mean * n_clusters, n_clusters, confidence)
         return wilson(values.sum(), len(values), confidence)
     return _cut_to_shares(interval(estimate, confidence))
 

@@ -21,11 +21,17 @@ import pyarrow.parquet as pq
 
 from lmcore.errors import InputError
 from lmcore.params import yaml_text
+from lmcore.tables import CLUSTER, has_cluster
 
 SCORES, ITEMS, TOKENS = "data/scores", "data/items", "data/tokens"
 METRICS, INTERVALS = "metrics/models", "metrics/intervals.json"  # git tracks these
 # columns that are read as dictionaries: a value once, not once a row
-REPEATED = ["item", "group", "metric", "variant"]
+REPEATED = ["item", "group", "metric", "variant", CLUSTER]
+
+
+def _there(columns: list[str], source: Any) -> list[str]:
+    """The columns, without CLUSTER where the Parquet file `source` has none."""
+    return [name for name in columns if name != CLUSTER or has_cluster(source)]
 
 
 def repository() -> Path:
@@ -266,20 +272,24 @@ class Revision:
     def table(self, path: str, columns: list[str]) -> pa.Table:
         """Columns of a Parquet file, repeated texts as dictionaries.
 
-        Raises InputError where the file is in neither workspace, cache nor remote, saying what
-        brings it back, and where it is no Parquet table.
+        CLUSTER may be among the columns; it is read where there is one. Raises InputError where the
+        file is in neither workspace, cache nor remote, saying what brings it back, and where it is
+        no Parquet table.
         """
-        options: dict[str, Any] = {"columns": columns, "read_dictionary": REPEATED}
+        options: dict[str, Any] = {"read_dictionary": REPEATED}
         local_options: dict[str, Any] = {**options, "partitioning": None, "memory_map": True}
         try:
             if self._files is None:
-                return pq.read_table(self.root / path, **local_options)
+                local = self.root / path
+                return pq.read_table(local, columns=_there(columns, local), **local_options)
             with self._reading(path), self._files.open(path) as file:
                 name = getattr(file, "name", None)
                 # in the cache or in a remote on this machine
                 if isinstance(name, str) and Path(name).is_file():
-                    return pq.read_table(name, **local_options)
-                return pq.read_table(file, **options)
+                    return pq.read_table(name, columns=_there(columns, name), **local_options)
+                columns = _there(columns, file)
+                file.seek(0)
+                return pq.read_table(file, columns=columns, **options)
         except FileNotFoundError:
             raise self._missing(path) from None
         except (pa.ArrowInvalid, pa.ArrowKeyError) as error:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from lmcore.errors import InputError
 from lmcore.folds.ties import settle
-from lmcore.tables import SCORE_KEY, SCORES, check
+from lmcore.tables import CLUSTER, SCORE_KEY, SCORES, check
 from lmcore.text_files import described
 
 
@@ -42,7 +42,8 @@ class Item(NamedTuple):
     `content` is what the item asks: two logs are compared on items of the same id and content.
     `values` has the value and the weight of each metric. `draw` numbers the epochs of an item that
     was asked several times. `prompt` is the text before the options, or a hash of it: two logs may
-    ask the same with other prompts, and a note says so.
+    ask the same with other prompts, and a note says so. Items of one `cluster` share a story or a
+    concept; an empty one is shared with no other.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Item(NamedTuple):
     draw: int = 0
     options: Options | None = None
     prompt: str = ""
+    cluster: str = ""
 
 
 class Printed(NamedTuple):
@@ -101,6 +103,7 @@ class Evaluation:
         rows = []
         for item in self.items:
             key = {"item": item.id, "draw": item.draw, "variant": "", "group": item.group}
+            key[CLUSTER] = item.cluster or item.id
             content = content_hash(item.content)
             for metric, (value, weight) in self._values(item).items():
                 row = {"metric": metric, "value": value, "weight": weight, "content_hash": content}
@@ -113,7 +116,9 @@ class Evaluation:
                     f"{self.source}: item '{row['item']}' has metric '{row['metric']}' twice;"
                     " expected each item once"
                 )
-        return check(pa.Table.from_pylist(rows, SCORES), SCORES, self.source)
+        has_clusters = any(item.cluster for item in self.items)
+        schema = SCORES.append(pa.field(CLUSTER, pa.string())) if has_clusters else SCORES
+        return check(pa.Table.from_pylist(rows, schema), SCORES, self.source)
 
     def _check_draws(self) -> None:
         """Raises InputError unless each item has as many draws as the others, numbered from 0."""

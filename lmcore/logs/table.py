@@ -1,9 +1,10 @@
 """Scores that anyone wrote: CSV, TSV, JSONL or Parquet with the columns `item` and `value`.
 
 Further columns are read where they are there: `metric` (else the metric is called `value`),
-`weight` (1), `group` (one group), `draw` or `seed` (of an item that was asked several times),
-`model` (else the name of the file's folder), `suite` or `task` (else the file's name) and
-`content_hash`. lmcore's own scores tables (data/scores/MODEL/SUITE.parquet) have these columns.
+`weight` (1), `group` (one group), `cluster` (items that share a story or a concept), `draw` or
+`seed` (of an item that was asked several times), `model` (else the name of the file's folder),
+`suite` or `task` (else the file's name) and `content_hash`. lmcore's own scores tables
+(data/scores/MODEL/SUITE.parquet) have these columns.
 """
 
 from pathlib import Path
@@ -69,7 +70,8 @@ def _add(items: dict[tuple[str, int], Item], row: Row) -> None:
     if (item, draw) not in items:
         content = str(row.get("content_hash", item))
         group = row.name("group") if "group" in row else "all"
-        items[item, draw] = Item(item, content, {}, group, draw)
+        cluster = row.name("cluster") if "cluster" in row else ""
+        items[item, draw] = Item(item, content, {}, group, draw, cluster=cluster)
     values = items[item, draw].values
     if metric in values:
         raise InputError(

@@ -7,12 +7,11 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 
 from lmcore.errors import InputError
-from lmcore.folds.metrics import item_means, share_interval
+from lmcore.folds.metrics import item_means, mean_of, of_items, share_interval
 from lmcore.report.figures import dot_plot
 from lmcore.report.layout import macros
 from lmcore.report.results import Results
 from lmcore.report.terms import Cell, written, written_range
-from lmcore.statistics.stats import ratio
 from lmcore.svg import Mark
 from lmcore.tables import SCORES, read
 
@@ -77,7 +76,7 @@ def _group_marks(model: str, path: Path, confidence: float) -> dict[str, Mark]:
     for number, group in enumerate(sorted(pc.unique(table["group"]).to_pylist())):
         rows = accuracy["groups"] == number
         values = accuracy["values"][rows]
-        estimate = ratio(values, accuracy["weights"][rows])
+        estimate = mean_of(of_items(accuracy, rows), are_one_group=True)
         bounds = share_interval(values, estimate, confidence)
         baseline = float(baselines["values"][rows].mean()) if baselines else None
         title = f"{model} {100 * estimate.mean:.1f} %"

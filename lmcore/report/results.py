@@ -22,6 +22,7 @@ from lmcore.report.terms import (
     written,
     written_range,
 )
+from lmcore.statistics.stats import FEW_ITEMS
 from lmcore.suites.declare import declared_subset, kind_of
 from lmcore.svg import Mark, strip
 
@@ -45,6 +46,28 @@ class Results(NamedTuple):
         if not interval or name == "length_baseline":
             return None
         return interval["low"], interval["high"]
+
+    def about_items(self, suite: str) -> list[str]:
+        """The sentences on a suite whose items share clusters, or whose texts are unequal.
+
+        The latter is said where they count like fewer than FEW_ITEMS of equal size. Models may
+        differ in which bytes they represent; the smallest number counts.
+        """
+        sentences, found = [], []
+        what = f"{self.metrics[self.models[0]][suite].get('n_items', 0):,} texts"
+        for model in self.models:
+            bounds = self.intervals[model][suite].get(self.headline_name(model, suite), {})
+            if "n_effective" in bounds:
+                found.append(bounds["n_effective"])
+            if "n_clusters" in bounds:
+                what = f"{bounds['n_clusters']:,} clusters"
+                sentences = [f"Its items lie in {what}, and its ranges are over these."]
+        if found and min(found) < FEW_ITEMS:
+            sentences.append(
+                f"Its {what} differ in size and count like {min(found):.1f} of equal size: ranges"
+                " are rough, and only large differences between models can show."
+            )
+        return sentences
 
     def headline_name(self, model: str, suite: str) -> str:
         """The headline metric of the suite, by its name in the model's metrics."""
@@ -116,7 +139,8 @@ def results_table(results: Results) -> Markup:
     rows = {}
     for number, model in enumerate(results.models):
         rows[model] = [_headline(results, number, suite) for suite in results.kinds]
-    return macros(__name__).results_table(list(results.kinds), notes, rows, questions)
+    sentences = {suite: results.about_items(suite) for suite in results.kinds}
+    return macros(__name__).results_table(list(results.kinds), notes, rows, questions, sentences)
 
 
 def all_metrics(suite: str, results: Results) -> Markup:

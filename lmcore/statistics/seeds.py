@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lmcore.statistics.clusters import macro_by_cluster, sum_of_squares
 from lmcore.statistics.intervals import shares
 from lmcore.statistics.stats import Estimate, macro
 
@@ -24,9 +25,15 @@ class _OverSeeds(NamedTuple):
 
 
 def seeds_and_items(
-    a: np.ndarray, b: np.ndarray, weights: np.ndarray, groups: np.ndarray
+    a: np.ndarray,
+    b: np.ndarray,
+    weights: np.ndarray,
+    groups: np.ndarray,
+    clusters: np.ndarray | None = None,
 ) -> Estimate:
     """The macro mean of b - a, with its standard error over seeds and items.
+
+    If there are `clusters`, (N,) integers from 0, these take the place of items.
 
     a, b: (seeds, N). With one seed on each side, the standard error is over items alone. A side
     with one seed adds no variance of seeds: that variance is unknown, not 0. The degrees of freedom
@@ -35,8 +42,12 @@ def seeds_and_items(
     Source: Cameron, Gelbach & Miller 2011, Journal of Business & Economic Statistics 29(2),
     equation 2.13.
     """
-    over_items = macro(b.mean(0) - a.mean(0), weights, groups)
-    sides = [_over_seeds(side, weights, groups) for side in (a, b) if len(side) > 1]
+    differences = b.mean(0) - a.mean(0)
+    if clusters is None:
+        over_items = macro(differences, weights, groups)
+    else:
+        over_items = macro_by_cluster(differences, weights, groups, clusters)
+    sides = [_over_seeds(side, weights, groups, clusters) for side in (a, b) if len(side) > 1]
     if not sides or over_items.se is None:
         return over_items
     variances = [over_items.se**2, *(side.variance for side in sides)]
@@ -70,14 +81,19 @@ def spread(values: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> dict[
     }
 
 
-def _over_seeds(values: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> _OverSeeds:
+def _over_seeds(
+    values: np.ndarray, weights: np.ndarray, groups: np.ndarray, clusters: np.ndarray | None
+) -> _OverSeeds:
     """How the macro mean of one side's `values` (seeds, N) varies over its seeds."""
     n_seeds, share = len(values), shares(weights, groups)
     sums = np.stack([np.bincount(groups, value * weights) for value in values])
     means = sums / np.bincount(groups, weights)  # (seeds, groups)
     residuals = values - values.mean(0) - (means - means.mean(0))[:, groups]
-    n = np.bincount(groups)[groups]  # (N,) the number of items in each item's group
-    squares = (share**2 * (residuals**2).sum(0) * n / np.maximum(n - 1, 1)).sum()
+    if clusters is None:
+        n = np.bincount(groups)[groups]  # (N,) the number of items in each item's group
+        squares = (share**2 * (residuals**2).sum(0) * n / np.maximum(n - 1, 1)).sum()
+    else:
+        squares = sum(sum_of_squares(share * of_seed, groups, clusters) for of_seed in residuals)
     interaction = squares / (n_seeds * (n_seeds - 1))
     variance = float(means.mean(1).var(ddof=1)) / n_seeds
     return _OverSeeds(variance, float(interaction), n_seeds - 1)

@@ -18,19 +18,27 @@ class Estimate(NamedTuple):
     """A mean and how certain it is.
 
     `se` is the standard error of the mean, `df` its degrees of freedom, and `n` the number of
-    items. `se` is None where one item alone cannot tell.
+    items. `se` is None where one item alone cannot tell. `n_effective` is the effective number of
+    items of a ratio, None where all items weigh the same. `n_clusters` is None where every item is
+    its own cluster (see lmcore.statistics.clusters); otherwise clusters are what is effective.
     """
 
     mean: float
     se: float | None
     df: float
     n: int
+    n_effective: float | None = None
+    n_clusters: int | None = None
+
+
+FEW_ITEMS = 10  # with fewer effective items, an interval is rough and few differences can show
 
 
 def ratio(values: np.ndarray, weights: np.ndarray) -> Estimate:
     """sum(value * weight) / sum(weight), with the linearised standard error of a ratio.
 
-    For equal weights, this is the standard error of a mean.
+    For equal weights, this is the standard error of a mean, with n - 1 degrees of freedom. For
+    unequal weights, they are those of `ratio_df`.
 
     Source: Cochran 1977, Sampling Techniques, equation 6.13 (without the finite-population
     correction).
@@ -40,7 +48,35 @@ def ratio(values: np.ndarray, weights: np.ndarray) -> Estimate:
     if n < 2:
         return Estimate(mean, None, 0, n)
     residuals = weights * (values - mean)
-    return Estimate(mean, float(np.sqrt(n / (n - 1) * (residuals**2).sum()) / total), n - 1, n)
+    se = float(np.sqrt(n / (n - 1) * (residuals**2).sum()) / total)
+    if (weights == weights[0]).all():
+        return Estimate(mean, se, n - 1, n)
+    return Estimate(mean, se, ratio_df(weights), n, effective_items(weights))
+
+
+def effective_items(weights: np.ndarray) -> float:
+    """How many items of equal weight would tell as much: sum(w)^2 / sum(w^2).
+
+    Source: Kish 1965, Survey Sampling, section 11.7.
+    """
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def ratio_df(weights: np.ndarray) -> float:
+    """The degrees of freedom of the variance of a ratio, at least 1; n - 1 for equal weights.
+
+    With the shares w, the variance is a multiple of the quadratic form sum(w^2 (d - sum(w d))^2).
+    If the d vary alike, it has the matrix M = (I - w 1') diag(w^2) (I - 1 w'), and Satterthwaite's
+    degrees of freedom are tr(M)^2 / tr(M M). Both traces are sums of powers of w.
+
+    Source: Bell & McCaffrey 2002, Survey Methodology 28(2); Imbens & Kolesar 2016, Review of
+    Economics and Statistics 98(4).
+    """
+    share = weights / weights.sum()
+    s2, s3, s4, s5 = (float((share**power).sum()) for power in (2, 3, 4, 5))
+    trace = s2 - 2 * s3 + s2**2
+    of_square = s4 + 4 * s2 * s4 + s2**4 - 4 * s5 + 2 * s3**2 - 4 * s2**2 * s3
+    return max(1.0, trace**2 / of_square) if of_square > 0 else 1.0
 
 
 def macro(values: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> Estimate:
@@ -67,7 +103,8 @@ def macro(values: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> Estima
     else:
         df = len(values) - len(estimates)
     se = float(np.sqrt(variances.sum()) / len(estimates))
-    return Estimate(float(means.mean()), se, float(df), len(values))
+    n_effective = estimates[0].n_effective if len(estimates) == 1 else None
+    return Estimate(float(means.mean()), se, float(df), len(values), n_effective)
 
 
 def interval(estimate: Estimate, confidence: float) -> tuple[float, float] | None:

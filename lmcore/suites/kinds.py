@@ -17,13 +17,17 @@ also have `id` (else its number in its group), `group` (else `all`) and, if it i
 The `ratio` of `graded` is the share, from 0 to 1, of people who prefer the first text. Neither text
 is right.
 
+A record may have a `cluster`: the story, concept or template that it shares with other records.
+Where any record has one, every row of the items table has its cluster, and a record without one is
+a cluster of its own.
+
 The record of a task may have `variants`, {name: the columns that differ}. A variant is the same
 item put differently, for comparisons within items (lmcore.explorations). The suite's own metrics
 are those of the record itself.
 
-Texts must be texts: no number, null, list or half a character is taken for one. `group` and `id`
-may also be whole numbers, 0 included. If they are absent, null or empty, the record has none.
-`gold` may be a number or its digits (1, 1.0 or "1").
+Texts must be texts: no number, null, list or half a character is taken for one. `group`, `cluster`
+and `id` may also be whole numbers, 0 included. If they are absent, null or empty, the record has
+none. `gold` may be a number or its digits (1, 1.0 or "1").
 """
 
 from collections import Counter
@@ -31,6 +35,7 @@ from collections.abc import Callable, Sequence
 
 from lmcore.errors import InputError
 from lmcore.suites.records import Record, name_of, texts_of
+from lmcore.tables import CLUSTER
 from lmcore.text_files import checked_text, described
 
 Option = tuple[str, str, bool]  # context, target, gold
@@ -58,9 +63,11 @@ def item_rows(
     file, line and item of a record, or `source` for a record without a line.
     """
     ids = _ids(records, suite, source)
+    clusters = _clusters(records, source)
+    has_clusters = any(clusters)
     rows: list[dict] = []
     n_options = 0  # of the first item
-    for record, item in zip(records, ids, strict=True):
+    for record, item, cluster in zip(records, ids, clusters, strict=True):
         where = f"{_place(record, source)}: item '{item}'"
         variants = _variants(kind, record, where, n_options)
         n_options = len(variants[""])
@@ -73,6 +80,8 @@ def item_rows(
                     )
                 context, target = _spaced(kind, context, target, leading_space, as_lm_eval)
                 row = {"item": item, "option": number, "group": group, "gold": gold}
+                if has_clusters:
+                    row[CLUSTER] = cluster or item
                 rows.append({**row, "variant": variant, "context": context, "target": target})
                 if ending_alone and not variant:
                     alone = {"variant": "ending_alone", "context": "", "target": target}
@@ -98,6 +107,18 @@ def _place(record: dict, source: str) -> str:
 
 def _group(record: dict, source: str) -> str:
     return name_of(record.get("group"), f"{_place(record, source)}: column 'group'") or "all"
+
+
+def _clusters(records: Sequence[dict], source: str) -> list[str]:
+    """The cluster of each record, empty where it has none.
+
+    Raises InputError for a cluster that is no name.
+    """
+    clusters = []
+    for record in records:
+        place = f"{_place(record, source)}: column '{CLUSTER}'"
+        clusters.append(name_of(record.get(CLUSTER), place))
+    return clusters
 
 
 def _ids(records: Sequence[dict], suite: str, source: str) -> list[str]:

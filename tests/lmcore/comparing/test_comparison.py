@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats as reference
 
 from lmcore.comparing.comparison import (
     TWO_MODELS,
@@ -16,7 +17,7 @@ from lmcore.comparing.comparison import (
 from lmcore.errors import InputError
 from lmcore.folds.metrics import suite_metrics
 from lmcore.statistics.paired import mcnemar
-from tests.lmcore.score_tables import scores, side
+from tests.lmcore.score_tables import reader, scores, side
 from tests.lmcore.statistics.test_intervals import SUPPLEMENT
 
 HOW = {"confidence": 0.95, "interval": "student", "resamples": 2000, "seed": 0}
@@ -36,7 +37,7 @@ def judged(*comparisons, margin=None, correction="holm"):
 def test_compare_gives_the_figures_that_metrics_report():
     tables = [scores(decisions(seed, 0.7, a=80, b=20)) for seed in (0, 1)]
     found = compare(
-        *(read_side(table.select, ["accuracy"], "", {})[1] for table in tables), "accuracy", **HOW
+        *(read_side(reader(table), ["accuracy"], "", {})[1] for table in tables), "accuracy", **HOW
     )
     expected = [suite_metrics(table, 0.95)[0]["accuracy"] for table in tables]
     assert (found.a, found.b, found.difference) == pytest.approx(
@@ -185,7 +186,7 @@ def test_read_side_takes_the_first_metric_that_is_there_and_knows_items_again():
 
     def read(columns):
         asked.append(columns)
-        return table.select(columns)
+        return reader(table)(columns)
 
     for _ in range(2):
         metric, found = read_side(read, ["accuracy", "surprisal_per_byte"], "x", known)
@@ -200,7 +201,7 @@ def test_read_side_takes_the_first_metric_that_is_there_and_knows_items_again():
 def test_read_side_refuses_items_without_all_draws():
     table = scores({"g": np.ones((2, 3))})
     with pytest.raises(InputError, match="expected one row an item and draw of metric 'accuracy'"):
-        read_side(table.slice(0, len(table) - 2).select, ["accuracy"], "x", {})
+        read_side(reader(table.slice(0, len(table) - 2)), ["accuracy"], "x", {})
 
 
 def test_align_other_order_pairs_by_id():
@@ -257,3 +258,79 @@ def test_bits_per_byte_are_compared_on_items_that_both_tokenizers_say_whole():
         InputError, match=r"both tokenizers represent the same bytes, found none .* to compare"
     ):
         same_bytes(a, b._replace(weights=b.weights + 1), "surprisal_per_byte")
+
+
+def test_a_ratio_over_texts_of_unequal_size_has_an_interval_that_agrees_with_its_p():
+    rng = np.random.default_rng(14)
+    bits = rng.normal(3, 0.3, 9)
+    a = side({"x": bits}, "surprisal_per_byte")._replace(weights=rng.lognormal(0, 1.5, 9))
+    for shift in (0.0, 0.05, 0.1, 0.2, 0.4):
+        b = a._replace(values=a.values - shift + 0.1 * rng.normal(size=9))
+        found = compare(a, b, "surprisal_per_byte", **HOW)
+        assert (found.p < 0.05) == (found.high < 0 or found.low > 0)
+        assert found.n_effective == pytest.approx(a.weights.sum() ** 2 / (a.weights**2).sum())
+    same = compare(side({"x": bits}), side({"x": bits + 1}), "surprisal_per_byte", **HOW)
+    assert same.n_effective is None and same.n_items == 9
+
+
+def test_decisions_keep_the_interval_of_students_t():
+    a, b = side(decisions(15, 0.5, a=30, b=20)), side(decisions(16, 0.7, a=30, b=20))
+    found = compare(a, b, "accuracy", **HOW)
+    assert found.n_effective is None and found.high - found.difference == pytest.approx(
+        found.difference - found.low
+    )
+
+
+def test_clusters_flip_and_vary_as_wholes():
+    """Ten items that say what one says are one."""
+    values = decisions(17, 0.5, g=12)["g"], decisions(18, 0.8, g=12)["g"]
+    names = [f"story{number}" for number in range(12)]
+    few = [side({"g": of_story}) for of_story in values]
+    many = [
+        side({"g": np.repeat(of_story, 10)}, clusters={"g": list(np.repeat(names, 10))})
+        for of_story in values
+    ]
+    expected, found = compare(*few, "accuracy", **HOW), compare(*many, "accuracy", **HOW)
+    assert (found.p, found.se, found.df) == pytest.approx((expected.p, expected.se, 11))
+    assert (found.n_items, found.n_clusters, found.mcnemar_p) == (120, 12, None)
+    half = reference.t.ppf(0.975, 11) * expected.se
+    assert (found.low, found.high) == pytest.approx(
+        (found.difference - half, found.difference + half)
+    )
+    as_items = compare(*(one._replace(clusters=None) for one in many), "accuracy", **HOW)
+    assert as_items.se < found.se / 3 and as_items.mcnemar_p is not None
+
+
+def test_every_item_its_own_cluster_is_no_cluster():
+    values = decisions(19, 0.5, g=30), decisions(20, 0.8, g=30)
+    without = compare(*map(side, values), "accuracy", **HOW)
+    own = {"g": [str(number) for number in range(30)]}
+    assert compare(*(side(part, clusters=own) for part in values), "accuracy", **HOW) == without
+    assert without.n_clusters is None
+
+
+def test_clusters_across_groups_cannot_be_drawn_anew():
+    values, names = decisions(21, 0.5, g=20, h=20), [f"c{number // 2}" for number in range(20)]
+    pair = [side(values, clusters={"g": names, "h": names}), side(decisions(22, 0.7, g=20, h=20))]
+    found = compare(*pair, "accuracy", **HOW)
+    assert found.n_clusters == 10, "those of a, where b has none"
+    with pytest.raises(InputError, match="metric 'accuracy': interval: bca: expected clusters"):
+        compare(*pair, "accuracy", **HOW | {"interval": "bca"})
+    apart = {"g": names, "h": [f"h{name}" for name in names]}
+    within = [side(values, clusters=apart), pair[1]]
+    drawn = compare(*within, "accuracy", **HOW | {"interval": "percentile"})
+    student = compare(*within, "accuracy", **HOW)
+    assert (drawn.low, drawn.high) == pytest.approx((student.low, student.high), abs=0.05)
+
+
+def test_running_text_in_clusters_agrees_with_its_p():
+    rng = np.random.default_rng(23)
+    clusters = {"x": [f"author{number // 3}" for number in range(36)]}
+    a = {"x": rng.normal(3, 0.3, 36)}
+    b = {"x": a["x"] - 0.1 + 0.2 * np.repeat(rng.normal(size=12), 3)}
+    pair = [side(values, "surprisal_per_byte", clusters=clusters) for values in (a, b)]
+    found = compare(*pair, "surprisal_per_byte", **HOW)
+    assert found.n_clusters == 12 and (found.p < 0.05) == (not found.low <= 0 <= found.high)
+    books = [one._replace(groups=np.arange(36) // 3, names=list("abcdefghijkl")) for one in pair]
+    as_items = compare(*map(clustered, books), "surprisal_per_byte", **HOW)
+    assert (as_items.p, as_items.low, as_items.se) == pytest.approx((found.p, found.low, found.se))

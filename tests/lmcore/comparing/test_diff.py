@@ -379,3 +379,36 @@ def test_settings_of_refuses_what_the_stage_would(change, margin, message):
     with pytest.raises(InputError) as error:
         settings_of({"compare_models": SECTION | change}, None, margin)
     assert str(error.value).startswith(message)
+
+
+def test_diff_says_where_a_few_texts_hold_most_bytes(revision):
+    a, b = revision("a"), revision("b", {"good": (0.7, 1.9), "untrained": (0.5, 3.0)})
+    weight = {"emma": np.where(np.arange(30) < 2, 5000.0, 20.0)}
+    for root, bits in ((a.root, 2.0), (b.root, 1.9)):
+        text = scores({"emma": TEXT + bits}, "surprisal_per_byte", weight, "text")
+        write(text, SCORES, root / "data/scores/good/text.parquet")
+    found = compared(a, b)
+    note = "good on text: its 30 texts count like 2.2 of equal size."
+    assert note in as_text(found, colour=False) and note in as_markdown(found)
+    (row,) = json.loads(as_data(found))["rows"]
+    assert row["note"].startswith(note) and row["n_effective"] == pytest.approx(2.23, abs=0.01)
+
+
+def test_diff_takes_the_clusters_of_a_suite(revision):
+    a, b = revision("a"), revision("b", {"good": (0.6, 2.0), "untrained": (0.5, 3.0)})
+    as_items = compared(a, b).rows[0].comparison
+    names = [f"concept{number // 4}" for number in range(80)]
+    clusters = {"agreement": names + [f"more{number // 4}" for number in range(120)]}
+    clusters["islands"] = names
+    values = {group: (noise < 0.6).astype(float) for group, noise in NOISE.items()}
+    table = scores(values, suite="pairs", clusters=clusters)
+    write(table, SCORES, b.root / "data/scores/good/pairs.parquet")
+    found = compared(a, b, groups=True)
+    (row,) = found.rows
+    assert row.comparison.n_clusters == 50 and as_items.n_clusters is None
+    assert row.comparison.difference == pytest.approx(as_items.difference)
+    assert row.comparison.se != as_items.se and row.comparison.mcnemar_p is None
+    assert row.groups["islands"].n_clusters == 20
+    shown = as_text(found, colour=False)
+    assert "pairs: its items lie in 50 clusters; intervals and p take whole clusters." in shown
+    assert json.loads(as_data(found))["rows"][0]["n_clusters"] == 50

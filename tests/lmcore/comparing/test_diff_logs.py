@@ -55,6 +55,18 @@ def test_diff_of_values_has_the_interval_of_scipys_paired_test(tmp_path):
     assert (row.comparison.low, row.comparison.high) == pytest.approx(tuple(expected), rel=1e-9)
 
 
+def test_clusters_of_a_table_are_what_is_drawn(tmp_path):
+    rng = np.random.default_rng(3)
+    for name, shift in (("a", 0.0), ("b", 0.4)):
+        lines = ["item,value,cluster"]
+        for cluster, level in enumerate(rng.normal(shift, 1, 12).tolist()):
+            lines += [f"{cluster}-{i},{level + 0.01 * i!r},story {cluster}" for i in range(10)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+    (row,) = compared(tmp_path / "a.csv", tmp_path / "b.csv").rows
+    assert (row.comparison.n_items, row.comparison.n_clusters) == (120, 12)
+    assert row.comparison.df == 11
+
+
 def test_ties_are_counted_by_both_rules(tmp_path):
     written.lm_eval(tmp_path / "a", [TIED] * 30)
     written.lm_eval(tmp_path / "b", [RIGHT] * 30)

@@ -209,3 +209,33 @@ def test_diff_without_tables_of_a_metric_that_is_not_there_lists_what_is(revisio
     a = revision("a", MODELS)
     with pytest.raises(InputError, match=r"good on pairs: .* no metric gone .* it has accuracy"):
         compared(a, a, metric="gone")
+
+
+def test_figures_of_texts_of_unequal_size_have_the_recorded_degrees_of_freedom():
+    weight = {"emma": np.random.default_rng(2).lognormal(3, 1.5, 30)}
+    table = scores({"emma": TEXT}, "surprisal_per_byte", weight)
+    found, (_, intervals) = figures_of(table)["surprisal_per_byte"], suite_metrics(table, 0.95)
+    recorded = intervals["bits_per_byte"]
+    assert found.estimate.df == pytest.approx(recorded["df"], rel=1e-4) and found.estimate.df < 20
+    assert found.n_effective == pytest.approx(recorded["n_effective"], rel=1e-4)
+    words = scores({"emma": TEXT}, "surprisal_per_word", weight)
+    estimate = figures_of(words)["surprisal_per_word"].estimate
+    assert estimate.se == pytest.approx(found.estimate.se, rel=1e-3)
+    comparison, _ = unpaired("surprisal_per_word", found, found, 0.95, (0.95, 0.95))
+    assert comparison.n_effective == found.n_effective
+
+
+def test_unpaired_diff_says_where_a_few_texts_hold_most_bytes(revision):
+    a, b = (revision(name, {"good": (0.7, bits)}) for name, bits in (("a", 2.0), ("b", 1.9)))
+    weight = {"emma": np.where(np.arange(30) < 2, 5000.0, 20.0)}
+    for root, bits in ((a.root, 2.0), (b.root, 1.9)):
+        table = scores({"emma": TEXT + bits}, "surprisal_per_byte", weight, "text")
+        values, intervals = suite_metrics(table, 0.95)
+        for path, found in (("models/good.json", values), ("intervals.json", intervals)):
+            recorded = json.loads((root / "metrics" / path).read_text())
+            of_model = recorded["good"] if path == "intervals.json" else recorded
+            of_model["text"] = rounded(found, 6)
+            (root / "metrics" / path).write_text(json.dumps(recorded))
+    found = compared(a, b)
+    assert "good on text: its 30 texts count like 2.2" in as_text(found, colour=False)
+    assert json.loads(as_data(found))["rows"][0]["note"]

@@ -10,7 +10,17 @@ from lmcore.folds.fold import fold_scores, refuse_orphans, window_of
 from lmcore.folds.metrics import suite_metrics
 from lmcore.folds.ties import settle
 from lmcore.suites.build import build_suite
-from lmcore.tables import ITEM_KEY, ITEMS, SCORE_KEY, SCORES, TOKENS, check, items_table, write
+from lmcore.tables import (
+    ITEM_KEY,
+    ITEMS,
+    SCORE_KEY,
+    SCORES,
+    TOKENS,
+    check,
+    items_table,
+    scoring_of,
+    write,
+)
 from tests.lmcore.token_tables import fold, items_of, tokens_of, value_of
 
 PAIR = items_of({"g/0": [("", " the cat sleeps"), ("", " the cat sleep")]})
@@ -416,3 +426,14 @@ def test_fold_fewest_words_win_on_filtered_blimp_gives_the_published_length_base
     # DESIGN.md section 6: counted in words
     assert metrics["accuracy"] == pytest.approx(0.5105, abs=5e-5)
     assert metrics["n_items"] == 59_875 and metrics["n_ties"] > 40_000
+
+
+def test_fold_takes_the_clusters_of_the_items_to_the_scores():
+    options = {f"g/{number}": [("", " the cat sleeps"), ("", " the cat sleep")] for number in "01"}
+    plain = items_of(options)
+    rows = [{**row, "cluster": "cat"} for row in plain.drop(["content_hash"]).to_pylist()]
+    items = items_table(rows, scoring_of(plain))
+    scores = fold(items, tokens_of(items, constant), kind="pairs", **OPTIONS)
+    assert set(scores["cluster"].to_pylist()) == {"cat"}
+    without = fold(plain, tokens_of(plain, constant), kind="pairs", **OPTIONS)
+    assert without.schema == SCORES and scores.drop(["cluster"]).equals(without)

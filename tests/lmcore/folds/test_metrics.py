@@ -10,7 +10,7 @@ from lmcore.errors import InputError
 from lmcore.files import rounded
 from lmcore.folds.metrics import STEPS_OF_SE, aggregate, rounded_by_se, suite_metrics
 from lmcore.statistics.stats import wilson
-from lmcore.tables import SCORES, write
+from lmcore.tables import OPTIONAL_CLUSTER, SCORES, write
 
 # accuracies (%) of babyllama-10m-2024, from the README of the BabyLM 2024 evaluation pipeline, and
 # sizes of the filtered supplement
@@ -121,6 +121,20 @@ def test_suite_metrics_of_ranks_is_their_median_within_its_order_statistics():
     assert intervals["median_rank"] == {"low": 2, "high": 4, "n": 5}
 
 
+def test_suite_metrics_of_texts_of_unequal_size_record_their_effective_number():
+    values, weights = [3.0, 2.0, 4.0, 2.5], [90.0, 80.0, 3.0, 2.0]
+    rows = scores_of({"a": values}, "surprisal_per_byte").to_pylist()
+    rows = [row | {"weight": weight} for row, weight in zip(rows, weights)]
+    _, intervals = suite_metrics(pa.Table.from_pylist(rows, SCORES), 0.95)
+    found = intervals["bits_per_byte"]
+    assert found["n_effective"] == pytest.approx(175**2 / sum(weight**2 for weight in weights))
+    quantile = reference.t.ppf(0.975, found["df"])
+    assert 1 <= found["df"] < 2
+    assert found["high"] - found["low"] == pytest.approx(2 * quantile * found["se"])
+    _, alike = suite_metrics(scores_of({"a": values}, "surprisal_per_byte"), 0.95)
+    assert set(alike["bits_per_byte"]) == {"low", "high", "n", "se"}
+
+
 def test_rounded_writes_whole_floats_as_ints():
     found = rounded({"n": 12.0, "none": -0.0, "large": 123456789.0, "half": 0.5}, 6)
     assert json.dumps(found) == '{"n": 12, "none": 0, "large": 123457000, "half": 0.5}'
@@ -214,3 +228,38 @@ def test_rounded_by_se_moves_a_metric_by_at_most_a_hundredth_of_its_standard_err
         interval = {"low": value - 2 * se, "high": value + 2 * se, "se": se, "n": 9}
         values, _ = rounded_by_se({"x": value}, {"x": interval}, 0.95, 6)
         assert abs(values["x"] - value) <= se / STEPS_OF_SE / 2 * (1 + 1e-9)
+
+
+def clustered_scores(values: dict[str, list[float]], n_each: int, metric: str = "accuracy"):
+    """Scores of one metric; so many items after another share a cluster."""
+    rows = scores_of(values, metric).to_pylist()
+    for number, row in enumerate(rows):
+        row["cluster"] = f"c{number // n_each}"
+    return pa.Table.from_pylist(rows, pa.schema([*SCORES, *OPTIONAL_CLUSTER]))
+
+
+def test_suite_metrics_of_items_in_clusters_have_intervals_over_clusters():
+    values = {"a": [1.0] * 6 + [0.0] * 6 + [1.0] * 6}
+    found, intervals = suite_metrics(clustered_scores(values, 3), 0.95)
+    expected = reference.t.interval(0.95, 5, 2 / 3, reference.sem([1.0, 1, 0, 0, 1, 1]))
+    of_accuracy = intervals["accuracy"]
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert (of_accuracy["n"], of_accuracy["n_clusters"], of_accuracy["df"]) == (18, 6, 5)
+    assert of_accuracy["low"] == pytest.approx(expected[0])
+    assert of_accuracy["high"] == pytest.approx(min(1, expected[1]))
+    assert intervals["accuracy_micro"]["n_clusters"] == 6
+
+
+def test_suite_metrics_of_items_that_share_no_cluster_are_what_they_were():
+    values = {"a": [1.0, 0.0, 1.0, 1.0], "b": [0.5, 0.0]}
+    assert suite_metrics(clustered_scores(values, 1), 0.95) == suite_metrics(
+        scores_of(values), 0.95
+    )
+
+
+def test_suite_metrics_of_clusters_that_are_all_right_have_an_interval_with_a_width():
+    _, intervals = suite_metrics(clustered_scores({"a": [1.0] * 12}, 3), 0.95)
+    assert intervals["accuracy"]["low"] == pytest.approx(wilson(4, 4, 0.95)[0])
+    assert suite_metrics(clustered_scores({"a": [1.0] * 12}, 3, "rank"), 0.95)[1] == {}
+    _, intervals = suite_metrics(clustered_scores({"a": [-1.0, -2, -3, -4]}, 2, "logprob"), 0.95)
+    assert intervals["perplexity"]["n_clusters"] == 2

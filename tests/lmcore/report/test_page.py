@@ -3,6 +3,7 @@
 It has the same bytes every time, and the numbers that metrics and tables hold.
 """
 
+import json
 import re
 from dataclasses import fields
 from html.parser import HTMLParser
@@ -324,6 +325,17 @@ def test_results_table_holds_value_interval_and_length_baseline(inputs: dict) ->
         and "baseline" not in cells[1]
     )
     assert "<b>2.250</b>" in cells[2]
+
+
+def test_results_say_where_few_texts_hold_most_bytes(inputs: dict) -> None:
+    assert "of equal size" not in report(inputs)
+    intervals = json.loads(inputs["intervals"].read_text())
+    intervals["llama"]["heldout"]["bits_per_byte"] |= {"n_effective": 2.31, "df": 1.4}
+    write_json(intervals, inputs["intervals"])
+    assert "Its 4 texts differ in size and count like 2.3 of equal size" in report(inputs)
+    intervals["noise"]["minimal_pairs"]["accuracy"] |= {"n_clusters": 3, "df": 2}
+    write_json(intervals, inputs["intervals"])
+    assert "Its items lie in 3 clusters, and its ranges are over these." in report(inputs)
 
 
 def test_seeds_show_mean_spread_and_how_often_two_agree(inputs: dict) -> None:

@@ -412,3 +412,31 @@ def test_convention_bos_is_decided_by_whether_items_have_a_context(tmp_path: Pat
     ):
         own("pairs", mixed, convention="lm_eval")
     assert scoring_of(own("pairs", mixed, convention="lm_eval", bos="prefix")) == {"bos": "prefix"}
+
+
+def test_suite_with_clusters_has_a_column_and_without_keeps_its_bytes(tmp_path: Path):
+    plain = own("pairs", jsonl(tmp_path / "plain.jsonl", PAIRS))
+    assert plain.column_names == ITEMS.names
+    stories = [{**record, "story": number} for number, record in zip((0, None), PAIRS)]
+    path = jsonl(tmp_path / "mine.jsonl", stories)
+    table = own("pairs", path, columns={"cluster": "story"})
+    assert table["cluster"].to_pylist() == ["0", "0", *["mine/order/0000"] * 2], (
+        "a record without a story is a cluster of its own"
+    )
+    assert table["content_hash"].equals(plain["content_hash"]), "its text is the same"
+    assert own("pairs", path).column_names == ITEMS.names, "no column is called cluster"
+    empty = jsonl(tmp_path / "empty.jsonl", [{**record, "cluster": None} for record in PAIRS])
+    assert own("pairs", empty).equals(plain)
+    bad = jsonl(tmp_path / "bad.jsonl", [{**record, "cluster": [1]} for record in PAIRS])
+    with pytest.raises(InputError, match=r"bad\.jsonl: line 1: column 'cluster' must be text"):
+        own("pairs", bad)
+
+
+def test_clusters_are_written_and_read(tmp_path: Path):
+    records = [{**record, "cluster": "one"} for record in PAIRS]
+    suites = {"mine": {"kind": "pairs", "path": jsonl(tmp_path / "mine.jsonl", records)}}
+    build_items(suites, tmp_path, tmp_path, tmp_path / "items")
+    path = tmp_path / "items/mine.parquet"
+    assert read(path, ITEMS)["cluster"].to_pylist() == ["one"] * 4
+    assert read(path, ITEMS, ["item", "cluster"]).column_names == ["item", "cluster"]
+    assert read(path, ITEMS, ["item"]).column_names == ["item"]
