@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lmcore.commands import comparing, explore, history, project, sharing, suites
+from lmcore.commands import comparing, explore, history, project, racing, sharing, suites
 from lmcore.commands.one_line_errors import OneLineErrors
 
 HELP = (
@@ -32,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "metrics": history.metrics,
     "use": history.use,
     "diff": comparing.diff,
+    "race": racing.race,
     "verify": history.verify,
     "unlock": history.unlock,
     "next": explore.next_,
