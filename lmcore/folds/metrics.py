@@ -27,6 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ import pyarrow.compute as pc
 from lmcore.files import rounded, whole, write_json
 from lmcore.folds.fold import PSEUDO, refuse_orphans
 from lmcore.params.ranges import Digits, OpenShare
+from lmcore.statistics.bayes import beta_interval
 from lmcore.statistics.stats import Estimate, interval, macro, median_interval, ratio, wilson
 from lmcore.suites.conventions import convention_of
 from lmcore.suites.declare import classes_of, kind_of
@@ -74,6 +76,7 @@ HEADLINES = {
     "completion": "accuracy",
     "text": "bits_per_byte",
 }
+IntervalOfShares = Literal["student", "bayes"]  # see `share_interval`
 STEPS_OF_SE = 50  # a metric is written in steps of at most a fiftieth of its standard error
 
 
@@ -114,13 +117,14 @@ def aggregate(
     *,
     confidence: OpenShare,
     digits: Digits,
+    interval: IntervalOfShares = "student",
 ) -> None:
     """Write `out`/MODEL.json and `headlines`/MODEL.json for every model, and the file `intervals`.
 
     `out` holds {suite: {metric: value}}, `intervals` {model: {suite: {metric: {low, high, se, n}}}}
     and `headlines` {suite: value of its headline metric}, with `n_ties`, the sum over suites, where
-    there are any. Numbers without a standard error have `digits` significant digits; for the others
-    see `rounded_by_se`.
+    there are any. `interval` is the one of decisions, see `share_interval`. Numbers without a
+    standard error have `digits` significant digits; for the others see `rounded_by_se`.
 
     Raises InputError where a scores table is missing, or where `scores` holds a model or suite that
     is not asked for.
@@ -135,7 +139,7 @@ def aggregate(
             for suite, entry in suites.items():
                 table = read(scores / model / f"{suite}.parquet", SCORES)
                 classes = classes_of(suite, entry, kind_of(suite, entry))
-                metrics, bounds = suite_metrics(table, confidence, classes)
+                metrics, bounds = suite_metrics(table, confidence, classes, interval)
                 metrics, bounds = rounded_by_se(metrics, bounds, confidence, digits)
                 shown[suite] = metrics[headline(kind_of(suite, entry), metrics)]
                 n_ties += metrics.get("n_ties", 0)
@@ -196,12 +200,15 @@ def _to_decimals(value: float, decimals: int, keep_three: bool) -> float:
 
 
 def suite_metrics(
-    scores: pa.Table, confidence: float, classes: Sequence[str] = ()
+    scores: pa.Table,
+    confidence: float,
+    classes: Sequence[str] = (),
+    method: IntervalOfShares = "student",
 ) -> tuple[dict, dict]:
     """The metrics of one scores table, and their intervals.
 
     These are {metric: value}, and {metric: {low, high, se, n}} of those metrics that have an
-    interval; `classes` as in the suite.
+    interval; `classes` as in the suite, `method` as in `share_interval`.
     """
     by_metric = item_means(scores)
     report = _Report()
@@ -220,7 +227,7 @@ def suite_metrics(
         else:
             estimate = macro(columns["values"], columns["weights"], columns["groups"])
             estimate = widened(estimate, scores, name, n_draws)
-            _add_mean(report, name, columns, estimate, confidence)
+            _add_mean(report, name, columns, estimate, confidence, method)
     if classes:
         _add_classification(report, by_metric, list(classes), confidence)
     return report.values, report.intervals
@@ -254,16 +261,19 @@ def _add_mean(
     columns: dict[str, np.ndarray],
     estimate: Estimate,
     confidence: float,
+    method: IntervalOfShares,
 ) -> None:
     """Add the macro mean of a score between 0 and 1; for `accuracy` also the micro mean.
 
-    columns: the score's values, weights and groups; estimate: the macro mean.
+    columns: the score's values, weights and groups; estimate: the macro mean; method: as in
+    `share_interval`.
     """
     values, groups = columns["values"], columns["groups"]
-    report.add(name, estimate, share_interval(values, estimate, confidence, groups))
+    report.add(name, estimate, share_interval(values, estimate, confidence, groups, method))
     if name == "accuracy":
         micro = ratio(values, columns["weights"])
-        report.add("accuracy_micro", micro, share_interval(values, micro, confidence))
+        bounds = share_interval(values, micro, confidence, method=method)
+        report.add("accuracy_micro", micro, bounds)
 
 
 def _add_classification(
@@ -319,13 +329,23 @@ def widened(estimate: Estimate, scores: pa.Table, metric: str, n_draws: int) -> 
 
 
 def share_interval(
-    values: np.ndarray, estimate: Estimate, confidence: float, groups: np.ndarray | None = None
+    values: np.ndarray,
+    estimate: Estimate,
+    confidence: float,
+    groups: np.ndarray | None = None,
+    method: IntervalOfShares = "student",
 ) -> tuple[float, float] | None:
     """The interval of a mean of numbers between 0 and 1.
 
-    It is Wilson's for yes and no in one group, else Student's, cut at 0 and 1.
+    It is Wilson's for yes and no in one group, else Student's, cut at 0 and 1. With the method
+    `bayes`, it is that of the beta posterior for yes and no in any number of groups. (A value of
+    1/2 is a tie. Means over several draws are not yes and no.)
     """
-    if (groups is None or not groups.any()) and np.isin(values, (0, 0.5, 1)).all():
+    groups = np.zeros(len(values), np.int64) if groups is None else groups
+    are_decisions = np.isin(values, (0, 0.5, 1)).all()
+    if are_decisions and method == "bayes":
+        return beta_interval(np.bincount(groups, values), np.bincount(groups), confidence)
+    if are_decisions and not groups.any():
         return wilson(values.sum(), len(values), confidence)
     return _cut_to_shares(interval(estimate, confidence))
 
