@@ -247,6 +247,12 @@ def has_cluster(source: Any) -> bool:
     return CLUSTER in pq.read_schema(source).names
 
 
+def columns_there(table: pa.Table, columns: list[str]) -> pa.Table:
+    """These columns of a table in memory; CLUSTER is left out where the table has none."""
+    has_none = CLUSTER not in table.column_names
+    return table.select([name for name in columns if not (has_none and name == CLUSTER)])
+
+
 def concat_parts(parts: list[Path], tables: list[pa.Table]) -> pa.Table:
     """The tokens of all `parts`, which were read as `tables`, in one table.
 

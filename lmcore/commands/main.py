@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lmcore.commands import comparing, explore, history, project, sharing, suites
+from lmcore.commands import comparing, explore, history, project, racing, sharing, suites
 from lmcore.commands.one_line_errors import OneLineErrors
 
 HELP = (
@@ -34,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "use": history.use,
     "diff": comparing.diff,
     "audit": comparing.audit,
+    "race": racing.race,
     "verify": history.verify,
     "unlock": history.unlock,
     "next": explore.next_,

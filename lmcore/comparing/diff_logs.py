@@ -8,9 +8,8 @@ compared, whatever they are called.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
-
-import pyarrow as pa
 
 from lmcore.comparing.comparison import (
     LOWER_IS_BETTER,
@@ -26,6 +25,7 @@ from lmcore.comparing.diff import check_names, judged, left_out, most_changed
 from lmcore.comparing.diff_results import Asked, Diff, Results, Row, Settings
 from lmcore.errors import InputError
 from lmcore.logs.evaluation import Evaluation, Options
+from lmcore.tables import columns_there
 
 # The metric of a suite is the first of these that it has, or else the first one that was logged
 HEADLINES = ["accuracy", "surprisal_per_byte", "surprisal_per_word", "target_logprob"]
@@ -205,11 +205,7 @@ def _metric(pair: _Pair, metrics: list[str]) -> str:
 
 def _side(evaluation: Evaluation, metric: str) -> Side:
     """What a model scored under a metric."""
-    table = evaluation.scores()
-
-    def read(columns: list[str]) -> pa.Table:
-        return table.select([name for name in columns if name in table.column_names])
-
+    read = partial(columns_there, evaluation.scores())
     return read_side(read, [metric], str(evaluation.source), {})[1]
 
 

@@ -10,9 +10,9 @@ they come from, since there their intervals are symmetric. Three methods:
 
 - `welch`: the standard error of the difference is sqrt(se_a^2 + se_b^2), its degrees of freedom
   those of Welch and Satterthwaite. Those of a side follow from its interval and standard error.
-- `newcombe`, for the share of right items in one group, whose interval is Wilson's: the hybrid
-  score interval, and the two-proportion z test with the pooled share (Newcombe 1998, Statistics in
-  Medicine 17, method 10; a tie is half a right item).
+- `newcombe`, for the share of right items in one group, whose interval is Wilson's or that of its
+  beta posterior: the hybrid score interval, and the two-proportion z test with the pooled share
+  (Newcombe 1998, Statistics in Medicine 17, method 10; a tie is half a right item).
 - `bounds`, for a median, which has bounds and no standard error: the distances of the bounds that
   face each other stand for the standard errors (Zou & Donner 2008, Statistics in Medicine 27).
 """
@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from scipy import special
 
 from lmcore.comparing.comparison import VERDICTS, Comparison, judge
@@ -28,6 +29,7 @@ from lmcore.comparing.diff_results import Asked, Results, Row, Scores, Settings,
 from lmcore.errors import InputError
 from lmcore.folds.fold import PSEUDO
 from lmcore.history.revisions import INTERVALS, ITEMS, METRICS, SCORES, MissingFile, Revision
+from lmcore.statistics.bayes import beta_interval
 from lmcore.statistics.stats import Estimate, interval, wilson
 
 RECORDED_DIGITS = 1e-4  # relative: what rounding to a few digits may move an interval's bound by
@@ -46,7 +48,7 @@ class Figure(NamedTuple):
     estimate: Estimate
     low: float
     high: float
-    are_decisions: bool  # of one group: the interval is Wilson's
+    are_decisions: bool  # of one group: the interval is Wilson's, or that of the beta posterior
 
     @property
     def n_effective(self) -> float:
@@ -222,11 +224,7 @@ def _of_logarithms(
 def _figure(value: float, bounds: dict[str, float], n: int, confidence: float) -> Figure:
     """The figure of a metric that is recorded in the unit of its score."""
     low, high, se = bounds["low"], bounds["high"], bounds.get("se")
-    of_decisions = wilson(value * n, n, confidence) if 0 <= value <= 1 else (math.inf, math.inf)
-    are_decisions = all(
-        math.isclose(bound, expected, rel_tol=RECORDED_DIGITS, abs_tol=1e-9)
-        for bound, expected in zip((low, high), of_decisions)
-    )
+    are_decisions = _are_of_decisions(value, n, (low, high), confidence)
     are_decisions = are_decisions and "n_clusters" not in bounds
     df = float(bounds.get("df", n - 1))
     if se and not are_decisions and "df" not in bounds:
@@ -237,6 +235,23 @@ def _figure(value: float, bounds: dict[str, float], n: int, confidence: float) -
             df = min(df, found)
     estimate = Estimate(value, se, df, n, bounds.get("n_effective"))
     return Figure(estimate, low, high, are_decisions)
+
+
+def _are_of_decisions(
+    value: float, n: int, recorded: tuple[float, float], confidence: float
+) -> bool:
+    """Whether recorded bounds are those of a share of right items in one group.
+
+    These are Wilson's, or those of the beta posterior.
+    """
+    if not 0 <= value <= 1:
+        return False
+    n_right = value * n
+    known = [
+        wilson(n_right, n, confidence),
+        beta_interval(np.array([n_right]), np.array([n]), confidence),
+    ]
+    return any(np.allclose(recorded, bounds, rtol=RECORDED_DIGITS, atol=1e-9) for bounds in known)
 
 
 def unpaired(

@@ -29,6 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,7 @@ import pyarrow.compute as pc
 from lmcore.files import rounded, whole, write_json
 from lmcore.folds.fold import PSEUDO, refuse_orphans
 from lmcore.params.ranges import Digits, OpenShare
+from lmcore.statistics.bayes import beta_interval
 from lmcore.statistics.clusters import macro_by_cluster, shared
 from lmcore.statistics.stats import Estimate, interval, macro, median_interval, ratio, wilson
 from lmcore.suites.conventions import convention_of
@@ -78,6 +80,7 @@ HEADLINES = {
     "text": "bits_per_byte",
     "graded": "spearman",
 }
+IntervalOfShares = Literal["student", "bayes"]  # see `share_interval`
 STEPS_OF_SE = 50  # a metric is written in steps of at most a fiftieth of its standard error
 
 
@@ -122,15 +125,17 @@ def aggregate(
     *,
     confidence: OpenShare,
     digits: Digits,
+    interval: IntervalOfShares = "student",
 ) -> None:
     """Write `out`/MODEL.json and `headlines`/MODEL.json for every model, and the file `intervals`.
 
     `out` holds {suite: {metric: value}}, `intervals` {model: {suite: {metric: interval}}} and
     `headlines` {suite: value of its headline metric}, with `n_ties`, the sum over suites, where
-    there are any. An interval is {low, high, se, n}; that of a ratio over items of unequal size has
-    its degrees of freedom `df` and the effective number of items `n_effective`, too, and that over
-    clusters `df` and `n_clusters`. Numbers without a standard error have `digits` significant
-    digits; for the others see `rounded_by_se`.
+    there are any. `interval` is the one of decisions, see `share_interval`. In the file it is {low,
+    high, se, n}; that of a ratio over items of unequal size has its degrees of freedom `df` and the
+    effective number of items `n_effective`, too, and that over clusters `df` and `n_clusters`.
+    Numbers without a standard error have `digits` significant digits; for the others see
+    `rounded_by_se`.
 
     Raises InputError where a scores table is missing, or where `scores` holds a model or suite that
     is not asked for.
@@ -145,7 +150,7 @@ def aggregate(
             for suite, entry in suites.items():
                 table = read(scores / model / f"{suite}.parquet", SCORES)
                 classes = classes_of(suite, entry, kind_of(suite, entry))
-                metrics, bounds = suite_metrics(table, confidence, classes)
+                metrics, bounds = suite_metrics(table, confidence, classes, interval)
                 metrics, bounds = rounded_by_se(metrics, bounds, confidence, digits)
                 shown[suite] = metrics[headline(kind_of(suite, entry), metrics)]
                 n_ties += metrics.get("n_ties", 0)
@@ -206,12 +211,15 @@ def _to_decimals(value: float, decimals: int, keep_three: bool) -> float:
 
 
 def suite_metrics(
-    scores: pa.Table, confidence: float, classes: Sequence[str] = ()
+    scores: pa.Table,
+    confidence: float,
+    classes: Sequence[str] = (),
+    method: IntervalOfShares = "student",
 ) -> tuple[dict, dict]:
     """The metrics of one scores table, and their intervals.
 
     These are {metric: value}, and {metric: interval} of those metrics that have one, with the keys
-    that `aggregate` names; `classes` as in the suite.
+    that `aggregate` names; `classes` as in the suite, `method` as in `share_interval`.
     """
     by_metric = item_means(scores)
     report = _Report()
@@ -229,7 +237,7 @@ def suite_metrics(
             _add_corpus_ratios(report, name, by_metric, confidence)
         else:
             estimate = widened(mean_of(columns), scores, name, n_draws)
-            _add_mean(report, name, columns, estimate, confidence)
+            _add_mean(report, name, columns, estimate, confidence, method)
     if classes:
         _add_classification(report, by_metric, list(classes), confidence)
     return report.values, report.intervals
@@ -266,22 +274,25 @@ def _add_mean(
     columns: dict[str, np.ndarray],
     estimate: Estimate,
     confidence: float,
+    method: IntervalOfShares,
 ) -> None:
     """Add the macro mean of a score; for `accuracy` also the micro mean.
 
     The score lies between 0 and 1, or is Spearman's correlation.
 
-    columns: the score's values, weights and groups; estimate: the macro mean.
+    columns: the score's values, weights and groups; estimate: the macro mean; method: as in
+    `share_interval`.
     """
     values, groups = columns["values"], columns["groups"]
     if name == "spearman":
         bounds = interval(estimate, confidence)
         report.add(name, estimate, bounds and (max(-1.0, bounds[0]), min(1.0, bounds[1])))
         return
-    report.add(name, estimate, share_interval(values, estimate, confidence, groups))
+    report.add(name, estimate, share_interval(values, estimate, confidence, groups, method))
     if name == "accuracy":
         micro = mean_of(columns, are_one_group=True)
-        report.add("accuracy_micro", micro, share_interval(values, micro, confidence))
+        bounds = share_interval(values, micro, confidence, method=method)
+        report.add("accuracy_micro", micro, bounds)
 
 
 def _add_classification(
@@ -363,20 +374,29 @@ def widened(estimate: Estimate, scores: pa.Table, metric: str, n_draws: int) -> 
 
 
 def share_interval(
-    values: np.ndarray, estimate: Estimate, confidence: float, groups: np.ndarray | None = None
+    values: np.ndarray,
+    estimate: Estimate,
+    confidence: float,
+    groups: np.ndarray | None = None,
+    method: IntervalOfShares = "student",
 ) -> tuple[float, float] | None:
     """The interval of a mean of numbers between 0 and 1.
 
-    It is Wilson's for yes and no in one group, else Student's, cut at 0 and 1. Over clusters, it is
-    Student's, but Wilson's of so many clusters where all values are equal, which leave Student's
-    without a width.
+    It is Wilson's for yes and no in one group, else Student's, cut at 0 and 1. With the method
+    `bayes`, it is that of the beta posterior for yes and no in any number of groups. (A value of
+    1/2 is a tie. Means over several draws are not yes and no.) Over clusters, it is Student's, but
+    Wilson's of so many clusters where all values are equal, which leave Student's without a width.
     """
-    if (groups is None or not groups.any()) and np.isin(values, (0, 0.5, 1)).all():
-        n_clusters = estimate.n_clusters
-        if n_clusters is not None:
-            if estimate.se != 0:
-                return _cut_to_shares(interval(estimate, confidence))
+    groups = np.zeros(len(values), np.int64) if groups is None else groups
+    are_decisions = np.isin(values, (0, 0.5, 1)).all()
+    n_clusters = estimate.n_clusters
+    if n_clusters is not None:
+        if are_decisions and not groups.any() and estimate.se == 0:
             return wilson(estimate.mean * n_clusters, n_clusters, confidence)
+        return _cut_to_shares(interval(estimate, confidence))
+    if are_decisions and method == "bayes":
+        return beta_interval(np.bincount(groups, values), np.bincount(groups), confidence)
+    if are_decisions and not groups.any():
         return wilson(values.sum(), len(values), confidence)
     return _cut_to_shares(interval(estimate, confidence))
 

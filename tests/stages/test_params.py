@@ -342,6 +342,11 @@ def is_clear(line: str, path: tuple) -> bool:
             "aggregate.confidence: expected a number above 0 and below 1",
         ),
         (
+            ("aggregate", "interval"),
+            "wilson",
+            'aggregate.interval: expected student or bayes, not "wilson"',
+        ),
+        (
             ("generate_tokens", "decodings", "greedy"),
             {"seeds": [0, 1]},
             "generate_tokens.decodings.greedy: greedy",

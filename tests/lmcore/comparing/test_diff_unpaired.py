@@ -80,6 +80,14 @@ def test_shares_of_one_group_are_compared_as_statsmodels_does():
     assert comparison.p == pytest.approx(proportions_ztest(counts, [400, 400])[1], rel=1e-3)
 
 
+def test_shares_with_intervals_of_their_posteriors_are_compared_as_shares():
+    table = scores({"all": (NOISE < 0.7).astype(float)})
+    values, intervals = suite_metrics(table, 0.95, method="bayes")
+    found = figures(rounded(values, 6), rounded(intervals, 6), 0.95)["accuracy"]
+    assert found.are_decisions and found.low != figures_of(table)["accuracy"].low
+    assert unpaired("accuracy", found, found, 0.95, (0.95, 0.95))[1] == "newcombe"
+
+
 def test_ratios_over_a_corpus_are_compared_by_welchs_test():
     a, b = TEXT, TEXT[::-1] * 1.7 - 2
     found = [

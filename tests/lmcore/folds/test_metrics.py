@@ -9,6 +9,7 @@ from scipy import stats as reference
 from lmcore.errors import InputError
 from lmcore.files import rounded
 from lmcore.folds.metrics import STEPS_OF_SE, aggregate, rounded_by_se, suite_metrics
+from lmcore.statistics.bayes import beta_interval
 from lmcore.statistics.stats import wilson
 from lmcore.tables import OPTIONAL_CLUSTER, SCORES, write
 
@@ -65,6 +66,23 @@ def test_suite_metrics_supplement_macro_is_not_micro():
 def test_suite_metrics_interval_of_yes_and_no_in_one_group_is_wilsons():
     _, intervals = suite_metrics(scores_of({"all": [0.0] * 500}), 0.95)
     assert (intervals["accuracy"]["low"], intervals["accuracy"]["high"]) == wilson(0, 500, 0.95)
+
+
+def test_suite_metrics_interval_of_decisions_is_that_of_the_posterior_on_request():
+    table = scores_of({"a": [0.0, 1, 0.5, 1, 1], "b": [1.0, 0, 0]})
+    _, intervals = suite_metrics(table, 0.9, method="bayes")
+    found = intervals["accuracy"]
+    assert (found["low"], found["high"]) == beta_interval(np.array([3.5, 1]), np.array([5, 3]), 0.9)
+    assert found["se"] == suite_metrics(table, 0.9)[1]["accuracy"]["se"]
+    micro = reference.beta.interval(0.9, 4.5 + 0.5, 3.5 + 0.5)
+    found = intervals["accuracy_micro"]
+    assert (found["low"], found["high"]) == pytest.approx(micro)
+
+
+def test_suite_metrics_of_no_decisions_are_the_same_whatever_the_interval_of_decisions():
+    for metric, values in (("probability", [0.1, 0.7, 0.2]), ("logprob", [-1.0, -2, -3])):
+        table = scores_of({"a": values, "b": values}, metric)
+        assert suite_metrics(table, 0.95, method="bayes") == suite_metrics(table, 0.95)
 
 
 def test_suite_metrics_draws_are_averaged_within_items():
