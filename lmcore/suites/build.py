@@ -5,7 +5,7 @@ An entry names a task, or a kind and a data file of the user's own; see lmcore.s
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -27,6 +27,7 @@ from lmcore.suites.declare import (
 )
 from lmcore.suites.kinds import identical_options, item_rows, ratio_of
 from lmcore.suites.records import SUFFIXES, MissingColumn, Record, find, read_records
+from lmcore.suites.shots import Shots, shots_of
 from lmcore.suites.subset import subset
 from lmcore.tables import ITEMS, items_table, write
 
@@ -40,6 +41,14 @@ def options_of(task: str) -> Any:
 
 
 BuildableSuites = suites_of(options_of)
+
+
+class Read(NamedTuple):
+    """The records of a suite, and the name of the file or folder they come from."""
+
+    kind: str
+    records: Sequence[dict]
+    source: str
 
 
 def build_items(suites: dict[str, dict], sources: Path, corpus: Path, out: Path) -> None:
@@ -65,33 +74,71 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
     """
     entry = entry or {}
     check(entry, entry_of(suite, options_of), f"suite '{suite}'")
-    kind, records, source = _records(suite, entry, sources, corpus)
+    read = _read(suite, entry, sources, corpus)
+    if task := task_of(suite, entry):
+        _check_numbers(read.source, task, entry.get("items"), read.records)
     convention = convention_of(suite, entry)
-    rows = item_rows(
-        kind,
-        records,
-        suite=suite,
-        leading_space=convention["leading_space"],
-        ending_alone=entry.get("ending_alone", False),
-        source=source,
-        as_lm_eval=entry.get("convention") in LM_EVAL,
-    )
-    lengths = _lengths(rows, records) if kind == "text" else {}
-    ratios = _ratios(rows, records) if kind == "graded" else {}
-    _check_classes(suite, entry, kind, rows)
+    others = None
+    if "shots_path" in entry:
+        if "shots" in _own_options(suite, entry):
+            raise InputError(f"suite '{suite}': task {task} draws its shots without shots_path")
+        others = _read(suite, {**entry, "path": entry["shots_path"]}, sources, corpus)
+    rows = _rows(suite, entry, convention, read, others)
+    lengths = _lengths(rows, read.records) if read.kind == "text" else {}
+    ratios = _ratios(rows, read.records) if read.kind == "graded" else {}
+    _check_classes(suite, entry, read.kind, rows)
     if entry.get("limit") is not None:
         chosen = subset(rows, suite, entry["limit"], entry.get("seed", 0))
         rows = [row for row in rows if row["item"] in chosen]
     _say_identical(suite, rows)
-    scoring = {**(entry.get("scoring") or {}), "bos": bos_of(convention, rows, source)}
+    scoring = {**(entry.get("scoring") or {}), "bos": bos_of(convention, rows, read.source)}
     if declared_subset(suite, entry):
-        scoring["subset_of"] = TASKS[task_of(suite, entry)].n_items
+        scoring["subset_of"] = TASKS[task].n_items
     items = sorted({row["item"] for row in rows})
     if lengths:
         scoring["lengths"] = {item: lengths[item] for item in items}
     if ratios:
         scoring["ratios"] = {item: ratios[item] for item in items}
     return items_table(rows, scoring, f"suite '{suite}'")
+
+
+def _rows(suite: str, entry: dict, convention: dict, read: Read, others: Read | None) -> list[dict]:
+    """The rows of the items table, without the items that are worked examples.
+
+    `others` are the records that the examples are drawn from, if not the suite's own.
+    """
+    spacing = {
+        "leading_space": convention["leading_space"],
+        "as_lm_eval": entry.get("convention") in LM_EVAL,
+    }
+    shots = Shots({}, set())
+    # some tasks have shots of their own
+    if entry.get("shots") and "shots" not in _own_options(suite, entry):
+        shots = shots_of(
+            read.kind,
+            (read.records, read.source),
+            (others.records, others.source) if others else None,
+            n=entry["shots"],
+            seed=entry.get("seed", 0),
+            suite=suite,
+            spacing=spacing,
+        )
+    rows = item_rows(
+        read.kind,
+        read.records,
+        suite=suite,
+        ending_alone=entry.get("ending_alone", False),
+        source=read.source,
+        shots=shots.texts,
+        **spacing,
+    )
+    return [row for row in rows if row["item"] not in shots.apart]
+
+
+def _own_options(suite: str, entry: dict) -> Any:
+    """The names of the options that a suite's task itself has."""
+    task = task_of(suite, entry)
+    return kinds_of(BUILDERS[task]) if task else ()
 
 
 def _lengths(rows: list[dict], records: Sequence[dict]) -> dict[str, list[int]]:
@@ -132,14 +179,11 @@ def _say_identical(suite: str, rows: list[dict]) -> None:
         print(for_terminal(said))
 
 
-def _records(
-    suite: str, entry: dict, sources: Path, corpus: Path
-) -> tuple[str, Sequence[dict], str]:
-    """Kind, records and the name of the file or folder they come from."""
+def _read(suite: str, entry: dict, sources: Path, corpus: Path) -> Read:
     kind = kind_of(suite, entry)
     if "kind" in entry:
         own = _own_records(suite, Path(entry["path"]), entry.get("columns") or {})
-        return kind, own, str(entry["path"])
+        return Read(kind, own, str(entry["path"]))
     name = entry.get("task", suite)
     task, build = TASKS[name], BUILDERS[name]
     options = {key: entry[key] for key in kinds_of(build) if key in entry}
@@ -155,14 +199,13 @@ def _records(
         records = build(folder, **options)
     except MissingColumn as error:
         raise InputError(f"{error}; these are not the files of task {name}") from error
-    _check_numbers(folder, name, entry.get("items"), records)
-    return kind, records, str(folder)
+    return Read(kind, records, str(folder))
 
 
-def _check_numbers(folder: Path, name: str, declared: int | None, records: Sequence[dict]) -> None:
+def _check_numbers(source: str, name: str, declared: int | None, records: Sequence[dict]) -> None:
     """Raises InputError unless the records are as many as published, or as the entry declares."""
     task, n_groups = TASKS[name], len({record.get("group") for record in records})
-    where, n = f"{folder}: task {name} found", len(records)
+    where, n = f"{source}: task {name} found", len(records)
     if declared is not None:
         if n != declared:
             raise InputError(f"{where} {n:,} items, expected {declared:,} as `items` says")

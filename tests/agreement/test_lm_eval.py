@@ -75,9 +75,7 @@ def test_lm_eval_per_byte_and_mutual_information_decide_alike(model, lm, peers, 
         assert ours.scores[our_name] == [sample.metrics[their_name] for sample in theirs]
 
 
-def test_lm_eval_few_shot_prompt_is_the_same_text(model, lm, peers, tmp_path, monkeypatch):
-    monkeypatch.setattr("lmcore.suites.tasks.sst2.N_PUBLISHED", len(REVIEWS))
-    monkeypatch.setattr("lmcore.suites.tasks.sst2.MAX_SHOTS", 2)
+def test_lm_eval_few_shot_prompt_is_the_same_text(model, lm, peers, tmp_path):
     entry = {"shots": 2, "seed": 0, "convention": "lm_eval"}
     items = build("sst2", entry, write_source(tmp_path / "sst2", REVIEWS, "arrow").parent)
     ours = by_lmcore(model("adds_bos"), "sst2", {"convention": "lm_eval"}, items)

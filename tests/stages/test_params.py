@@ -179,7 +179,7 @@ GOOD = [
     ("*.add_prefix_space *.random_offset *.compile", {"true"}),
     ("*.corrected *.tie_word_embeddings", {"true"}),
 ]
-NEEDY = "minimal_pairs cloze formats memorisation passages domains sentiment sst2"
+NEEDY = "minimal_pairs cloze formats memorisation passages domains sentiment"
 # what the patterns above allow, but is not good at these places
 FEWER = {
     **{f"suites.{name}": DEFAULTS for name in NEEDY.split()},

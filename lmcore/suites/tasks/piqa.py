@@ -7,15 +7,15 @@ Source: Bisk et al. 2020, https://arxiv.org/abs/1911.11641.
 
 from pathlib import Path
 
-from lmcore.suites.records import Record, find, read_records
+from lmcore.suites.records import Record, Row
+from lmcore.suites.tasks.questions import Formulation, Question, records_of
 
 
-def build(source: Path) -> list[Record]:
+def build(source: Path, *, formulation: Formulation = "answers") -> list[Record]:
     """Records of kind choices from the validation split as Arrow or Parquet."""
-    records = []
-    for path in find(source, ".arrow", ".parquet"):
-        for row in read_records(path):
-            context = f"Question: {row['goal']}\nAnswer:"
-            options = [row["sol1"], row["sol2"]]
-            records.append(row.record(context=context, options=options, gold=row.label("label")))
-    return records
+    return records_of(source, _question, formulation)
+
+
+def _question(row: Row) -> Question:
+    asked = f"Question: {row['goal']}"
+    return Question(f"{asked}\nAnswer:", [row["sol1"], row["sol2"]], row.label("label"), asked)

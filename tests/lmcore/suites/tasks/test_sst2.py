@@ -1,4 +1,3 @@
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,51 +17,24 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shots_of(context: str) -> list[str]:
-    return context.split("\n\n")[:-1]
-
-
-def test_sst2_shots_are_balanced_and_set_apart_from_the_items(sources: Path):
-    records = sst2.build(sources / "sst2", shots=6, seed=0)
-    (prompt,) = {tuple(shots_of(record["context"])) for record in records}
-    assert len(records) == 866
-    assert Counter(shot.rsplit(" ", 1)[1] for shot in prompt) == {"negative": 3, "positive": 3}
-    asked = {record["context"].split("\n\n")[-1] for record in records}
-    assert len(asked) == 866 and not asked & {shot.rsplit(" ", 1)[0] for shot in prompt}
-
-
-def test_sst2_seed_decides_the_shots(sources: Path):
-    def shots(seed: int) -> list[str]:
-        return shots_of(sst2.build(sources / "sst2", shots=4, seed=seed)[0]["context"])
-
-    prompts = [shots(seed) for seed in (0, 0, 1)]
-    assert prompts[0] == prompts[1] != prompts[2]
-    last = {shots(seed)[-1].rsplit(" ", 1)[1] for seed in range(9)}
-    assert last == {"negative", "positive"}  # neither class always stands next to the question
-
-
-def test_sst2_without_shots_is_the_question_alone(sources: Path):
-    records = sst2.build(sources / "sst2", shots=0, seed=0)
-    assert len(records) == 872
+def test_sst2_asks_for_the_class_of_a_sentence(sources: Path):
     question = "film 1 . \nQuestion: Is this sentence positive or negative?\nAnswer:"
-    assert records[1] == {"context": question, "options": ["negative", "positive"], "gold": 1}
+    expected = {"context": question, "options": ["negative", "positive"], "gold": 1}
+    assert sst2.build(sources / "sst2")[1] == expected
 
 
-@pytest.mark.parametrize("shots", [3, -2, 400])
-def test_sst2_shots_that_cannot_be_balanced_fail(shots, sources: Path):
-    with pytest.raises(
-        InputError,
-        match=f"shots must be an even number from 0 to 64, half of each class, not {shots}",
-    ):
-        sst2.build(sources / "sst2", shots=shots, seed=0)
+def test_sst2_shots_are_the_ones_that_the_seed_has_always_drawn(sources: Path):
+    """The examples of the versions in which the task drew them itself."""
+    items = build_suite("sst2", {"shots": 6, "seed": 0}, sources, sources)
+    (prompt,) = {text.rpartition("\n\n")[0] for text in items["context"].to_pylist()}
+    drawn = [int(shot.split()[1]) for shot in prompt.split("\n\n")]
+    assert drawn == [864, 776, 394, 265, 431, 41]
 
 
 def test_sst2_other_than_the_validation_split_fails_naming_both_sizes(tmp_path: Path):
     (tmp_path / "sst2").mkdir()
     arrow(tmp_path / "sst2" / "data.arrow", RECORDS[:100])
-    with pytest.raises(
-        InputError, match="found 100 items, expected the 872 of its validation split"
-    ):
+    with pytest.raises(InputError, match="found 100 items, expected 872 as published"):
         build_suite("sst2", {"shots": 2, "seed": 0}, tmp_path, tmp_path)
 
 
