@@ -6,10 +6,15 @@ Inspect's `value_to_float` counts them. A sample that was asked in several epoch
 their scores, as Inspect's own mean has it: samples are the items, not answers.
 """
 
+import io
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from lmcore.errors import InputError
 from lmcore.files import read_json_object
@@ -21,6 +26,10 @@ TOOL = "inspect"
 LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 MOST_BYTES = 1 << 32
+ZSTD = 93  # the number of this compression in zip files
+# The header before a member's name; the last two numbers are the lengths of name and extra field
+# (PKWARE's APPNOTE.TXT, section 4.3.7)
+LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 PARTS = {"version", "status", "eval"}  # every log has these
 
 
@@ -74,16 +83,37 @@ def _zipped(path: Path) -> tuple[dict[str, Any], list[dict]]:
             parts = [name for name in names if name.startswith("samples/")]
             samples = [_member(archive, name, path) for name in parts]
             return _member(archive, "header.json", path), samples
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, struct.error) as error:
         raise InputError(f"{path}: not a readable .eval file: {first_line(error)}") from error
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> dict[str, Any]:
     where = f"{path}: {name}"
-    value = strict_json(decoded(archive.read(name), where), where)
+    value = strict_json(decoded(_content(archive, name, path), where), where)
     if not isinstance(value, dict):
         raise InputError(f"{where} must be a JSON object, not {described(value)}")
     return value
+
+
+def _content(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    """The content of a member.
+
+    Inspect compresses by zstd, which Python's zipfile reads from Python 3.14 on. Raises InputError
+    for a member whose check sum is another.
+    """
+    info = archive.getinfo(name)
+    if info.compress_type != ZSTD:
+        return archive.read(name)
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        header = file.read(LOCAL_HEADER.size)
+        *_, n_name, n_extra = LOCAL_HEADER.unpack(header)
+        file.seek(n_name + n_extra, io.SEEK_CUR)
+        compressed = file.read(info.compress_size)
+    content = pa.decompress(compressed, info.file_size, codec="zstd", asbytes=True)
+    if zlib.crc32(content) != info.CRC:
+        raise InputError(f"{path}: {name} is damaged: its check sum is another")
+    return content
 
 
 def _evaluation(

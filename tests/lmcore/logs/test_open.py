@@ -96,6 +96,19 @@ def test_inspect_samples_count_the_mean_of_their_epochs(tmp_path, suffix):
     assert any("mean of its epochs" in note for note in evaluation.notes)
 
 
+def test_inspect_log_compressed_by_zstd_is_read_and_a_damaged_one_refused(tmp_path):
+    path = written.recompressed(written.inspect(tmp_path / "log.eval", [["C"], ["I"]]))
+    (evaluation,) = read_logs(path)
+    assert values(evaluation, "match") == [1, 0]
+    content = bytearray(path.read_bytes())
+    content[20] ^= 1  # the check sum of the first member, behind its central directory's copy
+    at = content.index(b"PK\1\2") + 16
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"header\.json is damaged: its check sum is another"):
+        read_logs(path)
+
+
 def test_inspect_log_that_was_cancelled_says_so(tmp_path):
     written.inspect(tmp_path / "log.eval", [["C"]], status="cancelled")
     (evaluation,) = read_logs(tmp_path)

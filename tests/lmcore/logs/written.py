@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -106,6 +108,24 @@ def inspect(path: Path, values: list[list], status: str = "success", **run) -> P
         for sample in samples:
             name = f"samples/{sample['id']}_epoch_{sample['epoch']}.json"
             archive.writestr(name, json.dumps(sample))
+    return path
+
+
+def recompressed(path: Path) -> Path:
+    """Write a zip file once more, its members compressed by zstd as Inspect does it."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    body, directory = b"", b""
+    for name, content in members.items():
+        packed = pa.compress(content, codec="zstd", asbytes=True)
+        sizes = struct.pack("<3L", zlib.crc32(content), len(packed), len(content))
+        # version, flags, method 93, time and date; then sizes, and the lengths of name and extra
+        common = struct.pack("<5H", 63, 0, 93, 0, 33) + sizes + struct.pack("<2H", len(name), 0)
+        place = struct.pack("<3H2L", 0, 0, 0, 0, len(body))
+        directory += b"PK\1\2" + struct.pack("<H", 63) + common + place + name.encode()
+        body += b"PK\3\4" + common + name.encode() + packed
+    end = struct.pack("<4H2LH", 0, 0, len(members), len(members), len(directory), len(body), 0)
+    path.write_bytes(body + directory + b"PK\5\6" + end)
     return path
 
 
