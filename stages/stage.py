@@ -38,6 +38,7 @@ NAMED: dict[str, Any] = {
     "train_teacher": Entries,
     "distill_model": Entries,
     "finetune_model": Entries,
+    "import_logs": Entries,
 }
 
 

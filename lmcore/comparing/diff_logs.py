@@ -25,10 +25,9 @@ from lmcore.comparing.diff import check_names, judged, left_out, most_changed
 from lmcore.comparing.diff_results import Asked, Diff, Results, Row, Settings
 from lmcore.errors import InputError
 from lmcore.logs.evaluation import Evaluation, Options
+from lmcore.logs.headline import HEADLINES, headline
 from lmcore.tables import columns_there
 
-# The metric of a suite is the first of these that it has, or else the first one that was logged
-HEADLINES = ["accuracy", "surprisal_per_byte", "surprisal_per_word", "target_logprob"]
 DEFAULTS = Settings(
     metrics=HEADLINES,
     recipes=None,
@@ -170,7 +169,8 @@ def _compare(pair: _Pair, asked: Asked, results: Results) -> None:
 
 def _row(pair: _Pair, asked: Asked) -> Row:
     """One model on one suite; its groups and examples where an item changed."""
-    metric = _metric(pair, asked.settings.metrics)
+    metrics = asked.settings.metrics
+    metric = headline(pair.a, pair.b, None if metrics == HEADLINES else metrics)
     side_a, side_b = _side(pair.a, metric), _side(pair.b, metric)
     side_a, side_b, n_lost = align(side_a, side_b, common=asked.common, what=pair.suite)
     side_a, side_b = same_bytes(side_a, side_b, metric)
@@ -184,23 +184,6 @@ def _row(pair: _Pair, asked: Asked) -> Row:
     is_less_better = metric in asked.lower_is_better
     changed = most_changed(side_a, side_b, asked.n_items, is_less_better=is_less_better)
     return row._replace(items=_examples(changed, pair))
-
-
-def _metric(pair: _Pair, metrics: list[str]) -> str:
-    """The first of `metrics` that both have. Raises InputError where there is none.
-
-    If `metrics` are the HEADLINES, it is else the first metric that both logs have.
-    """
-    there = [name for name in pair.b.metrics() if name in pair.a.metrics()]
-    for name in metrics:
-        if name in there:
-            return name
-    if metrics == HEADLINES and there:
-        return there[0]
-    raise InputError(
-        f"{pair.suite}: A and B have no metric {' or '.join(metrics)} in common;"
-        f" A has {', '.join(pair.a.metrics())}; B has {', '.join(pair.b.metrics())}"
-    )
 
 
 def _side(evaluation: Evaluation, metric: str) -> Side:

@@ -38,6 +38,7 @@ ROOMS = {
     "fingerprint_code": {"history"},
     "fold_scores": FOLDS,
     "generate_tokens": {*MODELS, "generating", "kept_files", "tables"},
+    "import_logs": {*FOLDS, "comparing", "logs"},
     "import_model": {*MODELS, "kept_files"},
     "judge_context": {*TRAINING, "generating", "judging", "suites", "tables"},
     "keep_checkpoint": {"training"},
