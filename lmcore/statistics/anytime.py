@@ -9,8 +9,9 @@ the true mean is m, neither expects to gain, so the chance that a capital of 1 e
 most 1 / C (Ville's inequality). What has grown to 2 / (1 - confidence) on either side is excluded.
 The means that are not excluded are a confidence sequence: it holds at all times at once.
 
-- A bet is a share of the capital, the same throughout. The capital is divided among SHARES at the
-  beginning, so nothing is tuned on what was seen.
+- A bet is a share of the capital, the same throughout. The capital is divided at the beginning
+  among several `shares`, which depend on the sizes of the groups alone. So nothing is tuned on what
+  was seen.
 - Items are drawn in rounds (`stratified_order`) that hold items of every group, in proportion to
   the groups' sizes. The bets on the items of a group add up to the same in every group. So a large
   group counts no more than a small one. Since 1 + x <= exp(x), a round in which the groups' means
@@ -26,13 +27,14 @@ that are drawn together without replacement are negatively associated, so their 
 more than if they were independent: Joag-Dev & Proschan 1983, Annals of Statistics 11(1).
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
-# Of the capital, that are bet on an item: from 12,000 items and small differences to a few items
-SHARES = np.geomspace(0.02, 0.95, 8)
+MOST = 0.95  # of the capital, that is bet on an item
+STEP = 1.75  # from one share to the next: a share between two is as good as the nearer one
 HALVINGS = 40  # of [-1, 1] to find a bound: to 2e-12
 NEAREST = 1e-9  # as near to the lowest possible value a mean is bet against
 
@@ -91,6 +93,19 @@ def stratified_order(groups: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndar
     return np.concatenate(rows)[order], np.concatenate(rounds)[order]
 
 
+def shares(sizes: np.ndarray) -> np.ndarray:
+    """(bets,): the shares of the capital that are bet on an item.
+
+    They go from the best one for the smallest difference that the whole suite could show, about
+    sqrt(8 / items) if every item flips, to MOST.
+
+    sizes: (groups,) items of the whole suite.
+    """
+    n_items = sizes.min() ** 2 * (1 / sizes).sum()  # by the squares of their weights
+    least = min(0.5, float(np.sqrt(8 / n_items)))
+    return np.geomspace(least, MOST, 1 + math.ceil(math.log(MOST / least, STEP)))
+
+
 def log_capital(drawn: Drawn, mean: float, *, of_suite: bool = False) -> np.ndarray:
     """(rounds,): the log of a capital of 1 after each round, bet on a macro mean above `mean`.
 
@@ -99,10 +114,11 @@ def log_capital(drawn: Drawn, mean: float, *, of_suite: bool = False) -> np.ndar
     """
     centres, weights = _centres_and_weights(drawn, mean, of_suite)
     gains = weights * ((1 + drawn.differences) / (1 + np.maximum(centres, NEAREST - 1)) - 1)
-    logs = np.log1p(SHARES[:, None] * gains)  # (bets, n)
+    bets = shares(drawn.sizes)
+    logs = np.log1p(bets[:, None] * gains)  # (bets, n)
     last = np.append(np.flatnonzero(np.diff(drawn.rounds)), len(drawn.rounds) - 1)
     capitals = np.cumsum(logs, 1)[:, last]
-    return special.logsumexp(capitals, 0) - np.log(len(SHARES))
+    return special.logsumexp(capitals, 0) - np.log(len(bets))
 
 
 def bounds(drawn: Drawn, level: Level) -> tuple[float, float]:

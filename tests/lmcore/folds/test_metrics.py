@@ -201,6 +201,26 @@ def test_aggregate_writes_sorted_reproducible_files_and_fails_on_a_missing_table
     assert (tmp_path / "metrics/models/one.json").read_bytes() == first[0]
 
 
+def test_aggregate_writes_the_interval_of_decisions_that_is_asked_for(tmp_path):
+    table = scores_of({"a": [1.0] * 9 + [0.0]})
+    write(table, SCORES, tmp_path / "scores" / "model" / "s.parquet")
+    found = {}
+    for method in ("student", "bayes"):
+        aggregate(
+            ["model"],
+            {"s": {"kind": "pairs"}},
+            *(tmp_path / name for name in ("scores", "models", "intervals.json", "headline")),
+            confidence=0.95,
+            digits=6,
+            interval=method,
+        )
+        intervals = json.loads((tmp_path / "intervals.json").read_text())
+        found[method] = intervals["model"]["s"]["accuracy"]
+    assert found["student"]["high"] == pytest.approx(wilson(9, 10, 0.95)[1], abs=0.01)
+    posterior = reference.beta.interval(0.95, 9.5, 1.5)
+    assert found["bayes"]["high"] == pytest.approx(posterior[1], abs=0.01)
+
+
 def test_headlines_tell_of_ties(tmp_path):
     decisions, ties = scores_of({"a": [1.0, 0.5]}), scores_of({"a": [0.0, 1.0]}, "tie")
     table = pa.concat_tables([decisions, ties])

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 
 from lmcore.statistics.anytime import (
-    SHARES,
     Drawn,
     Level,
     bounds,
     decision,
     log_capital,
+    shares,
     stratified_order,
 )
 
@@ -116,13 +116,19 @@ def test_a_micro_mean_would_exclude_the_macro_mean_of_unequal_groups():
 
 
 def test_capital_of_one_item_is_what_its_bets_give():
-    for difference, expected in ((1, 1 + SHARES), (0, 1 + 0 * SHARES), (-1, 1 - SHARES)):
+    bets = shares(np.array([1]))
+    for difference in (1, 0, -1):
         found = log_capital(drawn([difference]), 0.0)
-        assert np.exp(found) == pytest.approx([expected.mean()])
-    against_a_half = np.exp(log_capital(drawn([1, 1]), 0.5))  # (1 + 1) / (1 + 1/2) - 1 = 1/3
-    assert against_a_half == pytest.approx(
-        [(1 + SHARES / 3).mean(), ((1 + SHARES / 3) ** 2).mean()]
-    )
+        assert np.exp(found) == pytest.approx([(1 + difference * bets).mean()])
+    gains = 1 + shares(np.array([2])) / 3  # (1 + 1) / (1 + 1/2) - 1 = 1/3
+    against_a_half = np.exp(log_capital(drawn([1, 1]), 0.5))
+    assert against_a_half == pytest.approx([gains.mean(), (gains**2).mean()])
+
+
+@pytest.mark.parametrize("sizes", [[1], [900], [25] * 36, [842, 64, 165, 3867, 280], [67_000]])
+def test_shares_of_the_capital_are_of_it_and_few(sizes):
+    found = shares(np.array(sizes))
+    assert np.all((found > 0) & (found < 1)) and 2 < len(found) < 11
 
 
 @pytest.mark.parametrize(
