@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from lmcore.comparing.comparison import Comparison, Side, as_one, read_side
+from lmcore.comparing.comparison import Comparison, Side, as_one, averaged, read_side
 from lmcore.errors import InputError
 from lmcore.history.revisions import SCORES, Revision
 from lmcore.suites.declare import declared_subset
@@ -18,6 +18,7 @@ class Settings(NamedTuple):
 
     metrics: list[str]
     recipes: dict[str, list[str]] | None
+    average: dict[str, list[str]] | None
     clusters: list[str] | None
     margin: dict[str, float] | None
     confidence: float
@@ -43,11 +44,15 @@ class Settings(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Where a revision has the scores of a model, or of a recipe's models, on one suite."""
+    """Where a revision has the scores of a model, or of a recipe's models, on one suite.
+
+    With `are_averaged`, the models are checkpoints, whose values are averaged as those of one.
+    """
 
     revision: Revision
     models: list[str]
     suite: str
+    are_averaged: bool = False
 
     def paths(self) -> list[str]:
         """The scores table of each model."""
@@ -82,7 +87,8 @@ class Scores(NamedTuple):
                 f"{where}: has causal and masked LMs, whose metrics are "
                 f"{', '.join(dict.fromkeys(metrics_there))}"
             )
-        return metrics_there[0], as_one(sides, where)
+        side = as_one(sides, where)
+        return metrics_there[0], averaged(side) if self.are_averaged else side
 
 
 class Row(NamedTuple):
@@ -121,6 +127,7 @@ class Diff(NamedTuple):
     `stale` and `not_compared` are lines for people. `stale` says why the scores of A or B are not
     those of its own code, params and data. `not_compared` says what A has, or what was asked for,
     that was not compared with anything. If either has a line, the absence of `worse` means nothing.
+    `cannot_tell` says which suites cannot tell A and B apart.
     """
 
     a: str
@@ -140,6 +147,7 @@ class Diff(NamedTuple):
     correction: str
     margin: dict[str, float]
     without_tables: WithoutTables | None = None
+    cannot_tell: list[str] = []  # lines on suites that cannot tell A and B apart
 
 
 class Asked(NamedTuple):

@@ -226,6 +226,7 @@ def _shown(diff: Diff, show: Callable[[str], str]) -> Diff:
         stale=all_of(diff.stale),
         not_compared=all_of(diff.not_compared),
         lost=all_of(diff.lost),
+        cannot_tell=all_of(diff.cannot_tell),
         rows=[_shown_row(row, show) for row in diff.rows],
         unchanged=[(show(model), show(suite)) for model, suite in diff.unchanged],
         refused=refused,
@@ -363,7 +364,7 @@ def _notes(diff: Diff) -> list[str]:
                 f"{row.model} on {row.suite}: {row.n_lost:,} items fell out,"
                 f" {row.comparison.n_items:,} compared."
             )
-    return lines + [note for note in map(few_texts, diff.rows) if note]
+    return [*lines, *diff.cannot_tell, *(note for note in map(few_texts, diff.rows) if note)]
 
 
 def _rest(diff: Diff) -> list[str]:

@@ -64,6 +64,11 @@ class Unpaired(Comparison):
         """Whether there is anything to judge: figures that do not differ are not compared."""
         return True
 
+    @property
+    def least_p(self) -> float:
+        """No p value is too small for a test that is not over signs."""
+        return 0.0
+
 
 def compare_recorded(
     pairs: list[tuple[str, Scores, Scores]], asked: Asked, missing: MissingFile
@@ -84,7 +89,8 @@ def compare_recorded(
     for name, scores_a, scores_b in pairs:
         suite = scores_a.suite
         if len(scores_a.models) > 1 or len(scores_b.models) > 1:
-            line = f"the recipe {name} on {suite} needs the tables of its models: not compared"
+            kind = "average" if scores_b.are_averaged else "recipe"
+            line = f"the {kind} {name} on {suite} needs the tables of its models: not compared"
             results.not_compared.append(line)
         elif has_same_tables:
             results.unchanged.append((name, suite))
