@@ -20,6 +20,7 @@ def main() -> None:
         summary=Path("metrics/comparisons.json"),
         out=Path("data/comparisons"),
         seeds=Path("metrics/seeds.json"),
+        signal=Path("metrics/signal.json"),
     )
 
 

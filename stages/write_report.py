@@ -19,6 +19,7 @@ def main() -> None:
         metrics=Path("metrics/models"),
         intervals=Path("metrics/intervals.json"),
         seeds=Path("metrics/seeds.json"),
+        signal=Path("metrics/signal.json"),
         curves={name: Path(f"metrics/plots/train/{name}.csv") for name in trained},
         scores=Path("data/scores"),
         items=Path("data/items"),

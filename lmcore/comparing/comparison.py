@@ -128,6 +128,14 @@ class Comparison(NamedTuple):
         return self.n_better + self.n_worse > 0
 
     @property
+    def least_p(self) -> float:
+        """The smallest p value that so many items can give; 0 where it has no such bound."""
+        n = self.n_clusters or self.n_items
+        if max(self.n_seeds_a, self.n_seeds_b) > 1 or n > paired.ALL_PATTERNS:
+            return 0.0
+        return 0.5 ** (n - 1)
+
+    @property
     def claim(self) -> str:
         """What the verdict is about."""
         if self.verdict not in VERDICTS[:4]:
@@ -219,6 +227,11 @@ def as_one(sides: list[Side], source: str) -> Side:
                 " rebuild them with `dvc repro fold_scores`"
             )
     return first._replace(values=np.concatenate([side.values for side in sides]))
+
+
+def averaged(side: Side) -> Side:
+    """A side with the mean of its rows, item by item, as its only row: checkpoints as one model."""
+    return side._replace(values=side.values.mean(0, keepdims=True))
 
 
 def align(a: Side, b: Side, *, common: bool, what: str) -> tuple[Side, Side, int]:
@@ -324,7 +337,7 @@ def compare(
             f"metric '{metric}' counts tokens, and the two tokenizers cut them differently;"
             " compare surprisal_per_byte"
         )
-    groups = _groups_of_the_figure(a, metric)
+    groups = groups_of_the_figure(a, metric)
     clusters = shared(a.clusters if b.clusters is None else b.clusters)
     estimate = seeds_and_items(a.values, b.values, a.weights, groups, clusters)
     means = Means(a.values.mean(0), b.values.mean(0), a.weights, groups, clusters)
@@ -362,7 +375,7 @@ def compare(
     )
 
 
-def _groups_of_the_figure(side: Side, metric: str) -> np.ndarray:
+def groups_of_the_figure(side: Side, metric: str) -> np.ndarray:
     """(N,): the groups whose means the figure is the mean of; one for a ratio over the corpus."""
     if metric in CORPUS_RATIOS:
         return np.zeros(len(side.weights), np.int64)
@@ -471,7 +484,8 @@ def judge(
     All these comparisons are made at once, so their p values are corrected for all of them. A
     comparison in which no item differs does not count in the correction, since its p value could
     not be small (Tarone 1990). The verdicts are at the level 1 - confidence. `detectable` holds
-    whatever the other comparisons find (Bonferroni). `margin` is {metric: the difference within
+    whatever the other comparisons find (Bonferroni); it is None where so few items cannot show any
+    difference. `margin` is {metric: the difference within
     which two sides are equal}.
     """
     changed = [comparison for comparison in comparisons if comparison.changed]
@@ -481,12 +495,13 @@ def judge(
     judged = []
     for comparison in comparisons:
         within = margin.get(comparison.metric)
+        can_show = comparison.least_p < 1 - settings["confidence"]
         estimate = stats.Estimate(
             comparison.difference, comparison.se, comparison.df, comparison.n_items
         )
         comparison = comparison._replace(
             p_corrected=float(next(corrected_p)) if comparison.changed else 1.0,
-            detectable=detectable_difference(estimate, **settings),
+            detectable=detectable_difference(estimate, **settings) if can_show else None,
             items_needed=items_needed(within, estimate, **settings) if within else None,
         )
         said = verdict(comparison, 1 - confidence, within, lower_is_better)

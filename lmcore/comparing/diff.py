@@ -38,6 +38,7 @@ from lmcore.history.revisions import (
     ITEMS,
     METRICS,
     SCORES,
+    SIGNAL,
     TOKENS,
     MissingFile,
     Revision,
@@ -51,13 +52,18 @@ class _Contents(NamedTuple):
     """What a revision has that can be compared."""
 
     revision: Revision
-    models: dict[str, list[str]]  # {name: its models}, recipes included
+    models: dict[str, list[str]]  # {name: its models}, recipes and averages included
     suites: list[str]
+    averages: list[str]
 
     @property
     def names(self) -> list[str]:
         """The names of its models, recipes and suites."""
         return [*self.models, *self.suites]
+
+    def scores(self, name: str, suite: str) -> Scores:
+        """Where it has the scores of a name on a suite."""
+        return Scores(self.revision, self.models[name], suite, name in self.averages)
 
 
 def diff(
@@ -87,6 +93,7 @@ def diff(
     check_names("model", models, {*in_a.models, *in_b.models})
     pairs = _pairs(in_a, in_b, asked)
     results = _paired_or_recorded(pairs, asked)
+    rows = judged(results.rows, asked)
     return Diff(
         a=a.name,
         b=b.name,
@@ -99,7 +106,7 @@ def diff(
             *left_out("suite", in_a.suites, in_b.suites, suites),
             *results.not_compared,
         ],
-        rows=judged(results.rows, asked),
+        rows=rows,
         unchanged=results.unchanged,
         refused=results.refused,
         only_a=[name for name in in_a.names if name not in in_b.names],
@@ -109,6 +116,7 @@ def diff(
         correction=asked.settings.correction,
         margin=asked.settings.margin or {},
         without_tables=results.without_tables,
+        cannot_tell=[*_without_evidence(rows), *_within_noise(rows, b)],
     )
 
 
@@ -144,8 +152,7 @@ def _pairs(in_a: _Contents, in_b: _Contents, asked: Asked) -> list[tuple[str, Sc
             if not asked.covers(name, suite):
                 continue
             if name in in_a.models and suite in in_a.suites:
-                scores_a = Scores(in_a.revision, in_a.models[name], suite)
-                scores_b = Scores(in_b.revision, in_b.models[name], suite)
+                scores_a, scores_b = in_a.scores(name, suite), in_b.scores(name, suite)
                 pairs.append((name, scores_a, scores_b))
     return pairs
 
@@ -237,11 +244,20 @@ def settings_of(params: dict, metric: str | None, margin: float | None) -> dict[
 def _contents(revision: Revision, settings: Settings) -> _Contents:
     """What a revision has that can be compared; a recipe has the models that are there."""
     models = list(revision.params.get("models") or [])
-    recipes = {}
-    for name, recipe in (settings.recipes or {}).items():
-        if there := [model for model in recipe if model in models]:
-            recipes[name] = there
-    return _Contents(revision, subjects(models, recipes), _suites(revision))
+    recipes, average = (
+        _those_there(entries or {}, models) for entries in (settings.recipes, settings.average)
+    )
+    names = subjects(models, recipes, average)
+    return _Contents(revision, names, _suites(revision), list(average))
+
+
+def _those_there(entries: dict[str, list[str]], models: list[str]) -> dict[str, list[str]]:
+    """The recipes or averages with those of their models that are there, if there are any."""
+    found = {}
+    for name, members in entries.items():
+        if there := [model for model in members if model in models]:
+            found[name] = there
+    return found
 
 
 def _suites(revision: Revision) -> list[str]:
@@ -301,6 +317,42 @@ def judged(rows: list[Row], asked: Asked) -> list[Row]:
         return verdict, suites.index(row.suite), row.comparison.p, row.model
 
     return sorted(rows, key=place)
+
+
+def _without_evidence(rows: list[Row]) -> list[str]:
+    """A line for each suite on which several models changed and none is known to differ."""
+    lines = []
+    for suite in dict.fromkeys(row.suite for row in rows):
+        found = [row.comparison for row in rows if row.suite == suite]
+        if len(found) < 2 or any(one.verdict != "no evidence" for one in found):
+            continue
+        line = f"{suite} cannot tell A and B apart: of {len(found)} models, none differs."
+        detectable = [one.detectable for one in found if one.detectable is not None]
+        if len(detectable) == len(found):
+            line += f" A difference of {max(detectable):.2g} or more would show."
+        lines.append(line)
+    return lines
+
+
+def _within_noise(rows: list[Row], b: Revision) -> list[str]:
+    """A line for each difference that is no greater than that between two runs of one recipe.
+
+    That is what metrics/signal.json of B has, where several seeds or checkpoints were compared.
+    """
+    lines = []
+    for row in rows:
+        comparison, recorded = row.comparison, b.signal.get(row.suite, {})
+        noise = recorded.get("between_runs")
+        several = comparison.n_seeds_a > 1 and comparison.n_seeds_b > 1
+        is_other = recorded.get("metric") != comparison.metric
+        if noise is None or is_other or several or comparison.verdict not in VERDICTS[:4]:
+            continue
+        if abs(comparison.difference) <= noise:
+            lines.append(
+                f"{row.model} on {row.suite}: two runs of one recipe differ by up to {noise:.2g}"
+                f" ({SIGNAL}), so that the suite cannot tell A from another run."
+            )
+    return lines
 
 
 def _judge_groups(rows: list[Row], asked: Asked) -> None:

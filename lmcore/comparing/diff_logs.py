@@ -31,6 +31,7 @@ from lmcore.tables import columns_there
 DEFAULTS = Settings(
     metrics=HEADLINES,
     recipes=None,
+    average=None,
     clusters=None,
     margin=None,
     confidence=0.95,

@@ -12,6 +12,7 @@ from lmcore.comparing.comparison import (
     Comparison,
     Side,
     as_one,
+    averaged,
     read_side,
 )
 from lmcore.errors import InputError
@@ -24,6 +25,7 @@ class Settings(NamedTuple):
 
     metrics: list[str]
     recipes: dict[str, list[str]] | None
+    average: dict[str, list[str]] | None
     clusters: list[str] | None
     margin: dict[str, float] | None
     confidence: float
@@ -49,11 +51,15 @@ class Settings(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Where a revision has the scores of a model, or of a recipe's models, on one suite."""
+    """Where a revision has the scores of a model, or of a recipe's models, on one suite.
+
+    With `are_averaged`, the models are checkpoints, whose values are averaged as those of one.
+    """
 
     revision: Revision
     models: list[str]
     suite: str
+    are_averaged: bool = False
 
     def paths(self) -> list[str]:
         """The scores table of each model."""
@@ -88,7 +94,8 @@ class Scores(NamedTuple):
                 f"{where}: has causal and masked LMs, whose metrics are "
                 f"{', '.join(dict.fromkeys(metrics_there))}"
             )
-        return metrics_there[0], as_one(sides, where)
+        side = as_one(sides, where)
+        return metrics_there[0], averaged(side) if self.are_averaged else side
 
 
 class Row(NamedTuple):
@@ -127,6 +134,7 @@ class Diff(NamedTuple):
     `stale` and `not_compared` are lines for people. `stale` says why the scores of A or B are not
     those of its own code, params and data. `not_compared` says what A has, or what was asked for,
     that was not compared with anything. If either has a line, the absence of `worse` means nothing.
+    `cannot_tell` says which suites cannot tell A and B apart.
     """
 
     a: str
@@ -148,6 +156,7 @@ class Diff(NamedTuple):
     without_tables: WithoutTables | None = None
     notes: tuple[str, ...] = ()  # lines on how other tools counted
     of_logs: bool = False  # A and B are logs of other tools: they have no params and no stages
+    cannot_tell: list[str] = []  # lines on suites that cannot tell A and B apart
 
 
 class Asked(NamedTuple):

@@ -233,6 +233,7 @@ def _shown(diff: Diff, show: Callable[[str], str]) -> Diff:
         not_compared=all_of(diff.not_compared),
         notes=tuple(all_of(diff.notes)),
         lost=all_of(diff.lost),
+        cannot_tell=all_of(diff.cannot_tell),
         rows=[_shown_row(row, show) for row in diff.rows],
         unchanged=[(show(model), show(suite)) for model, suite in diff.unchanged],
         refused=refused,
@@ -372,7 +373,7 @@ def _notes(diff: Diff) -> list[str]:
                 f"{row.model} on {row.suite}: {row.n_lost:,} items fell out,"
                 f" {row.comparison.n_items:,} compared."
             )
-    return lines + [note for note in map(few_texts, diff.rows) if note]
+    return [*lines, *diff.cannot_tell, *(note for note in map(few_texts, diff.rows) if note)]
 
 
 def _rest(diff: Diff) -> list[str]:

@@ -28,6 +28,7 @@ from lmcore.comparing.comparison import VERDICTS, Comparison, judge
 from lmcore.comparing.diff_results import Asked, Results, Row, Scores, Settings, WithoutTables
 from lmcore.errors import InputError
 from lmcore.folds.fold import PSEUDO
+from lmcore.folds.metrics import STEPS_OF_SE
 from lmcore.history.revisions import INTERVALS, ITEMS, METRICS, SCORES, MissingFile, Revision
 from lmcore.statistics.bayes import beta_interval
 from lmcore.statistics.stats import Estimate, interval, wilson
@@ -66,6 +67,11 @@ class Unpaired(Comparison):
         """Whether there is anything to judge: figures that do not differ are not compared."""
         return True
 
+    @property
+    def least_p(self) -> float:
+        """No p value is too small for a test that is not over signs."""
+        return 0.0
+
 
 def compare_recorded(
     pairs: list[tuple[str, Scores, Scores]], asked: Asked, missing: MissingFile
@@ -86,7 +92,8 @@ def compare_recorded(
     for name, scores_a, scores_b in pairs:
         suite = scores_a.suite
         if len(scores_a.models) > 1 or len(scores_b.models) > 1:
-            line = f"the recipe {name} on {suite} needs the tables of its models: not compared"
+            kind = "average" if scores_b.are_averaged else "recipe"
+            line = f"the {kind} {name} on {suite} needs the tables of its models: not compared"
             results.not_compared.append(line)
         elif has_same_tables:
             results.unchanged.append((name, suite))
@@ -224,7 +231,7 @@ def _of_logarithms(
 def _figure(value: float, bounds: dict[str, float], n: int, confidence: float) -> Figure:
     """The figure of a metric that is recorded in the unit of its score."""
     low, high, se = bounds["low"], bounds["high"], bounds.get("se")
-    are_decisions = _are_of_decisions(value, n, (low, high), confidence)
+    are_decisions = _are_of_decisions(value, n, (low, high), confidence, se)
     are_decisions = are_decisions and "n_clusters" not in bounds
     df = float(bounds.get("df", n - 1))
     if se and not are_decisions and "df" not in bounds:
@@ -238,11 +245,16 @@ def _figure(value: float, bounds: dict[str, float], n: int, confidence: float) -
 
 
 def _are_of_decisions(
-    value: float, n: int, recorded: tuple[float, float], confidence: float
+    value: float,
+    n: int,
+    recorded: tuple[float, float],
+    confidence: float,
+    se: float | None,
 ) -> bool:
     """Whether recorded bounds are those of a share of right items in one group.
 
-    These are Wilson's, or those of the beta posterior.
+    These are Wilson's, or those of the beta posterior. Value and bounds are rounded to steps of at
+    most a fiftieth of the standard error, so either may be off by half a step.
     """
     if not 0 <= value <= 1:
         return False
@@ -251,7 +263,8 @@ def _are_of_decisions(
         wilson(n_right, n, confidence),
         beta_interval(np.array([n_right]), np.array([n]), confidence),
     ]
-    return any(np.allclose(recorded, bounds, rtol=RECORDED_DIGITS, atol=1e-9) for bounds in known)
+    rounding = (se or 0.0) / STEPS_OF_SE + 1e-9
+    return any(np.allclose(recorded, bounds, RECORDED_DIGITS, rounding) for bounds in known)
 
 
 def unpaired(

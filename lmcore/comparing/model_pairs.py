@@ -2,9 +2,10 @@
 
 Scores tables go in. The comparisons and a table of them group by group come out.
 
-A name stands for a model, or for a recipe: several models that differ only in their training seed
-and are compared as one. All comparisons are made at once, so their p values are corrected for all
-of them. The p values of groups are corrected for the groups of one pair.
+A name stands for a model, for a recipe (several models that differ only in their training seed and
+are compared as one) or for an average: the last checkpoints of a run, whose values are averaged
+item by item and compared as those of one model. All comparisons are made at once, so their p values
+are corrected for all of them. The p values of groups are corrected for the groups of one pair.
 """
 
 import math
@@ -15,7 +16,6 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
@@ -24,13 +24,16 @@ from lmcore.comparing.comparison import (
     Side,
     align,
     as_one,
+    averaged,
     by_group,
     clustered,
     compare,
+    groups_of_the_figure,
     judge,
     read_side,
     same_bytes,
 )
+from lmcore.comparing.signal import signal_and_noise, with_verdicts
 from lmcore.errors import InputError
 from lmcore.files import rounded, whole, write_json
 from lmcore.folds.fold import PSEUDO, refuse_orphans
@@ -59,6 +62,7 @@ GROUPS = pa.schema(
     + [(name, pa.int64()) for name in COUNTS]
 )
 RECIPES = "params.yaml: compare_models: recipes"
+AVERAGE = "params.yaml: compare_models: average"
 CLUSTERS = "params.yaml: compare_models: clusters"
 
 Correction = Literal["holm", "fdr_bh"]
@@ -88,10 +92,12 @@ def compare_models(
     summary: Path,
     out: Path,
     seeds: Path,
+    signal: Path,
     *,
     pairs: Annotated[list[Annotated[dict, mapping(Pair)]], Field(min_length=1)] | None,
     against: Name | None,
     recipes: dict[Name, SomeNames] | None,
+    average: dict[Name, SomeNames] | None,
     metrics: SomeNames,
     clusters: Names | None,
     margin: dict[Name, NonNegative] | None,
@@ -106,22 +112,24 @@ def compare_models(
 ) -> None:
     """Compare every pair of models on every suite, from `scores`/MODEL/SUITE.parquet.
 
-    Three files are written: `summary`, {MODEL_vs_AGAINST: {suite: comparison}};
-    `out`/groups.parquet, a table GROUPS; and `seeds`, {name: {suite: spread}} of the recipes, and
-    of random models over their draws.
+    Four files are written: `summary`, {MODEL_vs_AGAINST: {suite: comparison}};
+    `out`/groups.parquet, a table GROUPS; `seeds`, {name: {suite: spread}} of recipes over their
+    seeds, of averages over their checkpoints, and of random models over their draws; and `signal`,
+    {suite: whether it can tell the models apart} (see lmcore.comparing.signal).
 
     A difference is the model's figure minus the figure of the one it is compared against. What
     these data cannot tell, such as the interval of a single item, is left out of the summary and
     infinite in the table. Bits per byte are compared on the items of which both tokenizers have
     tokens for every byte.
 
-    Raises InputError for a name in `pairs`, `against`, `recipes` or `clusters` that is not there,
-    and for a missing table.
+    Raises InputError for a name in `pairs`, `against`, `recipes`, `average` or `clusters` that is
+    not there, and for a missing table.
     """
     refuse_orphans(scores, models, suites)
-    recipes, margin = recipes or {}, margin or {}
-    known_names = dict.fromkeys([*models, *recipes])
-    chosen = chosen_pairs(subjects(models, recipes), known_names, pairs, against)
+    recipes, average, margin = recipes or {}, average or {}, margin or {}
+    known_names = dict.fromkeys([*models, *recipes, *average])
+    names = subjects(models, recipes, average)
+    chosen = chosen_pairs(names, known_names, pairs, against)
     settings: dict[str, Any] = {
         "confidence": confidence,
         "interval": interval,
@@ -131,12 +139,16 @@ def compare_models(
     comparisons: dict[tuple[str, str, str], Comparison] = {}
     groups: dict[tuple[str, str], dict[tuple[str, str], Comparison]] = {pair: {} for pair in chosen}
     spreads: dict[str, dict] = {}
+    signals: dict[str, dict] = {}
     for suite in suites:
-        sides, metric_of = suite_sides(suite, models, recipes, scores, metrics)
-        for name, side in sides.items():
-            if len(side.values) > 1:
-                seed_spread = _seed_spread(side, metric_of[name])
-                spreads.setdefault(name, {})[suite] = rounded(seed_spread, digits)
+        sides, metric_of = suite_sides(suite, models, recipes, scores, metrics, average)
+        runs = _runs(sides, average, suite)
+        for name, side in runs.items():
+            run_spread = _spread(side, metric_of[name], name in average)
+            spreads.setdefault(name, {})[suite] = rounded(run_spread, digits)
+        planned = {name: side for name, side in runs.items() if name in {**recipes, **average}}
+        of_names = {name: sides[name] for name in names}
+        signals[suite] = _signal(of_names, planned, metric_of, confidence)
         for model, other, metric, a, b in _comparable(suite, chosen, sides, metric_of, scores):
             for group, of_group in by_group(a, b, metric, **settings).items():
                 groups[model, other][suite, group] = of_group
@@ -152,16 +164,57 @@ def compare_models(
     for (model, other, suite), comparison in zip(comparisons, judged):
         of_pair = summaries.setdefault(f"{model}_vs_{other}", {})
         of_pair[suite] = rounded(as_json(comparison), digits)
+    for suite, values in signals.items():
+        on_suite = [
+            one
+            for (model, other, on), one in zip(comparisons, judged)
+            if on == suite and not _is_random(one, model, other, recipes)
+        ]
+        signals[suite] = rounded(with_verdicts(values, on_suite), digits)
     write_json(summaries, summary)
     write_json(spreads, seeds)
+    write_json(signals, signal)
 
 
-def _seed_spread(side: Side, metric: str) -> dict[str, Any]:
-    """How far the seeds of one side lie apart on one suite."""
-    # Running text has one ratio over the whole corpus
-    groups = np.zeros_like(side.groups) if metric in CORPUS_RATIOS else side.groups
-    values = spread(side.values, side.weights, groups)
-    return {"metric": metric, "n_seeds": len(side.values), **values}
+def _is_random(comparison: Comparison, model: str, against: str, recipes: Iterable[str]) -> bool:
+    """Whether one of the two is a random model: it has several draws and is no recipe."""
+    counts = {model: comparison.n_seeds_b, against: comparison.n_seeds_a}
+    return any(n > 1 and name not in recipes for name, n in counts.items())
+
+
+def _runs(sides: dict[str, Side], average: dict[str, list[str]], suite: str) -> dict[str, Side]:
+    """The sides with a row of values for each of several seeds, draws or checkpoints."""
+    found = dict(sides)
+    for name, members in average.items():
+        found[name] = as_one([sides[member] for member in members], f"{name} on {suite}")
+    return {name: side for name, side in found.items() if len(side.values) > 1}
+
+
+def _spread(side: Side, metric: str, are_checkpoints: bool) -> dict[str, Any]:
+    """How far the seeds, draws or checkpoints of one side lie apart on one suite."""
+    values = spread(side.values, side.weights, groups_of_the_figure(side, metric))
+    count = "n_checkpoints" if are_checkpoints else "n_seeds"
+    return {"metric": metric, count: len(side.values), **values}
+
+
+def _signal(
+    sides: dict[str, Side],
+    runs: dict[str, Side],
+    metric_of: dict[str, str],
+    confidence: float,
+) -> dict[str, Any]:
+    """Signal and noise on one suite, under the metric of the first of `sides`.
+
+    `runs` are those of recipes and averages. What has several rows besides is a random model.
+    """
+    metric = metric_of[next(iter(sides))]
+    counted = {}
+    for name, side in sides.items():
+        is_random = len(side.values) > 1 and name not in runs
+        if metric_of[name] == metric and not is_random:
+            counted[name] = side
+    of_runs = {name: side for name, side in runs.items() if metric_of[name] == metric}
+    return signal_and_noise(counted, of_runs, metric, confidence)
 
 
 def _comparable(
@@ -202,23 +255,41 @@ def _group_rows(
     return rows
 
 
-def subjects(models: list[str], recipes: dict[str, list[str]]) -> dict[str, list[str]]:
+def subjects(
+    models: list[str], recipes: dict[str, list[str]], average: dict[str, list[str]] | None = None
+) -> dict[str, list[str]]:
     """What is compared by default, {name: its models}.
 
-    The recipes come first, then every model that belongs to none. Raises InputError if a recipe has
-    the name of a model, or contains a model that is not there or belongs to another recipe.
+    The recipes come first, then the averages, then every model that belongs to none. Raises
+    InputError if a recipe or average has the name of a model or of the other, or contains a model
+    that is not there, belongs to another one, or stands there twice.
     """
-    members = list(chain.from_iterable(recipes.values()))
-    for name, recipe in recipes.items():
-        if name in models:
-            raise InputError(f"{RECIPES}: '{name}' is the name of a model; give the recipe another")
-        for model in recipe:
-            if model not in models or members.count(model) > 1:
-                problem = "is in two recipes" if model in models else "is no model"
+    average = average or {}
+    in_recipes, in_average = (
+        list(chain.from_iterable(entries.values())) for entries in (recipes, average)
+    )
+    members = in_recipes + in_average
+    for kind, entries, where in (("recipe", recipes, RECIPES), ("average", average, AVERAGE)):
+        for name, entry in entries.items():
+            if name in models:
                 raise InputError(
-                    f"{RECIPES}: {name}: '{model}' {problem}; models are {', '.join(models)}"
+                    f"{where}: '{name}' is the name of a model; give the {kind} another"
                 )
-    return recipes | {model: [model] for model in models if model not in members}
+            if kind == "average" and name in recipes:
+                raise InputError(f"{where}: '{name}' is the name of a recipe, too")
+            for model in entry:
+                problem = "" if model in models else "is no model"
+                if not problem and members.count(model) > 1:
+                    is_in_both = model in in_recipes and model in in_average
+                    problem = (
+                        "is in a recipe and an average" if is_in_both else f"is in two {kind}s"
+                    )
+                if problem:
+                    raise InputError(
+                        f"{where}: {name}: '{model}' {problem}; models are {', '.join(models)}"
+                    )
+    alone = {model: [model] for model in models if model not in members}
+    return recipes | average | alone
 
 
 def chosen_pairs(
@@ -259,13 +330,19 @@ def chosen_pairs(
 
 
 def suite_sides(
-    suite: str, models: list[str], recipes: dict[str, list[str]], scores: Path, metrics: list[str]
+    suite: str,
+    models: list[str],
+    recipes: dict[str, list[str]],
+    scores: Path,
+    metrics: list[str],
+    average: dict[str, list[str]] | None = None,
 ) -> tuple[dict[str, Side], dict[str, str]]:
-    """What every model and recipe scored on a suite, and under which metric.
+    """What every model, recipe and average scored on a suite, and under which metric.
 
     The metric is the first of `metrics` that this suite has; for a masked LM, it is the pseudo_
-    metric of that name. Raises InputError for a recipe with models of both kinds.
+    metric of that name. Raises InputError for a recipe or average with models of both kinds.
     """
+    average = average or {}
     known: dict[bytes, Side] = {}
     sides: dict[str, Side] = {}
     metric_of: dict[str, str] = {}
@@ -274,13 +351,15 @@ def suite_sides(
         read_columns = partial(read, path, SCORES)
         metric_of[model], sides[model] = read_side(read_columns, metrics, str(path), known)
         metrics = [metric_of[model].removeprefix(PSEUDO)]
-    for name, recipe in recipes.items():
-        if len({metric_of[model] for model in recipe}) > 1:
+    for name, members in (recipes | average).items():
+        if len({metric_of[model] for model in members}) > 1:
+            where = AVERAGE if name in average else RECIPES
             raise InputError(
-                f"{RECIPES}: {name}: has causal and masked LMs; on {suite} they have other metrics"
+                f"{where}: {name}: has causal and masked LMs; on {suite} they have other metrics"
             )
-        sides[name] = as_one([sides[model] for model in recipe], f"{name} on {suite}")
-        metric_of[name] = metric_of[recipe[0]]
+        side = as_one([sides[model] for model in members], f"{name} on {suite}")
+        sides[name] = averaged(side) if name in average else side
+        metric_of[name] = metric_of[members[0]]
     return sides, metric_of
 
 

@@ -24,7 +24,8 @@ from lmcore.params import yaml_text
 from lmcore.tables import CLUSTER, has_cluster
 
 SCORES, ITEMS, TOKENS = "data/scores", "data/items", "data/tokens"
-METRICS, INTERVALS = "metrics/models", "metrics/intervals.json"  # git tracks these
+# git tracks these
+METRICS, INTERVALS, SIGNAL = "metrics/models", "metrics/intervals.json", "metrics/signal.json"
 # columns that are read as dictionaries: a value once, not once a row
 REPEATED = ["item", "group", "metric", "variant", CLUSTER]
 
@@ -152,6 +153,14 @@ class Revision:
         Raises InputError where the file is no JSON object of objects.
         """
         return self._json(INTERVALS)
+
+    @property
+    def signal(self) -> dict[str, dict[str, Any]]:
+        """{suite: signal and noise} as lmcore.comparing.signal has it; empty where there is none.
+
+        Raises InputError where the file is no JSON object of objects.
+        """
+        return self._json(SIGNAL)
 
     def _json(self, path: str) -> dict[str, dict[str, Any]]:
         """A JSON file that git tracks, read once."""

@@ -24,12 +24,14 @@ from lmcore.report.results import (
     results_table,
 )
 from lmcore.report.seeds import seeds_section
+from lmcore.report.signal import signal_section
 from lmcore.report.tokens import progression_curves, token_sections
 from lmcore.report.writing import writing_section
 
 TITLE = "Small language models, side by side"
 SECTIONS = {  # title by anchor; those on tokens have theirs in lmcore.report.tokens
     "results": "Results",
+    "signal": "Which suites can tell the models apart",
     "seeds": "How far apart seeds lie",
     "loss": "Loss while training",
     "groups": "Accuracy by group",
@@ -54,6 +56,7 @@ class Inputs:
     metrics: Path  # MODEL.json
     intervals: Path
     seeds: Path  # the spread of seeds
+    signal: Path  # what each suite can tell
     curves: dict[str, Path]  # the loss curve of each trained model
     scores: Path  # MODEL/SUITE.parquet
     items: Path  # SUITE.parquet
@@ -85,10 +88,12 @@ def write_report(
     results = read_results(models, suites, inputs.metrics, inputs.intervals, confidence)
     names, none = list(suites), Markup("")
     spreads = read_json(inputs.seeds, "compare_models")
+    signals = read_json(inputs.signal, "compare_models")
     losses = [loss_curve(model, path) for model, path in inputs.curves.items()]
     groups = [accuracy_by_group(suite, results, inputs.scores) for suite in suites]
     on_suites = {
         "results": results_table(results),
+        "signal": signal_section({suite: signals[suite] for suite in names if suite in signals}),
         "seeds": seeds_section(spreads, names),
         "loss": none.join(losses),
         "groups": none.join(groups),

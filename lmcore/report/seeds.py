@@ -1,6 +1,7 @@
 """The report's section on seeds.
 
-metrics/seeds.json goes in, a table of how far apart the seeds of one recipe lie comes out.
+metrics/seeds.json goes in, a table of how far apart the seeds of one recipe lie comes out, or the
+checkpoints that are averaged.
 """
 
 from typing import NamedTuple
@@ -27,7 +28,7 @@ class Recipe(NamedTuple):
     """A row of the table."""
 
     name: str
-    n_seeds: str  # suites may differ
+    n_runs: str  # seeds or checkpoints; suites may differ
     spreads: list[Spread | None]  # by suite
 
 
@@ -41,9 +42,11 @@ def seeds_section(spreads: dict[str, dict[str, dict]], suites: list[str]) -> Mar
         return Markup("")
     recipes = []
     for name, by_suite in spreads.items():
-        counts = sorted({spread["n_seeds"] for spread in by_suite.values()})
+        first = next(iter(by_suite.values()))
+        kind = "checkpoints" if "n_checkpoints" in first else "seeds"
+        counts = sorted({spread[f"n_{kind}"] for spread in by_suite.values()})
         cells = [_spread(by_suite.get(suite)) for suite in suites]
-        recipes.append(Recipe(name, " or ".join(map(str, counts)), cells))
+        recipes.append(Recipe(name, f"{' or '.join(map(str, counts))} {kind}", cells))
     return macros(__name__).seeds_section(suites, recipes)
 
 

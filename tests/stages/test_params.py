@@ -163,7 +163,7 @@ GOOD = [
     ("*.clusters *.classes", NONE),
     ("*.boundaries *.against", TEXTS | NONE),
     # defaults alone, or none at all
-    ("suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin", DEFAULTS),
+    ("suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin *.average", DEFAULTS),
     ("suites.*.scoring", DEFAULTS),
     ("judge_context.models explore_suites.models explore_generation.models", {"empty list"}),
     ("generate_tokens.models *.progression", {"empty list"}),

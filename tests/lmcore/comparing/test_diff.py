@@ -412,3 +412,36 @@ def test_diff_takes_the_clusters_of_a_suite(revision):
     shown = as_text(found, colour=False)
     assert "pairs: its items lie in 50 clusters; intervals and p take whole clusters." in shown
     assert json.loads(as_data(found))["rows"][0]["n_clusters"] == 50
+
+
+def test_diff_says_which_suite_cannot_tell_a_and_b_apart(revision):
+    found = compared(revision("a"), revision("b", text_noise=0.5), suites=["text"])
+    assert len(found.rows) == 2
+    line = "text cannot tell A and B apart: of 2 models, none differs. A difference of"
+    assert line in as_text(found, colour=False) and line in as_markdown(found)
+    assert json.loads(as_data(found))["cannot_tell"][0].startswith(line)
+    other = compared(revision("c"), revision("d", {"good": (0.6, 1.9), "untrained": (0.5, 3.0)}))
+    assert other.cannot_tell == []
+
+
+def test_diff_says_which_difference_is_within_the_noise_of_seeds(revision):
+    a, b = revision("a"), revision("b", {"good": (0.7, 1.9), "untrained": (0.5, 3.0)})
+    (b.root / "metrics").mkdir()
+    recorded = {"text": {"metric": "surprisal_per_byte", "between_runs": 0.12}}
+    (b.root / "metrics/signal.json").write_text(json.dumps(recorded))
+    (line,) = compared(a, b).cannot_tell
+    assert line.startswith("good on text: two runs of one recipe differ by up to 0.12")
+    recorded["text"]["between_runs"] = 0.08
+    (b.root / "metrics/signal.json").write_text(json.dumps(recorded))
+    assert compared(a, Revision(b.root, None)).cannot_tell == []
+
+
+def test_diff_of_an_average_is_that_of_one_model(revision):
+    average = {"late": ["good", "untrained"]}
+    a = revision("a", average=average)
+    b = revision("b", {"good": (0.6, 1.9), "untrained": (0.5, 3.0)}, average=average)
+    found = {row.suite: row for row in compared(a, b).rows}
+    assert {row.model for row in found.values()} == {"late"}
+    comparison = found["text"].comparison
+    assert (comparison.n_seeds_a, comparison.n_seeds_b) == (1, 1)
+    assert comparison.difference == pytest.approx(-0.05)

@@ -15,6 +15,7 @@ SECTION = {
     "pairs": None,
     "against": "untrained",
     "recipes": {},
+    "average": {},
     "metrics": ["target_logprob", "accuracy", "surprisal_per_byte"],
     "clusters": [],
     "margin": {"accuracy": 0.005},
@@ -67,6 +68,7 @@ def run(tmp_path):
             "summary": tmp_path / "comparisons.json",
             "out": tmp_path / "comparisons",
             "seeds": tmp_path / "seeds.json",
+            "signal": tmp_path / "signal.json",
         }
         models = changes.pop("models", ["good", "untrained", "twin", "other"])
         compare_models(models=models, suites=SUITES, **paths, **(SECTION | changes))
@@ -154,6 +156,17 @@ def test_compare_models_clusters_draw_books_as_wholes(run):
         ({"recipes": {"good": ["twin"]}}, "'good' is the name of a model"),
         ({"recipes": {"r": ["gone"]}}, "recipes: r: 'gone' is no model"),
         ({"recipes": {"r": ["good"], "q": ["good"]}}, "'good' is in two recipes"),
+        ({"average": {"good": ["twin"]}}, "average: 'good' is the name of a model"),
+        ({"average": {"r": ["gone"]}}, "average: r: 'gone' is no model"),
+        ({"average": {"r": ["good", "good"]}}, "average: r: 'good' is in two averages"),
+        (
+            {"average": {"r": ["good"]}, "recipes": {"q": ["good"]}},
+            "recipes: q: 'good' is in a recipe and an average",
+        ),
+        (
+            {"average": {"r": ["good"]}, "recipes": {"r": ["twin"]}},
+            "average: 'r' is the name of a recipe, too",
+        ),
         ({"clusters": ["gone"]}, "clusters: there is no suite 'gone'"),
         ({"clusters": ["pairs"]}, "'pairs' is no running text"),
         (
@@ -184,6 +197,8 @@ def test_chosen_pairs_name_each_pair_once():
 
 def test_subjects_are_recipes_and_the_models_that_belong_to_none():
     assert subjects(["a", "b", "c"], {"r": ["a", "c"]}) == {"r": ["a", "c"], "b": ["b"]}
+    found = subjects(["a", "b", "c", "d"], {"r": ["a"]}, {"late": ["b", "c"]})
+    assert found == {"r": ["a"], "late": ["b", "c"], "d": ["d"]}
 
 
 def test_stage_writes_where_the_pipeline_looks(run, monkeypatch):
@@ -201,6 +216,7 @@ def test_stage_writes_where_the_pipeline_looks(run, monkeypatch):
     stage.main()
     assert Path("metrics/comparisons.json").is_file()
     assert Path("data/comparisons/groups.parquet").is_file()
+    assert Path("metrics/signal.json").is_file()
 
 
 def test_compare_models_says_how_far_the_seeds_of_a_recipe_lie_apart(run):
@@ -215,3 +231,43 @@ def test_compare_models_says_how_far_the_seeds_of_a_recipe_lie_apart(run):
     )
     assert text["highest"] - text["lowest"] == pytest.approx(1, abs=1e-5)
     assert text["sd"] == pytest.approx(np.sqrt(0.5), abs=1e-5)
+
+
+def test_an_average_is_one_model_whose_values_are_means_of_its_checkpoints(run):
+    found = run(average={"late": ["good", "other"]}, against="untrained")["late_vs_untrained"]
+    alone = {name: run(against="untrained")[f"{name}_vs_untrained"] for name in ("good", "other")}
+    for suite in SUITES:
+        expected = np.mean([alone[name][suite]["b"] for name in alone])
+        assert found[suite]["b"] == pytest.approx(expected, abs=1e-5)
+        assert (found[suite]["n_seeds_a"], found[suite]["n_seeds_b"]) == (1, 1)
+    assert found["text"]["claim"] == "these two models differ; seed noise unknown"
+    run(average={"late": ["good", "other"]}, against="untrained")
+    spreads = json.loads((run.folder / "seeds.json").read_text())
+    assert (
+        spreads["late"]["text"]["n_checkpoints"] == 2 and "n_seeds" not in spreads["late"]["text"]
+    )
+
+
+def test_compare_models_says_what_a_suite_can_tell(run):
+    run()
+    found = json.loads((run.folder / "signal.json").read_text())
+    assert set(found) == set(SUITES) and found["text"]["n_models"] == 4
+    text = found["text"]
+    assert text["signal"] == pytest.approx(text["highest"] - text["lowest"], abs=1e-5)
+    assert text["signal"] == pytest.approx(1, abs=1e-5) and text["n_pairs"] == 4
+    assert text["n_different"] == 4 and "cannot_tell" not in text and "noise" not in text
+    run(pairs=[{"model": "other", "against": "untrained"}])
+    pairs = json.loads((run.folder / "signal.json").read_text())["pairs"]
+    assert pairs["cannot_tell"] == "none differs" and pairs["detectable"] > pairs["largest"]
+
+
+def test_a_random_model_is_neither_signal_nor_noise_nor_a_pair(run):
+    rng = np.random.default_rng(3)
+    draws = {group: (rng.random((3, 60)) < 0.1).astype(float) for group in ("agreement", "islands")}
+    path = run.folder / "scores" / "other" / "pairs.parquet"
+    write(scores(draws, suite="pairs"), SCORES, path)
+    found = run(pairs=[{"model": "other", "against": "untrained"}])
+    assert found["other_vs_untrained"]["pairs"]["verdict"] == "worse"
+    signal = json.loads((run.folder / "signal.json").read_text())["pairs"]
+    assert signal["n_models"] == 3 and "noise" not in signal
+    assert (signal["n_pairs"], signal["n_different"]) == (0, 0) and "cannot_tell" not in signal

@@ -209,6 +209,10 @@ def write_inputs(root: Path) -> dict:
         "alike": 0.75,
     }
     write_json({"noise": {"minimal_pairs": spread}}, root / "seeds.json")
+    telling = {"metric": "accuracy", "n_models": 2, "lowest": 0.5, "highest": 0.625}
+    telling |= {"signal": 0.125, "n_pairs": 1, "n_different": 0, "largest": 0.125}
+    telling |= {"detectable": 0.375, "cannot_tell": "none differs"}
+    write_json({"minimal_pairs": telling}, root / "signal.json")
     return {
         "analysis": root / "analysis",
         "findings": root / "findings.parquet",
@@ -224,6 +228,7 @@ def write_inputs(root: Path) -> dict:
         "metrics": root / "metrics",
         "intervals": root / "intervals.json",
         "seeds": root / "seeds.json",
+        "signal": root / "signal.json",
         "curves": {"llama": root / "curve.csv"},
         "scores": root / "scores",
         "items": root / "items",
@@ -286,6 +291,7 @@ def test_page_anchors_all_lead_somewhere(inputs: dict) -> None:
     anchors = re.findall(r'href="#(\w+)"', html)
     expected = [
         "results",
+        "signal",
         "seeds",
         "loss",
         "groups",
@@ -346,6 +352,27 @@ def test_seeds_show_mean_spread_and_how_often_two_agree(inputs: dict) -> None:
     assert row.endswith(f"</th>{cell}<td>–</td><td>–</td>")
     write_json({}, inputs["seeds"])
     assert 'id="seeds"' not in report(inputs)
+
+
+def test_suites_that_cannot_tell_the_models_apart_are_named(inputs: dict) -> None:
+    page = " ".join(report(inputs).split())
+    sentence = "cannot tell these models apart: the pair compared does not differ."
+    assert f"{sentence} A true difference of 37.5 % or more would most likely show." in page
+    assert "How far two runs of one recipe would lie apart is unknown here" in page
+    values = json.loads(inputs["signal"].read_text())["minimal_pairs"]
+    values |= {"noise": 0.05, "snr": 2.5, "between_runs": 0.2, "n_pairs": 3, "n_different": 1}
+    write_json({"minimal_pairs": values | {"cannot_tell": "noise"}}, inputs["signal"])
+    page = " ".join(report(inputs).split())
+    assert "the largest difference, 12.5 %, is no more than two runs" in page
+    assert "<td>2.5</td>" in page and "1 of 3" in page
+    del values["cannot_tell"], values["detectable"]
+    write_json({"minimal_pairs": values}, inputs["signal"])
+    assert "cannot tell these models apart" not in report(inputs)
+    few = values | {"least_p": 0.0625, "cannot_tell": "none differs"}
+    write_json({"minimal_pairs": few}, inputs["signal"])
+    assert "no p can be below 0.062 before" in " ".join(report(inputs).split())
+    write_json({"minimal_pairs": {"metric": "accuracy", "n_pairs": 0}}, inputs["signal"])
+    assert 'id="signal"' not in report(inputs)
 
 
 def test_groups_are_sorted_by_the_first_model_and_escaped(inputs: dict) -> None:
