@@ -233,7 +233,8 @@ def _logs(rev_a: str, rev_b: str | None) -> tuple[Path, Path] | None:
     the two is a log alone.
     """
     names = [rev_a] if rev_b is None else [rev_a, rev_b]
-    are_paths = [Path(name).exists() and not _is_revision(name) for name in names]
+    # an empty name is an unset variable, not this folder
+    are_paths = [bool(name) and Path(name).exists() and not _is_revision(name) for name in names]
     if not any(are_paths):
         return None
     if rev_b is None:

@@ -75,16 +75,20 @@ def draw(golds: Sequence[int], n: int, seed: int, source: str) -> list[int]:
     Every value of `golds` has equally many of them, or one more. Raises InputError, naming
     `source`, for a value with too few entries.
     """
-    rng = random.Random(seed)
-    values = sorted(set(golds))
-    if not values:
+    numbers: dict[int, list[int]] = {}
+    for number, gold in enumerate(golds):
+        numbers.setdefault(gold, []).append(number)
+    if not numbers:
         raise InputError(f"{source}: there is nothing to draw {n} shots from")
-    share, n_more = divmod(n, len(values))
-    with_one_more = rng.sample(values, n_more) if n_more else []
+    rng = random.Random(seed)
+    share, n_more = divmod(n, len(numbers))
+    values = sorted(numbers)
+    rich = [value for value in values if len(numbers[value]) > share]
+    # where too few are rich enough, the loop refuses
+    extra = rng.sample(rich if len(rich) >= n_more else values, n_more) if n_more else []
     drawn: list[int] = []
     for value in values:
-        candidates = [number for number, gold in enumerate(golds) if gold == value]
-        wanted = share + (value in with_one_more)
+        candidates, wanted = numbers[value], share + (value in extra)
         if len(candidates) < wanted:
             raise InputError(
                 f"{source}: option {value} is the right one of {len(candidates):,} items, too few "

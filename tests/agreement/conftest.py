@@ -197,9 +197,11 @@ def _texts() -> list[str]:
 
 
 def _strings(document: dict) -> list[str]:
-    """The texts among a document's values, and in lists among them."""
+    """The texts among a document's values, and in lists and mappings among them."""
     texts = []
     for value in document.values():
+        if isinstance(value, dict):
+            texts += _strings(value)
         entries = value if isinstance(value, list) else [value]
         texts += [entry for entry in entries if isinstance(entry, str)]
     return texts

@@ -72,6 +72,15 @@ def task(definition: str, documents: list[dict], **changes) -> ConfigurableTask:
     return ConfigurableTask(config=config)
 
 
+def processed(definition: str, documents: list[dict]) -> list[dict]:
+    """The documents as lm-eval's task of a definition prepares those of a split for itself.
+
+    It does not do so to documents that it is given as worked examples.
+    """
+    process = load_yaml(Path(tasks.__file__).parent / definition).get("process_docs")
+    return list(process(datasets.Dataset.from_list(documents))) if process else documents
+
+
 def _samples(samples: list[dict]) -> list[Sample]:
     in_order = sorted(samples, key=lambda sample: sample["doc_id"])
     return [_sample(sample) for sample in in_order]

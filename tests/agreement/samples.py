@@ -97,6 +97,101 @@ COPA = [
         "label": 0,
     },
 ]
+ARC = [
+    {
+        "question": "Which of these  is wet?",
+        "choices": {"text": ["the sun", "a  café", "the sea", "sand"], "label": list("ABCD")},
+        "answerKey": "C",
+    },
+    {
+        "question": " Ice, when warm, ",
+        "choices": {"text": ["melts.", "melts", "m", "sings. "], "label": list("1234")},
+        "answerKey": "1",
+    },
+]
+BOOLQ = [
+    {
+        "passage": "Property tax -- or ``house tax'' -- is a tax on  houses.\n(UK: rates.)",
+        "question": "is house tax and property tax are same",
+        "answer": True,
+        "label": 1,
+    },
+    {
+        "passage": "The sea is naïve. ",
+        "question": "is the sea dry",
+        "answer": False,
+        "label": 0,
+    },
+]
+COMMONSENSE_QA = [
+    {
+        "question": " A revolving door is also a security measure at a what? ",
+        "choices": {
+            "text": ["bank", "library", "café", "mall", "new york"],
+            "label": list("ABCDE"),
+        },
+        "answerKey": "A",
+    },
+    {
+        "question": "What do people do at work?",
+        "choices": {
+            "text": ["sleep", "sing ", "kill", "wear hats", "kill"],
+            "label": list("ABCDE"),
+        },
+        "answerKey": "D",
+    },
+]
+OPENBOOKQA = [
+    {
+        "question_stem": "Gas can fill any container it is given, and liquid",
+        "choices": {
+            "text": ["is size", "is the  opposite", "only", "uses it"],
+            "label": list("ABCD"),
+        },
+        "answerKey": "D",
+    },
+    {
+        "question_stem": "What is wet? ",
+        "choices": {"text": ["sand", "The sea", "the sea", "é"], "label": list("ABCD")},
+        "answerKey": " B",
+    },
+]
+SCIQ = [
+    {
+        "support": "",
+        "question": "Who proposed evolution by natural selection?",
+        "distractor1": "Linnaeus",
+        "distractor2": "shaw",
+        "distractor3": "Scopes",
+        "correct_answer": "darwin",
+    },
+    {
+        "support": "\n Proteins are made  of amino acids.\n\nThey fold. ",
+        "question": "Proteins are made of which acids? ",
+        "distractor1": "fatty",
+        "distractor2": "amino acid",
+        "distractor3": "lactic",
+        "correct_answer": "amino",
+    },
+]
+SOCIAL_IQA = [
+    {
+        "context": "Tracy didn't go home that evening.",
+        "question": "What does Tracy need to do before this?",
+        "answerA": "make a new plan",
+        "answerB": "Go home and see Riley ",
+        "answerC": "Find somewhere to go",
+        "label": "3",
+    },
+    {
+        "context": "Ann met the naïve captain. ",
+        "question": "How would you describe Ann?",
+        "answerA": "sad",
+        "answerB": "sad.",
+        "answerC": "a  person",
+        "label": "1",
+    },
+]
 PIQA = [
     {
         "goal": "Open a jar?",
@@ -161,8 +256,15 @@ SUITES = {
     "blimp_supplement": Suite("blimp/_template_yaml", "jsonl", DIALOGUE),
     "swag": Suite("swag/swag.yaml", "parquet", ENDINGS),
     "hellaswag_activitynet": Suite("hellaswag/hellaswag.yaml", "arrow", HELLASWAG),
+    "arc_easy": Suite("arc/arc_easy.yaml", "arrow", ARC),
+    "arc_challenge": Suite("arc/arc_challenge.yaml", "arrow", ARC[::-1]),
+    "boolq": Suite("super_glue/boolq/default.yaml", "arrow", BOOLQ),
+    "commonsense_qa": Suite("commonsense_qa/default.yaml", "arrow", COMMONSENSE_QA),
     "copa": Suite("super_glue/copa/default.yaml", "arrow", COPA),
+    "openbookqa": Suite("openbookqa/openbookqa.yaml", "arrow", OPENBOOKQA),
     "piqa": Suite("piqa/piqa.yaml", "arrow", PIQA),
+    "sciq": Suite("sciq/sciq.yaml", "arrow", SCIQ),
+    "social_iqa": Suite("siqa/siqa.yaml", "arrow", SOCIAL_IQA),
     "winogrande": Suite("winogrande/default.yaml", "arrow", WINOGRANDE),
     "lambada_openai": Suite("lambada/lambada_openai.yaml", "jsonl", PASSAGES),
     "lambada_standard": Suite("lambada/lambada_standard.yaml", "txt", PASSAGES[2:]),

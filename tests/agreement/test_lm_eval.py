@@ -8,12 +8,12 @@ import math
 
 import pytest
 
+from lmcore.suites.declare import TASKS
 from tests.agreement.ours import build, by_lmcore, write_source
 from tests.agreement.samples import ENDINGS, PASSAGES, REVIEWS, SUITES
 
 FRIENDLY = ["adds_nothing", "no_bos", "adds_bos", "prefix_space", "words", "added_token", "gpt2"]
 DECISIONS = {"acc": "accuracy", "acc_norm": "accuracy_per_char"}  # {lm-eval's metric: ours}
-QUESTION = "\nQuestion: Is this sentence positive or negative?\nAnswer:"  # of lm-eval's sst2
 
 
 def assert_agree(ours, samples) -> None:
@@ -75,20 +75,40 @@ def test_lm_eval_per_byte_and_mutual_information_decide_alike(model, lm, peers, 
         assert ours.scores[our_name] == [sample.metrics[their_name] for sample in theirs]
 
 
-def test_lm_eval_few_shot_prompt_is_the_same_text(model, lm, peers, tmp_path):
-    entry = {"shots": 2, "seed": 0, "convention": "lm_eval"}
+def apart_and_asked(items, documents: list[dict]) -> tuple[list[dict], list[dict]]:
+    """The documents that are no items, and the others, by the numbers in the items' ids."""
+    numbers = {int(item.split("/")[1]) for item in items["item"].to_pylist()}
+    apart = [document for n, document in enumerate(documents) if n not in numbers]
+    return apart, [documents[n] for n in sorted(numbers)]
+
+
+ANSWERED = [suite for suite in SUITES if TASKS[suite].kind in ("choices", "completion")]
+ANSWERED.remove("lambada_standard")  # of one document alone
+
+
+@pytest.mark.parametrize("suite", ANSWERED)
+@pytest.mark.parametrize("name", ["adds_bos", "no_bos", "words"])
+def test_lm_eval_worked_example_is_the_same_text(suite, name, model, lm, peers, tmp_path):
+    definition, suffix, documents, entry = SUITES[suite]
+    entry = {**entry, "convention": "lm_eval", "source": suite, "shots": 1}
+    items = build(suite, entry, write_source(tmp_path / suite, documents, suffix).parent)
+    apart, asked = apart_and_asked(items, documents)
+    assert len(apart) == 1
+    samples = peers.processed(definition, apart)
+    few = {"num_fewshot": 1, "fewshot_config": {"sampler": "first_n", "samples": samples}}
+    theirs = peers.by_lm_eval(lm(name), definition, asked, **few)
+    assert_agree(by_lmcore(model(name), suite, entry, items), theirs)
+
+
+def test_lm_eval_few_shot_prompt_of_reviews_is_the_same_text(model, lm, peers, tmp_path):
+    entry = {"shots": 2, "convention": "lm_eval"}
     items = build("sst2", entry, write_source(tmp_path / "sst2", REVIEWS, "arrow").parent)
-    ours = by_lmcore(model("adds_bos"), "sst2", {"convention": "lm_eval"}, items)
-    contexts = items["context"].to_pylist()
-    asked, shots = [], []
-    for review in REVIEWS:
-        end = review["sentence"] + QUESTION
-        is_asked = any(context.endswith(end) for context in contexts)
-        (asked if is_asked else shots).append(review)
-    shots.sort(key=lambda review: contexts[0].index(review["sentence"]))
-    few = {"num_fewshot": 2, "fewshot_config": {"sampler": "first_n", "samples": shots}}
-    assert len(asked) == 2
-    assert {shot["label"] for shot in shots} == {0, 1}
+    ours = by_lmcore(model("adds_bos"), "sst2", entry, items)
+    apart, asked = apart_and_asked(items, REVIEWS)
+    first_context = items["context"][0].as_py()
+    apart.sort(key=lambda review: first_context.index(review["sentence"]))
+    few = {"num_fewshot": 2, "fewshot_config": {"sampler": "first_n", "samples": apart}}
+    assert {shot["label"] for shot in apart} == {0, 1}
     assert_agree(ours, peers.by_lm_eval(lm("adds_bos"), "glue/sst2/default.yaml", asked, **few))
 
 

@@ -54,6 +54,7 @@ ALONE = {
     "suites/tasks/": {"build_items"},
     "suites/build": {"build_items"},
     "suites/kinds": {"build_items"},
+    "suites/shots": {"build_items"},
     "scoring/": {"extract_tokens"},
     "models/load": {
         "distill_model",

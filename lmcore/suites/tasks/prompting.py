@@ -19,7 +19,6 @@ texts are SST-2's (see lmcore.suites.tasks.sst2). Other texts are a file with th
 `label`.
 """
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,10 @@ from lmcore.errors import InputError
 from lmcore.params.ranges import Line, Seed, Whole
 from lmcore.suites.conventions import Classes
 from lmcore.suites.records import SUFFIXES, Record, Row, find, read_records
+from lmcore.suites.shots import SEPARATOR, draw
 from lmcore.suites.templates import FREE, fill, read_prompts
 from lmcore.text_files import checked_text, described
 
-SEPARATOR = "\n\n"  # between the shots
 KEYS = {"template", "labels", "shots"}  # of a strategy
 
 
@@ -100,18 +99,14 @@ def draw_shots(
             f"task prompting: shots must be a multiple of {n_classes}, the number of classes, "
             f"so that there are equally many of each class; not {shots}"
         )
-    rng = random.Random(seed)
-    drawn: list[tuple[str, int]] = []
+    labels = [label for _, label in texts]
     for label in range(n_classes):
-        candidates = [pair for pair in texts if pair[1] == label]
-        if len(candidates) <= shots // n_classes:
+        if labels.count(label) <= shots // n_classes:
             raise InputError(
-                f"{source}: class {label} has {len(candidates)} texts, "
+                f"{source}: class {label} has {labels.count(label)} texts, "
                 f"too few for {shots // n_classes} shots and an item"
             )
-        drawn += rng.sample(candidates, shots // n_classes)
-    rng.shuffle(drawn)
-    return drawn
+    return [texts[number] for number in draw(labels, shots, seed, str(source))]
 
 
 def _own_examples(examples: list | str, classes: list[str], path: Path) -> list[tuple[str, int]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lmcore.suites.records import Record, find, read_records
 
+QUESTION = "\nQuestion: Is this sentence positive or negative?\nAnswer:"
 LABELS = ["negative", "positive"]
 
 
@@ -18,9 +19,7 @@ def build(source: Path) -> list[Record]:
     records = []
     for path in find(source, ".arrow", ".parquet"):
         for row in read_records(path):
-            context = (
-                f"{row['sentence']}\nQuestion: Is this sentence positive or negative?\nAnswer:"
-            )
+            context = f"{row['sentence']}{QUESTION}"
             gold = row.number("label", 0, 1)
             records.append(row.record(context=context, options=LABELS, gold=gold))
     return records

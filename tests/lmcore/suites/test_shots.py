@@ -178,6 +178,15 @@ def test_shots_of_a_broken_record_name_its_line(tmp_path: Path):
 
 
 def test_draw_takes_each_number_once():
-    golds = [0, 1] * 10
-    drawn = draw(golds, 20, 0, "x")
-    assert sorted(drawn) == list(range(20))
+    assert sorted(draw([0, 1] * 10, 20, 0, "x")) == list(range(20))
+
+
+def test_draw_takes_one_more_only_of_values_that_have_it():
+    for seed in range(9):
+        drawn = draw([0, 1, 1, 2, 2], 4, seed, "x")
+        assert len(set(drawn)) == 4
+        assert 0 in drawn
+    with pytest.raises(InputError, match="x: option 0 is the right one of 1 items, too few for 2"):
+        draw([0, 1, 1], 4, 0, "x")
+    with pytest.raises(InputError, match="x: there is nothing to draw 2 shots from"):
+        draw([], 2, 0, "x")
