@@ -22,7 +22,7 @@ from lmcore.scoring.engine import Engine
 from lmcore.shown import for_terminal
 from lmcore.suites.declare import subset_of
 from lmcore.suites.kinds import identical_options
-from lmcore.tables import scoring_of
+from lmcore.tables import CLUSTER, scoring_of
 from lmcore.text.encoder import Text, TextEncoder
 from lmcore.text.tokenizer import load_fast
 
@@ -78,12 +78,10 @@ def _counts(items: pa.Table, scoring: dict) -> list[str]:
     rows = items.select(["group", "option", "variant"]).to_pylist()
     n_items = Counter(row["group"] for row in rows if row["option"] == 0 and not row["variant"])
     n_options = int(pc.max(items["option"]).as_py()) + 1
-    counts = [
-        _number(n_items.total(), "item"),
-        _number(len(n_items), "group"),
-        _number(n_options, "option") + " each",
-        _number(items.num_rows, "text"),
-    ]
+    counts = [_number(n_items.total(), "item"), _number(len(n_items), "group")]
+    if CLUSTER in items.column_names:
+        counts.append(_number(len(pc.unique(items[CLUSTER])), "cluster"))
+    counts += [_number(n_options, "option") + " each", _number(items.num_rows, "text")]
     line = ", ".join(counts)
     variants = sorted(set(pc.unique(items["variant"]).to_pylist()) - {""})
     if variants:

@@ -45,6 +45,14 @@ def test_validate_calls_a_subset_one(model: Path):
     assert validate(items, model, None).splitlines()[1] == "subset: 3 of 67,000 items"
 
 
+def test_validate_counts_clusters(model: Path):
+    rows = items_of(ITEM).drop(["content_hash"]).to_pylist()
+    for row in rows:
+        row["cluster"] = "cat" if row["item"] != "i/2" else "i/2"
+    page = validate(items_table(rows, {"bos": "prefix"}), model, None)
+    assert page.startswith("3 items, 1 group, 2 clusters, 2 options each, 6 texts")
+
+
 def test_validate_names_what_is_longer_than_the_window(model: Path):
     items = items_of(
         {"i/0": [("", " The cats annoy Tim." * 4)], "i/1": [("The cats annoy Tim. " * 3, "Tim.")]}
