@@ -59,7 +59,8 @@ def shots_of(
         known = {_question(variants) for variants in pool}
         candidates, source = _checked(kind, others, suite), others[1]
         pool = [variants for variants in candidates.values() if _question(variants) not in known]
-    examples = [pool[number] for number in draw(list(map(_gold, pool)), n, seed, source)]
+    golds = [_gold(variants[""]) for variants in pool]
+    examples = [pool[number] for number in draw(golds, n, seed, source)]
     asked = {_question(variants) for variants in examples}
     apart = {item for item, variants in items.items() if _question(variants) in asked}
     if len(apart) == len(items):
@@ -110,8 +111,8 @@ def _checked(kind: str, records: Records, suite: str) -> dict[str, Variants]:
     return found
 
 
-def _gold(variants: Variants) -> int:
-    return next(number for number, (_, _, gold) in enumerate(variants[""]) if gold)
+def _gold(options: list[Option]) -> int:
+    return next(number for number, (_, _, is_gold) in enumerate(options) if is_gold)
 
 
 def _question(variants: Variants) -> tuple[tuple[str, str], ...]:
@@ -123,7 +124,8 @@ def _text(kind: str, variant: str, examples: list[Variants], spacing: dict) -> s
     """The examples as they stand before an item's context."""
     text = ""
     for variants in examples:
-        context, target, _ = variants[variant][_gold(variants)]
+        options = variants[variant]
+        context, target, _ = options[_gold(options)]
         context, target = spaced(kind, context, target, **spacing)
         # lm-eval's delimiter, which it puts in examples of every kind
         space = " " if kind == "completion" and spacing["as_lm_eval"] else ""
