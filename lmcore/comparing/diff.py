@@ -320,18 +320,21 @@ def judged(rows: list[Row], asked: Asked) -> list[Row]:
 
 
 def _without_evidence(rows: list[Row]) -> list[str]:
-    """A line for each suite on which several models changed and none is known to differ."""
-    lines = []
+    """One line on the suites on which several models changed and none is known to differ.
+
+    It says, where that is known, the difference that would have shown in any of the models.
+    """
+    named = []
     for suite in dict.fromkeys(row.suite for row in rows):
         found = [row.comparison for row in rows if row.suite == suite]
         if len(found) < 2 or any(one.verdict != "no evidence" for one in found):
             continue
-        line = f"{suite} cannot tell A and B apart: of {len(found)} models, none differs."
         detectable = [one.detectable for one in found if one.detectable is not None]
-        if len(detectable) == len(found):
-            line += f" A difference of {max(detectable):.2g} or more would show."
-        lines.append(line)
-    return lines
+        is_known = len(detectable) == len(found)
+        named.append(f"{suite} ({max(detectable):.2g} would show)" if is_known else suite)
+    if not named:
+        return []
+    return [f"Suites that cannot tell A and B apart, as no model differs: {', '.join(named)}."]
 
 
 def _within_noise(rows: list[Row], b: Revision) -> list[str]:

@@ -417,7 +417,7 @@ def test_diff_takes_the_clusters_of_a_suite(revision):
 def test_diff_says_which_suite_cannot_tell_a_and_b_apart(revision):
     found = compared(revision("a"), revision("b", text_noise=0.5), suites=["text"])
     assert len(found.rows) == 2
-    line = "text cannot tell A and B apart: of 2 models, none differs. A difference of"
+    line = "Suites that cannot tell A and B apart, as no model differs: text ("
     assert line in as_text(found, colour=False) and line in as_markdown(found)
     assert json.loads(as_data(found))["cannot_tell"][0].startswith(line)
     other = compared(revision("c"), revision("d", {"good": (0.6, 1.9), "untrained": (0.5, 3.0)}))
