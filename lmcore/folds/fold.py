@@ -339,11 +339,13 @@ def _text_metrics(texts: TextStats, lengths: dict[str, list[int]]) -> Metrics:
 def _graded_metrics(texts: TextStats, ratios: dict[str, float]) -> Metrics:
     """How far the preference for the first text goes with that of people; `ratios` by item."""
     logprob = texts.by_option(texts.logprob)  # (draws, items, 2)
-    probability = special.expit(logprob[..., 0] - logprob[..., 1])
+    # ranked instead of the probability, which is 1 for many items, and so a tie that is none
+    log_odds = logprob[..., 0] - logprob[..., 1]
+    probability = special.expit(log_odds)
     items = texts.table["item"].take(texts.rows[""][:, 0]).to_pylist()
     of_people = np.array([ratios[item] for item in items])
     values = {
-        "spearman": np.stack([spearman_values(of_draw, of_people) for of_draw in probability]),
+        "spearman": np.stack([spearman_values(of_draw, of_people) for of_draw in log_odds]),
         "first_probability": probability,
         "human_ratio": np.broadcast_to(of_people, probability.shape),
     }

@@ -4,7 +4,8 @@
 - `wug_past`: past tenses of verbs, regular or irregular; 50 items.
 
 The score is Spearman's correlation of the probability of the first form (against the second) with
-the share of people who chose it.
+the share of people who chose it. The official pipeline computes the probability in float32, where
+it is 1 as soon as the sums differ by 17 nats; here it is ranked by its log-odds, without such ties.
 
 Source: Hofmann et al. 2024, https://arxiv.org/abs/2411.07990 (adjectives), and Weissweiler et al.
 2023, https://arxiv.org/abs/2310.15113 (past tense), in the files of the BabyLM evaluation of 2025.
