@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from lmcore.comparing.logged import Settings, import_logs
+from lmcore.comparing.logged import import_logs
+from lmcore.comparing.settings import Settings
 from stages.stage import call, run, section
 
 
@@ -14,6 +15,7 @@ def main(name: str) -> None:
         out=Path("data/logged") / name,
         metrics=Path("metrics/logged") / f"{name}.json",
         settings=Settings(**{key: comparing[key] for key in Settings._fields}),
+        digits=comparing["digits"],
     )
 
 

@@ -103,8 +103,13 @@ PARTS = {
         _operations("regular"),
     ),
 }
-# what the collation of 2025 and 2026 also wants, and lmcore does not write
-OTHERS = ("reading", "aoa", "glue")
+# what the collation of 2025 and 2026 also wants, and lmcore does not write, below MODEL/REVISION
+GLUE = ("boolq", "mnli", "mrpc", "multirc", "qqp", "rte", "wsc")
+OTHERS = (
+    "zero_shot/*/reading/predictions.json",
+    "zero_shot/*/AoA_word/surprisal.json",
+    *(f"finetune/{task}/predictions.json" for task in GLUE),
+)
 
 
 def write_tree(
@@ -193,9 +198,9 @@ def check_tree(folder: Path) -> tuple[list[str], list[str]]:
         problems += [f"{part.folder}: {line}" for line in wrong]
         if not wrong:
             present.append(f"{part.folder}: {part.n_items:,} predictions of {part.n_uids} UIDs")
-    for name in OTHERS:
-        if not any(folder.rglob(f"{name}*")):
-            problems.append(f"missing: {name}, which lmcore does not write")
+    for pattern in OTHERS:
+        if not any(folder.glob(pattern)):
+            problems.append(f"missing: {pattern}, which lmcore does not write")
     return present, problems
 
 

@@ -272,7 +272,8 @@ def _diff_of_logs(
 ) -> "Diff":
     """The comparison of two logs; the margin holds for whatever metrics they have."""
     from lmcore.comparing.diff_logs import diff_logs
-    from lmcore.comparing.diff_results import Asked, Settings
+    from lmcore.comparing.diff_results import Asked
+    from lmcore.comparing.settings import Settings
     from lmcore.logs.open import read_logs
 
     a, b = (read_logs(path, answers) for path in logs)

@@ -27,9 +27,10 @@ from lmcore.comparing.comparison import (
     judge,
     same_bytes,
 )
-from lmcore.comparing.diff_results import Asked, Diff, Results, Row, Scores, Settings
+from lmcore.comparing.diff_results import Asked, Diff, Results, Row, Scores
 from lmcore.comparing.diff_unpaired import compare_recorded
 from lmcore.comparing.model_pairs import compare_models, is_clustered, subjects
+from lmcore.comparing.settings import Settings
 from lmcore.errors import InputError
 from lmcore.folds.fold import PSEUDO
 from lmcore.history.changes import changed_params, changed_stages

@@ -8,25 +8,23 @@ compared, whatever they are called.
 """
 
 from collections.abc import Iterable
-from functools import partial
 from typing import NamedTuple
 
 from lmcore.comparing.comparison import (
     LOWER_IS_BETTER,
     DifferentItems,
-    Side,
     align,
     by_group,
     compare,
-    read_side,
     same_bytes,
 )
 from lmcore.comparing.diff import check_names, judged, left_out, most_changed
-from lmcore.comparing.diff_results import Asked, Diff, Results, Row, Settings
+from lmcore.comparing.diff_results import Asked, Diff, Results, Row
+from lmcore.comparing.logged import side_of
+from lmcore.comparing.settings import Settings
 from lmcore.errors import InputError
 from lmcore.logs.evaluation import Evaluation, Options
 from lmcore.logs.headline import HEADLINES, headline
-from lmcore.tables import columns_there
 
 DEFAULTS = Settings(
     metrics=HEADLINES,
@@ -116,9 +114,8 @@ def _names(field: str, a: list[Evaluation], b: list[Evaluation], asked: list[str
     Raises InputError for a name that was asked for and is in neither.
     """
     kind = "suite" if field == "task" else field
-    names_a, names_b = (
-        list(dict.fromkeys(getattr(evaluation, field) for evaluation in side)) for side in (a, b)
-    )
+    names_a = list(dict.fromkeys(getattr(evaluation, field) for evaluation in a))
+    names_b = list(dict.fromkeys(getattr(evaluation, field) for evaluation in b))
     check_names(kind, asked, {*names_a, *names_b})
     if len(names_a) == len(names_b) == 1 and names_a != names_b:
         label = f"{names_a[0]} → {names_b[0]}"
@@ -172,7 +169,8 @@ def _row(pair: _Pair, asked: Asked) -> Row:
     """One model on one suite; its groups and examples where an item changed."""
     metrics = asked.settings.metrics
     metric = headline(pair.a, pair.b, None if metrics == HEADLINES else metrics)
-    side_a, side_b = _side(pair.a, metric), _side(pair.b, metric)
+    side_a = side_of(pair.a.scores(), metric, pair.a.source)
+    side_b = side_of(pair.b.scores(), metric, pair.b.source)
     side_a, side_b, n_lost = align(side_a, side_b, common=asked.common, what=pair.suite)
     side_a, side_b = same_bytes(side_a, side_b, metric)
     settings = asked.settings.for_compare() | {"lower_is_better": asked.lower_is_better}
@@ -185,12 +183,6 @@ def _row(pair: _Pair, asked: Asked) -> Row:
     is_less_better = metric in asked.lower_is_better
     changed = most_changed(side_a, side_b, asked.n_items, is_less_better=is_less_better)
     return row._replace(items=_examples(changed, pair))
-
-
-def _side(evaluation: Evaluation, metric: str) -> Side:
-    """What a model scored under a metric."""
-    read = partial(columns_there, evaluation.scores())
-    return read_side(read, [metric], str(evaluation.source), {})[1]
 
 
 def _examples(changed: list[dict], pair: _Pair) -> list[dict]:

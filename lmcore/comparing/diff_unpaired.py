@@ -25,7 +25,8 @@ import numpy as np
 from scipy import special
 
 from lmcore.comparing.comparison import VERDICTS, Comparison, judge
-from lmcore.comparing.diff_results import Asked, Results, Row, Scores, Settings, WithoutTables
+from lmcore.comparing.diff_results import Asked, Results, Row, Scores, WithoutTables
+from lmcore.comparing.settings import Settings
 from lmcore.errors import InputError
 from lmcore.folds.fold import PSEUDO
 from lmcore.folds.metrics import STEPS_OF_SE

@@ -4,11 +4,13 @@ A folder of logs goes in (see lmcore.logs.open). Every model in it is compared w
 every suite that both have, as lmcore.comparing.model_pairs compares the pipeline's own models.
 """
 
+import re
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from lmcore.comparing.comparison import (
     LOWER_IS_BETTER,
@@ -21,6 +23,7 @@ from lmcore.comparing.comparison import (
     same_bytes,
 )
 from lmcore.comparing.model_pairs import as_json
+from lmcore.comparing.settings import Settings
 from lmcore.errors import InputError
 from lmcore.files import rounded, whole, write_json
 from lmcore.folds.metrics import mean_of, share_interval
@@ -31,24 +34,14 @@ from lmcore.params.ranges import Line
 from lmcore.statistics.stats import interval
 from lmcore.tables import columns_there, write
 
-
-class Settings(NamedTuple):
-    """The keys of the section compare_models of params.yaml that these comparisons need."""
-
-    margin: dict[str, float] | None
-    confidence: float
-    interval: str
-    correction: str
-    power: float
-    resamples: int
-    seed: int
-    digits: int
+NAME_IN_PATH = re.compile(r"[^\x00-\x1f\x7f\\]{1,200}")
 
 
 def import_logs(
     out: Path,
     metrics: Path,
     settings: Settings,
+    digits: int,
     *,
     path: Line,
     answers: Line | None = None,
@@ -59,7 +52,7 @@ def import_logs(
 
     path: a file or folder of logs; answers: what BabyLM predictions answer; against: the model that
     the others are compared with, by default the first; metric: of the comparisons, by default the
-    headline of each suite.
+    headline of each suite; digits: significant digits in `metrics`.
 
     `metrics` is {"models": {model: {suite: {metric: {value, low, high, n}}}}, "comparisons":
     {MODEL_vs_AGAINST: {suite: comparison}}}. A `/` in a name becomes `--` in paths.
@@ -72,39 +65,61 @@ def import_logs(
     if against is not None and against not in models:
         raise InputError(f"{path}: there is no model '{against}'; there are {', '.join(models)}")
     base = against or models[0]
+    files = _files(evaluations)
     values: dict[str, dict] = {}
     with whole(out) as folder:
         folder.mkdir()
-        for evaluation in evaluations:
+        for file, evaluation in files.items():
             table = evaluation.scores()
-            file = folder / _in_path(evaluation.model) / f"{_in_path(evaluation.task)}.parquet"
-            write(table, table.schema, file)
+            write(table, table.schema, folder / file)
             of_model = values.setdefault(evaluation.model, {})
-            of_model[evaluation.task] = rounded(
-                _metrics(evaluation, settings.confidence), settings.digits
-            )
+            of_model[evaluation.task] = _metrics(evaluation, table, settings.confidence)
     comparisons = _comparisons(evaluations, base, metric, settings)
-    write_json({"models": values, "comparisons": rounded(comparisons, settings.digits)}, metrics)
+    found = {"models": values, "comparisons": comparisons}
+    write_json(rounded(found, digits), metrics)
 
 
-def _in_path(name: str) -> str:
-    """A name as a part of a path."""
-    return name.replace("/", "--")
+def _files(evaluations: list[Evaluation]) -> dict[str, Evaluation]:
+    """{MODEL/SUITE.parquet: its evaluation}.
+
+    Raises InputError for a name that is none of a file, and for two names of one file: logs may say
+    anything.
+    """
+    files: dict[str, Evaluation] = {}
+    for evaluation in evaluations:
+        for name in (evaluation.model, evaluation.task):
+            if not NAME_IN_PATH.fullmatch(name) or name.strip(".") == "":
+                raise InputError(
+                    f"{evaluation.source}: {name!r} cannot be the name of a file; expected a model"
+                    " and a task of printable characters, without a backslash"
+                )
+        names = [name.replace("/", "--") for name in (evaluation.model, evaluation.task)]
+        file = f"{names[0]}/{names[1]}.parquet"
+        if file in files:
+            raise InputError(
+                f"{evaluation.source}: {evaluation.model} on {evaluation.task} would be the same"
+                f" file as {files[file].model} on {files[file].task}: {file}"
+            )
+        files[file] = evaluation
+    return files
 
 
-def _metrics(evaluation: Evaluation, confidence: float) -> dict[str, dict[str, float]]:
-    """{metric: {value, low, high, n}} of an evaluation; a single item has no interval."""
+def _metrics(
+    evaluation: Evaluation, table: pa.Table, confidence: float
+) -> dict[str, dict[str, float]]:
+    """{metric: {value, low, high, n}} of a scores table; a single item has no interval."""
     found = {}
     for metric in evaluation.metrics():
-        side = _side(evaluation, metric)
+        side = side_of(table, metric, evaluation.source)
         means = side.values.mean(0)
-        columns = {"values": means, "weights": side.weights, "groups": side.groups}
+        groups = np.unique(side.groups, return_inverse=True)[1]
+        columns = {"values": means, "weights": side.weights, "groups": groups}
         if side.clusters is not None:
             columns["clusters"] = side.clusters
         estimate = mean_of(columns)
         bounds = interval(estimate, confidence)
         if ((means >= 0) & (means <= 1)).all():
-            bounds = share_interval(means, estimate, confidence, side.groups)
+            bounds = share_interval(means, estimate, confidence, groups)
         found[metric] = {"value": estimate.mean, "n": estimate.n}
         if bounds is not None:
             found[metric] |= {"low": bounds[0], "high": bounds[1]}
@@ -126,32 +141,21 @@ def _comparisons(
             continue
         chosen = headline(other, evaluation, [metric] if metric else None)
         a, b, _ = align(
-            _side(other, chosen),
-            _side(evaluation, chosen),
+            side_of(other.scores(), chosen, other.source),
+            side_of(evaluation.scores(), chosen, evaluation.source),
             common=False,
             what=f"{base} and {model} on {suite}",
         )
         a, b = same_bytes(a, b, chosen)
         names.append((f"{model}_vs_{base}", suite))
-        comparisons.append(
-            compare(
-                a,
-                b,
-                chosen,
-                confidence=settings.confidence,
-                interval=settings.interval,
-                resamples=settings.resamples,
-                seed=settings.seed,
-                lower_is_better=lower_is_better,
-            )
-        )
+        rules = settings.for_compare() | {"lower_is_better": lower_is_better}
+        comparisons.append(compare(a, b, chosen, **rules))
     judged = judge(
         comparisons,
         correction=settings.correction,
-        confidence=settings.confidence,
-        power=settings.power,
         margin=settings.margin or {},
         lower_is_better=lower_is_better,
+        **settings.for_judge(),
     )
     found: dict[str, dict[str, Any]] = {}
     for (pair, suite), comparison in zip(names, judged, strict=True):
@@ -159,8 +163,6 @@ def _comparisons(
     return found
 
 
-def _side(evaluation: Evaluation, metric: str) -> Side:
-    """What a model scored under a metric; its groups are numbered in the order of their names."""
-    read = partial(columns_there, evaluation.scores())
-    side = read_side(read, [metric], str(evaluation.source), {})[1]
-    return side._replace(groups=np.unique(side.groups, return_inverse=True)[1])
+def side_of(table: pa.Table, metric: str, source: Path) -> Side:
+    """What a scores table has under a metric; `source` is the log, for messages."""
+    return read_side(partial(columns_there, table), [metric], str(source), {})[1]

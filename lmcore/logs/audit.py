@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmcore.folds.ties import settle
-from lmcore.logs.evaluation import Evaluation, Item, Options
-from lmcore.statistics.stats import interval, macro, wilson
+from lmcore.folds.metrics import mean_of, share_interval
+from lmcore.logs.evaluation import Evaluation, Item, Options, by_own_rule, counted
+from lmcore.statistics.stats import Estimate
+
+Columns = dict[str, np.ndarray]
 
 CONFIDENCE = 0.95
 LARGE_SHARE = 0.01  # of the items: from here on ties and identical options are worth a line
@@ -64,16 +66,15 @@ def audit(evaluation: Evaluation) -> Audit | None:
         return None
     items = evaluation.items
     options = [item.options for item in items if item.options]
-    groups = _groups(items)
-    scores = {rule: _counted(options, rule) for rule in ("first", "half", "lost")}
-    estimate = macro(scores["half"], np.ones(len(items)), groups)
-    bounds = interval(estimate, CONFIDENCE) or (None, None)
-    if not groups.any():
-        bounds = wilson(float(scores["half"].sum()), len(items), CONFIDENCE)
+    columns = _columns(items)
+    groups = columns["groups"]
+    estimate = _figure(options, "half", columns)
+    values = np.array([by_own_rule(of_item)[0] for of_item in options])
+    bounds = share_interval(values, estimate, CONFIDENCE, groups) or (None, None)
     metric = _metric(evaluation)
     printed = evaluation.printed.get(metric) if metric else None
     is_nan = np.array([any(map(math.isnan, of_item.logprobs)) for of_item in options])
-    is_tied = np.array([_is_tied(of_item) for of_item in options]) & ~is_nan
+    is_tied = np.array([by_own_rule(of_item)[1] for of_item in options])
     is_identical = np.array([len(set(of_item.texts)) < len(of_item.texts) for of_item in options])
     lengths, length = _lengths(options)
     found = Audit(
@@ -86,9 +87,9 @@ def audit(evaluation: Evaluation) -> Audit | None:
         metric=metric,
         printed=printed.mean if printed else None,
         printed_se=printed.se if printed else None,
-        first=_mean(scores["first"], groups),
-        half=_mean(scores["half"], groups),
-        lost=_mean(scores["lost"], groups),
+        first=_figure(options, "win", columns).mean,
+        half=estimate.mean,
+        lost=_figure(options, "loss", columns).mean,
         se=estimate.se,
         low=bounds[0],
         high=bounds[1],
@@ -96,7 +97,7 @@ def audit(evaluation: Evaluation) -> Audit | None:
         n_nan=int(is_nan.sum()),
         n_identical=int(is_identical.sum()),
         n_deciding=int((~is_tied & ~is_identical & ~is_nan).sum()),
-        shortest=_mean(_counted(lengths, "half"), groups),
+        shortest=_figure(lengths, "half", columns).mean,
         length=length,
         chosen_first=float(np.mean([_chosen(of_item) == 0 for of_item in options])),
         right_first=float(np.mean([0 in of_item.gold for of_item in options])),
@@ -106,40 +107,22 @@ def audit(evaluation: Evaluation) -> Audit | None:
     return found._replace(findings=_findings(found, evaluation))
 
 
-def _groups(items: list[Item]) -> np.ndarray:
-    """(N,) the numbers of the items' groups."""
-    return np.unique([item.group for item in items], return_inverse=True)[1]
+def _figure(options: list[Options], ties: str, columns: Columns) -> Estimate:
+    """The mean over groups of what the items count under a rule for ties."""
+    values = np.array([counted(of_item, ties) for of_item in options])
+    return mean_of(columns | {"values": values})
 
 
-def _mean(values: np.ndarray, groups: np.ndarray) -> float:
-    """The mean over groups of their means."""
-    return macro(values, np.ones(len(values)), groups).mean
-
-
-def _counted(options: list[Options], rule: str) -> np.ndarray:
-    """(N,) what each item counts under a rule for ties.
-
-    `first` gives a tie and NaN to the first option, as argmax does.
-    """
-    ties = {"first": "win", "half": "half", "lost": "loss"}[rule]
-    counts = []
-    for of_item in options:
-        values = np.array(of_item.logprobs)
-        if np.isnan(values).any():
-            chosen = int(values.argmax())  # the first NaN
-            counts.append(float(rule == "first" and chosen in of_item.gold))
-            continue
-        shares = [
-            float(settle(values[None, None], np.array([gold]), ties)[0][0, 0])
-            for gold in of_item.gold
-        ]
-        counts.append(min(1.0, sum(shares)))
-    return np.array(counts)
-
-
-def _is_tied(options: Options) -> bool:
-    """Whether several options have the greatest log-prob."""
-    return options.logprobs.count(max(options.logprobs)) > 1
+def _columns(items: list[Item]) -> Columns:
+    """Weights, groups and, where items share any, clusters, as integers from 0; each (N,)."""
+    columns = {
+        "weights": np.ones(len(items)),
+        "groups": np.unique([item.group for item in items], return_inverse=True)[1],
+    }
+    if any(item.cluster for item in items):
+        clusters = [item.cluster or item.id for item in items]
+        columns["clusters"] = np.unique(clusters, return_inverse=True)[1]
+    return columns
 
 
 def _chosen(options: Options) -> int:

@@ -145,19 +145,28 @@ class Evaluation:
 def by_own_rule(options: Options) -> tuple[float, bool]:
     """What an item counts if a tie counts what guessing would give, and whether it is tied.
 
-    If any log-prob is NaN, nothing was chosen: the item counts 0. Of several right options, any
-    counts.
+    An item is tied if the best option may be a right or a wrong one.
+    """
+    share = counted(options, "half")
+    return share, 0 < share < 1
+
+
+def counted(options: Options, ties: str) -> float:
+    """What an item counts, from 0 to 1; of several right options any counts.
+
+    ties: `half` (what guessing between the best options would give), `win` (the first of them is
+    taken, as by argmax, which also takes the first NaN) or `loss` (a tie of right and wrong options
+    is wrong). But for `win`, an item with a NaN counts 0, as nothing was chosen.
     """
     if any(map(math.isnan, options.logprobs)):
-        return 0.0, False
+        return float(ties == "win" and int(np.argmax(options.logprobs)) in options.gold)
     values = np.array(options.logprobs)[None, None]
-    shares, tied = [], False
-    for gold in options.gold:
-        share, is_tied = settle(values, np.array([gold]), "half")
-        shares.append(float(share[0, 0]))
-        tied |= bool(is_tied[0, 0])
-    is_wrong_among_best = sum(shares) < 1
-    return sum(shares), tied and is_wrong_among_best
+    if ties == "win":
+        return float(int(values.argmax()) in options.gold)
+    shares = [float(settle(values, np.array([gold]), "half")[0][0, 0]) for gold in options.gold]
+    # thirds may add up to a little less than 1
+    total = sum(shares) if sum(shares) < 1 - 1e-9 else 1.0
+    return total if ties == "half" else float(total == 1)
 
 
 def content_hash(content: str) -> int:

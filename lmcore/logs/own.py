@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from lmcore.errors import InputError
 from lmcore.folds.by_text import COLUMNS, text_stats
 from lmcore.logs.evaluation import Evaluation, Item, Options
-from lmcore.tables import ITEMS, TOKENS, read
+from lmcore.tables import CLUSTER, ITEMS, TOKENS, read
 
 TOOL = "lmcore"
 
@@ -57,6 +57,7 @@ def _evaluation(model: str, tokens: Path, items: pa.Table) -> Evaluation:
                 values={},
                 group=first["group"],
                 options=Options(options, logprobs[number], gold, n_tokens[number]),
+                cluster=first.get(CLUSTER, ""),
             )
         )
     return Evaluation(TOOL, model, tokens.name, tokens, logged, dtype="float32")

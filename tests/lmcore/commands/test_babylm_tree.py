@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lmcore.commands import babylm_tree
-from lmcore.commands.babylm_tree import PARTS, check_tree, write_tree
+from lmcore.commands.babylm_tree import OTHERS, PARTS, check_tree, write_tree
 from lmcore.errors import InputError
 from lmcore.files import write_json
 from lmcore.logs.open import read_logs
@@ -127,6 +127,20 @@ def test_suite_of_another_convention_and_a_folder_that_is_none_are_refused(data,
         write_tree("my.model", data, tmp_path / "results")
     with pytest.raises(InputError, match="expected one folder zero_shot/BACKEND, found 0"):
         check_tree(tmp_path)
+
+
+def test_what_others_wrote_is_found_where_the_evaluation_puts_it(
+    data, small, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(babylm_tree, "OTHERS", OTHERS)
+    write_tree("my.model", data, tmp_path / "results")
+    folder = tmp_path / "results/my/main"
+    _, problems = check_tree(folder)
+    assert len(problems) == 9
+    assert problems[0].startswith("missing: zero_shot/*/reading/predictions.json, which lmcore")
+    for pattern in OTHERS:
+        write_json({}, folder / pattern.replace("*", "causal"))
+    assert check_tree(folder)[1] == []
 
 
 def test_published_sizes_add_up():

@@ -4,22 +4,15 @@ import json
 
 import pytest
 
-from lmcore.comparing.logged import Settings, import_logs
+from lmcore.comparing.diff_logs import DEFAULTS
+from lmcore.comparing.logged import import_logs
 from lmcore.errors import InputError
 from lmcore.tables import SCORES, read
 from tests.lmcore.logs import written
 
 RIGHT, WRONG = [-1.0, -2.0], [-2.0, -1.0]
-SETTINGS = Settings(
-    margin={"accuracy": 0.005},
-    confidence=0.95,
-    interval="student",
-    correction="holm",
-    power=0.8,
-    resamples=1000,
-    seed=0,
-    digits=4,
-)
+SETTINGS = DEFAULTS._replace(margin={"accuracy": 0.005}, resamples=1000)
+DIGITS = 4
 
 
 @pytest.fixture
@@ -33,7 +26,7 @@ def logs(tmp_path):
 
 def test_logs_are_written_as_scores_with_metrics_and_comparisons(logs, tmp_path):
     metrics = tmp_path / "metrics.json"
-    import_logs(tmp_path / "out", metrics, SETTINGS, path=str(logs), against="base")
+    import_logs(tmp_path / "out", metrics, SETTINGS, DIGITS, path=str(logs), against="base")
     table = read(tmp_path / "out" / "new" / "two.parquet", SCORES)
     assert set(table["metric"].to_pylist()) == {"acc", "accuracy", "tie"}
     content = json.loads(metrics.read_text())
@@ -47,14 +40,18 @@ def test_logs_are_written_as_scores_with_metrics_and_comparisons(logs, tmp_path)
 
 def test_names_with_a_slash_are_one_folder(tmp_path):
     written.inspect(tmp_path / "logs" / "a.json", [["C"], ["I"]], task="evals/arc")
-    import_logs(tmp_path / "out", tmp_path / "m.json", SETTINGS, path=str(tmp_path / "logs"))
+    import_logs(
+        tmp_path / "out", tmp_path / "m.json", SETTINGS, DIGITS, path=str(tmp_path / "logs")
+    )
     assert (tmp_path / "out" / "org--a" / "evals--arc.parquet").is_file()
     assert json.loads((tmp_path / "m.json").read_text())["comparisons"] == {}
 
 
 def test_model_metric_and_items_that_do_not_fit_are_named(logs, tmp_path):
     def imported(**entry):
-        import_logs(tmp_path / "out", tmp_path / "m.json", SETTINGS, path=str(logs), **entry)
+        import_logs(
+            tmp_path / "out", tmp_path / "m.json", SETTINGS, DIGITS, path=str(logs), **entry
+        )
 
     with pytest.raises(InputError, match="there is no model 'gone'; there are base, new"):
         imported(against="gone")
@@ -64,3 +61,22 @@ def test_model_metric_and_items_that_do_not_fit_are_named(logs, tmp_path):
     with pytest.raises(InputError, match="base and new on one: not the same items: 17 only in A"):
         imported()
     assert not (tmp_path / "m.json").exists()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a\\b", "a\nb", "x" * 300])
+def test_name_that_would_leave_the_folder_is_refused(tmp_path, name):
+    written.inspect(tmp_path / "logs" / "a.json", [["C"]], model=name)
+    with pytest.raises(InputError, match="cannot be the name of a file"):
+        import_logs(
+            tmp_path / "out", tmp_path / "m.json", SETTINGS, DIGITS, path=str(tmp_path / "logs")
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_names_of_one_file_are_refused(tmp_path):
+    written.inspect(tmp_path / "logs" / "a.json", [["C"]], model="org/a")
+    written.inspect(tmp_path / "logs" / "b.json", [["C"]], model="org--a")
+    with pytest.raises(InputError, match="would be the same file as"):
+        import_logs(
+            tmp_path / "out", tmp_path / "m.json", SETTINGS, DIGITS, path=str(tmp_path / "logs")
+        )

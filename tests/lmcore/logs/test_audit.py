@@ -36,6 +36,19 @@ def test_ties_and_nan_are_counted_by_three_rules():
     assert "2 of 5 items are tied: with ties for the first option the score is 0.800" in text
 
 
+def test_tie_of_right_options_alone_is_no_tie():
+    items = [Item("0", "", {}, options=Options(["a", "b", "c"], [-1.1, -1.1, -2.3], [0, 1]))]
+    found = audit(Evaluation("tool", "model", "task", "somewhere", items))
+    assert (found.first, found.half, found.lost, found.n_ties) == (1, 1, 1, 0)
+
+
+def test_interval_takes_clusters_where_items_share_them():
+    alone = evaluation([RIGHT] * 30 + [WRONG] * 30)
+    shared = [item._replace(cluster=f"story {int(item.id) // 15}") for item in alone.items]
+    clustered = audit(Evaluation("tool", "model", "task", "somewhere", shared))
+    assert clustered.se > 2 * audit(alone).se
+
+
 def test_constant_logits_score_what_the_shortest_option_does():
     lengths = np.random.default_rng(0).integers(3, 9, (500, 2))
     items = []
