@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from lmcore.commands import comparing, explore, history, project, racing, sharing, suites
+from lmcore.commands import (
+    comparing,
+    differences,
+    explore,
+    history,
+    project,
+    racing,
+    sharing,
+    suites,
+)
 from lmcore.commands.one_line_errors import OneLineErrors
 
 HELP = (
@@ -32,8 +41,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "results": history.results,
     "metrics": history.metrics,
     "use": history.use,
-    "diff": comparing.diff,
-    "audit": comparing.audit,
+    "diff": differences.diff,
+    "audit": differences.audit,
     "race": racing.race,
     "verify": history.verify,
     "unlock": history.unlock,
