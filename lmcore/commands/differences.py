@@ -1,6 +1,4 @@
-"""The commands of `lmcore` for what was scored: diff (revisions or logs), and audit (what a score is
-made of).
-"""
+"""The commands of `lmcore` for what was scored: diff of revisions or logs, audit of a score."""
 
 import subprocess
 import sys
