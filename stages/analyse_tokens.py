@@ -25,7 +25,7 @@ PATHS = Paths(
 def main() -> None:
     clear_leftovers("data/generated", "data/models", "data/tokens")
     models = section("models", SomeNames)
-    suites = list(section("suites", SomeEntries))
+    suites = section("suites", SomeEntries)
     writers = section("generate_tokens.models", Names)
     settings = call(
         Settings,

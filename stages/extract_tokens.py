@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lmcore.params.ranges import SomeEntries
+from lmcore.params.scored import suites_of_model
 from lmcore.scoring.extract import extract_suites
 from stages.stage import call, fingerprint, run, section, work_folder
 
@@ -13,7 +14,7 @@ def main(model: str) -> None:
         "extract_tokens",
         model=Path("data/models") / model,
         items=Path("data/items"),
-        suites=list(section("suites", SomeEntries)),
+        suites=list(suites_of_model(section("suites", SomeEntries), model)),
         out=Path("data/tokens") / model,
         work=work_folder(),
         code=fingerprint("extract_tokens"),

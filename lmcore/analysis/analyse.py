@@ -13,7 +13,7 @@ bytes.
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +41,7 @@ from lmcore.errors import InputError
 from lmcore.files import rounded, whole, write_csv, write_json
 from lmcore.models.folder import holds_masked
 from lmcore.params.ranges import Bins, Count, Digits, Name, Names, OpenShare
+from lmcore.params.scored import models_of_suite
 from lmcore.tables import ITEMS, read, write
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
@@ -99,7 +100,7 @@ class Analysis(NamedTuple):
 
 def analyse_tokens(
     models: list[str],
-    suites: Iterable[str],
+    suites: dict[str, dict],
     paths: Paths,
     settings: Settings,
     writers: Collection[str] = (),
@@ -110,11 +111,11 @@ def analyse_tokens(
 
     Raises InputError where a table is missing, or a number is out of range.
     """
-    suites = list(suites)
-    _check_suites(suites, settings.plot_suite, has_generated=bool(paths.generated))
+    _check_suites(list(suites), settings.plot_suite, has_generated=bool(paths.generated))
     tokenizers = {model: load_fast(paths.model_folder / model) for model in models}
     items = {suite: read(paths.items / f"{suite}.parquet", ITEMS) for suite in suites}
-    rows = _rows_that_count(models, items, paths.tokens, settings.rows)
+    scored = {suite: models_of_suite(suite, entry, models) for suite, entry in suites.items()}
+    rows = _rows_that_count(scored, items, paths.tokens, settings.rows)
     written = _rows_of_writers(models, writers, paths.generated)
     masked = {model for model in models if holds_masked(paths.model_folder / model)}
     analysis = analyse(
@@ -122,11 +123,15 @@ def analyse_tokens(
     )
     accuracies = _metrics_of(settings.progression, paths.metrics)
     progress = progression(settings.progression, analysis.summaries, accuracies)
-    comparisons, scatter = _compare_suites(items, tokenizers, masked, paths.tokens, settings)
+    causal = {}  # {suite: the tokenizers of the causal LMs that are scored on it}
+    for suite, names in scored.items():
+        causal[suite] = {name: tokenizers[name] for name in names if name not in masked}
+    comparisons, scatter = _compare_suites(items, causal, paths.tokens, settings)
     with whole(paths.out) as folder:
         write_tables(analysis, folder)
         write(scatter, SCATTER, folder / "scatter.parquet")
-        shown_passage = _passage(items[settings.plot_suite], tokenizers, paths.tokens, settings)
+        of_plots = {name: tokenizers[name] for name in scored[settings.plot_suite]}
+        shown_passage = _passage(items[settings.plot_suite], of_plots, paths.tokens, settings)
         write(shown_passage, PASSAGE, folder / "passage.parquet")
     write_summaries(analysis, paths.summaries, settings.digits)
     write_json(rounded(comparisons, settings.digits), paths.comparison)
@@ -146,12 +151,13 @@ def _check_suites(suites: list[str], plot_suite: str, *, has_generated: bool) ->
 
 
 def _rows_that_count(
-    models: list[str], items: dict[str, pa.Table], tokens: Path, choice: str
+    models: dict[str, list[str]], items: dict[str, pa.Table], tokens: Path, choice: str
 ) -> dict[str, dict[str, TokenRows]]:
-    """{suite: {model: its rows that count}}; `choice`: gold, target or all."""
+    """{suite: {model: its rows that count}}; `models` by suite; `choice`: gold, target or all."""
     rows: dict[str, dict[str, TokenRows]] = {}
     for suite, table in items.items():
-        rows[suite] = {model: TokenRows(tokens / model / suite, table, choice) for model in models}
+        paths = {model: tokens / model / suite for model in models[suite]}
+        rows[suite] = {model: TokenRows(path, table, choice) for model, path in paths.items()}
     return rows
 
 
@@ -174,20 +180,23 @@ def _metrics_of(models: list[str], metrics: Path | None) -> dict[str, dict]:
 
 def _compare_suites(
     items: dict[str, pa.Table],
-    tokenizers: dict[str, Tokenizer],
-    masked: Collection[str],
+    causal: dict[str, dict[str, Tokenizer]],
     tokens: Path,
     settings: Settings,
 ) -> tuple[dict[str, dict], pa.Table]:
-    """{suite: the comparison of the causal models on it}, and the SCATTER table of all suites."""
-    causal = {model: known for model, known in tokenizers.items() if model not in masked}
+    """{suite: the comparison of the causal models on it}, and the SCATTER table of all suites.
+
+    causal: by suite and model.
+    """
     comparisons: dict[str, dict] = {}
     scatter: list[dict] = []
-    for suite, table in items.items() if causal else ():
+    for suite, table in items.items():
+        if not causal[suite]:
+            continue
         comparisons[suite], squares = compare_on_same_text(
             table,
-            {model: tokens / model / suite for model in causal},
-            causal,
+            {model: tokens / model / suite for model in causal[suite]},
+            causal[suite],
             corrected=settings.corrected,
             confidence=settings.confidence,
         )
@@ -299,8 +308,7 @@ def write_plots(
     the ends of the by-token tables, all of one suite, whose rows are `shown`. The curves of
     `progress` are by suite.
     """
-    p99s = [summaries[suite]["entropy"]["p99"] for summaries in analysis.summaries.values()]
-    top = max(p99s) * 1.1
+    top = 1.1 * max(analysis.summaries[model][suite]["entropy"]["p99"] for model in shown)
     with whole(folder) as temporary:
         (temporary / "progression").mkdir(parents=True)  # also where no models are named for it
         for model, rows in shown.items():

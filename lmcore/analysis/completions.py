@@ -27,6 +27,7 @@ from lmcore.errors import InputError
 from lmcore.files import whole, write_csv
 from lmcore.folds.fold import PSEUDO
 from lmcore.params.ranges import Bins, OpenShare
+from lmcore.params.scored import models_of_suite
 from lmcore.statistics.stats import interval, ratio, wilson
 from lmcore.suites.declare import kind_of
 from lmcore.tables import ITEMS, SCORES, read, write
@@ -87,7 +88,7 @@ def analyse_completions(
             FREQUENCY: frequency_bins(int(measures[FREQUENCY].max()), per_decade),
             CONTEXT_LENGTH: length_bins(measures[CONTEXT_LENGTH], context_bins),
         }
-        for model in models:
+        for model in models_of_suite(suite, suites[suite], models):
             source = scores / model / f"{suite}.parquet"
             values = _item_values(read(source, SCORES), table, source)
             labels = {"suite": suite, "model": model}

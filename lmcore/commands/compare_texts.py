@@ -175,7 +175,7 @@ def _analyse(
         comparison=target / "model_comparison.json",
         plots=target / "plots",
     )
-    analyse_tokens(list(folders), [SUITE], paths, settings)
+    analyse_tokens(list(folders), {SUITE: {}}, paths, settings)
 
 
 def compare_generated(

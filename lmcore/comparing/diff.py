@@ -47,6 +47,7 @@ from lmcore.history.revisions import (
 from lmcore.history.staleness import stale
 from lmcore.params.ranges import NonNegative
 from lmcore.params.schema import check, kinds_of
+from lmcore.params.scored import is_scored
 
 
 class _Contents(NamedTuple):
@@ -61,6 +62,13 @@ class _Contents(NamedTuple):
     def names(self) -> list[str]:
         """The names of its models, recipes and suites."""
         return [*self.models, *self.suites]
+
+    def has(self, name: str, suite: str) -> bool:
+        """Whether all models of a name are scored on a suite, as its params.yaml says."""
+        if name not in self.models or suite not in self.suites:
+            return False
+        entry = self.revision.params["suites"][suite]
+        return all(is_scored(entry, model) for model in self.models[name])
 
     def scores(self, name: str, suite: str) -> Scores:
         """Where it has the scores of a name on a suite."""
@@ -105,6 +113,7 @@ def diff(
             *([] if pairs else [_nothing_in_common(asked)]),
             *left_out("model", list(in_a.models), list(in_b.models), models),
             *left_out("suite", in_a.suites, in_b.suites, suites),
+            *_scored_in_one(in_a, in_b, asked),
             *results.not_compared,
         ],
         rows=rows,
@@ -152,10 +161,21 @@ def _pairs(in_a: _Contents, in_b: _Contents, asked: Asked) -> list[tuple[str, Sc
         for name in in_b.models:
             if not asked.covers(name, suite):
                 continue
-            if name in in_a.models and suite in in_a.suites:
+            if in_a.has(name, suite) and in_b.has(name, suite):
                 scores_a, scores_b = in_a.scores(name, suite), in_b.scores(name, suite)
                 pairs.append((name, scores_a, scores_b))
     return pairs
+
+
+def _scored_in_one(in_a: _Contents, in_b: _Contents, asked: Asked) -> list[str]:
+    """A line for each model that both have and only A scored on a suite that both have."""
+    lines = []
+    for suite in in_b.suites:
+        for name in in_b.models:
+            is_asked = asked.covers(name, suite)
+            if is_asked and in_a.has(name, suite) and not in_b.has(name, suite):
+                lines.append(f"{name} on {suite}: only A scored it")
+    return lines
 
 
 def _compare_all(pairs: list[tuple[str, Scores, Scores]], asked: Asked) -> Results:

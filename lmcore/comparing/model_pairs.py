@@ -49,6 +49,7 @@ from lmcore.params.ranges import (
     SomeNames,
 )
 from lmcore.params.schema import mapping
+from lmcore.params.scored import models_of_suite
 from lmcore.shown import for_terminal
 from lmcore.statistics.seeds import spread
 from lmcore.tables import SCORES, read, write
@@ -140,16 +141,19 @@ def compare_models(
     groups: dict[tuple[str, str], dict[tuple[str, str], Comparison]] = {pair: {} for pair in chosen}
     spreads: dict[str, dict] = {}
     signals: dict[str, dict] = {}
-    for suite in suites:
-        sides, metric_of = suite_sides(suite, models, recipes, scores, metrics, average)
-        runs = _runs(sides, average, suite)
+    for suite, entry in suites.items():
+        scored = models_of_suite(suite, entry, models)
+        its_recipes, its_average = (_whole(entries, scored) for entries in (recipes, average))
+        sides, metric_of = suite_sides(suite, scored, its_recipes, scores, metrics, its_average)
+        runs = _runs(sides, its_average, suite)
         for name, side in runs.items():
             run_spread = _spread(side, metric_of[name], name in average)
             spreads.setdefault(name, {})[suite] = rounded(run_spread, digits)
         planned = {name: side for name, side in runs.items() if name in {**recipes, **average}}
-        of_names = {name: sides[name] for name in names}
+        of_names = {name: sides[name] for name in names if name in sides}
         signals[suite] = _signal(of_names, planned, metric_of, confidence)
-        for model, other, metric, a, b in _comparable(suite, chosen, sides, metric_of, scores):
+        there = [pair for pair in chosen if pair[0] in sides and pair[1] in sides]
+        for model, other, metric, a, b in _comparable(suite, there, sides, metric_of, scores):
             for group, of_group in by_group(a, b, metric, **settings).items():
                 groups[model, other][suite, group] = of_group
             if is_clustered(suite, metric, clusters or [], suites):
@@ -174,6 +178,11 @@ def compare_models(
     write_json(summaries, summary)
     write_json(spreads, seeds)
     write_json(signals, signal)
+
+
+def _whole(entries: dict[str, list[str]], models: list[str]) -> dict[str, list[str]]:
+    """The recipes or averages of which all models were scored on a suite."""
+    return {name: members for name, members in entries.items() if set(members) <= set(models)}
 
 
 def _is_random(comparison: Comparison, model: str, against: str, recipes: Iterable[str]) -> bool:

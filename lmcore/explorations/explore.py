@@ -18,6 +18,7 @@ from lmcore.files import rounded, whole, write_csv, write_json
 from lmcore.folds.by_text import text_stats
 from lmcore.models.folder import holds_masked
 from lmcore.params.ranges import Digits, Names, OpenShare, Positive, Resamples, Seed
+from lmcore.params.scored import is_scored
 from lmcore.suites.declare import classes_of, kind_of, task_of
 from lmcore.tables import ITEMS, TOKENS, read
 from lmcore.text.readable import token_texts
@@ -79,6 +80,8 @@ def explore_suites(
             pieces = _pieces(model, model_folder)
             values: dict[str, dict] = {}
             for suite, entry in chosen.items():
+                if not is_scored(entry, model):
+                    continue
                 said = _read_said(suite, entry, items, tokens / model / suite, pieces, settings)
                 findings = EXPLORATIONS[task_of(suite, entry)](said, entry)
                 values[suite] = findings.metrics

@@ -54,6 +54,7 @@ from lmcore.folds.ties import settle
 from lmcore.models.config import context_length
 from lmcore.models.folder import is_masked, read_config
 from lmcore.params.ranges import Count
+from lmcore.params.scored import models_of_suite, suites_of_model
 from lmcore.statistics.agreement import agreement, expected_agreement
 from lmcore.statistics.rank_correlation import spearman_values
 from lmcore.statistics.stats import random_choice_accuracy
@@ -134,6 +135,7 @@ def fold_scores(
 ) -> None:
     """Write `out`/MODEL/SUITE.parquet for every model and suite, all or none.
 
+    A suite whose entry names `models` has those alone.
     Write `positions`/MODEL/SUITE.csv, as lmcore.folds.positions says, for the suites of kind
     choices. The tables come from `items`/SUITE.parquet and `tokens`/MODEL/SUITE.
 
@@ -147,7 +149,7 @@ def fold_scores(
             kind = kind_of(suite, entry)
             ties = convention_of(suite, entry or {})["ties"]
             items_table = read(items / f"{suite}.parquet", ITEMS)
-            for model in models:
+            for model in models_of_suite(suite, entry, models):
                 source = tokens / model / suite
                 config = read_config(model_folder / model)
                 texts = text_stats(items_table, read(source, TOKENS, COLUMNS), source)
@@ -181,13 +183,18 @@ def window_of(items: pa.Table, config: dict) -> int:
 def refuse_orphans(folder: Path, models: list[str], suites: dict[str, dict]) -> None:
     """Raises InputError where `folder` holds tables of a model or suite that is not asked for.
 
+    A suite may ask for a part of the models alone; those that its entry names must be there.
+
     DVC would count them, too.
     """
     # files alone: empty folders, which `dvc checkout` leaves, do not count
     files = [path for path in folder.rglob("*") if path.is_file()]
+    asked = {model: suites_of_model(suites, model) for model in models}
+    for suite, entry in suites.items():
+        models_of_suite(suite, entry, models)
     for file in sorted(files):
         model, suite = file.relative_to(folder).parts[:2]
-        if model not in models or Path(suite).stem not in suites:
+        if Path(suite).stem not in asked.get(model, {}):
             orphan = folder / model / suite if model in models else folder / model
             raise InputError(
                 f"{orphan}: params.yaml does not name it (any more); "

@@ -38,6 +38,7 @@ import pyarrow.compute as pc
 from lmcore.files import rounded, whole, write_json
 from lmcore.folds.fold import PSEUDO, refuse_orphans
 from lmcore.params.ranges import Digits, OpenShare
+from lmcore.params.scored import suites_of_model
 from lmcore.statistics.bayes import beta_interval
 from lmcore.statistics.clusters import macro_by_cluster, shared
 from lmcore.statistics.stats import Estimate, interval, macro, median_interval, ratio, wilson
@@ -147,7 +148,7 @@ def aggregate(
             values: dict[str, dict] = {}
             shown: dict[str, float] = {}
             n_ties = 0
-            for suite, entry in suites.items():
+            for suite, entry in suites_of_model(suites, model).items():
                 table = read(scores / model / f"{suite}.parquet", SCORES)
                 classes = classes_of(suite, entry, kind_of(suite, entry))
                 metrics, bounds = suite_metrics(table, confidence, classes, interval)

@@ -16,24 +16,28 @@ from lmcore.tables import ITEMS, read
 BIN_WIDTH = 0.25  # nats
 
 
-def entropy_histograms(models: list[str], suites: list[str], items: Path, tokens: Path) -> Markup:
+def entropy_histograms(
+    models: list[str], scored: dict[str, list[str]], items: Path, tokens: Path
+) -> Markup:
     """Histograms of the entropies that the metric `entropy` is the mean of.
 
-    There is one panel for each model and suite, all on one axis.
+    There is one panel for each suite and model, all on one axis. `scored` are the models by suite,
+    `models` all of them.
     """
-    counted: dict[str, list[tuple[list[int], float]]] = {}
+    counted: dict[str, dict[str, tuple[list[int], float]]] = {}
     n_bins = 0
-    for suite in suites:
+    for suite, names in scored.items():
         table = read(items / f"{suite}.parquet", ITEMS)
-        counted[suite] = [
-            count_entropies(TokenRows(tokens / model / suite, table, "gold")) for model in models
-        ]
-        n_bins = max(n_bins, *(len(counts) for counts, _ in counted[suite]))
+        counted[suite] = {}
+        for model in names:
+            counts, mean = count_entropies(TokenRows(tokens / model / suite, table, "gold"))
+            counted[suite][model] = counts, mean
+            n_bins = max(n_bins, len(counts))
     panels: dict[str, list[Markup]] = {}
     for suite, of_models in counted.items():
         panels[suite] = [
-            histogram(counts, BIN_WIDTH, mean, n_bins, number, models[number])
-            for number, (counts, mean) in enumerate(of_models)
+            histogram(counts, BIN_WIDTH, mean, n_bins, models.index(model), model)
+            for model, (counts, mean) in of_models.items()
         ]
     return macros(__name__).entropy_histograms(panels)
 

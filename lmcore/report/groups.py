@@ -25,10 +25,11 @@ def accuracy_by_group(suite: str, results: Results, scores: Path) -> Markup:
     if results.kinds[suite] != "pairs":
         return Markup("")
     by_model = []
-    for model in results.models:
+    models = results.scored(suite)
+    for model in models:
         path = scores / model / f"{suite}.parquet"
         by_model.append(_group_marks(model, path, results.confidence))
-        _refuse_other_groups(path, set(by_model[-1]), set(by_model[0]), results.models[0])
+        _refuse_other_groups(path, set(by_model[-1]), set(by_model[0]), models[0])
     first = by_model[0]
     groups = sorted(first, key=lambda group: (-first[group].value, group))
     if len(groups) < 2:
@@ -37,8 +38,8 @@ def accuracy_by_group(suite: str, results: Results, scores: Path) -> Markup:
     for group, name in group_names(groups).items():
         rows[name] = [marks[group] for marks in by_model]
         table[name] = [_cell(mark) for mark in rows[name]]
-    level, plot = f"{100 * results.confidence:g}", dot_plot(rows, results.models, 0.5)
-    return macros(__name__).accuracy_by_group(suite, level, results.models, plot, table)
+    level, plot = f"{100 * results.confidence:g}", dot_plot(rows, models, 0.5)
+    return macros(__name__).accuracy_by_group(suite, level, models, plot, table)
 
 
 def group_names(groups: list[str]) -> dict[str, str]:

@@ -87,6 +87,7 @@ def write_report(
     """
     results = read_results(models, suites, inputs.metrics, inputs.intervals, confidence)
     names, none = list(suites), Markup("")
+    scored = {suite: results.scored(suite) for suite in suites}
     spreads = read_json(inputs.seeds, "compare_models")
     signals = read_json(inputs.signal, "compare_models")
     losses = [loss_curve(model, path) for model, path in inputs.curves.items()]
@@ -99,7 +100,7 @@ def write_report(
         "groups": none.join(groups),
         "completions": completion_findings(inputs.findings, models, imported, confidence),
         "validity": context_validity(inputs.validity, judged_suite, models, confidence),
-        "entropy": entropy_histograms(models, names, inputs.items, inputs.tokens),
+        "entropy": entropy_histograms(models, scored, inputs.items, inputs.tokens),
     }
     on_tokens = token_sections(inputs.analysis, models)
     at_the_end = {

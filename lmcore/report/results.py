@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from lmcore.errors import InputError
 from lmcore.folds.metrics import headline
+from lmcore.params.scored import suites_of_model
 from lmcore.report.layout import macros
 from lmcore.report.terms import (
     KINDS,
@@ -28,7 +29,10 @@ from lmcore.svg import Mark, strip
 
 
 class Results(NamedTuple):
-    """What the page shows, by model and suite in the order of params."""
+    """What the page shows, by model and suite in the order of params.
+
+    A suite may be of a part of the models alone.
+    """
 
     models: list[str]
     kinds: dict[str, str]  # suite: kind
@@ -36,6 +40,10 @@ class Results(NamedTuple):
     intervals: dict[str, dict[str, dict]]  # model: suite: metric: low and high
     confidence: float
     subsets: dict[str, str]  # suite: which part of a benchmark it is; empty for a whole one
+
+    def scored(self, suite: str) -> list[str]:
+        """The models that were scored on a suite, one at least."""
+        return [model for model in self.models if suite in self.metrics[model]]
 
     def bounds(self, model: str, suite: str, name: str) -> tuple[float, float] | None:
         """The interval of a metric that has one.
@@ -54,8 +62,9 @@ class Results(NamedTuple):
         differ in which bytes they represent; the smallest number counts.
         """
         sentences, found = [], []
-        what = f"{self.metrics[self.models[0]][suite].get('n_items', 0):,} texts"
-        for model in self.models:
+        models = self.scored(suite)
+        what = f"{self.metrics[models[0]][suite].get('n_items', 0):,} texts"
+        for model in models:
             bounds = self.intervals[model][suite].get(self.headline_name(model, suite), {})
             if "n_effective" in bounds:
                 found.append(bounds["n_effective"])
@@ -99,12 +108,12 @@ def read_results(
     by_model = {model: read_json(metrics / f"{model}.json", "aggregate") for model in models}
     all_intervals = read_json(intervals, "aggregate")
     for model in models:
-        for suite, kind in kinds.items():
+        for suite in suites_of_model(suites, model):
             values = by_model[model].get(suite, {})
-            if headline(kind, values) not in values:
+            if headline(kinds[suite], values) not in values:
                 raise InputError(
-                    f"{metrics / f'{model}.json'}: suite '{suite}' has no '{KINDS[kind][0]}'; "
-                    "run the stage aggregate"
+                    f"{metrics / f'{model}.json'}: suite '{suite}' has no"
+                    f" '{KINDS[kinds[suite]][0]}'; run the stage aggregate"
                 )
             if suite not in all_intervals.get(model, {}):
                 raise InputError(
@@ -136,9 +145,12 @@ def results_table(results: Results) -> Markup:
         note = f"{label(metric)} {'↓' if kind == 'text' else '↑'}"
         subset = results.subsets[suite]
         notes.append(f"{note}, {subset}" if subset else note)
-    rows = {}
+    rows: dict[str, list[Headline | None]] = {}
     for number, model in enumerate(results.models):
-        rows[model] = [_headline(results, number, suite) for suite in results.kinds]
+        rows[model] = []
+        for suite in results.kinds:
+            is_there = suite in results.metrics[model]
+            rows[model].append(_headline(results, number, suite) if is_there else None)
     sentences = {suite: results.about_items(suite) for suite in results.kinds}
     return macros(__name__).results_table(list(results.kinds), notes, rows, questions, sentences)
 
@@ -146,25 +158,26 @@ def results_table(results: Results) -> Markup:
 def all_metrics(suite: str, results: Results) -> Markup:
     """All metrics of one suite, folded away: one row for each metric, one column for each model."""
     places = {name: place for place, name in enumerate(METRICS)}
+    models = results.scored(suite)
     names: set[str] = set()
-    for model in results.models:
+    for model in models:
         names.update(results.metrics[model][suite])
     names.discard("convention")
     rows = []
     for name in sorted(names, key=lambda name: (places.get(name, len(places)), name)):
-        cells = [_metric_cell(results, model, suite, name) for model in results.models]
+        cells = [_metric_cell(results, model, suite, name) for model in models]
         rows.append((label(name), cells))
-    convention = results.metrics[results.models[0]][suite].get("convention")
+    convention = results.metrics[models[0]][suite].get("convention")
     subset = results.subsets[suite]
-    return macros(__name__).all_metrics(suite, subset, convention, results.models, rows)
+    return macros(__name__).all_metrics(suite, subset, convention, models, rows)
 
 
 def definitions(results: Results) -> Markup:
     """What each metric on the page means."""
     used: set[str] = set()
     for model in results.models:
-        for suite in results.kinds:
-            used.update(results.metrics[model][suite])
+        for metrics in results.metrics[model].values():
+            used.update(metrics)
     return macros(__name__).definitions([METRICS[name] for name in METRICS if name in used])
 
 
@@ -192,7 +205,7 @@ def _end_of_line(results: Results, suite: str) -> float:
     if results.kinds[suite] != "text":
         return 1.0
     candidates = []
-    for model in results.models:
+    for model in results.scored(suite):
         name = results.headline_name(model, suite)
         _, high = results.bounds(model, suite, name) or (0, 0)
         candidates += [high, results.metrics[model][suite][name]]

@@ -82,7 +82,8 @@ def heat_passages(rows: list[dict], models: list[str]) -> Markup:
     for row in rows:
         if row["model"] in passages:
             passages[row["model"]].append(_token(row))
-    return macros(__name__).heat_passages(rows[0]["item"], FULL, passages)
+    shown = {model: tokens for model, tokens in passages.items() if tokens}
+    return macros(__name__).heat_passages(rows[0]["item"], FULL, shown)
 
 
 def probability_by_entropy(bins: dict[str, list[dict]], models: list[str], suite: str) -> Markup:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_args
 from pydantic import AfterValidator
 
 from lmcore.errors import InputError
-from lmcore.params.ranges import Bos, Count, Line, Name, Seed, SomeEntries, Whole
+from lmcore.params.ranges import Bos, Count, Line, Name, Seed, SomeEntries, SomeNames, Whole
 from lmcore.params.schema import fit, kinds_of, mapping, must_be, shown
 from lmcore.suites.conventions import Classes, Convention, Ties, convention_of
 
@@ -93,7 +93,8 @@ class Entry(TypedDict, total=False):
     published number is checked otherwise. `columns`: what ours are called there, {good: Target1,
     ...}. `limit`: a subset spread over the groups, drawn by `seed`. `shots`: the number of worked
     examples before each question, drawn by `seed` from the items themselves or from the file or
-    folder `shots_path` (see lmcore.suites.shots). `classes`: see `classes_of`.
+    folder `shots_path` (see lmcore.suites.shots). `models`: the models that are scored on the
+    suite, where these are not all. `classes`: see `classes_of`.
     """
 
     task: Name
@@ -106,6 +107,7 @@ class Entry(TypedDict, total=False):
     seed: Seed
     shots: Whole
     shots_path: Line
+    models: SomeNames | None
     convention: Convention
     bos: Bos
     leading_space: bool

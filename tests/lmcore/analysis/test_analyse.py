@@ -6,6 +6,7 @@ Its files, that the same input gives the same files, and that its numbers are th
 import csv
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def run(folders: Path, name: str, *, generated: Path | None = None, writers=(), 
         plots=folders / name / "plots",
         generated=generated,
     )
-    analyse_tokens(["a", "b"], ["texts", "more"], paths, replace(SETTINGS, **changes), writers)
+    suites = changes.pop("suites", {"texts": {}, "more": {}})
+    analyse_tokens(["a", "b"], suites, paths, replace(SETTINGS, **changes), writers)
     return folders / name
 
 
@@ -91,6 +93,13 @@ def test_analysis_writes_every_file_and_the_same_bytes_again(folders: Path) -> N
         "summaries/b.json",
     }
     assert sha256(one) == sha256(run(folders, "two"))
+
+
+def test_a_suite_of_one_model_is_analysed_for_that_model_alone(folders: Path) -> None:
+    shutil.rmtree(folders / "tokens" / "b" / "more")
+    found = run(folders, "one", suites={"texts": {}, "more": {"models": ["a"]}})
+    assert list(json.loads((found / "summaries" / "a.json").read_text())) == ["more", "texts"]
+    assert list(json.loads((found / "summaries" / "b.json").read_text())) == ["texts"]
 
 
 def test_analysis_agrees_with_the_fold_of_the_same_tokens(folders: Path) -> None:

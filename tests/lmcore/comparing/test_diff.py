@@ -57,6 +57,16 @@ def revision(tmp_path):
     return make
 
 
+def test_diff_names_what_only_one_revision_scored(revision):
+    old, new = revision("old"), revision("new")
+    entry = {"kind": "pairs", "models": ["untrained"]}
+    write_yaml(new.params | {"suites": SUITES | {"pairs": entry}}, new.root / "params.yaml")
+    (new.root / "data/scores/good/pairs.parquet").unlink()
+    found = compared(old, Revision(new.root, None))
+    assert found.not_compared == ["good on pairs: only A scored it"]
+    assert compared(Revision(new.root, None), old).not_compared == []
+
+
 def test_diff_calls_a_subset_one(revision):
     a, b = revision("a"), revision("b", {**MODELS, "good": (0.9, 2.0)})
     for one in (a, b):

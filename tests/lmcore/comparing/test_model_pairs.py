@@ -71,7 +71,8 @@ def run(tmp_path):
             "signal": tmp_path / "signal.json",
         }
         models = changes.pop("models", ["good", "untrained", "twin", "other"])
-        compare_models(models=models, suites=SUITES, **paths, **(SECTION | changes))
+        suites = changes.pop("suites", SUITES)
+        compare_models(models=models, suites=suites, **paths, **(SECTION | changes))
         return json.loads((tmp_path / "comparisons.json").read_text())
 
     call.folder = tmp_path
@@ -92,6 +93,19 @@ def test_compare_models_every_model_against_untrained_and_against_its_neighbour(
     assert good["pairs"]["claim"] == "these two models differ; seed noise unknown"
     assert good["pairs"]["p_corrected"] > good["pairs"]["p"]
     assert "mcnemar_p" in good["pairs"] and "mcnemar_p" not in good["text"]
+
+
+def test_a_suite_of_some_models_compares_these_alone(run):
+    for model in ("untrained", "twin"):
+        (run.folder / "scores" / model / "pairs.parquet").unlink()
+    suites = SUITES | {"pairs": {"kind": "pairs", "models": ["other", "good"]}}
+    recipes = {"both": ["good", "twin"]}  # not scored on `pairs` as a whole
+    pairs = [{"model": "good", "against": "other"}, {"model": "both", "against": "untrained"}]
+    found = run(suites=suites, recipes=recipes, pairs=pairs, against=None)
+    assert list(found["good_vs_other"]) == ["pairs", "text"]
+    assert list(found["both_vs_untrained"]) == ["text"]
+    with pytest.raises(InputError, match=r"suites\.pairs\.models: there is no model 'nobody'"):
+        run(suites=SUITES | {"pairs": {"kind": "pairs", "models": ["nobody", "good"]}})
 
 
 def test_compare_models_table_has_a_row_for_every_group(run):

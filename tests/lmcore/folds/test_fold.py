@@ -408,6 +408,30 @@ def test_fold_scores_writes_every_model_and_suite_and_refuses_orphans(tmp_path: 
     assert (paths[3] / "one/mine.parquet").read_bytes() == before
 
 
+def test_fold_scores_of_a_part_of_the_models_refuses_the_tokens_of_others(tmp_path: Path):
+    suites = {"all": {"kind": "pairs"}, "some": {"kind": "pairs", "models": ["one"]}}
+    for suite in suites:
+        write(PAIR, ITEMS, tmp_path / "items" / f"{suite}.parquet")
+    for model in ("one", "two"):
+        (tmp_path / "models" / model).mkdir(parents=True)
+        config = '{"model_type": "lmcore_dummy", "vocab_size": 50}'
+        (tmp_path / "models" / model / "config.json").write_text(config)
+        (tmp_path / "models" / model / "tokenizer.json").write_text("{}")
+    for place in ("one/all", "one/some", "two/all"):
+        table = tmp_path / "tokens" / place / "part-00000.parquet"
+        write(tokens_of(PAIR, constant), TOKENS, table)
+    paths = [tmp_path / name for name in ("items", "tokens", "models", "scores", "positions")]
+    fold_scores(["one", "two"], suites, *paths, top_k=10)
+    written = sorted(path.relative_to(paths[3]).as_posix() for path in paths[3].rglob("*.parquet"))
+    assert written == ["one/all.parquet", "one/some.parquet", "two/all.parquet"]
+    table = tmp_path / "tokens" / "two" / "some" / "part-00000.parquet"
+    write(tokens_of(PAIR, constant), TOKENS, table)
+    with pytest.raises(InputError, match=r"tokens/two/some: params\.yaml does not name it"):
+        fold_scores(["one", "two"], suites, *paths, top_k=10)
+    with pytest.raises(InputError, match="suites: model 'three' is scored on none of them"):
+        fold_scores(["one", "three"], {"some": suites["some"]}, *paths, top_k=10)
+
+
 def test_refuse_orphans_names_the_suite_left_behind(tmp_path: Path):
     (tmp_path / "one" / "old").mkdir(parents=True)
     refuse_orphans(tmp_path, ["one"], {"new": {}})  # an empty folder, as `dvc checkout` leaves it

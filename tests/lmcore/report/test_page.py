@@ -583,6 +583,17 @@ def test_page_calls_a_subset_one(inputs: dict) -> None:
     assert f'<code>lambada_flat</code>\n<span class="muted">{words}</span>' in html
 
 
+def test_a_suite_of_one_model_has_no_cell_of_the_other(inputs: dict) -> None:
+    suites = SUITES | {"minimal_pairs": {"models": ["llama"]}}
+    path = inputs["metrics"] / "noise.json"
+    values = json.loads(path.read_text())
+    del values["minimal_pairs"]
+    write_json(values, path)
+    html = report(inputs | {"suites": suites})
+    row = html.partition('<th scope="row"><i></i>noise</th>')[2].partition("</tr>")[0]
+    assert row.count("<td>–</td>") == 1
+
+
 def test_model_and_metric_the_page_does_not_know_are_shown_by_name(inputs: dict) -> None:
     path = inputs["metrics"] / "llama.json"
     values = {"accuracy": 0.5, "bits_per_byte": 1.5, "brand_new": 0.1234}
