@@ -37,6 +37,7 @@ import pyarrow.compute as pc
 
 from lmcore.files import rounded, whole, write_json
 from lmcore.folds.fold import PSEUDO, refuse_orphans
+from lmcore.folds.reading import READING
 from lmcore.params.ranges import Digits, OpenShare
 from lmcore.statistics.bayes import beta_interval
 from lmcore.statistics.clusters import macro_by_cluster, shared
@@ -64,6 +65,8 @@ RATIOS: dict[str, dict[str, Callable[[float], float]]] = {
 CORPUS_RATIOS = RATIOS | {"entropy": {"entropy": _same}, "probability": {"probability": _same}}
 for _name, _metrics in RATIOS.items():
     CORPUS_RATIOS[PSEUDO + _name] = {PSEUDO + metric: change for metric, change in _metrics.items()}
+# means that have no bounds; an item of weight 0 does not count
+PLAIN = READING
 COUNTS = {
     "tie": "n_ties",
     "windowed": "n_windowed",
@@ -79,6 +82,7 @@ HEADLINES = {
     "completion": "accuracy",
     "text": "bits_per_byte",
     "graded": "spearman",
+    "reading": "eye_tracking",
 }
 IntervalOfShares = Literal["student", "bayes"]  # see `share_interval`
 STEPS_OF_SE = 50  # a metric is written in steps of at most a fiftieth of its standard error
@@ -278,12 +282,17 @@ def _add_mean(
 ) -> None:
     """Add the macro mean of a score; for `accuracy` also the micro mean.
 
-    The score lies between 0 and 1, or is Spearman's correlation.
+    The score lies between 0 and 1, or is Spearman's correlation, or one of PLAIN.
 
     columns: the score's values, weights and groups; estimate: the macro mean; method: as in
     `share_interval`.
     """
     values, groups = columns["values"], columns["groups"]
+    if name in PLAIN:
+        columns = of_items(columns, columns["weights"] > 0)
+        estimate = mean_of(columns) if estimate.n > len(columns["values"]) else estimate
+        report.add(name, estimate, interval(estimate, confidence))
+        return
     if name == "spearman":
         bounds = interval(estimate, confidence)
         report.add(name, estimate, bounds and (max(-1.0, bounds[0]), min(1.0, bounds[1])))
