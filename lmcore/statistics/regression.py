@@ -39,7 +39,7 @@ def share_explained(y: np.ndarray, baseline: np.ndarray, added: np.ndarray) -> n
     before = _residuals(y, baseline) ** 2
     after = _residuals(y, np.column_stack([baseline, _standardised(added)])) ** 2
     left = before.mean()
-    if left <= 1e-20 * max(y.var(), np.finfo(float).tiny):
+    if left <= 1e-24 * (y**2).mean():
         return np.zeros(len(y))
     share = 1 - after.mean() / left
     return 100 * ((before - after - share * before) / left + share)
