@@ -7,6 +7,9 @@ Scores tables go in; `MODEL.json` {suite: {metric: value}} and intervals come ou
   corpus (`bits_per_byte`, perplexities, `entropy` and `probability` of a token) are one ratio.
 - `perplexity` is per token, but for a `completion` suite it is per target, as LAMBADA's is
   published. `word_perplexity` is per word, `byte_perplexity` per byte.
+- `accuracy_PART` of BLiMP, for each field and phenomenon (lmcore.suites.blimp_terms): the mean over
+  its paradigms, as the accuracy is that over all. The official report by field pools the pairs
+  instead, which differs where paradigms are of unequal size.
 - If items share clusters, intervals and standard errors are over clusters, and say `n_clusters`
   (see lmcore.statistics.clusters). A median has none there.
 - For a suite with classes: `confusion_TRUE_as_FOUND` counts cases, and precision, recall and F1
@@ -25,7 +28,7 @@ a small file for each model: they are what DVC shows and compares.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
@@ -42,8 +45,9 @@ from lmcore.params.ranges import Digits, OpenShare
 from lmcore.statistics.bayes import beta_interval
 from lmcore.statistics.clusters import macro_by_cluster, shared
 from lmcore.statistics.stats import Estimate, interval, macro, median_interval, ratio, wilson
+from lmcore.suites.blimp_terms import parts_of
 from lmcore.suites.conventions import convention_of
-from lmcore.suites.declare import classes_of, kind_of
+from lmcore.suites.declare import classes_of, kind_of, task_of
 from lmcore.tables import CLUSTER, SCORES, read
 
 
@@ -154,7 +158,9 @@ def aggregate(
             for suite, entry in suites.items():
                 table = read(scores / model / f"{suite}.parquet", SCORES)
                 classes = classes_of(suite, entry, kind_of(suite, entry))
-                metrics, bounds = suite_metrics(table, confidence, classes, interval)
+                metrics, bounds = suite_metrics(
+                    table, confidence, classes, interval, parts_of(task_of(suite, entry))
+                )
                 metrics, bounds = rounded_by_se(metrics, bounds, confidence, digits)
                 shown[suite] = metrics[headline(kind_of(suite, entry), metrics)]
                 n_ties += metrics.get("n_ties", 0)
@@ -219,11 +225,13 @@ def suite_metrics(
     confidence: float,
     classes: Sequence[str] = (),
     method: IntervalOfShares = "student",
+    parts: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[dict, dict]:
     """The metrics of one scores table, and their intervals.
 
     These are {metric: value}, and {metric: interval} of those metrics that have one, with the keys
-    that `aggregate` names; `classes` as in the suite, `method` as in `share_interval`.
+    that `aggregate` names; `classes` as in the suite, `method` as in `share_interval`. `parts` are
+    {name: groups}, whose accuracy is a metric of its own; a part without items has none.
     """
     by_metric = item_means(scores)
     report = _Report()
@@ -244,6 +252,8 @@ def suite_metrics(
             _add_mean(report, name, columns, estimate, confidence, method)
     if classes:
         _add_classification(report, by_metric, list(classes), confidence)
+    for part, groups in (parts or {}).items():
+        _add_part(report, part, groups, scores, confidence, method)
     return report.values, report.intervals
 
 
@@ -302,6 +312,25 @@ def _add_mean(
         micro = mean_of(columns, are_one_group=True)
         bounds = share_interval(values, micro, confidence, method=method)
         report.add("accuracy_micro", micro, bounds)
+
+
+def _add_part(
+    report: _Report,
+    part: str,
+    groups: Collection[str],
+    scores: pa.Table,
+    confidence: float,
+    method: IntervalOfShares,
+) -> None:
+    """Add the accuracy on these groups alone, if the scores have any of them."""
+    is_inside = pc.is_in(scores["group"], pa.array(sorted(groups), pa.string()))
+    rows = scores.filter(pc.and_(is_inside, pc.equal(scores["metric"], "accuracy")))
+    if not rows.num_rows:
+        return
+    columns, n_draws = item_means(rows)["accuracy"], len(pc.unique(rows["draw"]))
+    estimate = widened(mean_of(columns), rows, "accuracy", n_draws)
+    bounds = share_interval(columns["values"], estimate, confidence, columns["groups"], method)
+    report.add(f"accuracy_{part}", estimate, bounds)
 
 
 def _add_classification(

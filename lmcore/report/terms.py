@@ -35,7 +35,7 @@ TIMES = {  # the measures of reading times
     "self_paced": "self-paced reading",
 }
 # a metric whose name begins with one of these is a share
-SHARES = ("success_at_", "precision_", "recall_", "f1_")
+SHARES = ("accuracy_", "success_at_", "precision_", "recall_", "f1_")
 METRICS = {
     "accuracy": Metric(
         "accuracy",
