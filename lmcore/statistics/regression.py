@@ -31,9 +31,9 @@ def share_explained(y: np.ndarray, baseline: np.ndarray, added: np.ndarray) -> n
 
     The share is positive even where the columns mean nothing: m columns of noise give 100 m / (N -
     k) in the mean. Near 0 it is no longer normal. In 400 samples with the predictors of BabyLM's
-    1,696 words and intervals over their 205 sentences, 95 % intervals held a true share of 0 always,
-    of 0.25 in 87 %, and of 1 in 92 %; those of the difference of two models held the true one in
-    100, 96 and 93 %. `held_out_gain` is the sounder question near 0.
+    1,696 words, and with intervals over their 205 sentences, 95 % intervals held a true share of 0
+    always, of 0.25 in 87 %, and of 1 in 92 %; those of the difference of two models held the true
+    one in 100, 96 and 92 %. `held_out_gain` is the sounder question near 0.
 
     All values are 0 where the baseline leaves nothing.
     """
