@@ -214,8 +214,9 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.
     """The checked table in the Parquet file, or the folder of `part-*.parquet`, at `path`.
 
     If `columns` are given, only these are read. CLUSTER may be among them; it is read where there
-    is one. The LOSSES of tokens are read in any case, where there are any. Raises InputError where
-    there is no table, or no table of this schema.
+    is one. Those of OPTIONAL_TOKENS that are among them must be there. The LOSSES of tokens are
+    read in any case, where there are any. Raises InputError where there is no table, or no table of
+    this schema.
     """
     path = Path(path)
     parts = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
@@ -228,7 +229,8 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.
     try:
         if columns is not None:
             columns = [name for name in columns if name != CLUSTER or has_cluster(parts[0])]
-            fields = {field.name: field for field in [*schema, *_optional_cluster(schema)]}
+            optional = OPTIONAL_TOKENS if schema is TOKENS else _optional_cluster(schema)
+            fields = {field.name: field for field in [*schema, *optional]}
             expected = pa.schema([fields[name] for name in columns])
         tables = [pq.read_table(part, columns=columns, partitioning=None) for part in parts]
     except pa.ArrowInvalid as error:

@@ -20,7 +20,15 @@ from lmcore.shown import for_markdown
 from lmcore.suites.declare import subset_words
 
 # The metrics of the card; metrics.json beside it has all
-HEADLINES = ("accuracy", "bits_per_byte", "perplexity", "word_perplexity")
+HEADLINES = (
+    "accuracy",
+    "spearman",
+    "eye_tracking",
+    "self_paced",
+    "bits_per_byte",
+    "perplexity",
+    "word_perplexity",
+)
 # What made a model, by the section of params.yaml
 MADE = {
     "trained": "was trained from random weights on the corpus below",

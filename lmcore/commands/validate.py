@@ -24,6 +24,7 @@ from lmcore.suites.declare import subset_of
 from lmcore.suites.kinds import identical_options
 from lmcore.tables import CLUSTER, scoring_of
 from lmcore.text.encoder import Text, TextEncoder
+from lmcore.text.separate import SeparateEncoder, encoder_of
 from lmcore.text.tokenizer import load_fast
 
 SHOWN = 8  # the most groups or items that a line names
@@ -47,7 +48,7 @@ def validate(items: pa.Table, model: Path, corpus: Path | None, n_shown: int = 3
         vocab_size, masked = config["vocab_size"], is_masked(config)
     else:
         vocab_size, masked = load_fast(model).get_vocab_size(), False
-    encoder = TextEncoder(model, vocab_size, scoring.get("bos", "prefix"), model, masked)
+    encoder = encoder_of(scoring, model, vocab_size, model, masked)
     texts = encoder.encode(items)
     window = window_of(items, config) if config is not None else None
     lines = [
@@ -91,6 +92,8 @@ def _counts(items: pa.Table, scoring: dict) -> list[str]:
         lines.append(for_terminal(_groups(n_items)))
     if "subset_of" in scoring:
         lines.append(subset_of(n_items.total(), scoring["subset_of"]))
+    if "tokenisation" in scoring:
+        lines.append(f"context and target tokenised: {scoring['tokenisation']}")
     return [*lines, f"bos {scoring.get('bos', 'prefix')}"]
 
 
@@ -188,7 +191,9 @@ def _line(what: str, names: list[str]) -> str:
     return f"{line}: {for_terminal(shown)}"
 
 
-def _rendered(items: pa.Table, texts: list[Text], encoder: TextEncoder, name: str) -> str:
+def _rendered(
+    items: pa.Table, texts: list[Text], encoder: TextEncoder | SeparateEncoder, name: str
+) -> str:
     """The item `name`, with the tokens of each of its texts."""
     rows = np.flatnonzero(pc.equal(items["item"], name).to_numpy(zero_copy_only=False)).tolist()
     item_rows = items.take(rows).to_pylist()
@@ -211,7 +216,7 @@ def _label(row: dict) -> str:
     return for_terminal(" ".join(words))
 
 
-def _pieces(text: Text, characters: str, encoder: TextEncoder) -> list[str]:
+def _pieces(text: Text, characters: str, encoder: TextEncoder | SeparateEncoder) -> list[str]:
     """The tokens of a text, each with the mark that stands before it.
 
     Long contexts lose their beginning, and long targets their end.

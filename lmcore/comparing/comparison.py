@@ -35,7 +35,8 @@ from lmcore.statistics.seeds import seeds_and_items
 from lmcore.tables import CLUSTER
 
 OF_SURPRISAL = ("surprisal_per_byte", "surprisal_per_word")
-LOWER_IS_BETTER = ("rank", *OF_SURPRISAL, *(PSEUDO + name for name in OF_SURPRISAL))
+OF_WORDS = ("surprisal", "previous_surprisal")  # of suites of kind reading
+LOWER_IS_BETTER = ("rank", *OF_WORDS, *OF_SURPRISAL, *(PSEUDO + name for name in OF_SURPRISAL))
 NEITHER_IS_BETTER = (
     "agreement",
     "entropy",

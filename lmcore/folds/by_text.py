@@ -33,6 +33,8 @@ COLUMNS = [
     "rank",
     "top_id",
 ]
+# the log mass of word-beginning tokens before and after each token, in suites that have it
+BOW = ("bow_logprob", "next_bow_logprob")
 
 
 @dataclass
@@ -240,14 +242,14 @@ class TextStats:
 
 
 def text_stats(items: pa.Table, tokens: pa.Table, source: str | Path) -> TextStats:
-    """The regrouped tables; `tokens` needs only COLUMNS, and those of LOSSES that it has.
+    """The regrouped tables; `tokens` needs only COLUMNS, and those of LOSSES and BOW that it has.
 
     Raises InputError, naming `source` and the item, where a text lacks tokens or has too many, or
     where a log-prob or entropy is not finite.
     """
     rows, gold = _layout(items, source)
     names = [name for name in COLUMNS if name not in ("item", "variant")]
-    names += [name for name in LOSSES if name in tokens.column_names]
+    names += [name for name in (*LOSSES, *BOW) if name in tokens.column_names]
     columns = {name: tokens[name].to_numpy() for name in names}
     text = _text_of_token(items, tokens, columns["option"], source)
     n_draws, n_texts = int(columns["draw"].max(initial=0)) + 1, items.num_rows

@@ -25,6 +25,8 @@ each kind gives:
   and `success_at_k`.
 - `graded`: `spearman` (whose mean over items is the correlation, see
   lmcore.statistics.rank_correlation), `first_probability` and `human_ratio`.
+- `reading`: `surprisal`, BabyLM's `eye_tracking` and `self_paced`, and `gain` (see
+  lmcore.folds.reading).
 - `text`: also `surprisal_per_word` (bits), a word being what `\\s+` separates. There is no such
   metric where the tokenizer does not represent a text completely, for then some of its words are
   not represented completely either.
@@ -48,8 +50,9 @@ from scipy import special
 
 from lmcore.errors import InputError
 from lmcore.files import whole, write_csv
-from lmcore.folds.by_text import COLUMNS, TextStats, text_stats
+from lmcore.folds.by_text import BOW, COLUMNS, TextStats, text_stats
 from lmcore.folds.positions import position_lines
+from lmcore.folds.reading import reading_metrics
 from lmcore.folds.ties import settle
 from lmcore.models.config import context_length
 from lmcore.models.folder import is_masked, read_config
@@ -114,6 +117,8 @@ def fold(
         metrics |= _text_metrics(texts, scoring_of(texts.table).get("lengths", {}))
     elif kind == "graded":
         metrics |= _graded_metrics(texts, scoring_of(texts.table)["ratios"])
+    elif kind == "reading":
+        metrics |= reading_metrics(texts, scoring_of(texts.table)["readings"], source)
     if masked:
         metrics = {
             PSEUDO + name if name in LIKELIHOODS else name: values
@@ -149,10 +154,12 @@ def fold_scores(
             kind = kind_of(suite, entry)
             ties = convention_of(suite, entry or {})["ties"]
             items_table = read(items / f"{suite}.parquet", ITEMS)
+            has_bow = kind == "reading" and scoring_of(items_table).get("bow")
+            columns = [*COLUMNS, *BOW] if has_bow else COLUMNS
             for model in models_of_suite(suite, entry, models):
                 source = tokens / model / suite
                 config = read_config(model_folder / model)
-                texts = text_stats(items_table, read(source, TOKENS, COLUMNS), source)
+                texts = text_stats(items_table, read(source, TOKENS, columns), source)
                 scores = fold(
                     texts,
                     kind=kind,

@@ -7,6 +7,9 @@ Scores tables go in; `MODEL.json` {suite: {metric: value}} and intervals come ou
   corpus (`bits_per_byte`, perplexities, `entropy` and `probability` of a token) are one ratio.
 - `perplexity` is per token, but for a `completion` suite it is per target, as LAMBADA's is
   published. `word_perplexity` is per word, `byte_perplexity` per byte.
+- `accuracy_PART` of BLiMP, for each field and phenomenon (lmcore.suites.blimp_terms): the mean over
+  its paradigms, as the accuracy is that over all. The official report by field pools the pairs
+  instead, which differs where paradigms are of unequal size.
 - If items share clusters, intervals and standard errors are over clusters, and say `n_clusters`
   (see lmcore.statistics.clusters). A median has none there.
 - For a suite with classes: `confusion_TRUE_as_FOUND` counts cases, and precision, recall and F1
@@ -25,7 +28,7 @@ a small file for each model: they are what DVC shows and compares.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
@@ -37,13 +40,15 @@ import pyarrow.compute as pc
 
 from lmcore.files import rounded, whole, write_json
 from lmcore.folds.fold import PSEUDO, refuse_orphans
+from lmcore.folds.reading import READING
 from lmcore.params.ranges import Digits, OpenShare
 from lmcore.params.scored import suites_of_model
 from lmcore.statistics.bayes import beta_interval
 from lmcore.statistics.clusters import macro_by_cluster, shared
 from lmcore.statistics.stats import Estimate, interval, macro, median_interval, ratio, wilson
+from lmcore.suites.blimp_terms import parts_of
 from lmcore.suites.conventions import convention_of
-from lmcore.suites.declare import classes_of, kind_of
+from lmcore.suites.declare import classes_of, kind_of, task_of
 from lmcore.tables import CLUSTER, SCORES, read
 
 
@@ -65,6 +70,8 @@ RATIOS: dict[str, dict[str, Callable[[float], float]]] = {
 CORPUS_RATIOS = RATIOS | {"entropy": {"entropy": _same}, "probability": {"probability": _same}}
 for _name, _metrics in RATIOS.items():
     CORPUS_RATIOS[PSEUDO + _name] = {PSEUDO + metric: change for metric, change in _metrics.items()}
+# means that have no bounds; an item of weight 0 does not count
+PLAIN = READING
 COUNTS = {
     "tie": "n_ties",
     "windowed": "n_windowed",
@@ -80,6 +87,7 @@ HEADLINES = {
     "completion": "accuracy",
     "text": "bits_per_byte",
     "graded": "spearman",
+    "reading": "eye_tracking",
 }
 IntervalOfShares = Literal["student", "bayes"]  # see `share_interval`
 STEPS_OF_SE = 50  # a metric is written in steps of at most a fiftieth of its standard error
@@ -151,7 +159,9 @@ def aggregate(
             for suite, entry in suites_of_model(suites, model).items():
                 table = read(scores / model / f"{suite}.parquet", SCORES)
                 classes = classes_of(suite, entry, kind_of(suite, entry))
-                metrics, bounds = suite_metrics(table, confidence, classes, interval)
+                metrics, bounds = suite_metrics(
+                    table, confidence, classes, interval, parts_of(task_of(suite, entry))
+                )
                 metrics, bounds = rounded_by_se(metrics, bounds, confidence, digits)
                 shown[suite] = metrics[headline(kind_of(suite, entry), metrics)]
                 n_ties += metrics.get("n_ties", 0)
@@ -216,11 +226,13 @@ def suite_metrics(
     confidence: float,
     classes: Sequence[str] = (),
     method: IntervalOfShares = "student",
+    parts: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[dict, dict]:
     """The metrics of one scores table, and their intervals.
 
     These are {metric: value}, and {metric: interval} of those metrics that have one, with the keys
-    that `aggregate` names; `classes` as in the suite, `method` as in `share_interval`.
+    that `aggregate` names; `classes` as in the suite, `method` as in `share_interval`. `parts` are
+    {name: groups}, whose accuracy is a metric of its own; a part without items has none.
     """
     by_metric = item_means(scores)
     report = _Report()
@@ -241,6 +253,8 @@ def suite_metrics(
             _add_mean(report, name, columns, estimate, confidence, method)
     if classes:
         _add_classification(report, by_metric, list(classes), confidence)
+    for part, groups in (parts or {}).items():
+        _add_part(report, part, groups, scores, confidence, method)
     return report.values, report.intervals
 
 
@@ -279,12 +293,17 @@ def _add_mean(
 ) -> None:
     """Add the macro mean of a score; for `accuracy` also the micro mean.
 
-    The score lies between 0 and 1, or is Spearman's correlation.
+    The score lies between 0 and 1, or is Spearman's correlation, or one of PLAIN.
 
     columns: the score's values, weights and groups; estimate: the macro mean; method: as in
     `share_interval`.
     """
     values, groups = columns["values"], columns["groups"]
+    if name in PLAIN:
+        columns = of_items(columns, columns["weights"] > 0)
+        estimate = mean_of(columns) if estimate.n > len(columns["values"]) else estimate
+        report.add(name, estimate, interval(estimate, confidence))
+        return
     if name == "spearman":
         bounds = interval(estimate, confidence)
         report.add(name, estimate, bounds and (max(-1.0, bounds[0]), min(1.0, bounds[1])))
@@ -294,6 +313,25 @@ def _add_mean(
         micro = mean_of(columns, are_one_group=True)
         bounds = share_interval(values, micro, confidence, method=method)
         report.add("accuracy_micro", micro, bounds)
+
+
+def _add_part(
+    report: _Report,
+    part: str,
+    groups: Collection[str],
+    scores: pa.Table,
+    confidence: float,
+    method: IntervalOfShares,
+) -> None:
+    """Add the accuracy on these groups alone, if the scores have any of them."""
+    is_inside = pc.is_in(scores["group"], pa.array(sorted(groups), pa.string()))
+    rows = scores.filter(pc.and_(is_inside, pc.equal(scores["metric"], "accuracy")))
+    if not rows.num_rows:
+        return
+    columns, n_draws = item_means(rows)["accuracy"], len(pc.unique(rows["draw"]))
+    estimate = widened(mean_of(columns), rows, "accuracy", n_draws)
+    bounds = share_interval(columns["values"], estimate, confidence, columns["groups"], method)
+    report.add(f"accuracy_{part}", estimate, bounds)
 
 
 def _add_classification(

@@ -187,11 +187,11 @@ def _headline(results: Results, number: int, suite: str) -> Headline:
     metrics, name = results.metrics[model][suite], results.headline_name(model, suite)
     value, baseline = metrics[name], metrics.get("length_baseline")
     bounds, end = results.bounds(model, suite, name), _end_of_line(results, suite)
-    interval = bounds and (bounds[0] / end, bounds[1] / end)
+    interval = bounds and (max(0.0, bounds[0] / end), bounds[1] / end)
     return Headline(
         value=written(name, value) + unit_of(name),
         range=written_range(name, bounds),
-        drawn=strip(Mark(value / end, interval, baseline, ""), number),
+        drawn=strip(Mark(max(0.0, value / end), interval, baseline, ""), number),
         baseline="" if baseline is None else written(name, baseline),
         name="" if name == KINDS[results.kinds[suite]][0] else label(name),
     )
@@ -200,16 +200,17 @@ def _headline(results: Results, number: int, suite: str) -> Headline:
 def _end_of_line(results: Results, suite: str) -> float:
     """What the right end of the line below a headline metric stands for.
 
-    It is 1 for a share; in a column of bits per byte it is the largest value or upper bound.
+    It is 1 for a share and a correlation; in a column of bits per byte, or of reading times, it is
+    the largest value or upper bound.
     """
-    if results.kinds[suite] != "text":
+    if results.kinds[suite] not in ("text", "reading"):
         return 1.0
     candidates = []
     for model in results.scored(suite):
         name = results.headline_name(model, suite)
         _, high = results.bounds(model, suite, name) or (0, 0)
         candidates += [high, results.metrics[model][suite][name]]
-    return max(candidates)
+    return max(candidates) or 1.0
 
 
 def _metric_cell(results: Results, model: str, suite: str, name: str) -> Cell | None:

@@ -27,8 +27,15 @@ class Cell(NamedTuple):
     range: str  # the ends of its interval; empty where there is none
 
 
+TIMES = {  # the measures of reading times
+    "first_fixation": "first fixation",
+    "first_pass": "first pass",
+    "go_past": "go-past reading",
+    "right_bounded": "right-bounded reading",
+    "self_paced": "self-paced reading",
+}
 # a metric whose name begins with one of these is a share
-SHARES = ("success_at_", "precision_", "recall_", "f1_")
+SHARES = ("accuracy_", "success_at_", "precision_", "recall_", "f1_")
 METRICS = {
     "accuracy": Metric(
         "accuracy",
@@ -55,6 +62,39 @@ METRICS = {
         "how far the model's preference for the first of two texts goes with the share of people "
         "who prefer it: the correlation of their ranks, from -1 to 1",
     ),
+    "eye_tracking": Metric(
+        "eye tracking",
+        2,
+        "BabyLM's score: how many per cent of the variance in reading times that frequency, length "
+        "and position leave are explained by surprisal, a mean over four measures. It is computed "
+        "on the words that it is fitted to, so it is above 0 even for noise",
+    ),
+    "self_paced": Metric(
+        TIMES["self_paced"],
+        2,
+        "the same of self-paced reading, where length and surprisal of the previous word are known "
+        "before",
+    ),
+    **{
+        measure: Metric(label, 2, f"eye tracking by the time of the {label} alone")
+        for measure, label in TIMES.items()
+        if measure != "self_paced"
+    },
+    "surprisal": Metric("surprisal of a word", 2, "in nats, a mean over words; lower is better"),
+    "previous_surprisal": Metric(
+        "surprisal of the previous word", 2, "in nats, a mean over words; lower is better"
+    ),
+    "gain": Metric(
+        "gain in log-likelihood",
+        4,
+        "nats per word by which the surprisals of a word and of the one before it make the reading "
+        "times of held-out sentences more probable, beside frequency, length and position: a mean "
+        "over all measures. Below 0 where surprisal does not help",
+    ),
+    **{
+        f"gain_{measure}": Metric(f"gain, {label}", 4, f"the gain for {label} alone")
+        for measure, label in TIMES.items()
+    },
     "first_probability": Metric(
         "probability of the first text",
         "share",
@@ -192,6 +232,7 @@ KINDS = {
     "completion": (HEADLINES["completion"], "Is the missing end what the model would have said?"),
     "text": (HEADLINES["text"], "How well does the model predict running text?"),
     "graded": (HEADLINES["graded"], "Does the model prefer the text that people prefer?"),
+    "reading": (HEADLINES["reading"], "Are words that surprise the model read slowly?"),
 }
 
 

@@ -8,6 +8,8 @@
 - `top_k` adds `top_ids` and `top_logprobs`.
 - `bow` adds `bow_logprob` and `next_bow_logprob`, the log mass of word-beginning tokens before and
   after each token.
+- `tokenisation`: `separate` tokenises context and target apart, see lmcore.text.separate; by
+  default they are tokenised together.
 - `masked`: how masked LMs mask a token. With `within_word_l2r` (the default), the tokens that
   follow in its word are masked with it; with `original`, only the token itself. The row of a token
   holds what the model says about it where it is masked. For masked LMs, only the tokens of targets
@@ -34,7 +36,8 @@ from lmcore.scoring.plan import Pass, Window, masked_passes, masked_windows, pas
 from lmcore.scoring.stats import CHUNK_ROWS, reader, statistics
 from lmcore.scoring.writer import token_table
 from lmcore.tables import ITEM_KEY
-from lmcore.text.encoder import Text, TextEncoder, find_mask_id, word_beginnings
+from lmcore.text.encoder import Text, find_mask_id, word_beginnings
+from lmcore.text.separate import encoder_of
 
 DTYPES = ("float32", "bfloat16")
 WAYS = ("within_word_l2r", "original")  # to mask a token
@@ -124,11 +127,16 @@ class Engine:
                 f"{self.model}: scoring 'bow' (--corrected) is of causal LMs;"
                 " a masked LM does not say where a word ends"
             )
+        self.is_separate = scoring.get("tokenisation") == "separate"
+        if self.is_separate and self.bow:
+            raise InputError(
+                "scoring 'bow' needs tokenisation: joint; a word that is tokenised alone"
+                " does not begin with its space"
+            )
         context = context_length(self.config)
         self.window = _whole(scoring, "window", context, 1 + self.bow, context)
         self.stride = _whole(scoring, "stride", self.window, 1, self.window)
-        bos = scoring.get("bos", "prefix")
-        self.encoder = TextEncoder(self.model, vocab_size, bos, self.model, self.is_masked)
+        self.encoder = encoder_of(scoring, self.model, vocab_size, self.model, self.is_masked)
         self.begins: torch.Tensor | None = None  # (V,) bool: which tokens begin a word
         if self.bow:
             self.begins = torch.from_numpy(word_beginnings(self.encoder.tokenizer, vocab_size))
@@ -188,7 +196,7 @@ class Engine:
 
     def windows(self, texts: list[Text]) -> list[Window]:
         """What the model sees of these texts at a time, and which output rows that gives."""
-        if self.is_masked:
+        if self.is_masked and not self.is_separate:
             return masked_windows(texts, self.window, self.stride, self.mask_id, self.way)
         return windows(texts, self.window, self.stride, self.bow)
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmcore.text.encoder import Text
+from lmcore.text.encoder import Piece, Text
 
 # the first edges of blocks; the later ones are 128 positions apart
 FIRST_EDGES = (0, 16, 32, 64, 128)
@@ -83,12 +83,18 @@ def windows(texts: list[Text], window: int, stride: int, after: bool) -> list[Wi
     """The windows of all texts.
 
     They number the output rows, too: text by text, token by token. With `after`, each window ends
-    with the last scored token itself, for what the model expects after it.
+    with the last scored token itself, for what the model expects after it. Each of a text's
+    `pieces` is a window of its own; of one that is too long, the end is kept.
     """
     result: list[Window] = []
     row = 0
     size = window - after  # inputs that predict something
     for text in texts:
+        if text.pieces is not None:
+            for piece in text.pieces:
+                result.append(_piece_window(piece, size, row))
+                row += 1
+            continue
         for begin, first, end in spans(len(text.ids) - 1, size, min(stride, size)):
             first_scored = max(first, text.n_unscored - 1)
             targets = text.ids[first_scored + 1 : end + 1]
@@ -97,6 +103,13 @@ def windows(texts: list[Text], window: int, stride: int, after: bool) -> list[Wi
                 result.append(Window(inputs, first_scored - begin, targets, row))
                 row += len(targets)
     return result
+
+
+def _piece_window(piece: Piece, size: int, row: int) -> Window:
+    """The window of a piece, of which at most the last `size` inputs are seen."""
+    n_cut = max(0, len(piece.inputs) - size)
+    target = np.array([piece.target], np.int32)
+    return Window(piece.inputs[n_cut:], piece.place - n_cut, target, row)
 
 
 def masked_windows(

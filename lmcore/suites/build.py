@@ -25,7 +25,7 @@ from lmcore.suites.declare import (
     suites_of,
     task_of,
 )
-from lmcore.suites.kinds import identical_options, item_rows, ratio_of
+from lmcore.suites.kinds import identical_options, item_rows, ratio_of, readings_of
 from lmcore.suites.records import SUFFIXES, MissingColumn, Record, find, read_records
 from lmcore.suites.shots import Shots, shots_of
 from lmcore.suites.subset import subset
@@ -86,11 +86,13 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
     rows = _rows(suite, entry, convention, read, others)
     lengths = _lengths(rows, read.records) if read.kind == "text" else {}
     ratios = _ratios(rows, read.records) if read.kind == "graded" else {}
+    readings = _readings(rows, read.records) if read.kind == "reading" else {}
     _check_classes(suite, entry, read.kind, rows)
     if entry.get("limit") is not None:
         chosen = subset(rows, suite, entry["limit"], entry.get("seed", 0))
         rows = [row for row in rows if row["item"] in chosen]
-    _say_identical(suite, rows)
+    if read.kind != "reading":  # there, the word stands twice where no word is before it
+        _say_identical(suite, rows)
     scoring = {**(entry.get("scoring") or {}), "bos": bos_of(convention, rows, read.source)}
     if declared_subset(suite, entry):
         scoring["subset_of"] = TASKS[task].n_items
@@ -99,6 +101,10 @@ def build_suite(suite: str, entry: dict | None, sources: Path, corpus: Path) -> 
         scoring["lengths"] = {item: lengths[item] for item in items}
     if ratios:
         scoring["ratios"] = {item: ratios[item] for item in items}
+    if readings:
+        scoring["readings"] = {item: readings[item] for item in items}
+        if convention["tokenisation"] == "separate":
+            scoring["tokenisation"] = "separate"
     return items_table(rows, scoring, f"suite '{suite}'")
 
 
@@ -130,6 +136,7 @@ def _rows(suite: str, entry: dict, convention: dict, read: Read, others: Read | 
         ending_alone=entry.get("ending_alone", False),
         source=read.source,
         shots=shots.texts,
+        separate=read.kind == "reading" and convention["tokenisation"] == "separate",
         **spacing,
     )
     return [row for row in rows if row["item"] not in shots.apart]
@@ -157,6 +164,15 @@ def _ratios(rows: list[dict], records: Sequence[dict]) -> dict[str, float]:
     for row, record in zip(first_rows, records, strict=True):
         ratios[row["item"]] = ratio_of(record, f"item '{row['item']}'")
     return ratios
+
+
+def _readings(rows: list[dict], records: Sequence[dict]) -> dict[str, list[float | None]]:
+    """The numbers of each word (see lmcore.suites.readings), by item."""
+    first_rows = [row for row in rows if row["option"] == 0]
+    readings = {}
+    for row, record in zip(first_rows, records, strict=True):
+        readings[row["item"]] = readings_of(record, f"item '{row['item']}'")
+    return readings
 
 
 def _check_classes(suite: str, entry: dict, kind: str, rows: list[dict]) -> None:

@@ -9,7 +9,8 @@ Each convention is a set of defaults, which a suite may override key by key.
 - `babylm2024`: lm-eval 0.4.2 with add_special_tokens=False, so there is never a BOS before a
   context. The prefix token is BOS, else EOS.
 - `babylm2025`: sentences as they stand, with the special tokens that the tokenizer itself adds. So
-  the first word is not scored where the tokenizer adds no BOS.
+  the first word is not scored where the tokenizer adds no BOS. In a suite of kind `reading`, a word
+  is tokenised apart from its context (`tokenisation: separate`, see lmcore.text.separate).
 
 In two places the numbers under lm-eval's conventions are not lm-eval's. tests/agreement shows both
 numbers side by side.
@@ -37,7 +38,8 @@ from lmcore.params.ranges import DIFFERENT, Bos, Line
 
 Convention = Literal["lmcore", "lm_eval", "babylm2024", "babylm2025"]
 Ties = Literal["half", "win", "loss"]
-BOS, TIES = get_args(Bos), get_args(Ties)
+Tokenisation = Literal["joint", "separate"]  # of context and word; of suites of kind reading alone
+BOS, TIES, TOKENISATIONS = get_args(Bos), get_args(Ties), get_args(Tokenisation)
 Classes = Annotated[list[Line], Field(min_length=2), DIFFERENT]
 DEFAULT: Convention = "lmcore"
 # the conventions under which the texts of a task are worded exactly as in lm-eval
@@ -49,24 +51,28 @@ CONVENTIONS: dict[str, dict] = {
         "bos_after_context": "prefix",
         "leading_space": True,
         "ties": "half",
+        "tokenisation": "joint",
     },
     "lm_eval": {
         "bos": "prefix",
         "bos_after_context": "tokenizer",
         "leading_space": True,
         "ties": "win",
+        "tokenisation": "joint",
     },
     "babylm2024": {
         "bos": "prefix",
         "bos_after_context": "none",
         "leading_space": True,
         "ties": "win",
+        "tokenisation": "joint",
     },
     "babylm2025": {
         "bos": "tokenizer",
         "bos_after_context": "tokenizer",
         "leading_space": False,
         "ties": "win",
+        "tokenisation": "separate",
     },
 }
 
@@ -74,8 +80,8 @@ CONVENTIONS: dict[str, dict] = {
 def convention_of(suite: str, entry: dict) -> dict:
     """The convention of one entry of params' suites, with what the entry overrides.
 
-    The keys are bos, bos_after_context, leading_space, ties and name. `name` says which of them the
-    entry overrides. `bos` of an entry holds both with and without a context.
+    The keys are bos, bos_after_context, leading_space, ties, tokenisation and name. `name` says
+    which of them the entry overrides. `bos` of an entry holds both with and without a context.
 
     Raises InputError for an unknown convention, BOS policy or tie policy, and for a `leading_space`
     that is neither true nor false.
@@ -87,7 +93,7 @@ def convention_of(suite: str, entry: dict) -> dict:
     profile = dict(CONVENTIONS[name])
     _check_values(suite, entry)
     overridden = {}
-    for key in ("leading_space", "ties"):
+    for key in ("leading_space", "ties", "tokenisation"):
         if key in entry and entry[key] != profile[key]:
             overridden[key] = entry[key]
     if "bos" in entry and {profile["bos"], profile["bos_after_context"]} != {entry["bos"]}:
@@ -99,7 +105,12 @@ def convention_of(suite: str, entry: dict) -> dict:
 
 def _check_values(suite: str, entry: dict) -> None:
     """Raises InputError for a BOS policy, tie policy or `leading_space` that is not known."""
-    for key, known in (("bos", BOS), ("ties", TIES), ("leading_space", (True, False))):
+    for key, known in (
+        ("bos", BOS),
+        ("ties", TIES),
+        ("leading_space", (True, False)),
+        ("tokenisation", TOKENISATIONS),
+    ):
         if key in entry and entry[key] not in known:
             expected = ", ".join(map(str, known))
             raise InputError(

@@ -15,9 +15,9 @@ from pydantic import AfterValidator
 from lmcore.errors import InputError
 from lmcore.params.ranges import Bos, Count, Line, Name, Seed, SomeEntries, SomeNames, Whole
 from lmcore.params.schema import fit, kinds_of, mapping, must_be, shown
-from lmcore.suites.conventions import Classes, Convention, Ties, convention_of
+from lmcore.suites.conventions import Classes, Convention, Ties, Tokenisation, convention_of
 
-Kind = Literal["pairs", "choices", "completion", "text", "graded"]
+Kind = Literal["pairs", "choices", "completion", "text", "graded", "reading"]
 KINDS = get_args(Kind)
 CORPUS = "corpus"  # the source of tasks that are made from this project's own corpus
 
@@ -44,6 +44,7 @@ TASKS = {  # lmcore.suites.builders names the function of each
     "comps": Task("choices", None, 91_028, 4),
     "wug_adj": Task("graded", None, 200),
     "wug_past": Task("graded", None, 50),
+    "reading": Task("reading", None, 1_726),
     "minimal_pairs": Task("pairs", CORPUS),
     "swag": Task("choices", "swag", 20_006),
     "swag_partial": Task("choices", "swag_partial", 500),
@@ -89,12 +90,13 @@ class Entry(TypedDict, total=False):
 
     `task` is by default the suite's own name. `path` is the file or folder that the task reads
     instead of its `source`; or, with a `kind`, a file of one's own or a folder of files, each of
-    them a group. `items`: how many items the data have where they are a part of the task's, whose
-    published number is checked otherwise. `columns`: what ours are called there, {good: Target1,
-    ...}. `limit`: a subset spread over the groups, drawn by `seed`. `shots`: the number of worked
-    examples before each question, drawn by `seed` from the items themselves or from the file or
-    folder `shots_path` (see lmcore.suites.shots). `models`: the models that are scored on the
-    suite, where these are not all. `classes`: see `classes_of`.
+    them a group. `tokenisation` of kind reading says whether a word is tokenised together with its
+    context (joint) or apart from it (separate). `items`: how many items the data have where they
+    are a part of the task's, whose published number is checked otherwise. `columns`: what ours are
+    called there, {good: Target1, ...}. `limit`: a subset spread over the groups, drawn by `seed`.
+    `shots`: the number of worked examples before each question, drawn by `seed` from the items
+    themselves or from the file or folder `shots_path` (see lmcore.suites.shots). `models`: the
+    models that are scored on the suite, where these are not all. `classes`: see `classes_of`.
     """
 
     task: Name
@@ -112,6 +114,7 @@ class Entry(TypedDict, total=False):
     bos: Bos
     leading_space: bool
     ties: Ties
+    tokenisation: Tokenisation
     ending_alone: bool
     classes: Classes | None
     scoring: Annotated[dict, mapping(Scoring)] | None
@@ -160,6 +163,7 @@ def _check_entry(suite: str, options_of: OptionsOf | None, entry: dict) -> dict:
         classes_of(suite, entry, kind)
         _check_ending_alone(suite, entry, kind)
         _check_shots(suite, entry, kind)
+        _check_tokenisation(suite, entry, kind)
     except InputError as error:
         raise ValueError(str(error).removeprefix(f"suite '{suite}': ")) from None
     return entry
@@ -209,6 +213,19 @@ def _check_shots(suite: str, entry: dict, kind: str) -> None:
             raise InputError(f"suite '{suite}': shots_path needs a number of shots above 0")
     elif kind not in ("choices", "completion"):
         raise InputError(f"suite '{suite}': shots need kind choices or completion, not {kind}")
+
+
+def _check_tokenisation(suite: str, entry: dict, kind: str) -> None:
+    if kind != "reading":
+        if "tokenisation" in entry:
+            raise InputError(f"suite '{suite}': tokenisation needs kind reading, not {kind}")
+        return
+    is_separate = convention_of(suite, entry)["tokenisation"] == "separate"
+    if is_separate and (entry.get("scoring") or {}).get("bow"):
+        raise InputError(
+            f"suite '{suite}': scoring bow needs tokenisation: joint; a word that is tokenised"
+            " alone does not begin with its space"
+        )
 
 
 def task_of(suite: str, entry: dict | None) -> str:

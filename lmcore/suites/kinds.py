@@ -1,4 +1,4 @@
-"""The five kinds of suite: records go in, rows of the items table come out.
+"""The six kinds of suite: records go in, rows of the items table come out.
 
 Every suite is built on one of them.
 
@@ -9,6 +9,7 @@ Every suite is built on one of them.
 | completion | `context`, `target` | 0 |
 | text | `text` | 0 |
 | graded | `first`, `second`, `ratio` | 0 the first one (marked as gold), 1 the second one |
+| reading | `context`, `word` | 0 the word in its context, 1 the word before it in its own |
 
 The `context` of `choices` is one for all options, or a list with one for each option. A record may
 also have `id` (else its number in its group), `group` (else `all`) and, if it is a pair, a
@@ -16,6 +17,11 @@ also have `id` (else its number in its group), `group` (else `all`) and, if it i
 
 The `ratio` of `graded` is the share, from 0 to 1, of people who prefer the first text. Neither text
 is right.
+
+A record of `reading` also has `previous_context` and `previous_word`, and the numbers of
+lmcore.suites.readings. All of these may be absent. Without a previous word, option 1 is the word
+once more, and `previous_length` must be absent. The spaces between words are left out where words
+are tokenised apart from their contexts.
 
 A record may have a `cluster`: the story, concept or template that it shares with other records.
 Where any record has one, every row of the items table has its cluster, and a record without one is
@@ -30,10 +36,12 @@ and `id` may also be whole numbers, 0 included. If they are absent, null or empt
 none. `gold` may be a number or its digits (1, 1.0 or "1").
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from lmcore.errors import InputError
+from lmcore.suites.readings import COLUMNS
 from lmcore.suites.records import Record, name_of, texts_of
 from lmcore.tables import CLUSTER
 from lmcore.text_files import checked_text, described
@@ -51,6 +59,7 @@ def item_rows(
     source: str,
     as_lm_eval: bool = False,
     shots: dict[str, str] | None = None,
+    separate: bool = False,
 ) -> list[dict]:
     """The rows of the items table of `records`.
 
@@ -59,6 +68,7 @@ def item_rows(
     stands before an option even where there is one already, and whitespace at the end of a context
     belongs to the target. `shots` are the texts of worked examples, by variant, that stand before
     every context; a variant that has none has those of the item itself (see lmcore.suites.shots).
+    With `separate`, context and target stay as they are, since they are tokenised apart.
 
     Raises InputError for a missing column, a value that is no text, an empty target, a duplicate
     id, a gold that no option has, and items with unequal numbers of options. The message names the
@@ -83,7 +93,8 @@ def item_rows(
                         f"{where} option {number} has an empty target; there is nothing to score"
                     )
                 context = before + context
-                context, target = spaced(kind, context, target, leading_space, as_lm_eval)
+                if not separate:
+                    context, target = spaced(kind, context, target, leading_space, as_lm_eval)
                 row = {"item": item, "option": number, "group": group, "gold": gold}
                 if has_clusters:
                     row[CLUSTER] = cluster or item
@@ -243,6 +254,44 @@ def _graded(record: dict, where: str) -> list[Option]:
     return [("", first, True), ("", second, False)]
 
 
+def _reading(record: dict, where: str) -> list[Option]:
+    numbers = readings_of(record, where)
+    names = ("context", "word")
+    if record.get("previous_word") is not None:
+        names = ("previous_context", "previous_word")
+    elif numbers[COLUMNS.index("previous_length")] is not None:
+        raise InputError(f"{where}: has a previous_length, but no previous_word")
+    options = []
+    for context, word in (("context", "word"), names):
+        options.append((_checked(record, context, where), _checked(record, word, where)))
+    if not all(context.strip() for context, _ in options):
+        raise InputError(f"{where} has an empty context; nothing would predict the word")
+    return [(*options[0], True), (*options[1], False)]
+
+
+def readings_of(record: dict, where: str) -> list[float | None]:
+    """The numbers of a record of kind reading, in the order of COLUMNS; None for an absent one.
+
+    Raises InputError for a value that is no finite number.
+    """
+    numbers: list[float | None] = []
+    for column in COLUMNS:
+        value = record.get(column)
+        if value is None or value == "":
+            numbers.append(None)
+            continue
+        try:
+            number = float("nan") if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not math.isfinite(number):
+            raise InputError(
+                f"{where}: column '{column}' must be a number or absent, not {described(value)}"
+            )
+        numbers.append(number)
+    return numbers
+
+
 def ratio_of(record: dict, where: str) -> float:
     """The `ratio` of a graded record, a number or its digits.
 
@@ -271,4 +320,5 @@ OF_KIND: dict[str, tuple[Callable[[dict, str], list[Option]], tuple[str, ...]]] 
     "completion": (_completion, ("context", "target")),
     "text": (_text, ("text",)),
     "graded": (_graded, ("first", "second", "ratio")),
+    "reading": (_reading, ("context", "word")),
 }

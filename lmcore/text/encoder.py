@@ -43,6 +43,14 @@ MASKS = ("[MASK]", "<mask>")
 BOS_POLICIES = get_args(Bos)
 
 
+class Piece(NamedTuple):
+    """One token of a target that is tokenised apart from its context (lmcore.text.separate)."""
+
+    inputs: np.ndarray  # (L,) int32, all that the model reads
+    place: int  # which of the inputs predicts the token
+    target: int
+
+
 class Text(NamedTuple):
     """One items row, tokenised.
 
@@ -65,15 +73,17 @@ class Text(NamedTuple):
     # (T,) int32, the number of each token's word as the tokenizer splits texts, -1 for none; for
     # masked LMs only
     words: np.ndarray | None = None
+    # of each token of the target, where it is tokenised apart from the context
+    pieces: tuple[Piece, ...] | None = None
 
     @property
     def n_unscored(self) -> int:
         """How many of the first `ids` have no row.
 
         These are the special tokens, or the first token where nothing stands before it. For masked
-        LMs, the tokens of the context are among them, too.
+        LMs, and for texts in pieces, the tokens of the context are among them, too.
         """
-        if self.words is not None:
+        if self.words is not None or self.pieces is not None:
             return self.n_prefix + int(np.argmax(self.is_target))
         return max(self.n_prefix, 1)
 
@@ -177,13 +187,25 @@ class TextEncoder:
                 f"{self.source}: {name_of(items, row)}: no token of the target can be scored "
                 f"under bos '{self.bos}'"
             )
-        if text.ids.max() >= self.vocab_size:
-            token = int(text.ids.max())
+        self.check_known(int(text.ids.max()), f"{self.source}: {name_of(items, row)}")
+
+    def check_known(self, token: int, where: str) -> None:
+        """Raises InputError, which begins with `where`, for an id beyond the model's vocabulary."""
+        if token >= self.vocab_size:
             raise InputError(
-                f"{self.source}: {name_of(items, row)}: token {token} "
+                f"{where}: token {token} "
                 f"{self.tokenizer.id_to_token(token)!r} is not in the model's vocabulary; "
                 f"its ids are below {self.vocab_size}"
             )
+
+    def alone(self, characters: str, encoding: Encoding) -> Text:
+        """The Text of a target that was encoded alone, without special tokens."""
+        ids = np.array(encoding.ids, np.int32)
+        spans = np.array(encoding.offsets, np.int32).reshape(-1, 2)
+        spans, dropped = self.losses.dropped(characters, ids, spans)
+        starts, ends = _widen(spans[:, 0].astype(np.int32), spans[:, 1].astype(np.int32))
+        text = Text(ids, 0, starts, ends, np.ones(len(ids), bool))
+        return self._with_losses(text, characters, 0, dropped)
 
 
 def own_tokens(encoding: Encoding) -> tuple[list[int], slice]:

@@ -301,3 +301,32 @@ def test_suite_metrics_of_clusters_that_are_all_right_have_an_interval_with_a_wi
     assert suite_metrics(clustered_scores({"a": [1.0] * 12}, 3, "rank"), 0.95)[1] == {}
     _, intervals = suite_metrics(clustered_scores({"a": [-1.0, -2, -3, -4]}, 2, "logprob"), 0.95)
     assert intervals["perplexity"]["n_clusters"] == 2
+
+
+def test_suite_metrics_of_a_part_are_those_of_its_groups_alone():
+    """The macro mean over the part's groups, with its interval; a part without items has none."""
+    table = scores_of({"a": [1.0, 1, 0, 1], "b": [0.0, 1], "c": [0.0, 0, 0]})
+    parts = {"letters": {"a", "b", "z"}, "nothing": {"z"}}
+    metrics, intervals = suite_metrics(table, 0.9, parts=parts)
+    alone = scores_of({"a": [1.0, 1, 0, 1], "b": [0.0, 1]})
+    expected, of_alone = suite_metrics(alone, 0.9)
+    assert metrics["accuracy_letters"] == expected["accuracy"] == 0.625
+    assert intervals["accuracy_letters"] == of_alone["accuracy"]
+    assert "accuracy_nothing" not in metrics
+    assert metrics["accuracy"] == suite_metrics(table, 0.9)[0]["accuracy"]
+
+
+def test_suite_metrics_of_reading_have_no_bounds_and_count_words_that_weigh():
+    """A gain may be below 0, and a surprisal above 1; words of weight 0 are no items of it."""
+    gains, no_gain = scores_of({"all": [-2.0, 4.0]}, "gain"), scores_of({"all": [9.0]}, "gain")
+    surprisal = scores_of({"all": [3.0, 5.0, 7.0]}, "surprisal")
+    names = [f"{number}" for number in range(3)]
+    gains = pa.concat_tables([gains, no_gain]).set_column(0, "item", pa.array(names))
+    weights = pa.array([1.0, 1.0, 0.0])
+    gains = gains.set_column(gains.column_names.index("weight"), "weight", weights)
+    metrics, intervals = suite_metrics(
+        pa.concat_tables([gains, surprisal.set_column(0, "item", pa.array(names))]), 0.95
+    )
+    assert (metrics["gain"], metrics["surprisal"]) == (1.0, 5.0)
+    assert intervals["gain"]["low"] == pytest.approx(1 - 12.706 * 3, abs=0.01)
+    assert (intervals["gain"]["n"], intervals["surprisal"]["n"]) == (2, 3)

@@ -170,7 +170,7 @@ def test_suite_bad_record_fails_in_one_line_naming_the_item(message, tmp_path: P
 
 BAD_ENTRIES = {
     "unknown key 'limits'": {"kind": "pairs", "path": "x.csv", "limits": 3},
-    'kind: expected pairs, choices, completion, text or graded, not "triples"': {
+    'kind: expected pairs, choices, completion, text, graded or reading, not "triples"': {
         "kind": "triples",
         "path": "x.csv",
     },

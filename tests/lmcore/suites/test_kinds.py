@@ -1,4 +1,4 @@
-"""Records of kind graded become two options, and a ratio that is no share is refused."""
+"""Records of the kinds graded and reading become two options; numbers that are none are refused."""
 
 import pytest
 
@@ -20,3 +20,29 @@ def test_graded_texts_are_two_options_of_which_the_first_is_marked():
         "graded", [record], suite="s", leading_space=True, ending_alone=False, source="here"
     )
     assert [(row["target"], row["gold"]) for row in rows] == [(" A.", True), (" B.", False)]
+
+
+OPTIONS = {"suite": "s", "leading_space": True, "ending_alone": False, "source": "here"}
+
+
+def test_reading_without_a_previous_word_has_the_word_twice():
+    record = {"context": "The", "word": "man", "first_pass": "3.5"}
+    rows = item_rows("reading", [record], **OPTIONS)
+    assert [(row["context"], row["target"], row["gold"]) for row in rows] == [
+        ("The", " man", True),
+        ("The", " man", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"go_past": "inf"}, "column 'go_past' must be a number or absent"),
+        ({"previous_length": 3}, "has a previous_length, but no previous_word"),
+        ({"context": " "}, "has an empty context"),
+        ({"word": 3}, "column 'word'"),
+    ],
+)
+def test_reading_that_cannot_be_scored_is_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        item_rows("reading", [{"context": "The", "word": "man", **changes}], **OPTIONS)
