@@ -162,7 +162,7 @@ GOOD = [
     ("explore_generation.prompts", {"list of escape"}),
     # null: none, all or what the comment in params.yaml says
     ("*.limit *.dev_limit *.micro_batch_size fetch_sources.*.rows *.normalizer *.imported", NONE),
-    ("*.clusters *.classes", NONE),
+    ("*.clusters *.classes *.rules", NONE),
     ("*.boundaries *.against", TEXTS | NONE),
     # defaults alone, or none at all
     ("suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin *.average", DEFAULTS),
