@@ -7,6 +7,7 @@ a kind), one line here, and one line in lmcore.suites.declare.
 from collections.abc import Callable, Sequence
 
 from lmcore.suites.tasks import (
+    aoa,
     arc,
     blimp,
     boolq,
@@ -49,6 +50,7 @@ BUILDERS: dict[str, Callable[..., Sequence[dict]]] = {
     "comps": comps.build,
     "wug_adj": wug.build,
     "wug_past": wug.build,
+    "aoa": aoa.build,
     "minimal_pairs": minimal_pairs.build,
     "swag": swag.build,
     "swag_partial": swag.build,

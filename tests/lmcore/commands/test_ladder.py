@@ -37,7 +37,7 @@ def test_ladder_writes_an_experiment_that_use_merges(tmp_path, monkeypatch, trac
 
 def test_ladder_of_a_model_that_is_not_trained_is_refused():
     params = yaml_text.load(PARAMS, "params.yaml")
-    with pytest.raises(InputError, match="trained: there is no model 'dummy', .*there are mine"):
+    with pytest.raises(InputError, match=r"trained: there is no model 'dummy', .*there are mine"):
         ladder_experiment("dummy", 2026, "strict", params)
     with pytest.raises(InputError, match="BabyLM 2031"):
         ladder_experiment("mine", 2031, "strict", params)
