@@ -44,7 +44,7 @@ TASKS = {  # lmcore.suites.builders names the function of each
     "comps": Task("choices", None, 91_028, 4),
     "wug_adj": Task("graded", None, 200),
     "wug_past": Task("graded", None, 50),
-    "aoa": Task("completion", None, 8_005, 504),
+    "aoa": Task("completion", None, 8_005, 485),
     "minimal_pairs": Task("pairs", CORPUS),
     "swag": Task("choices", "swag", 20_006),
     "swag_partial": Task("choices", "swag_partial", 500),

@@ -22,6 +22,7 @@ ON_CORPUS = {*TRAINING, "babylm_year"}
 # {stage: what it reaches besides EVERY}: packages of lmcore, and modules directly in lmcore
 ROOMS = {
     "aggregate": FOLDS,
+    "analyse_acquisition": {*FOLDS, "analysis", "training"},
     "analyse_completions": {*FOLDS, "analysis", "corpus"},
     "analyse_tokens": {*MODELS, "analysis", "folds", "kept_files", "statistics", "tables"},
     "build_items": {"corpus", "suites", "tables"},

@@ -61,4 +61,4 @@ def test_aoa_checks_the_published_numbers(words, tmp_path):
 
 def test_aoa_takes_the_published_file_whole(data, tmp_path):
     table = build({"path": str(data / "babylm_eval" / "aoa")}, tmp_path)
-    assert len(table) == 8005 and len(set(table["group"].to_pylist())) == 504
+    assert len(table) == 8005 and len(set(table["group"].to_pylist())) == 485
