@@ -168,8 +168,8 @@ def _amounts(checkpoints: list[str], kept: Mapping[str, Mapping], trained: Path)
     amounts = amounts_read(checkpoints, kept, trained)
     if amounts is None:
         raise InputError(
-            "analyse_acquisition: it must be known of all checkpoints how many words, or of all how"
-            " many steps, they had read; expected names in keep_checkpoint, and trained models"
+            "analyse_acquisition: expected checkpoints of one training, all of keep_checkpoint by"
+            " words or all by steps; the trained model itself may be the last"
         )
     for earlier, later, name in zip(amounts.values, amounts.values[1:], checkpoints[1:]):
         if earlier >= later:

@@ -23,15 +23,19 @@ class Amounts(NamedTuple):
 def amounts_read(
     models: Sequence[str], kept: Mapping[str, Mapping], trained: Path
 ) -> Amounts | None:
-    """What each model had read; None where no unit is known of all of them.
+    """What each model had read; None unless all are of one training and a unit is known of all.
 
-    `kept` are the entries of keep_checkpoint. `trained` is the folder of MODEL.json, which say how
-    far whole trainings went. Raises InputError where such a file cannot be read.
+    `kept` are the entries of keep_checkpoint. The trained model itself may be among the models;
+    `trained` is the folder of MODEL.json, which say how far trainings went. Raises InputError where
+    such a file cannot be read.
     """
+    trainings = {kept[model]["model"] if model in kept else model for model in models}
+    if len(trainings) != 1:
+        return None
     known = [_known(model, kept, trained) for model in models]
     for unit in UNITS:
         values = [amounts.get(unit, 0) for amounts in known]
-        if values and all(values):
+        if all(values):
             return Amounts(unit, values)
     return None
 

@@ -208,7 +208,7 @@ def test_analyse_acquisition_repeats_byte_for_byte(folders):
     ("options", "message"),
     [
         ({"checkpoints": ["mine_chck_1m"]}, "1 checkpoints are too few for a sigmoid; expected 4"),
-        ({"checkpoints": ["a", "b", "c", "d"]}, "it must be known of all checkpoints how many"),
+        ({"checkpoints": ["a", "b", "c", "d"]}, "expected checkpoints of one training, all of"),
         ({"suite": "other"}, "mine_chck_1m/other.parquet: no such table"),
         ({"ages": "none.csv"}, "none.csv"),
     ],
@@ -238,7 +238,9 @@ def test_amounts_read_are_words_where_all_are_known_else_steps(tmp_path):
     assert amounts_read(["by_words", "one"], kept, tmp_path) == ("words", [7, 700])
     assert amounts_read(["by_step", "one"], kept, tmp_path) == ("steps", [9, 90])
     assert amounts_read(["by_step", "by_words"], kept, tmp_path) is None
-    assert amounts_read(["untrained", "one"], kept, tmp_path) is None
+    assert amounts_read(["untrained", "by_step"], kept, tmp_path) is None
+    other = {**kept, "other": {"model": "two", "words": 9}}
+    assert amounts_read(["by_words", "other"], other, tmp_path) is None
     assert amounts_read([], kept, tmp_path) is None
 
 
