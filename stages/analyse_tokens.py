@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lmcore.analysis.analyse import Paths, Settings, analyse_tokens
 from lmcore.params.ranges import Digits, Names, OpenShare, SomeEntries, SomeNames
+from lmcore.training.kept import KeptSteps
 from stages.stage import call, clear_leftovers, run, section
 
 PATHS = Paths(
@@ -19,11 +20,12 @@ PATHS = Paths(
     plots=Path("metrics/plots/tokens"),
     metrics=Path("metrics/models"),
     generated=Path("data/generated"),
+    trained=Path("metrics/train"),
 )
 
 
 def main() -> None:
-    clear_leftovers("data/generated", "data/models", "data/tokens")
+    clear_leftovers("data/generated", "data/models", "data/tokens", "metrics/train")
     models = section("models", SomeNames)
     suites = section("suites", SomeEntries)
     writers = section("generate_tokens.models", Names)
@@ -33,7 +35,8 @@ def main() -> None:
         confidence=section("aggregate.confidence", OpenShare),
         digits=section("aggregate.digits", Digits),
     )
-    analyse_tokens(models, suites, PATHS, settings, writers)
+    kept = section("keep_checkpoint", KeptSteps)
+    analyse_tokens(models, suites, PATHS, settings, writers, kept)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Own(NewModel):
 def main(name: str) -> None:
     clear_leftovers(f"data/teachers/{name}")
     values = recipe("train_model", f"distill_model.{name}", Settings, Own)
+    rules = values.pop("rules")  # no part of the key: they change no weight
     ranks.launch(values["world_size"], "stages.distill_model", name)
     folders = teacher_folders(name)
     inputs = [sha256(path) for path in (CHUNKS, TOKENIZER, *folders)]
@@ -51,6 +52,7 @@ def main(name: str) -> None:
             temperature=values["temperature"],
             reduction=values["reduction"],
         ),
+        rules=rules,
     )
 
 

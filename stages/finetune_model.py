@@ -26,10 +26,11 @@ class Own(TypedDict):
     dev_share: OpenShare
     world_size: Processes
     shape: Any  # not used: the model has its own
+    rules: Any  # not used: items are no corpus
 
 
 def main(name: str) -> None:
-    values = recipe("train_model", f"finetune_model.{name}", Settings, Own, without=OWN)
+    values = recipe("train_model", f"finetune_model.{name}", Settings, Own, without=(*OWN, "rules"))
     values["random_offset"] = False  # items are no stream
     entry = {key: section(f"finetune_model.{name}.{key}", Any) for key in OWN}
     check(entry["items"], entry_of(name), f"params.yaml: finetune_model.{name}.items")

@@ -4,13 +4,13 @@ import shutil
 from pathlib import Path
 
 from lmcore.files import whole
-from lmcore.training.kept import Kept
+from lmcore.training.kept import Kept, folder_of
 from stages.stage import run, section
 
 
 def main(name: str) -> None:
     entry = section(f"keep_checkpoint.{name}", Kept)
-    checkpoint = Path("data/checkpoints") / entry["model"] / f"step_{entry['step']:06d}"
+    checkpoint = Path("data/checkpoints") / entry["model"] / folder_of(entry)
     with whole(Path("data/models") / name) as folder:
         shutil.copytree(checkpoint, folder)
 

@@ -1,6 +1,6 @@
 """Stage: train one of the models of `trained` on the chunks.
 
-The steps of it that `keep_checkpoint` asks for are kept.
+The steps of it that `keep_checkpoint` asks for are kept, by number or by the words read.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from lmcore.corpus.sources import Sources
 from lmcore.files import sha256
 from lmcore.models.shapes import resolve
 from lmcore.training import ranks
-from lmcore.training.kept import KeptSteps
+from lmcore.training.kept import KeptSteps, kept_of
 from lmcore.training.outcome import NewModel, Places, train_on_chunks
 from lmcore.training.settings import Settings, settings_of
 from stages.stage import recipe, run, section, work_folder, work_key
@@ -19,10 +19,10 @@ CHUNKS, TOKENIZER = Path("data/chunks"), Path("data/tokenizer")
 
 def main(name: str) -> None:
     values = recipe("train_model", f"trained.{name}", Settings, NewModel)
+    rules = values.pop("rules")  # no part of the key: they change no weight
     ranks.launch(values["world_size"], "stages.train_model", name)
     key = work_key("train_model", values, sha256(CHUNKS), sha256(TOKENIZER))
-    checkpoints = section("keep_checkpoint", KeptSteps).values()
-    keep_steps = sorted({entry["step"] for entry in checkpoints if entry["model"] == name})
+    kept = kept_of(name, section("keep_checkpoint", KeptSteps).values())
     shape = resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads")
     train_on_chunks(
         name,
@@ -37,7 +37,8 @@ def main(name: str) -> None:
             metrics=Path("metrics/train"),
             steps=Path("data/checkpoints") / name,
         ),
-        keep_steps,
+        kept,
+        rules=rules,
     )
 
 

@@ -23,6 +23,7 @@ class Own(NewModel):
 def main(name: str) -> None:
     values = recipe("train_model", f"train_teacher.{name}", Settings, Own, without=("student",))
     student = section(f"train_teacher.{name}.student", Name)
+    rules = values.pop("rules")  # no part of the key: they change no weight
     ranks.launch(values["world_size"], "stages.train_teacher", name)
     key = work_key("train_teacher", values, sha256(CHUNKS), sha256(TOKENIZER))
     shape = resolve(values["shape"], section("from_config", Sources), work_folder() / "downloads")
@@ -38,6 +39,7 @@ def main(name: str) -> None:
             plots=Path("metrics/plots/train"),
             metrics=Path("metrics/train"),
         ),
+        rules=rules,
     )
 
 

@@ -13,7 +13,7 @@ bytes.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from lmcore.analysis.by_token import BY_TOKEN, by_token, extremes
+from lmcore.analysis.checkpoints import amounts_read
 from lmcore.analysis.entropy_bins import (
     BIN_TOKENS,
     CALIBRATION,
@@ -68,6 +69,7 @@ class Paths(NamedTuple):
     plots: Path  # folder of PLOT/MODEL.csv
     metrics: Path | None = None  # folder of MODEL.json, with the accuracies of the progression
     generated: Path | None = None  # folder of MODEL/tokens.parquet: what the models wrote
+    trained: Path | None = None  # folder of MODEL.json: how far the trainings went
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +106,12 @@ def analyse_tokens(
     paths: Paths,
     settings: Settings,
     writers: Collection[str] = (),
+    kept: Mapping[str, Mapping] | None = None,
 ) -> None:
     """Write the analysis of the token tables of all models and suites.
 
-    writers: those of `models` whose own writing is analysed, too (see `Paths.generated`).
+    writers: those of `models` whose own writing is analysed, too (see `Paths.generated`). kept: the
+    entries of keep_checkpoint, which say how much the models of the progression had read.
 
     Raises InputError where a table is missing, or a number is out of range.
     """
@@ -122,7 +126,10 @@ def analyse_tokens(
         rows | ({GENERATED: written} if written else {}), tokenizers, settings, masked
     )
     accuracies = _metrics_of(settings.progression, paths.metrics)
-    progress = progression(settings.progression, analysis.summaries, accuracies)
+    amounts = None
+    if kept and paths.trained:
+        amounts = amounts_read(settings.progression, kept, paths.trained)
+    progress = progression(settings.progression, analysis.summaries, accuracies, amounts)
     causal = {}  # {suite: the tokenizers of the causal LMs that are scored on it}
     for suite, names in scored.items():
         causal[suite] = {name: tokenizers[name] for name in names if name not in masked}

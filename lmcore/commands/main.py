@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from lmcore.commands import (
+    checkpoints,
     comparing,
     differences,
     explore,
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "results": history.results,
     "metrics": history.metrics,
     "use": history.use,
+    "ladder": checkpoints.ladder,
     "diff": differences.diff,
     "audit": differences.audit,
     "race": racing.race,

@@ -22,6 +22,7 @@ ENTRIES = (
     "train_teacher",
     "distill_model",
     "finetune_model",
+    "analyse_acquisition",
 )
 
 

@@ -5,6 +5,7 @@ phone as well as a screen, and its text keeps its size. Colours are variables of
 (layout.css): the n-th series has the class that `series(n)` gives, in every figure.
 """
 
+import math
 from itertools import chain
 from typing import NamedTuple
 
@@ -50,18 +51,24 @@ def line_plot(
     x_label: str,
     y_label: str,
     mark: tuple[float, float, str] | None = None,
+    *,
+    log_x: bool = False,
 ) -> Markup:
     """Lines of (x, y) points over common axes, all named in a legend.
 
-    `mark` is a point (x, y, text) to point out; it gets the colour of the last line.
+    `mark` is a point (x, y, text) to point out; it gets the colour of the last line. With `log_x`,
+    the x axis is a log scale; every x is then above 0.
     """
-    points = list(chain.from_iterable(lines.values())) or [(0.0, 0.0)]
+    points = list(chain.from_iterable(lines.values())) or [(1.0, 0.0)]
     xs, ys = zip(*points)
-    x_scale, y_scale = ticks(min(xs), max(xs)), ticks(min(ys), max(ys))
     right = max(xs)
+    x_scale = log_ticks(min(xs), right) if log_x else ticks(min(xs), right)
+    y_scale = ticks(min(ys), max(ys))
+    left = min(xs) if log_x else x_scale[0]
+    distance = _log_distance if log_x else _distance
 
     def place(x: float, y: float) -> Point:
-        across = 100 * (x - x_scale[0]) / ((right - x_scale[0]) or 1)
+        across = 100 * distance(left, x) / (distance(left, right) or 1)
         return across, from_top(y, y_scale)
 
     curves = []
@@ -74,7 +81,8 @@ def line_plot(
     x_ticks = []
     for x in x_scale:
         if x <= right:
-            x_ticks.append(Tick(f"{place(x, y_scale[0])[0]:.2f}%", f"{x:,g}"))
+            text = short_number(x) if log_x else f"{x:,g}"
+            x_ticks.append(Tick(f"{place(x, y_scale[0])[0]:.2f}%", text))
     frame = _Frame(list(lines), note, x_label, y_label, x_ticks, _upwards(y_scale))
     return _plot(frame, curves, marks)
 
@@ -142,6 +150,35 @@ def _plot(frame: _Frame, curves: list[Markup], marks: list[Markup]) -> Markup:
     heights = [tick.place for tick in frame.y_ticks]
     drawn = area(f"{frame.y_label} by {frame.x_label}", heights, curves, marks)
     return macros(__name__).plot(frame, drawn)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """The numbers 1, 2 and 5 times a power of ten from `low` to `high`, which are above 0.
+
+    Powers of ten alone where there are more than three of them; `low` and `high` where there are
+    fewer than two ticks.
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if high <= 1000 * low else (1,)
+    marks = [factor * 10.0**power for power in powers for factor in factors]
+    inside = [x for x in marks if low <= x <= high]
+    return inside if len(inside) > 1 else sorted({low, high})
+
+
+def short_number(x: float) -> str:
+    """A number as a tick of a log scale has it: 2,000 as 2k, 20,000,000 as 20M."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if x >= size:
+            return f"{x / size:.4g}{letter}"
+    return f"{x:.4g}"
+
+
+def _distance(left: float, x: float) -> float:
+    return x - left
+
+
+def _log_distance(left: float, x: float) -> float:
+    return math.log10(x / left)
 
 
 def _upwards(scale: list[float]) -> list[Tick]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from lmcore.analysis.by_token import BY_TOKEN, extremes
+from lmcore.analysis.checkpoints import UNITS
 from lmcore.analysis.entropy_bins import CALIBRATION, ENTROPY_BINS
 from lmcore.analysis.passage import PASSAGE
 from lmcore.analysis.same_text import MAX_BITS, SCATTER
@@ -151,20 +152,27 @@ def scatter_plots(rows: list[dict], models: list[str]) -> Markup:
 
 
 def progression_curves(curves: dict[str, list[dict]]) -> Markup:
-    """Loss, entropy and accuracy over an ordered list of models.
+    """Loss, entropy, accuracy and Spearman's correlation over an ordered list of models.
 
-    Each has a plot with a line for each suite. The section is empty where there are no models.
+    Each has a plot with a line for each suite that has it. Checkpoints lie over the words or the
+    steps that they had read, on a log scale. The section is empty where there are no models.
     `curves` are by suite.
     """
     first = next(iter(curves.values()), [])
     if not first:
         return Markup("")
+    across, x_label = "place", "model"
+    for unit in UNITS:
+        if unit in first[0]:
+            across, x_label = unit, f"{unit} read"
     plots = {}
-    for name in ("loss", "entropy", "accuracy"):
+    for name in ("loss", "entropy", "accuracy", "spearman"):
         lines = {}
         for suite, rows in curves.items():
-            lines[suite] = [(float(row["place"]), float(row[name])) for row in rows]
-        plots[name] = line_plot(lines, "model", name)
+            if name in rows[0]:
+                lines[suite] = [(float(row[across]), float(row[name])) for row in rows]
+        if lines:
+            plots[name] = line_plot(lines, x_label, name, log_x=across != "place")
     order = " → ".join(row["model"] for row in first)
     return macros(__name__).progression_curves(order, plots)
 

@@ -7,6 +7,7 @@ a kind), one line here, and one line in lmcore.suites.declare.
 from collections.abc import Callable, Sequence
 
 from lmcore.suites.tasks import (
+    aoa,
     arc,
     blimp,
     boolq,
@@ -51,6 +52,7 @@ BUILDERS: dict[str, Callable[..., Sequence[dict]]] = {
     "wug_adj": wug.build,
     "wug_past": wug.build,
     "reading": reading.build,
+    "aoa": aoa.build,
     "minimal_pairs": minimal_pairs.build,
     "swag": swag.build,
     "swag_partial": swag.build,

@@ -45,6 +45,7 @@ TASKS = {  # lmcore.suites.builders names the function of each
     "wug_adj": Task("graded", None, 200),
     "wug_past": Task("graded", None, 50),
     "reading": Task("reading", None, 1_726),
+    "aoa": Task("completion", None, 8_005, 485),
     "minimal_pairs": Task("pairs", CORPUS),
     "swag": Task("choices", "swag", 20_006),
     "swag_partial": Task("choices", "swag_partial", 500),

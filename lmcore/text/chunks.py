@@ -19,11 +19,14 @@ from tokenizers import Encoding, Tokenizer
 
 from lmcore.corpus.documents import read_documents
 from lmcore.errors import InputError
-from lmcore.files import whole, write_json
+from lmcore.files import read_json_object, whole, write_json
 from lmcore.machine.progress import Progress
 from lmcore.params.ranges import RANGE, Line
 from lmcore.text.token_losses import Losses
 from lmcore.text.tokenizer import encode_texts, load_fast, lost_characters
+
+COUNTS = "counts.json"
+MOST_BYTES = 1 << 20
 
 
 def chunk_corpus(
@@ -35,9 +38,10 @@ def chunk_corpus(
     boundaries: Line | None,
     on_lost: Literal["fail", "count"],
 ) -> dict:
-    """Write `out`/{train,dev} and the tails of the two splits; return the counts.
+    """Write `out`/{train,dev}, the tails of the two splits and the counts; return the counts.
 
-    Each split is a dataset with the column `input_ids`, seq_len ids a row. `boundaries` is the
+    Each split is a dataset with the column `input_ids`, seq_len ids a row. Its counts are those of
+    its tokens, chunks and words (separated by whitespace, as BabyLM counts). `boundaries` is the
     token before every document, or null (the published BabyLlama recipe). Characters that the
     tokenizer drops `fail` the stage or are counted (`on_lost: count`).
 
@@ -56,7 +60,8 @@ def chunk_corpus(
     with whole(out) as folder:
         folder.mkdir()
         for split in ("train", "dev"):
-            ids, n_lost = _stream(tokenizer, corpus / f"{split}.parquet", boundary, on_lost)
+            documents = read_documents(corpus / f"{split}.parquet")
+            ids, n_lost = _stream(tokenizer, documents, boundary, on_lost)
             n_chunks = _save_chunks(ids, seq_len, folder, split)
             tails[split] = ids[n_chunks * seq_len :].tolist()
             counts[split] = {
@@ -64,8 +69,10 @@ def chunk_corpus(
                 "chunks": n_chunks,
                 "tail_tokens": len(tails[split]),
                 "lost_characters": n_lost,
+                "words": sum(len(row["text"].split()) for row in documents),
             }
         write_json(tails, folder / "tails.json")
+        write_json(counts, folder / COUNTS)
     return counts
 
 
@@ -117,14 +124,28 @@ def read_chunks(path: Path) -> np.ndarray:
     return (arrays[0] if len(arrays) == 1 else np.concatenate(arrays)).reshape(-1, length)
 
 
+def read_words(chunks: Path) -> int:
+    """The words of the train split in the folder that `chunk_corpus` wrote.
+
+    Raises InputError where it does not say.
+    """
+    counts = read_json_object(chunks / COUNTS, "counts of the chunks", MOST_BYTES)
+    words = counts.get("train", {}).get("words")
+    if not isinstance(words, int) or words < 1:
+        raise InputError(
+            f"{chunks / COUNTS}: no number of words in the train split; run the stage chunk_corpus"
+        )
+    return words
+
+
 def _stream(
-    tokenizer: Tokenizer, path: Path, boundary: int | None, on_lost: str
+    tokenizer: Tokenizer, documents: list[dict], boundary: int | None, on_lost: str
 ) -> tuple[np.ndarray, int]:
     """The token ids (N,) int32 of a split's documents, and how many characters were lost."""
     vocab_size, losses = tokenizer.get_vocab_size(), Losses(tokenizer)
     ids_of_documents: list[np.ndarray] = []
     n_lost = 0
-    for name, text, encoding in _encoded(tokenizer, read_documents(path)):
+    for name, text, encoding in _encoded(tokenizer, documents):
         ids = encoding.ids
         if any(i is None or not 0 <= i < vocab_size for i in ids):
             raise InputError(

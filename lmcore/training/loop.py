@@ -12,7 +12,6 @@ tokens, so neither changes what a step means. The bits depend on threads, ranks,
 `compile`, which is why these are settings.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,7 +35,7 @@ from lmcore.training.checkpoints import (
 )
 from lmcore.training.objective import REDUCTIONS, Teachers, pass_loss
 from lmcore.training.schedule import schedule
-from lmcore.training.settings import PRECISIONS, Settings, check_settings
+from lmcore.training.settings import PRECISIONS, Settings, check_settings, course_of
 
 
 def train(
@@ -50,9 +49,9 @@ def train(
 ) -> list[dict]:
     """Train `model` in place and return its loss curve.
 
-    The rows of the curve have step, lr, train_loss (the mean since the last row) and dev_loss, in
-    nats per token. With `teachers`, too, these are cross-entropies. The model ends with the weights
-    that `settings.keep` names, on the CPU.
+    The rows of the curve have step, tokens (read so far), lr, train_loss (the mean since the last
+    row) and dev_loss, in nats per token. With `teachers`, too, these are cross-entropies. The model
+    ends with the weights that `settings.keep` names, on the CPU.
 
     The folder `work` holds the checkpoint and the weights of `keep_steps`. The checkpoint is
     written at every row of the curve, and read at the start where it exists.
@@ -111,10 +110,8 @@ class _Run:
         self.model, self.work, self.settings = model, work, settings
         self.keep_steps, self.teachers, self.show = keep_steps, teachers, show
         self.training, self.dev = splits.training, take_some(splits.dev, settings.dev_limit)
-        # a random offset makes a chunk run into the next one, which the last chunk lacks
-        self.n_examples = len(self.training.ids) - settings.random_offset
-        steps_per_epoch = math.ceil(self.n_examples / settings.batch_size)
-        self.n_steps = settings.steps or steps_per_epoch * (settings.epochs or 0)
+        self.course = course_of(self.training, settings)
+        self.n_examples, self.n_steps = self.course.n_examples, self.course.n_steps
         _check_keep_steps(keep_steps, self.n_steps)
         self.tokens_per_step = settings.batch_size * (self.training.ids.shape[1] - 1)
         self.pass_size = settings.micro_batch_size or settings.batch_size  # examples
@@ -216,7 +213,9 @@ class _Run:
         is_best = not self.curve or dev_loss < min(row["dev_loss"] for row in self.curve)
         train_loss = float(self.sums[0] / self.sums[1])
         self.sums = np.zeros(2)
-        self.curve.append({"step": step, "lr": lr, "train_loss": train_loss, "dev_loss": dev_loss})
+        tokens = int(self.course.tokens[step - 1])
+        row = {"step": step, "tokens": tokens, "lr": lr}
+        self.curve.append({**row, "train_loss": train_loss, "dev_loss": dev_loss})
         if ranks.rank() != 0:
             return
         if is_best and step not in self.keep_steps:

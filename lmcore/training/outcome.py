@@ -6,23 +6,26 @@ show` and editors that read them show it live. They are plain files that DVC rea
 logger such as DVCLive, which writes such files of its own, would add nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from transformers import PreTrainedModel
 
+from lmcore.babylm_year import RulesName
 from lmcore.files import whole, write_csv, write_json
 from lmcore.models.llama import save_model
 from lmcore.models.shapes import Shape, new_model
 from lmcore.params.ranges import Processes
-from lmcore.text.chunks import read_chunks
+from lmcore.text.chunks import read_chunks, read_words
 from lmcore.training import ranks
 from lmcore.training.batches import Examples, Splits
 from lmcore.training.checkpoints import best_step, load_weights
 from lmcore.training.loop import train
 from lmcore.training.objective import Teachers
-from lmcore.training.settings import Settings
+from lmcore.training.settings import Settings, course_of
+from lmcore.training.words_read import Course, check_rules, step_of_words, words_read
 
 DECIMALS = {"lr": 6}  # of a column of the curve; 4 of the others, which are nats per token
 
@@ -32,6 +35,7 @@ class NewModel(TypedDict):
 
     shape: Shape
     world_size: Processes
+    rules: RulesName | None  # of a year of BabyLM, checked before the training
 
 
 class Places(NamedTuple):
@@ -42,6 +46,9 @@ class Places(NamedTuple):
     plots: Path  # folder of NAME.csv, the curve
     metrics: Path  # folder of NAME.json
     steps: Path | None = None  # folder of a model folder for each kept step; None: none is written
+
+
+WordsOf = Callable[[int], int]  # from tokens read to words read
 
 
 def chunk_examples(chunks: Path) -> Splits:
@@ -58,16 +65,37 @@ def train_on_chunks(
     chunks: Path,
     settings: Settings,
     places: Places,
-    keep_steps: Sequence[int] = (),
+    kept: Mapping[str, Mapping] | None = None,
     teachers: Teachers | None = None,
+    rules: str | None = None,
 ) -> None:
     """Train a new model of a resolved shape on the chunks, and write what `train_and_save` does.
 
-    Raises InputError as `train_and_save`.
+    `kept` are the entries of keep_checkpoint by the names of their folders (see
+    lmcore.training.kept). Raises InputError as `train_and_save`, for words that no step has read,
+    and for a training that breaks `rules`, if they are given.
     """
-    model = new_model(shape, tokenizer, settings.seed)
     splits = chunk_examples(chunks)
-    train_and_save(name, model, tokenizer, splits, settings, places, keep_steps, teachers)
+    progress, words = course_of(splits.training, settings), read_words(chunks)
+    if rules is not None:
+        line = check_rules(name, rules, words, progress)
+        if ranks.is_first():
+            print(line, flush=True)
+    keep_steps = _steps_of(kept or {}, words, progress)
+    words_of = partial(words_read, epoch_tokens=progress.epoch_tokens, words=words)
+    model = new_model(shape, tokenizer, settings.seed)
+    train_and_save(name, model, tokenizer, splits, settings, places, keep_steps, teachers, words_of)
+
+
+def _steps_of(kept: Mapping[str, Mapping], words: int, progress: Course) -> dict[str, int]:
+    """{name of a folder: the step that it holds}. Raises InputError as `step_of_words`."""
+    steps = {}
+    for folder, entry in kept.items():
+        if "step" in entry:
+            steps[folder] = entry["step"]
+        else:
+            steps[folder] = step_of_words(entry["words"], words, progress)
+    return steps
 
 
 def train_and_save(
@@ -77,20 +105,25 @@ def train_and_save(
     splits: Splits,
     settings: Settings,
     places: Places,
-    keep_steps: Sequence[int] = (),
+    keep_steps: Mapping[str, int] | None = None,
     teachers: Teachers | None = None,
+    words_of: WordsOf | None = None,
 ) -> None:
     """Train `model` and write what `save_trained` and `save_steps` describe.
 
-    One run at a time works in `places.work`. Raises InputError, as lmcore.training.loop.train.
+    `keep_steps` are by the name of the folder that each is written to. One run at a time works in
+    `places.work`. Raises InputError, as lmcore.training.loop.train.
     """
+    keep_steps = keep_steps or {}
+    plots, metrics = places.plots, places.metrics
 
     def show(curve: list[dict]) -> None:
-        save_curve(name, model.num_parameters(), curve, places.plots, places.metrics)
+        save_curve(name, model.num_parameters(), curve, plots, metrics, words_of)
 
     with ranks.alone(places.work):
-        curve = train(model, splits, places.work, settings, keep_steps, teachers, show)
-        save_trained(name, model, tokenizer, curve, places.model, places.plots, places.metrics)
+        steps = sorted(set(keep_steps.values()))
+        curve = train(model, splits, places.work, settings, steps, teachers, show)
+        save_trained(name, model, tokenizer, curve, places.model, plots, metrics, words_of)
         if places.steps is not None:
             save_steps(model, tokenizer, places.work, keep_steps, places.steps)
 
@@ -103,6 +136,7 @@ def save_trained(
     out: Path,
     plots: Path,
     metrics: Path,
+    words_of: WordsOf | None = None,
 ) -> None:
     """Write the model folder `out`, and what `save_curve` writes.
 
@@ -112,18 +146,24 @@ def save_trained(
         return
     with whole(out) as folder:
         save_model(model, tokenizer, folder)
-    save_curve(name, model.num_parameters(), curve, plots, metrics)
+    save_curve(name, model.num_parameters(), curve, plots, metrics, words_of)
 
 
-def save_curve(name: str, n_parameters: int, curve: list[dict], plots: Path, metrics: Path) -> None:
+def save_curve(
+    name: str,
+    n_parameters: int,
+    curve: list[dict],
+    plots: Path,
+    metrics: Path,
+    words_of: WordsOf | None = None,
+) -> None:
     """Write `plots`/NAME.csv and `metrics`/NAME.json.
 
-    The CSV file holds the rows of the curve. The JSON file holds the number of parameters and of
-    steps, and the lowest dev loss (nats per token) with its step.
+    The CSV file holds the rows of the curve; with `words_of`, the words of the corpus read so far
+    stand in the place of the tokens. The JSON file holds the number of parameters and of steps, and
+    the lowest dev loss (nats per token) with its step; and the words, where they are known.
     """
-    rows = []
-    for row in curve:
-        rows.append({key: round(value, DECIMALS.get(key, 4)) for key, value in row.items()})
+    rows = [_curve_row(row, words_of) for row in curve]
     write_csv(rows, plots / f"{name}.csv")
     best = best_step(curve)
     dev_loss = next(row["dev_loss"] for row in curve if row["step"] == best)
@@ -133,20 +173,33 @@ def save_curve(name: str, n_parameters: int, curve: list[dict], plots: Path, met
         "parameters": n_parameters,
         "steps": curve[-1]["step"],
     }
+    if words_of is not None:
+        values["words"] = words_of(curve[-1]["tokens"])
     write_json(values, metrics / f"{name}.json")
 
 
-def save_steps(
-    model: PreTrainedModel, tokenizer: Path, work: Path, steps: Sequence[int], out: Path
-) -> None:
-    """Write the weights of `steps` as model folders `out`/step_NNNNNN.
+def _curve_row(row: dict, words_of: WordsOf | None) -> dict:
+    """A row of the curve as the CSV file has it."""
+    line: dict[str, float] = {}
+    for key, value in row.items():
+        if key != "tokens":
+            line[key] = round(value, DECIMALS.get(key, 4))
+        elif words_of is not None:
+            line["words"] = words_of(value)
+    return line
 
-    The training in the folder `work` has kept them. `model` ends with the weights of the last step.
+
+def save_steps(
+    model: PreTrainedModel, tokenizer: Path, work: Path, steps: Mapping[str, int], out: Path
+) -> None:
+    """Write the weights of `steps`, {name: step}, as model folders `out`/NAME.
+
+    The training in the folder `work` has kept them. `model` ends with the weights of the last one.
     """
     if not ranks.is_first():
         return
     with whole(out) as folder:
         folder.mkdir()
-        for step in steps:
+        for name, step in steps.items():
             load_weights(model, work, step)
-            save_model(model, tokenizer, folder / f"step_{step:06d}")
+            save_model(model, tokenizer, folder / name)

@@ -20,6 +20,8 @@ from lmcore.params.ranges import (
     Whole,
 )
 from lmcore.params.schema import shown, together
+from lmcore.training.batches import Examples
+from lmcore.training.words_read import Course, course
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Momentum = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), RANGE]
@@ -72,6 +74,19 @@ class Settings:
 def settings_of(values: Mapping[str, Any]) -> Settings:
     """The settings among the checked values of a recipe, which may hold other keys as well."""
     return Settings(**{field.name: values[field.name] for field in fields(Settings)})
+
+
+def course_of(training: Examples, settings: Settings) -> Course:
+    """How a training with these settings goes through its examples."""
+    n_chunks, length = training.ids.shape
+    return course(
+        n_chunks,
+        length,
+        random_offset=settings.random_offset,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        steps=settings.steps,
+    )
 
 
 def check_settings(settings: Settings, device: torch.device) -> None:

@@ -18,23 +18,31 @@ EVERY = {"errors", "files", "machine", "params", "shown", "stage", "text_files"}
 FOLDS = {"folds", "models", "statistics", "suites", "tables"}
 MODELS = {"corpus", "models", "text"}
 TRAINING = {*MODELS, "kept_files", "training"}
+ON_CORPUS = {*TRAINING, "babylm_year"}
 # {stage: what it reaches besides EVERY}: packages of lmcore, and modules directly in lmcore
 ROOMS = {
     "aggregate": FOLDS,
+    "analyse_acquisition": {*FOLDS, "analysis", "training"},
     "analyse_completions": {*FOLDS, "analysis", "corpus"},
-    "analyse_tokens": {*MODELS, "analysis", "folds", "kept_files", "statistics", "tables"},
+    "analyse_tokens": {
+        *TRAINING,
+        "analysis",
+        "folds",
+        "statistics",
+        "tables",
+    },
     "build_items": {"corpus", "suites", "tables"},
     "chunk_corpus": {"corpus", "kept_files", "text"},
     "compare_models": {*FOLDS, "comparing"},
     "count_overlap": {"corpus", "tables"},
-    "distill_model": TRAINING,
+    "distill_model": ON_CORPUS,
     "explore_generation": {*MODELS, "explorations", "generating", "kept_files", "tables"},
     "explore_suites": {*FOLDS, *MODELS, "explorations", "kept_files", "svg"},
     "extract_tokens": {*MODELS, "kept_files", "scoring", "tables"},
     "fetch_judges": {"corpus", "kept_files"},
     "fetch_sources": {"corpus", "kept_files"},
     "finetune_judge": {*TRAINING, "judging"},
-    "finetune_model": {*TRAINING, "suites", "tables"},
+    "finetune_model": {*ON_CORPUS, "suites", "tables"},
     "fingerprint_code": {"history"},
     "fold_scores": FOLDS,
     "generate_tokens": {*MODELS, "generating", "kept_files", "tables"},
@@ -44,8 +52,8 @@ ROOMS = {
     "keep_checkpoint": {"training"},
     "make_controls": {*MODELS, "kept_files"},
     "prepare_corpus": {"corpus"},
-    "train_model": TRAINING,
-    "train_teacher": TRAINING,
+    "train_model": ON_CORPUS,
+    "train_teacher": ON_CORPUS,
     "train_tokenizer": {"corpus", "kept_files", "text"},
     "write_report": {*FOLDS, "analysis", "corpus", "judging", "report", "svg"},
 }

@@ -57,7 +57,9 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folders: Path, name: str, *, generated: Path | None = None, writers=(), **changes) -> Path:
+def run(
+    folders: Path, name: str, *, generated: Path | None = None, writers=(), kept=None, **changes
+) -> Path:
     """Analyse both models on both suites into the folder `name`; `changes` of SETTINGS."""
     paths = Paths(
         items=folders / "items",
@@ -68,9 +70,11 @@ def run(folders: Path, name: str, *, generated: Path | None = None, writers=(), 
         comparison=folders / name / "comparison.json",
         plots=folders / name / "plots",
         generated=generated,
+        trained=folders / "train",
     )
     suites = changes.pop("suites", {"texts": {}, "more": {}})
-    analyse_tokens(["a", "b"], suites, paths, replace(SETTINGS, **changes), writers)
+    settings = replace(SETTINGS, **changes)
+    analyse_tokens(["a", "b"], suites, paths, settings, writers, kept)
     return folders / name
 
 
@@ -142,6 +146,15 @@ def test_progression_is_in_the_order_that_was_asked_for(folders: Path) -> None:
     )
     assert [(row["place"], row["model"]) for row in rows] == [("1", "b"), ("2", "a")]
     assert float(rows[0]["loss"]) > float(rows[1]["loss"]) and float(rows[0]["accuracy"]) == 1.0
+
+
+def test_progression_of_checkpoints_says_how_many_words_they_had_read(folders: Path) -> None:
+    kept = {"b": {"model": "a", "words": 5_000}}
+    (folders / "train").mkdir()
+    (folders / "train/a.json").write_text('{"steps": 7, "words": 9000}')
+    text = (run(folders, "one", kept=kept) / "plots/progression/more.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [(row["model"], row["words"]) for row in rows] == [("b", "5000"), ("a", "9000")]
 
 
 @pytest.mark.parametrize(

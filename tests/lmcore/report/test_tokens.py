@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from lmcore.report.figures import log_ticks, short_number
 from lmcore.report.tokens import heat_passages, progression_curves, scatter_plots, token_extremes
 
 
@@ -52,6 +55,38 @@ def test_progression_draws_a_line_a_suite() -> None:
     ]
     html = progression_curves({"s": rows, "t": rows})
     assert html.count("<polyline") == 6 and "m1 → m2" in html and progression_curves({}) == ""
+
+
+def test_progression_of_checkpoints_lies_over_the_words_read_on_a_log_scale() -> None:
+    rows = []
+    for place, words in enumerate((1_000_000, 10_000_000, 100_000_000), 1):
+        fixed = {"model": f"m{place}", "entropy": 2.0, "accuracy": 0.5}
+        rows.append({"place": place, "words": str(words), "loss": 3.0 - place, **fixed})
+    graded = [{**row, "spearman": 0.25} for row in rows]
+    html = progression_curves({"blimp_fast": rows, "wug_adj": graded})
+    assert "words read" in html and ">model<" not in html
+    for text, place in (("1M", "0.00%"), ("10M", "50.00%"), ("100M", "100.00%")):
+        assert f'left:{place}">{text}<' in html
+    # loss, entropy and accuracy of both suites, and the correlation of the graded one
+    assert html.count("<polyline") == 7 and "<h3>spearman</h3>" in html
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (1e6, 1e7, [1e6, 2e6, 5e6, 1e7]),
+        (3, 4_000_000, [10, 100, 1000, 10_000, 100_000, 1_000_000]),
+        (300, 450, [300, 450]),
+        (7, 7, [7]),
+    ],
+)
+def test_log_ticks_are_round_numbers_within_the_ends(low, high, expected) -> None:
+    assert log_ticks(low, high) == pytest.approx(expected)
+
+
+def test_short_numbers_of_ticks() -> None:
+    numbers = [0.5, 20, 1_500, 20_000_000, 1e9]
+    assert [short_number(x) for x in numbers] == ["0.5", "20", "1.5k", "20M", "1B"]
 
 
 def test_extremes_stand_in_their_own_columns() -> None:

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from lmcore.corpus.documents import read_documents
 from lmcore.errors import InputError
 from lmcore.files import sha256
-from lmcore.text.chunks import chunk_corpus, read_chunks
+from lmcore.text.chunks import chunk_corpus, read_chunks, read_words
 from lmcore.text.tokenizer import load_fast, save_tokenizer
 from tests.lmcore.text.test_tokenizer import without_alphabet
 
@@ -20,7 +20,8 @@ def test_chunks_and_tail_are_a_partition_of_the_stream(corpus, tokenizer, tmp_pa
     fast = load_fast(tokenizer)
     for split in ("train", "dev"):
         stream = []
-        for row in read_documents(corpus / f"{split}.parquet"):
+        documents = read_documents(corpus / f"{split}.parquet")
+        for row in documents:
             stream += [1] * (boundaries is not None) + fast.encode(row["text"]).ids
         chunks = read_chunks(tmp_path / "c" / split)
         tail = json.loads((tmp_path / "c" / "tails.json").read_text())[split]
@@ -31,7 +32,16 @@ def test_chunks_and_tail_are_a_partition_of_the_stream(corpus, tokenizer, tmp_pa
             "chunks": len(chunks),
             "tail_tokens": len(tail),
             "lost_characters": 0,
+            "words": sum(len(row["text"].split()) for row in documents),
         }
+    assert json.loads((tmp_path / "c/counts.json").read_text()) == counts
+    assert read_words(tmp_path / "c") == counts["train"]["words"] > 0
+
+
+def test_read_words_of_chunks_without_counts_is_refused(tmp_path):
+    (tmp_path / "counts.json").write_text('{"train": {"tokens": 3}}')
+    with pytest.raises(InputError, match="no number of words in the train split; run the stage"):
+        read_words(tmp_path)
 
 
 def test_chunk_corpus_one_or_many_threads_give_equal_bytes(
