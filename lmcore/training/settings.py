@@ -96,6 +96,11 @@ def check_settings(settings: Settings, device: torch.device) -> None:
             f"train_model: keep '{keep}' must be best or last, "
             f"precision '{precision}' one of {', '.join(PRECISIONS)}"
         )
+    if settings.optimizer not in ("adamw", "muon") or settings.schedule not in ("cosine", "linear"):
+        raise InputError(
+            f"train_model: optimizer '{settings.optimizer}' must be adamw or muon, "
+            f"schedule '{settings.schedule}' cosine or linear"
+        )
     if precision == "fp16" and device.type == "cpu":
         raise InputError(
             "train_model: precision fp16 needs a GPU, where its gradients are scaled; "

@@ -229,6 +229,8 @@ def test_train_on_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_checkpo
     [
         ({"lr": 1e30, "clip_norm": 1e30}, "the loss is nan at step"),
         ({"keep": "both"}, "keep 'both'"),
+        ({"optimizer": "sgd"}, "optimizer 'sgd' must be adamw or muon"),
+        ({"schedule": "step"}, "schedule 'step' cosine or linear"),
         ({"precision": "fp8"}, "precision 'fp8'"),
         ({"precision": "fp16"}, "fp16 needs a GPU"),
         ({"steps": 3}, "exactly one of epochs and steps must"),
