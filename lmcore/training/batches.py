@@ -46,16 +46,6 @@ def batches(n: int, batch_size: int, steps: int, seed: int) -> Iterator[tuple[in
             yield epoch, order[start : start + batch_size]
 
 
-def tokens_read(step: int, n: int, batch_size: int, length: int) -> int:
-    """The tokens that the steps from 1 to `step` read, which is every token once an epoch.
-
-    `n` and `batch_size` are those of `batches`; a row has `length` tokens. The length of the
-    sequences that rows are cut into has no part in it.
-    """
-    epochs, n_batches = divmod(step, math.ceil(n / batch_size))
-    return (epochs * n + min(n_batches * batch_size, n)) * length
-
-
 def take_rows(
     examples: Examples, rows: np.ndarray, random: np.random.Generator | None = None
 ) -> Examples:

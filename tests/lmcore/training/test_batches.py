@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmcore.training.batches import Examples, batches, passes, take_rows, tokens_read
+from lmcore.training.batches import Examples, batches, passes, take_rows
 
 
 @pytest.mark.parametrize("offset", [False, True])
@@ -22,14 +22,6 @@ def test_batches_see_every_token_and_are_a_function_of_seed_and_epoch(offset):
 
 def offsets(epoch: int, offset: bool) -> np.random.Generator | None:
     return np.random.default_rng([3, epoch, 1]) if offset else None
-
-
-def test_tokens_read_is_what_the_batches_hold():
-    read = 0
-    for step, (_, rows) in enumerate(batches(10, 4, 7, seed=3), 1):
-        read += len(rows) * 7
-        assert tokens_read(step, 10, 4, 7) == read
-    assert tokens_read(0, 10, 4, 7) == 0
 
 
 def test_passes_cut_into_shorter_sequences_hold_the_same_tokens():
