@@ -319,6 +319,10 @@ def _ours(method, model, ids, batch_size, micro, steps, mark) -> None:
         batch_size=batch_size,
         micro_batch_size=micro,
         random_offset=False,
+        seq_len_warmup=None,
+        optimizer="adamw",
+        muon={"lr": 5e-5, "momentum": 0.95, "weight_decay": 0.0},  # not used
+        schedule="cosine",
         lr=5e-5,
         warmup_steps=1,
         weight_decay=0.0,

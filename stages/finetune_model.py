@@ -31,7 +31,7 @@ class Own(TypedDict):
 
 def main(name: str) -> None:
     values = recipe("train_model", f"finetune_model.{name}", Settings, Own, without=(*OWN, "rules"))
-    values["random_offset"] = False  # items are no stream
+    values |= {"random_offset": False, "seq_len_warmup": None}  # items are no stream
     entry = {key: section(f"finetune_model.{name}.{key}", Any) for key in OWN}
     check(entry["items"], entry_of(name), f"params.yaml: finetune_model.{name}.items")
     ranks.launch(values["world_size"], "stages.finetune_model", name)

@@ -9,8 +9,9 @@ their file names:
 
 - `*.txt`: each file is a book. The documents of every book are split into train, dev and test by
   a seeded draw.
-- `*.train`, `*.dev`, `*.test` (BabyLM): each file is a domain, which is split already. Without a
-  `.test`, half of the dev documents become the test split.
+- `*.train`, `*.dev`, `*.test` (BabyLM), also with `.txt` behind (BabyLM 2026): each file is a
+  domain, which is split already. Without a test file, half of the dev documents become the test
+  split.
 """
 
 import codecs
@@ -25,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import AfterValidator
 
+from lmcore.corpus.survey import survey
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.params.ranges import Count, Line, OpenShare, Seed, SomeNames
@@ -83,7 +85,8 @@ def prepare_corpus(
 ) -> dict:
     """Write `out`/{train,dev,test}.parquet from the text files in the folders `root`/SOURCE.
 
-    Returns the counts of documents and words, and of what was dropped. `cleaning` is `prose`
+    Returns what `lmcore.corpus.survey` counts of every split, the documents that were `repeated`
+    and thus dropped, by split, and what else was `dropped`. `cleaning` is `prose`
     (unwrap lines; drop headings, verse and licences), `babyllama` (the rules of the published
     recipe) or `none`. Documents are cut at `document_words` words.
 
@@ -97,20 +100,21 @@ def prepare_corpus(
     dropped: Counter[str] = Counter()
     splits: dict[str, list[dict]] = {name: [] for name in SPLITS}
     for path in _files(root, sources):
-        paragraphs = CLEANINGS[cleaning](read_text(path, encoding), path.stem, dropped)
-        documents = _rows(path, _documents(paragraphs, document_words))
-        if path.suffix == ".txt":
-            shares = _spread(documents, dev_share, test_share, f"{seed} {path.stem}")
+        domain, split = _domain_and_split(path)
+        paragraphs = CLEANINGS[cleaning](read_text(path, encoding), domain, dropped)
+        documents = _rows(domain, split, _documents(paragraphs, document_words))
+        if split is None:
+            shares = _spread(documents, dev_share, test_share, f"{seed} {domain}")
             for name, share in zip(SPLITS, shares, strict=True):
                 splits[name] += share
         else:
-            splits[path.suffix[1:]] += documents
+            splits[split] += documents
     if not splits["test"]:
         splits["dev"], _, splits["test"] = _spread(splits["dev"], 0, 0.5, str(seed))
-    _drop_repeated(splits, dropped)
+    repeated = _drop_repeated(splits, dropped)
     _refuse_empty(splits, sources, dropped)
     _write(splits, out)
-    return {**{name: _count(splits[name]) for name in SPLITS}, "dropped": dict(dropped)}
+    return {**survey(splits), "repeated": repeated, "dropped": dict(dropped)}
 
 
 def read_documents(path: Path) -> list[dict]:
@@ -161,11 +165,17 @@ def _files(root: Path, sources: list[str]) -> list[Path]:
     return all_files
 
 
-def _rows(path: Path, texts: Iterable[str]) -> list[dict]:
+def _domain_and_split(path: Path) -> tuple[str, str | None]:
+    """The domain of a file and its split, or the name of a book and None."""
+    domain, _, split = path.name.removesuffix(".txt").rpartition(".")
+    return (domain, split) if domain and split in SPLITS else (path.stem, None)
+
+
+def _rows(domain: str, split: str | None, texts: Iterable[str]) -> list[dict]:
     """The documents of one file as rows of DOCUMENTS."""
-    prefix = f"{path.stem}/{path.suffix[1:]}"
+    prefix = f"{domain}/{split or 'txt'}"
     return [
-        {"document": f"{prefix}/{number:05d}", "group": path.stem, "text": text}
+        {"document": f"{prefix}/{number:05d}", "group": domain, "text": text}
         for number, text in enumerate(texts)
     ]
 
@@ -191,12 +201,6 @@ def _write(splits: dict[str, list[dict]], out: Path) -> None:
                 folder / f"{name}.parquet",
                 compression="zstd",
             )
-
-
-def _count(rows: list[dict]) -> dict[str, int]:
-    """The numbers of documents and of words in one split."""
-    n_words = sum(len(row["text"].split()) for row in rows)
-    return {"documents": len(rows), "words": n_words}
 
 
 def _documents(paragraphs: list[str], document_words: int) -> Iterator[str]:
@@ -252,20 +256,31 @@ def _spread(
     return train, dev, test
 
 
-def _drop_repeated(splits: dict[str, list[dict]], dropped: Counter[str]) -> None:
+def _drop_repeated(
+    splits: dict[str, list[dict]], dropped: Counter[str]
+) -> dict[str, dict[str, int]]:
     """Keep the first of equal documents.
 
-    Held-out splits come first, because a model must not be trained on what it is tested on.
+    Held-out splits come first, because a model must not be trained on what it is tested on. Returns
+    {split: how many of its documents were dropped because the same stands in it (`within`), or in a
+    split that is held out more strictly (`held_out`)}.
     """
-    seen: set[str] = set()
+    keepers: dict[str, str] = {}  # {text: the split that keeps it}
+    repeated = {}
     for name in reversed(SPLITS):
         kept = []
+        counts = {"held_out": 0, "within": 0}
         for row in splits[name]:
-            if row["text"] not in seen:
-                seen.add(row["text"])
+            keeper = keepers.get(row["text"])
+            if keeper is None:
+                keepers[row["text"]] = name
                 kept.append(row)
+            else:
+                counts["within" if keeper == name else "held_out"] += 1
         dropped["repeated documents"] += len(splits[name]) - len(kept)
         splits[name] = kept
+        repeated[name] = counts
+    return repeated
 
 
 def _prose(text: str, stem: str, dropped: Counter[str]) -> list[str]:

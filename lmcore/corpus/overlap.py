@@ -86,7 +86,9 @@ def overlap(
     """
     if n < 1:
         raise InputError(f"count_overlap: n, the words of a run, must be at least 1, not {n}")
-    known = np.unique(_joined(runs_of([_words(document) for document in documents], n)))
+    # document by document: the words of the whole corpus take many times the memory of its runs
+    runs_of_documents = [runs_of([_words(document)], n)[0] for document in documents]
+    known = np.unique(_joined(runs_of_documents))
     counts = {}
     for suite, items in suites.items():
         texts = {item: _words(text) for item, text in _gold_texts(items)}

@@ -2,6 +2,9 @@
 
 The order of the examples and the offsets at which they begin are pure functions of the seed and the
 epoch.
+
+A chunk may be cut into shorter sequences. A step reads the same chunks then, and thus as many
+tokens; only the first token of every sequence is no target.
 """
 
 import math
@@ -68,11 +71,17 @@ def take_some(examples: Examples, limit: int | None) -> Examples:
 
 
 def passes(
-    batch: Examples, size: int, device: torch.device
+    batch: Examples, size: int, device: torch.device, length: int | None = None
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """ids (B, T) and labels (B, T - 1) of this rank's share of a batch, `size` rows at a time."""
+    """ids (B, T) and labels (B, T - 1) of this rank's share of a batch, `size` rows at a time.
+
+    With a `length`, which divides that of a row, every row is cut into sequences of so many tokens.
+    """
     mine = slice(ranks.rank(), None, ranks.size())
     ids = torch.from_numpy(batch.ids[mine].astype(np.int64))
     labels = ids if batch.labels is None else torch.from_numpy(batch.labels[mine].astype(np.int64))
+    length = length or ids.shape[1]
     for start in range(0, len(ids), size):
-        yield ids[start : start + size].to(device), labels[start : start + size, 1:].to(device)
+        rows = slice(start, start + size)
+        cut = labels[rows].reshape(-1, length)[:, 1:]
+        yield ids[rows].reshape(-1, length).to(device), cut.to(device)

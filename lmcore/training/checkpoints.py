@@ -16,8 +16,6 @@ from safetensors.torch import save_file
 from lmcore.errors import InputError, error_line
 from lmcore.kept_files import drop, find, keep, kept_paths
 
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-
 
 def save_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
     """Keep the weights alone; tied ones once."""
@@ -50,9 +48,8 @@ def save_state(
     """
     tensors = {f"model.{name}": parameter.detach() for name, parameter in model.named_parameters()}
     for name, parameter in model.named_parameters():
-        if parameter in optimizer.state:
-            for key in MOMENTS:
-                tensors[f"adam.{key}.{name}"] = optimizer.state[parameter][key]
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value
     path = folder / f"state_{progress['step']:06d}.safetensors"
     _keep(tensors, path, {"progress": json.dumps(progress)})
     for other in kept_paths(folder, "state_*.safetensors"):
@@ -87,13 +84,16 @@ def resume(
 
 def _load_state(file, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Set model and optimiser to the tensors of an open safetensors file."""
-    names = set(file.keys())
-    for name, parameter in model.named_parameters():
-        parameter.data.copy_(file.get_tensor(f"model.{name}"))
-        if f"adam.step.{name}" in names:
-            optimizer.state[parameter] = {
-                key: file.get_tensor(f"adam.{key}.{name}").to(parameter.device) for key in MOMENTS
-            }
+    parameters = dict(model.named_parameters())
+    names = file.keys()
+    for full_name in names:
+        kind, _, rest = full_name.partition(".")
+        if kind == "model":
+            parameters[rest].data.copy_(file.get_tensor(full_name))
+        else:
+            key, _, name = rest.partition(".")
+            value = file.get_tensor(full_name).to(parameters[name].device)
+            optimizer.state[parameters[name]][key] = value
 
 
 def drop_steps(folder: Path, needed: Iterable[int]) -> None:

@@ -2,10 +2,11 @@
 
 The same input gives the same bits every time.
 
-The optimiser is AdamW with linear warmup and cosine decay to zero. Gradients are clipped by their
-global norm. The order of the chunks and their offsets are pure functions of the seed and the epoch;
-the learning rate and dropout are pure functions of the seed and the step. So a killed run goes on
-from its last checkpoint and ends in the weights of an undisturbed one.
+The optimiser is AdamW, or Muon with AdamW, with linear warmup and a cosine or linear decay to zero.
+Gradients are clipped by their global norm. The order of the chunks and their offsets are pure
+functions of the seed and the epoch; the learning rate, the length of the sequences and dropout are
+pure functions of the seed and the step. So a killed run goes on from its last checkpoint and ends
+in the weights of an undisturbed one.
 
 Losses and gradients are summed over micro-batches and ranks and then divided by the number of
 tokens, so neither changes what a step means. The bits depend on threads, ranks, precision and
@@ -34,7 +35,8 @@ from lmcore.training.checkpoints import (
     save_weights,
 )
 from lmcore.training.objective import REDUCTIONS, Teachers, pass_loss
-from lmcore.training.schedule import schedule
+from lmcore.training.optimizers import make_optimizer, peak_lrs
+from lmcore.training.schedule import schedule, sequence_length
 from lmcore.training.settings import PRECISIONS, Settings, check_settings, course_of
 
 
@@ -120,7 +122,8 @@ class _Run:
         for teacher in teachers.models if teachers else ():
             torch.nn.Module.to(teacher, self.device).eval()
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = _optimizer(self.parameters, settings)
+        self.optimizer = make_optimizer(model, settings)
+        self.peak_lrs = peak_lrs(self.optimizer)
         # the initial scale is 1: losses are sums, and large already
         is_scaled = settings.precision == "fp16"
         self.scaler = torch.amp.GradScaler(self.device.type, init_scale=1.0, enabled=is_scaled)
@@ -151,13 +154,13 @@ class _Run:
             for step, (epoch, rows) in enumerate(order, 1):
                 if step <= self.n_done:
                     continue
-                lr = settings.lr * schedule(step, settings.warmup_steps, self.n_steps)
-                self._take_step(step, lr, self._batch(epoch, rows))
+                share = schedule(step, settings.warmup_steps, self.n_steps, settings.schedule)
+                self._take_step(step, share, self._batch(epoch, rows))
                 progress.advance(self.tokens_per_step, self._progress_note(step))
                 if step in self.keep_steps and ranks.rank() == 0:
                     save_weights(self.model, self.work, step)
                 if step % settings.eval_every == 0 or step == self.n_steps:
-                    self._add_row(step, lr)
+                    self._add_row(step, settings.lr * share)
                     if not progress.is_bar and ranks.rank() == 0:
                         self._print_row(time.monotonic() - started)
 
@@ -168,13 +171,17 @@ class _Run:
             random = np.random.default_rng([self.settings.seed, epoch, 1])
         return take_rows(self.training, rows, random)
 
-    def _take_step(self, step: int, lr: float, batch: Examples) -> None:
-        """Update the weights. Raises InputError where the loss is no longer finite."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+    def _take_step(self, step: int, share: float, batch: Examples) -> None:
+        """Update the weights, at this share of the peak learning rates.
+
+        Raises InputError where the loss is no longer finite.
+        """
+        for group, peak_lr in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
+            group["lr"] = peak_lr * share
         # for models with dropout
         torch.manual_seed(self.settings.seed * 2**44 + step * 2**12 + ranks.rank())
-        totals = self._add_gradients(batch)
+        length = sequence_length(step, batch.ids.shape[1], self.settings.seq_len_warmup)
+        totals = self._add_gradients(batch, length)
         gradients = [_gradient(parameter) for parameter in self.parameters]
         ranks.add_up([totals])
         ranks.add_up(gradients)
@@ -191,16 +198,18 @@ class _Run:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _add_gradients(self, batch: Examples) -> torch.Tensor:
+    def _add_gradients(self, batch: Examples, length: int) -> torch.Tensor:
         """Add up the gradients of this rank's passes over its share of the batch.
 
-        Returns (2,) float64: the summed cross-entropy in nats, and the number of targets.
+        The examples are cut into sequences of `length` tokens. Returns (2,) float64: the summed
+        cross-entropy in nats, and the number of targets.
         """
         dtype = PRECISIONS[self.settings.precision]
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
-        for ids, labels in passes(batch, self.pass_size, self.device):
+        n_full = self.pass_size * batch.ids.shape[1]  # tokens
+        for ids, labels in passes(batch, self.pass_size, self.device, length):
             # a shorter pass would be compiled anew
-            compiled = self.settings.compile and len(ids) == self.pass_size
+            compiled = self.settings.compile and ids.numel() == n_full
             loss = pass_loss(self.model, ids, labels, dtype, compiled, self.teachers)
             self.scaler.scale(loss.objective).backward()
             n_targets = torch.tensor(float(loss.n_targets), dtype=torch.float64, device=self.device)
@@ -260,25 +269,6 @@ class _Run:
         )
 
 
-def _optimizer(parameters: list[torch.nn.Parameter], settings: Settings) -> torch.optim.Optimizer:
-    """AdamW in which matrices decay and vectors (norms, biases) do not.
-
-    Source: transformers' Trainer.
-    """
-    groups = [
-        {
-            "params": [parameter for parameter in parameters if parameter.ndim > 1],
-            "weight_decay": settings.weight_decay,
-        },
-        {
-            "params": [parameter for parameter in parameters if parameter.ndim <= 1],
-            "weight_decay": 0.0,
-        },
-    ]
-    betas = (settings.betas[0], settings.betas[1])
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=betas, fused=True)
-
-
 def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
     """The parameter's gradient; zeros where this rank had nothing to do."""
     if parameter.grad is None:
@@ -295,6 +285,8 @@ def _check_inputs(
             "train_model: random_offset needs a stream of text, and items have none; "
             "set it to false"
         )
+    if settings.seq_len_warmup is not None:
+        _check_growth(settings.seq_len_warmup, training)
     if teachers and teachers.reduction not in REDUCTIONS:
         raise InputError(
             f"distill_model: reduction '{teachers.reduction}' must be one of "
@@ -302,6 +294,20 @@ def _check_inputs(
         )
     for reader in (model, *(teachers.models if teachers else ())):
         _check_window(reader, training.ids.shape[1])
+
+
+def _check_growth(growth: dict, training: Examples) -> None:
+    """Raises InputError where the examples cannot be cut into sequences as `growth` says."""
+    if training.labels is not None:
+        raise InputError(
+            "train_model: seq_len_warmup cuts a stream of text, and items are none; set it to null"
+        )
+    chunk, start = training.ids.shape[1], growth["start"]
+    if start < 2 or chunk % start:
+        raise InputError(
+            f"train_model: seq_len_warmup: start must be a divisor of seq_len {chunk} and at "
+            f"least 2, not {start}"
+        )
 
 
 def _check_window(model: PreTrainedModel, length: int) -> None:

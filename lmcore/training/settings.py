@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import torch
 from pydantic import Field
@@ -19,14 +19,23 @@ from lmcore.params.ranges import (
     UpToOne,
     Whole,
 )
-from lmcore.params.schema import shown, together
+from lmcore.params.schema import mapping, shown, together
 from lmcore.training.batches import Examples
+from lmcore.training.schedule import Growth, Schedule
 from lmcore.training.words_read import Course, course
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Momentum = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), RANGE]
 # torch is seeded with seed * 2**44 + step * 2**12 + rank, which must fit 64 bits
 TrainingSeed = Annotated[int, Field(ge=0, le=2**20 - 1), RANGE]
+
+
+class Muon(TypedDict):
+    """What Muon has of its own; see lmcore.training.optimizers."""
+
+    lr: UpToOne  # peak
+    momentum: Momentum
+    weight_decay: NonNegative
 
 
 def check_length(*, epochs: int | None, steps: int | None, warmup_steps: int, **others) -> None:
@@ -57,9 +66,13 @@ class Settings:
     batch_size: Count  # chunks a step, over all ranks
     micro_batch_size: Count | None  # chunks of a rank in one pass; None: all of them
     random_offset: bool  # chunks begin at random places of the stream
-    lr: UpToOne  # peak
+    seq_len_warmup: Annotated[dict, mapping(Growth)] | None  # None: chunks are never cut
+    optimizer: Literal["adamw", "muon"]  # muon: of the body's matrices, and adamw of the rest
+    muon: Annotated[dict, mapping(Muon)]  # used if it is the optimizer
+    schedule: Schedule  # of the learning rate, after the warmup
+    lr: UpToOne  # peak, of AdamW
     warmup_steps: Whole
-    weight_decay: NonNegative  # of matrices
+    weight_decay: NonNegative  # of matrices that AdamW updates
     betas: Annotated[list[Momentum], Field(min_length=2, max_length=2)]  # of AdamW
     clip_norm: Positive  # greatest norm of all gradients together
     eval_every: Count  # steps between two rows of the curve
@@ -97,6 +110,11 @@ def check_settings(settings: Settings, device: torch.device) -> None:
         raise InputError(
             f"train_model: keep '{keep}' must be best or last, "
             f"precision '{precision}' one of {', '.join(PRECISIONS)}"
+        )
+    if settings.optimizer not in ("adamw", "muon") or settings.schedule not in ("cosine", "linear"):
+        raise InputError(
+            f"train_model: optimizer '{settings.optimizer}' must be adamw or muon, "
+            f"schedule '{settings.schedule}' cosine or linear"
         )
     if precision == "fp16" and device.type == "cpu":
         raise InputError(

@@ -162,7 +162,7 @@ GOOD = [
     ("explore_generation.prompts", {"list of escape"}),
     # null: none, all or what the comment in params.yaml says
     ("*.limit *.dev_limit *.micro_batch_size fetch_sources.*.rows *.normalizer *.imported", NONE),
-    ("*.clusters *.classes *.rules", NONE),
+    ("*.clusters *.classes *.rules *.seq_len_warmup", NONE),
     ("*.boundaries *.against", TEXTS | NONE),
     # defaults alone, or none at all
     ("suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin *.average", DEFAULTS),
@@ -172,7 +172,7 @@ GOOD = [
     # names that the user chooses
     ("*.strategies *.decodings", {"mapping"}),
     # numbers
-    ("*.warmup_steps *.top_k *.shots *.alpha *.seed *.betas.0 *.min_p", ZERO),
+    ("*.warmup_steps *.top_k *.shots *.alpha *.seed *.betas.0 *.min_p *.momentum", ZERO),
     ("*.accept_quantile finetune_judge.steps", ZERO),
     ("*.rope_theta *.clip_norm *.accept_loss *.flagged_ratio *.temperature", {"fraction"}),
     ("*.weight_decay *.margin.*", ZERO | {"fraction"}),

@@ -82,6 +82,24 @@ def test_prepare_corpus_babylm_layout_keeps_its_split_and_halves_dev(tmp_path):
     assert "number 3, please." in documents["train"][0]["text"]
 
 
+def test_prepare_corpus_babylm_2026_layout_has_its_split_in_front_of_txt(tmp_path):
+    """Train and dev come from two sources, as they do from two repositories of the hub."""
+    for source, name in (("train", "childes.train.txt"), ("dev", "childes.dev")):
+        (tmp_path / source).mkdir()
+        text = "\n".join(f"look at {source} number {i} , please ." for i in range(60))
+        (tmp_path / source / name).write_text(text)
+    changes = {"cleaning": "babyllama", "document_words": 20}
+    counts = prepare_corpus(
+        tmp_path, tmp_path / "out", sources=["train", "dev"], **{**ARGUMENTS, **changes}
+    )
+    rows = read_documents(tmp_path / "out" / "train.parquet")
+    assert rows[0]["document"] == "childes/train/00000"
+    assert "number 3, please." in rows[0]["text"]  # the cleaning knows the domain
+    for split in ("train", "dev", "test"):
+        assert list(counts[split]["domains"]) == ["childes"]
+    assert counts["train"]["lines"] == counts["dev"]["lines"] + counts["test"]["lines"] == 60
+
+
 def words(number: int, n: int) -> str:
     """`n` words that occur in no other text."""
     return " ".join(f"{number}w{i}" for i in range(n))

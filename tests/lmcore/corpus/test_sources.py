@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from lmcore.corpus.documents import prepare_corpus
 from lmcore.corpus.sources import fetch
 from lmcore.errors import InputError
 from lmcore.files import sha256
+from lmcore.params import yaml_text
+
+ROOT = Path(__file__).parents[3]
+# of BabyLM 2026
+DOMAINS = ["bnc_spoken", "childes", "gutenberg", "open_subtitles", "simple_wiki", "switchboard"]
 
 
 @pytest.fixture
@@ -155,6 +161,33 @@ def test_fetch_folder_checks_content_and_needs_the_variable(tmp_path, monkeypatc
         fetch("s", tmp_path / "out", tmp_path, **{**source, "sha256": "00"})
     with pytest.raises(InputError, match="is not a folder below LMCORE_DATA"):
         fetch("s", tmp_path / "out", tmp_path, **{**source, "location": "../.."})
+
+
+@pytest.mark.parametrize("track", ["strict_small", "strict"])
+def test_fetch_hub_gives_the_corpus_of_babylm_2026(tmp_path, monkeypatch, track):
+    """The files of a recorded cache become documents, domain by domain, as the experiment says."""
+    import huggingface_hub.constants
+
+    text = (ROOT / "experiments" / f"corpus_babylm_2026_{track}.yaml").read_text("utf-8")
+    experiment = yaml_text.load(text, track)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    sources = {name: entry for name, entry in experiment["fetch_sources"].items() if entry}
+    for name, source in sources.items():
+        folder = source["location"].replace("/", "--")
+        snapshot = tmp_path / "hub" / folder / "snapshots" / source["revision"]
+        snapshot.mkdir(parents=True)
+        (snapshot / "README.md").write_text("a card")
+        for domain in DOMAINS:
+            file = f"{domain}.dev" if name == "babylm_dev" else f"{domain}.train.txt"
+            lines = [f"the {number} line of {name} {domain}" for number in range(400)]
+            (snapshot / file).write_text("\n".join(lines))
+        fetch(name, tmp_path / "sources" / name, tmp_path, **source)
+    params = yaml_text.load((ROOT / "params.yaml").read_text("utf-8"), "params.yaml")
+    arguments = {**params["prepare_corpus"], **experiment["prepare_corpus"]}
+    counts = prepare_corpus(tmp_path / "sources", tmp_path / "out", **arguments)
+    assert list(counts["train"]["domains"]) == DOMAINS
+    assert counts["train"]["lines"] == counts["dev"]["lines"] + counts["test"]["lines"] == 2400
+    assert counts["dev"]["documents"] == counts["test"]["documents"]
 
 
 def test_fetch_hub_reads_a_recorded_snapshot(tmp_path, monkeypatch):

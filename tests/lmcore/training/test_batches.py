@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
-from lmcore.training.batches import Examples, batches, take_rows
+from lmcore.training.batches import Examples, batches, passes, take_rows
 
 
 @pytest.mark.parametrize("offset", [False, True])
@@ -21,3 +22,13 @@ def test_batches_see_every_token_and_are_a_function_of_seed_and_epoch(offset):
 
 def offsets(epoch: int, offset: bool) -> np.random.Generator | None:
     return np.random.default_rng([3, epoch, 1]) if offset else None
+
+
+def test_passes_cut_into_shorter_sequences_hold_the_same_tokens():
+    batch = Examples(np.arange(36).reshape(3, 12))
+    cut = list(passes(batch, 2, torch.device("cpu"), 4))
+    assert [len(ids) for ids, _ in cut] == [6, 3]  # sequences of two chunks, then of one
+    ids = torch.cat([ids for ids, _ in cut])
+    assert torch.equal(ids.flatten(), torch.arange(36))
+    for sequence, labels in zip(ids, torch.cat([labels for _, labels in cut]), strict=True):
+        assert torch.equal(labels, sequence[1:])  # a sequence's first token is no target

@@ -31,6 +31,10 @@ OPTIONS = {
     "batch_size": 4,
     "micro_batch_size": None,
     "random_offset": False,
+    "seq_len_warmup": None,
+    "optimizer": "adamw",
+    "muon": {"lr": 0.01, "momentum": 0.95, "weight_decay": 0.1},
+    "schedule": "cosine",
     "lr": 0.01,
     "warmup_steps": 3,
     "weight_decay": 0.1,
@@ -44,6 +48,9 @@ OPTIONS = {
     "threads": 1,
     "seed": 0,
 }
+
+MUON = {"optimizer": "muon"}
+GROWTH = {"start": 4, "steps": 11}  # 4 tokens until step 4, 8 until step 11, then 16
 
 
 def splits_of(chunks) -> Splits:
@@ -72,7 +79,13 @@ def test_train_lowers_the_loss_and_repeats_bit_for_bit(tokenizer, chunks, tmp_pa
 
 @pytest.mark.parametrize("died_at", range(1, 16, 4))
 @pytest.mark.parametrize(
-    "options", [{"keep": "best"}, {"keep": "last", "precision": "bf16", "random_offset": True}]
+    "options",
+    [
+        {"keep": "best"},
+        {"keep": "last", "precision": "bf16", "random_offset": True},
+        {**MUON, "schedule": "linear", "seq_len_warmup": GROWTH},
+        {**MUON, "precision": "bf16", "random_offset": True, "seq_len_warmup": GROWTH},
+    ],
 )
 def test_train_killed_and_resumed_ends_in_the_same_weights(
     tokenizer, chunks, tmp_path, monkeypatch, options, died_at
@@ -121,6 +134,46 @@ def test_train_in_micro_batches_takes_the_same_steps(tokenizer, chunks, tmp_path
     _, in_parts = run(tokenizer, chunks, tmp_path / "b", micro_batch_size=3)
     for row, other in zip(whole_batches, in_parts, strict=True):
         assert other == pytest.approx(row, abs=1e-4)
+
+
+def test_train_with_muon_lowers_the_loss_and_repeats_bit_for_bit(tokenizer, chunks, tmp_path):
+    one, curve = run(tokenizer, chunks, tmp_path / "a", **MUON)
+    two, again = run(tokenizer, chunks, tmp_path / "b", **MUON)
+    assert curve == again and same(one, two)
+    assert curve[0]["train_loss"] > curve[-1]["train_loss"]
+    adamw, _ = run(tokenizer, chunks, tmp_path / "c")
+    assert not same(one, adamw)
+
+
+def test_train_with_muon_learns_from_teachers(tokenizer, chunks, tmp_path):
+    teacher = new_llama(SHAPE, tokenizer, 1)
+    teachers = Teachers([teacher], 0.5, 2.0, "token")
+    options = {**MUON, "seq_len_warmup": GROWTH}
+    taught, curve = run(tokenizer, chunks, tmp_path / "a", teachers=teachers, **options)
+    again, _ = run(tokenizer, chunks, tmp_path / "b", teachers=teachers, **options)
+    alone, _ = run(tokenizer, chunks, tmp_path / "c", **options)
+    assert same(taught, again) and not same(taught, alone)
+    assert curve[0]["train_loss"] > curve[-1]["train_loss"]
+
+
+def test_train_with_growing_sequences_reads_the_same_chunks_in_shorter_pieces(
+    tokenizer, chunks, tmp_path, monkeypatch
+):
+    seen: list[tuple[int, int]] = []
+    pass_loss = loop.pass_loss
+
+    def watched(model, ids, *arguments):
+        if model.training:
+            seen.append(tuple(ids.shape))
+        return pass_loss(model, ids, *arguments)
+
+    monkeypatch.setattr(loop, "pass_loss", watched)
+    _, curve = run(tokenizer, chunks, tmp_path, epochs=None, steps=12, seq_len_warmup=GROWTH)
+    lengths = [length for _, length in seen]
+    assert lengths == [4] * 4 + [8] * 7 + [16]
+    # four chunks of 16 tokens a step; the last step of the two epochs of six has the 21st chunk
+    assert [n * length for n, length in seen] == ([64] * 5 + [16]) * 2
+    assert curve[0]["train_loss"] > curve[-1]["train_loss"]
 
 
 def test_train_keep_best_returns_the_weights_of_the_lowest_dev_loss(tokenizer, chunks, tmp_path):
@@ -176,9 +229,13 @@ def test_train_on_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_checkpo
     [
         ({"lr": 1e30, "clip_norm": 1e30}, "the loss is nan at step"),
         ({"keep": "both"}, "keep 'both'"),
+        ({"optimizer": "sgd"}, "optimizer 'sgd' must be adamw or muon"),
+        ({"schedule": "step"}, "schedule 'step' cosine or linear"),
         ({"precision": "fp8"}, "precision 'fp8'"),
         ({"precision": "fp16"}, "fp16 needs a GPU"),
         ({"steps": 3}, "exactly one of epochs and steps must"),
+        ({"seq_len_warmup": {"start": 5, "steps": 3}}, "start must be a divisor of seq_len 16"),
+        ({"seq_len_warmup": {"start": 1, "steps": 3}}, "at least 2, not 1"),
         ({"keep_steps": [19]}, "no step 19 to keep; expected one of the 18 steps"),
         (
             {"teachers": Teachers([], 0.5, 2.0, "mean")},
@@ -197,6 +254,13 @@ def test_train_refuses_random_offsets_into_items(tokenizer, chunks, tmp_path):
     items = Examples(chunks, chunks)
     with pytest.raises(InputError, match="random_offset needs a stream"):
         settings = Settings(**{**OPTIONS, "random_offset": True})
+        train(new_llama(SHAPE, tokenizer, 0), Splits(items, items), tmp_path, settings)
+
+
+def test_train_refuses_to_cut_items(tokenizer, chunks, tmp_path):
+    items = Examples(chunks, chunks)
+    settings = Settings(**{**OPTIONS, "seq_len_warmup": GROWTH})
+    with pytest.raises(InputError, match="seq_len_warmup cuts a stream of text, and items are"):
         train(new_llama(SHAPE, tokenizer, 0), Splits(items, items), tmp_path, settings)
 
 

@@ -7,10 +7,13 @@ import pytest
 
 from lmcore.errors import InputError
 from lmcore.training import ranks
-from tests.lmcore.training.test_loop import run
+from tests.lmcore.training.test_loop import GROWTH, MUON, run
 
 
-def test_two_ranks_of_which_one_is_killed_give_the_curve_of_one(tokenizer, chunks, tmp_path):
+@pytest.mark.parametrize("options", [{}, {**MUON, "seq_len_warmup": GROWTH}])
+def test_two_ranks_of_which_one_is_killed_give_the_curve_of_one(
+    tokenizer, chunks, tmp_path, options
+):
     np.save(tmp_path / "chunks.npy", chunks)
     torchrun = [
         sys.executable,
@@ -21,6 +24,7 @@ def test_two_ranks_of_which_one_is_killed_give_the_curve_of_one(tokenizer, chunk
         "--max-restarts=1",
     ]
     arguments = [str(tokenizer), str(tmp_path / "chunks.npy"), str(tmp_path), "12"]
+    arguments.append(json.dumps(options))
     done = subprocess.run(
         [*torchrun, "-m", "tests.lmcore.training.train_on_ranks", *arguments],
         capture_output=True,
@@ -32,7 +36,7 @@ def test_two_ranks_of_which_one_is_killed_give_the_curve_of_one(tokenizer, chunk
     assert "step 5/18" in done.stdout and done.stdout.count("step 10/18") == 1, (
         "it began anew instead of going on from the checkpoint"
     )
-    _, alone = run(tokenizer, chunks, tmp_path / "alone")
+    _, alone = run(tokenizer, chunks, tmp_path / "alone", **options)
     together = json.loads((tmp_path / "curve.json").read_text())
     assert [row["step"] for row in together] == [row["step"] for row in alone]
     for row, other in zip(together, alone, strict=True):

@@ -18,7 +18,7 @@ from lmcore.training.settings import Settings
 from tests.lmcore.training.test_loop import OPTIONS, SHAPE, splits_of
 
 
-def main(tokenizer: Path, chunks: Path, out: Path, dies_at: int) -> None:
+def main(tokenizer: Path, chunks: Path, out: Path, dies_at: int, options: dict) -> None:
     schedule = loop.schedule
 
     def dies(step: int, *arguments: int) -> float:
@@ -32,10 +32,10 @@ def main(tokenizer: Path, chunks: Path, out: Path, dies_at: int) -> None:
 
     loop.schedule = dies
     model, splits = new_llama(SHAPE, tokenizer, 0), splits_of(np.load(chunks))
-    curve = train(model, splits, out / "work", Settings(**OPTIONS))
+    curve = train(model, splits, out / "work", Settings(**{**OPTIONS, **options}))
     if ranks.is_first():
         (out / "curve.json").write_text(json.dumps(curve))
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), int(sys.argv[4]))
+    main(*map(Path, sys.argv[1:4]), int(sys.argv[4]), json.loads(sys.argv[5]))
