@@ -20,9 +20,11 @@ from lmcore.classifying.tasks import TASKS, read_splits
 from lmcore.files import remove, rounded, whole, write_json
 from lmcore.kept_files import find, keep
 from lmcore.statistics.confusion import MEASURES, over_seeds
-from lmcore.statistics.stats import interval, wilson
+from lmcore.statistics.stats import Estimate, interval, wilson
 from lmcore.tables import CLASSIFIED, read, write
 from lmcore.training import ranks
+
+LOWEST = {"accuracy": 0.0, "f1": 0.0, "mcc": -1.0}  # the lowest value that a metric can have
 
 
 def classify(
@@ -128,7 +130,7 @@ def summary(
     - accuracy, f1 (of label 1 of two), mcc: {value, low, high}, means over seeds with their
       intervals; accuracy of one seed has Wilson's interval. Label ids are those of the data.
     - `seeds`: the same of each seed, its best epoch, and the figures of its last epoch.
-    - last_epoch: the mean over seeds of accuracy after the last epoch, which valid did not choose.
+    - accuracy_of_last_epoch: its mean over seeds; valid did not choose that epoch.
     - majority: the accuracy of always giving the most frequent label of valid.
     """
     n_labels, selected_by = TASKS[task].n_labels, TASKS[task].selected_by
@@ -138,12 +140,7 @@ def summary(
     values: dict[str, Any] = {}
     for name in measures(n_labels):
         estimate = over_seeds(MEASURES[name], gold, predicted, n_labels)
-        bounds = interval(estimate, confidence)
-        if name == "accuracy" and n_seeds == 1:
-            bounds = wilson(float((predicted[0] == gold).sum()), len(gold), confidence)
-        values[name] = {"value": estimate.mean}
-        if bounds is not None:
-            values[name] |= {"low": bounds[0], "high": bounds[1]}
+        values[name] = {"value": estimate.mean, **_bounds(name, estimate, n_seeds, confidence)}
     by_seed = {}
     for (seed, curve), of_seed in zip(curves.items(), predicted, strict=True):
         by_seed[str(seed)] = {
@@ -154,10 +151,24 @@ def summary(
     last = [curve[-1]["accuracy"] for curve in curves.values()]
     return {
         **values,
-        "last_epoch": float(np.mean(last)),
+        "accuracy_of_last_epoch": float(np.mean(last)),
         "majority": float(np.bincount(gold).max() / len(gold)),
         "seeds": by_seed,
     }
+
+
+def _bounds(name: str, estimate: Estimate, n_seeds: int, confidence: float) -> dict[str, float]:
+    """`low` and `high` of a metric, empty where its items, all alike, cannot tell.
+
+    The jackknife has no width then; Wilson's interval of a share has one.
+    """
+    if name == "accuracy" and (n_seeds == 1 or not estimate.se):
+        low, high = wilson(estimate.mean * estimate.n, estimate.n, confidence)
+        return {"low": low, "high": high}
+    bounds = interval(estimate, confidence)
+    if bounds is None or not estimate.se:
+        return {}
+    return {"low": max(bounds[0], LOWEST[name]), "high": min(bounds[1], 1.0)}
 
 
 def _predicted_by(settings: Settings, task: str) -> str:

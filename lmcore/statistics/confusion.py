@@ -43,7 +43,7 @@ def mcc(cells: np.ndarray) -> float:
     """
     total, given, gold = float(cells.sum()), cells.sum(0).astype(float), cells.sum(1).astype(float)
     covariance = np.trace(cells) * total - (given * gold).sum()
-    spread = np.sqrt(total**2 - (given**2).sum()) * np.sqrt(total**2 - (gold**2).sum())
+    spread = np.sqrt((total**2 - (given**2).sum()) * (total**2 - (gold**2).sum()))
     return float(covariance / spread) if spread else 0.0
 
 
