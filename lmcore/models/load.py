@@ -171,7 +171,7 @@ def _several(names: list[str]) -> str:
 
 
 def _refuse_own_code(path: Path) -> None:
-    """Raises InputError for an architecture that transformers has not and the folder brings along."""
+    """Raises InputError for an architecture whose code is in the folder and not in transformers."""
     from transformers import CONFIG_MAPPING
 
     config = read_any_config(path)
@@ -179,9 +179,9 @@ def _refuse_own_code(path: Path) -> None:
     if isinstance(classes, dict) and config["model_type"] not in CONFIG_MAPPING:
         names = ", ".join(sorted({str(name) for name in classes.values()}))
         raise InputError(
-            f"{path / 'config.json'}: its model is own code ({names}), and code in a model folder is"
-            " never run; save the model as a class of transformers that computes the same, such as"
-            " LlamaForCausalLM or BertForMaskedLM, with the tensors renamed"
+            f"{path / 'config.json'}: its model is own code ({names}), and code in a model folder"
+            " is never run; save the model as a class of transformers that computes the same, such"
+            " as LlamaForCausalLM or BertForMaskedLM, with the tensors renamed"
         )
 
 

@@ -64,16 +64,12 @@ def test_stage_killed_and_run_again_writes_the_bytes_of_an_undisturbed_one(tmp_p
     assert found["gold"].to_pylist() == [row["label"] for row in rows(N_VALID, 1)]
     metrics = json.loads((one / "metrics/classified/tiny/rte.json").read_text())
     assert metrics["accuracy"]["value"] > 0.8 and metrics["items"] == N_VALID
-    shown = json.loads(run(one, "dvc", "metrics", "show", "--json").stdout)
-    assert "metrics/classified/tiny/rte.json" in json.dumps(shown)
 
     kill_after_a_checkpoint(two)
     again = run(two, "dvc", "repro", **environment)
     assert "going on after step" in again.stdout + again.stderr
     assert (two / OUT).read_bytes() == (one / OUT).read_bytes()
-    lock = (one / "dvc.lock").read_text()
-    assert (two / "dvc.lock").read_text() == lock
-    assert "didn't change" in run(one, "dvc", "repro", **environment).stdout
+    assert (two / "dvc.lock").read_text() == (one / "dvc.lock").read_text()
 
 
 def kill_after_a_checkpoint(folder: Path) -> None:

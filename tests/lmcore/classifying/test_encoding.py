@@ -62,5 +62,5 @@ def test_token_beyond_the_vocabulary_is_named(tmp_path):
     folder = save_model("llama", tmp_path)
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"vocab_size": 300', '"vocab_size": 20'))
-    with pytest.raises(InputError, match="line 1: the tokenizer of .* the model has only 20"):
+    with pytest.raises(InputError, match=r"line 1: the tokenizer of .* the model has only 20"):
         encode(folder, pairs(), 8)

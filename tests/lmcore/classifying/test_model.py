@@ -68,7 +68,7 @@ def test_head_is_the_official_one_and_drawn_from_the_seed(tmp_path):
 def test_check_padding_finds_positions_that_count_the_padding(tmp_path):
     classifier = classifier_of("gpt2", tmp_path, "left")
     classifier.gives_positions = False  # as in the official pipeline
-    with pytest.raises(InputError, match="padding on the left changes .* try padding_side: right"):
+    with pytest.raises(InputError, match=r"padding on the left changes .* try padding_side: right"):
         check_padding(classifier, tmp_path, padding_of(tmp_path, "left"))
 
 
@@ -85,5 +85,7 @@ def test_folder_with_code_of_its_own_is_refused(tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "gptbert", "auto_map": {"AutoModelForMaskedLM": "modeling.GptBert"}}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=r"own code \(modeling.GptBert\), and .* never run; save"):
+    with pytest.raises(
+        InputError, match=r"own code \(modeling.GptBert\), and .* is never run; save"
+    ):
         new_classifier(folder, 2, 0.1, Padding("right", 0), 0)

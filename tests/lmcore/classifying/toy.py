@@ -9,7 +9,8 @@ from lmcore.classifying.settings import Settings
 from tests.lmcore.scoring import architectures
 from tests.lmcore.tiny_bert import save_bert
 
-WORDS = "the old man walked to sea and looked at ships she gave him a letter".split()
+TEXT = "the old man walked to sea and looked at ships she gave him a letter"
+WORDS = TEXT.split(" ")
 N_TRAIN, N_VALID = 48, 20
 SETTINGS = {
     "lr": 0.003,
