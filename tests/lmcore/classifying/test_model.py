@@ -5,8 +5,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from lmcore.classifying.encoding import Padding, pad, padding_of
+from lmcore.classifying.encoding import Padding, encode, longest, pad, padding_of
 from lmcore.classifying.model import check_padding, new_classifier
+from lmcore.classifying.tasks import read_splits
 from lmcore.errors import InputError
 from tests.lmcore.classifying.toy import save_model
 
@@ -30,6 +31,20 @@ def test_logits_are_those_of_each_text_alone_whichever_side_is_padded(name, tmp_
         torch.testing.assert_close(by_side[side], torch.stack(alone), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(by_side["left"], by_side["right"], atol=1e-5, rtol=1e-5)
     assert by_side["right"].std(0).min() > 1e-4  # the texts differ
+
+
+@pytest.mark.parametrize("name", ["gpt2-a", "opt", "bert", "roberta"])
+def test_padded_side_changes_no_logit_of_trained_models_on_real_pairs(name, data):
+    folder = data / "tiny_models" / name
+    _, valid = read_splits(data / "babylm_eval/full_eval/glue_filtered", "rte")
+    encoded = encode(folder, valid, longest(folder, 512))
+    logits = {}
+    for side in ("right", "left"):
+        padding = padding_of(folder, side)
+        classifier = new_classifier(folder, 2, 0.1, padding, 0)
+        with torch.no_grad():
+            logits[side] = classifier(*pad(encoded.ids[:16], padding))
+    torch.testing.assert_close(logits["left"], logits["right"], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_neox", "opt"])
