@@ -101,11 +101,14 @@ def batches(n: int, batch_size: int, epoch: int, seed: int) -> Iterator[np.ndarr
 
 
 @torch.no_grad()
-def predict(classifier: Classifier, examples: Encoded, padding: Padding) -> np.ndarray:
+def predict(
+    classifier: Classifier, examples: Encoded, padding: Padding, progress: Progress
+) -> np.ndarray:
     """(n, labels) float32: the log-probs in nats of the labels of each example, in their order.
 
-    Examples of similar length share a pass, which saves padding. Raises InputError for log-probs
-    that are not finite.
+    Examples of similar length share a pass, which saves padding. Each counts in `progress`.
+
+    Raises InputError for log-probs that are not finite.
     """
     was_training = classifier.training
     classifier.eval()
@@ -117,6 +120,7 @@ def predict(classifier: Classifier, examples: Encoded, padding: Padding) -> np.n
         ids, mask = pad([examples.ids[row] for row in rows], padding)
         logits = classifier(ids.to(device), mask.to(device))
         parts.append(logits.float().log_softmax(-1).cpu().numpy())
+        progress.advance(len(rows))
     logprobs = np.empty((len(order), parts[0].shape[1]), np.float32)
     logprobs[order] = np.concatenate(parts)
     classifier.train(was_training)
@@ -175,8 +179,7 @@ class _Run:
         size = self.settings.batch_size
         step = 0
         self.classifier.train()
-        total, n_done = self.n_steps * size, self.n_done * size
-        with Progress(total, label, "example", n_done=n_done) as progress:
+        with self._progress(label) as progress:
             for epoch in range(1, self.settings.epochs + 1):
                 for rows in batches(len(self.training.ids), size, epoch, self.seed):
                     step += 1
@@ -185,7 +188,7 @@ class _Run:
                     self._take_step(step, rows)
                     progress.advance(size, self._note(epoch))
                     if step % self.per_epoch == 0:
-                        self._end_epoch(epoch, step)
+                        self._end_epoch(epoch, step, progress)
                     elif time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
                         self._save(step)
 
@@ -213,9 +216,9 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _end_epoch(self, epoch: int, step: int) -> None:
+    def _end_epoch(self, epoch: int, step: int, progress: Progress) -> None:
         """Predict valid, add a row to the curve, and write a checkpoint."""
-        logprobs = predict(self.classifier, self.valid, self.padding)
+        logprobs = predict(self.classifier, self.valid, self.padding, progress)
         gold = self.valid.labels
         row = {
             "epoch": epoch,
@@ -231,6 +234,13 @@ class _Run:
             save_weights(self.classifier, self.work, step)
         self._save(step)
         drop_steps(self.work, {self.best_step(self.curve)})
+
+    def _progress(self, label: str) -> Progress:
+        """The progress in examples, those of train and, after each epoch, those of valid."""
+        size, n_valid = self.settings.batch_size, len(self.valid.ids)
+        total = self.n_steps * size + self.settings.epochs * n_valid
+        n_done = self.n_done * size + len(self.curve) * n_valid
+        return Progress(total, label, "example", n_done=n_done)
 
     def _save(self, step: int) -> None:
         progress = {"step": step, "curve": self.curve, "loss": self.loss}

@@ -19,6 +19,7 @@ from lmcore.classifying.settings import Settings
 from lmcore.classifying.tasks import TASKS, read_splits
 from lmcore.files import remove, rounded, whole, write_json
 from lmcore.kept_files import find, keep
+from lmcore.machine.progress import Progress
 from lmcore.statistics.confusion import MEASURES, over_seeds
 from lmcore.statistics.stats import Estimate, interval, wilson
 from lmcore.tables import CLASSIFIED, read, write
@@ -95,7 +96,9 @@ def _of_seed(
         curve = finetune(
             classifier, TASKS[task], training, valid, padding, work, settings, seed, label
         )
-        table = predictions(predict(classifier, valid, padding), valid.labels, seed)
+        with Progress(len(valid.ids), f"{label}: predictions", "example") as progress:
+            logprobs = predict(classifier, valid, padding, progress)
+        table = predictions(logprobs, valid.labels, seed)
         keep(curve_path, lambda path: path.write_text(json.dumps(curve), "utf-8"))
         keep(table_path, lambda path: write(table, CLASSIFIED, path))
         for pattern in ("state_*", "step_*"):  # nobody goes on from them any more

@@ -22,7 +22,7 @@ from lmcore.params.ranges import (
 from lmcore.training.settings import TrainingSeed
 
 Dropout = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), RANGE]
-MaxLength = Annotated[int, Field(ge=2, le=100_000), RANGE]
+MaxLength = Annotated[int, Field(ge=8, le=100_000), RANGE]
 
 
 @dataclass(frozen=True, kw_only=True)

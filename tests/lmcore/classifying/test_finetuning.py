@@ -17,6 +17,7 @@ from lmcore.classifying.finetuning import (
 from lmcore.classifying.model import new_classifier
 from lmcore.classifying.tasks import TASKS, read_splits
 from lmcore.errors import InputError
+from lmcore.machine.progress import Progress
 from tests.lmcore.classifying.toy import N_VALID, save_model, settings, write_splits
 
 
@@ -39,6 +40,11 @@ def run(model, splits, work, seed=0, **changes):
     classifier = new_classifier(model, 2, chosen.dropout, padding, seed)
     curve = finetune(classifier, TASKS["rte"], *splits, padding, work, chosen, seed, "toy")
     return classifier, curve
+
+
+def predicted(classifier, examples, padding):
+    with Progress(len(examples.ids), "toy", "example", shown=False) as progress:
+        return predict(classifier, examples, padding, progress)
 
 
 def same(one, two) -> bool:
@@ -86,7 +92,7 @@ def test_keep_last_and_keep_best_are_the_weights_they_say(model, splits, tmp_pat
     gold = splits[1].labels
     for keep in ("best", "last"):
         classifier, curve = run(model, splits, tmp_path / keep, keep=keep, lr=0.03)
-        accuracy = (predict(classifier, splits[1], padding).argmax(1) == gold).mean()
+        accuracy = (predicted(classifier, splits[1], padding).argmax(1) == gold).mean()
         row = curve[-1] if keep == "last" else best_epoch(curve, "accuracy")
         assert accuracy == row["accuracy"]
 
@@ -130,10 +136,10 @@ def test_batches_are_full_and_every_epoch_has_its_own_order():
 def test_predictions_have_the_order_of_the_examples(model, splits):
     padding = padding_of(model, "right")
     classifier = new_classifier(model, 2, 0.1, padding, 0)
-    found = predict(classifier, splits[1], padding)
+    found = predicted(classifier, splits[1], padding)
     for row in (0, 7, 19):
         alone = Encoded([splits[1].ids[row]], splits[1].labels[[row]], 0)
-        np.testing.assert_allclose(predict(classifier, alone, padding)[0], found[row], atol=1e-5)
+        np.testing.assert_allclose(predicted(classifier, alone, padding)[0], found[row], atol=1e-5)
     np.testing.assert_allclose(np.exp(found).sum(1), 1, rtol=1e-5)
 
 
