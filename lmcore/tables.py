@@ -113,6 +113,17 @@ SCORES = pa.schema(
         "content_hash": pa.uint64(),
     }
 )
+# What fine-tuned classifiers say (see lmcore.classifying): a row is one example of a task's valid
+# split under one seed. `id` is its number in the file, from 0; `logprobs` are those of the labels.
+CLASSIFIED = pa.schema(
+    {
+        "seed": pa.int64(),
+        "id": pa.int32(),
+        "gold": pa.int16(),
+        "predicted": pa.int16(),
+        "logprobs": pa.list_(pa.float32()),
+    }
+)
 CLUSTER = "cluster"  # an item that shares its cluster with no other has its own id there
 OPTIONAL_CLUSTER = pa.schema({CLUSTER: pa.string()})
 ITEM_KEY = ["item", "option", "variant"]

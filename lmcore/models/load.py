@@ -110,6 +110,7 @@ def _load(model_class: Any, path: Path, dtype: Any) -> Any:
     with one_line(path, "the model"):
         is_auto_class = not hasattr(model_class, "forward")
         if is_auto_class:
+            _refuse_own_code(path)
             _refuse_other_size(model_class, path)
         options = {
             "dtype": dtype,
@@ -167,6 +168,21 @@ def _several(names: list[str]) -> str:
     """The first name, and how many more there are."""
     more = f" and {len(names) - 1} more tensors" if len(names) > 1 else ""
     return f"'{names[0]}'{more}"
+
+
+def _refuse_own_code(path: Path) -> None:
+    """Raises InputError for an architecture whose code is in the folder and not in transformers."""
+    from transformers import CONFIG_MAPPING
+
+    config = read_any_config(path)
+    classes = config.get("auto_map")
+    if isinstance(classes, dict) and config["model_type"] not in CONFIG_MAPPING:
+        names = ", ".join(sorted({str(name) for name in classes.values()}))
+        raise InputError(
+            f"{path / 'config.json'}: its model is own code ({names}), and code in a model folder"
+            " is never run; save the model as a class of transformers that computes the same, such"
+            " as LlamaForCausalLM or BertForMaskedLM, with the tensors renamed"
+        )
 
 
 def _refuse_other_size(auto_class: Any, path: Path) -> None:

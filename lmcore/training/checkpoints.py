@@ -6,7 +6,7 @@ step are there that the state has not reached yet, they are only written again.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -62,11 +62,12 @@ def resume(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     keep_steps: Iterable[int],
+    best: Callable[[list[dict]], int] | None = None,
 ) -> dict | None:
     """Set model and optimiser to the last state, and return the progress so far.
 
-    None where there is no good state, or where the weights of its best step or of one of
-    `keep_steps` are missing.
+    `best` gives the best step of a curve; by default it is `best_step`. None where there is no good
+    state, or where the weights of its best step or of one of `keep_steps` are missing.
     """
     states = [find(path) for path in reversed(kept_paths(folder, "state_*.safetensors"))]
     last_state = next((state for state in states if state), None)
@@ -75,7 +76,8 @@ def resume(
     with safe_open(last_state, framework="pt") as file:
         progress = json.loads(file.metadata()["progress"])
         needed = {step for step in keep_steps if step <= progress["step"]}
-        needed.add(best_step(progress["curve"]))
+        if progress["curve"]:
+            needed.add((best or best_step)(progress["curve"]))
         if not all(find(step_path(folder, step)) for step in sorted(needed)):
             return None
         _load_state(file, model, optimizer)

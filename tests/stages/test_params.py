@@ -92,7 +92,7 @@ def begins(tmp_path, monkeypatch):
             # what was parsed of a text is cached, so each text that is read must be another one
             patched.setattr(stages.stage, "read_text", lambda path, expected: str(next(COUNTER)))
             patched.setattr(module, "call", call_checked, raising=False)
-            for name in ("build_items", "write_report"):
+            for name in ("build_items", "write_report", "classify"):
                 patched.setattr(module, name, begin, raising=False)
             patched.setattr(module, "ranks", SimpleNamespace(launch=begin), raising=False)
             patched.setattr(module, "shutil", SimpleNamespace(copytree=begin), raising=False)
@@ -121,6 +121,9 @@ def users(values: dict, path: tuple) -> tuple[str, ...]:
         name = rest[0] if rest and section == first else next(iter(values[first]))
         return ("train_model" if first == "trained" else section, name)
     arguments = {"extract_tokens": ("babyllama",), "generate_tokens": ("babyllama",)}
+    # a key of `by_task` is checked when its task is fine-tuned
+    task = rest[1] if rest[:1] == ["by_task"] and rest[1:] else "rte"
+    arguments["finetune_classifier"] = ("babyllama", task)
     stage = {"models": "aggregate", "suites": "build_items", "from_config": "make_controls"}
     return (stage.get(section, section), *arguments.get(section, ()))
 
@@ -164,9 +167,10 @@ GOOD = [
     ("*.limit *.dev_limit *.micro_batch_size fetch_sources.*.rows *.normalizer *.imported", NONE),
     ("*.clusters *.classes *.rules *.seq_len_warmup", NONE),
     ("*.boundaries *.against", TEXTS | NONE),
+    ("finetune_classifier.recipe.data", TEXTS),
     # defaults alone, or none at all
     ("suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin *.average", DEFAULTS),
-    ("suites.*.scoring", DEFAULTS),
+    ("suites.*.scoring finetune_classifier.by_task.*", DEFAULTS),
     ("judge_context.models explore_suites.models explore_generation.models", {"empty list"}),
     ("generate_tokens.models *.progression", {"empty list"}),
     # names that the user chooses
@@ -174,6 +178,7 @@ GOOD = [
     # numbers
     ("*.warmup_steps *.top_k *.shots *.alpha *.seed *.betas.0 *.min_p *.momentum", ZERO),
     ("*.accept_quantile finetune_judge.steps", ZERO),
+    ("*.recipe.warmup_share *.recipe.final_lr_share *.recipe.dropout *.recipe.seeds.0", ZERO),
     ("*.rope_theta *.clip_norm *.accept_loss *.flagged_ratio *.temperature", {"fraction"}),
     ("*.weight_decay *.margin.*", ZERO | {"fraction"}),
     ("*.strategies.*.temperature", ZERO | {"fraction"}),
