@@ -192,16 +192,18 @@ def digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def read_json_object(path: Path, expected: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+def read_json_object(
+    path: Path, expected: str, most_bytes: int = MOST_BYTES, *, may_hold_nan: bool = False
+) -> dict[str, Any]:
     """The object in a JSON file that came from outside.
 
-    `expected` says in messages what the file should be. Raises InputError as `read_bounded` does,
-    and for a file that is not UTF-8, is not JSON (NaN is not JSON), is nested too deeply, or holds
-    no object.
+    `expected` says in messages what the file should be. With `may_hold_nan`, `NaN` is a number, as
+    Python's json writes it. Raises InputError as `read_bounded` does, and for a file that is not
+    UTF-8, is not JSON (NaN is not JSON), is nested too deeply, or holds no object.
     """
     try:
         text = read_bounded(path, expected, most_bytes).decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_refuse_nan)
+        value = json.loads(text, parse_constant=None if may_hold_nan else _refuse_nan)
     except InputError:
         raise
     except RecursionError as error:

@@ -39,6 +39,7 @@ NAMED: dict[str, Any] = {
     "distill_model": Entries,
     "finetune_model": Entries,
     "import_logs": Entries,
+    "export_babylm": Entries,
 }
 
 

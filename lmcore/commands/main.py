@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from lmcore.commands import (
+    babylm,
     comparing,
     differences,
     explore,
@@ -34,8 +35,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "validate": suites.validate,
     "tokens": suites.tokens,
     "compare": comparing.compare,
-    "export-babylm": suites.export_babylm,
-    "check-babylm": suites.check_babylm,
+    "export-babylm": babylm.export_babylm,
+    "check-babylm": babylm.check_babylm,
+    "leaderboard": babylm.leaderboard,
     "export": sharing.export,
     "push": sharing.push,
     "results": history.results,

@@ -30,7 +30,7 @@ EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml")
 ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": "real"}
 TRAININGS = ("train_model", "train_teacher", "distill_model", "finetune_model")
 # sections of entries by name, of which the default run has none
-MAY_BE_EMPTY = ("keep_checkpoint", "import_logs", *TRAININGS[1:])
+MAY_BE_EMPTY = ("keep_checkpoint", "import_logs", "export_babylm", *TRAININGS[1:])
 ESCAPE = "a\x1b[31m"
 # {name: value}; what of it is good at some places is in GOOD
 BAD = {
@@ -117,7 +117,8 @@ def users(values: dict, path: tuple) -> tuple[str, ...]:
     """The stage that uses what stands at this path, and its arguments."""
     section, *rest = path
     first = {"train_model": "trained", "trained": "trained"}.get(section, section)
-    if section in (*TRAININGS, "trained", "keep_checkpoint", "import_logs", "import_model"):
+    named = ("trained", "keep_checkpoint", "import_logs", "import_model", "export_babylm")
+    if section in (*TRAININGS, *named):
         name = rest[0] if rest and section == first else next(iter(values[first]))
         return ("train_model" if first == "trained" else section, name)
     arguments = {"extract_tokens": ("babyllama",), "generate_tokens": ("babyllama",)}

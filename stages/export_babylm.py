@@ -1,0 +1,29 @@
+"""Stage: write a BabyLM entry, its files, their validation, and the local leaderboard."""
+
+from pathlib import Path
+
+from lmcore.babylm.export import export_babylm
+from lmcore.babylm.tree import Project
+from lmcore.comparing.settings import Settings
+from lmcore.params.ranges import Digits, Entries
+from lmcore.suites.declare import Suites
+from stages.stage import call, run, section
+
+
+def main(name: str) -> None:
+    comparing = section("compare_models", dict)
+    call(
+        export_babylm,
+        f"export_babylm.{name}",
+        project=Project(Path("data"), section("suites", Suites)),
+        kept=section("keep_checkpoint", Entries),
+        settings=Settings(**{key: comparing[key] for key in Settings._fields}),
+        digits=section("aggregate.digits", Digits),
+        acquisitions=Path("metrics/acquisition"),
+        out=Path("data/babylm") / name,
+        metrics=Path("metrics/babylm") / f"{name}.json",
+    )
+
+
+if __name__ == "__main__":
+    run(main)
