@@ -113,13 +113,14 @@ def remove(path: Path) -> None:
 def leftovers(folder: Path, named: set[Path]) -> list[Path]:
     """The topmost files and folders in `folder` that are not `named` and not inside a named one.
 
-    Folders without a file do not count, and what is not finished does not either.
+    Folders without a file do not count, what is not finished does not either, and neither does a
+    .gitkeep, which keeps a folder that git would not have without it.
     """
     if not folder.is_dir():
         return []
     topmost = []
     for path in sorted(folder.iterdir()):
-        if path in named or is_temporary(path):
+        if path in named or is_temporary(path) or path.name == ".gitkeep":
             continue
         holds_named = any(path in named_path.parents for named_path in named)
         if holds_named:

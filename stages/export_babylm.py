@@ -7,10 +7,11 @@ from lmcore.babylm.tree import Project
 from lmcore.comparing.settings import Settings
 from lmcore.params.ranges import Digits, Entries
 from lmcore.suites.declare import Suites
-from stages.stage import call, run, section
+from stages.stage import call, clear_leftovers, run, section
 
 
 def main(name: str) -> None:
+    clear_leftovers("data/models", "data/tokens")
     comparing = section("compare_models", dict)
     call(
         export_babylm,
