@@ -5,7 +5,8 @@ come out, for lmcore.report.leaderboard and for the metrics.
 
 - Two models of one's own are tied on a task if their paired difference over items, by our rule, is
   no evidence after the correction for all comparisons of the board. A published score is tied with
-  a model if it lies inside the interval of the model's score: there are no items to pair.
+  a model if it lies inside the interval of the model's score: there are no items to pair. It is
+  not compared with a score on a subset of the task.
 - The overall mean is that of the official one without the tasks that lmcore does not score, and
   there is none for a model that lacks a task. Reading enters once, as the mean of its two scores,
   in 2026; in 2025 both enter.
@@ -79,15 +80,19 @@ def scores_of(
     draw: int,
     confidence: float,
     aoa: float | None,
+    glue_subset: str = "",
 ) -> dict[str, Score]:
-    """{rule: the model's score} of those tasks that were scored. aoa: from -1 to 1."""
+    """{rule: the model's score} of those tasks that were scored.
+
+    aoa: from -1 to 1. glue_subset: how GLUE is called where some of its data are one's own.
+    """
     scores: dict[str, Score] = {}
     for part in evaluation.full:
         score = task_score(project, evaluation, part, model, draw, confidence)
         if score is not None:
             scores[part.rule] = score
     if (glue := glue_score(project, evaluation, model, confidence)) is not None:
-        scores[GLUE_KEY] = glue
+        scores[GLUE_KEY] = glue._replace(subset=glue_subset)
     scores |= reading_scores(project, model, confidence)
     if aoa is not None:
         scores[AOA] = Score(100 * aoa, 100 * aoa, None, None, 0, 0, None)
@@ -146,8 +151,8 @@ def _means(
 
 
 def _within(score: Score, rule: str, published: list[Baseline]) -> list[str]:
-    """The baselines whose score lies inside the interval of a model's score."""
-    if score.low is None or score.high is None:
+    """The baselines whose score lies inside the interval of a model's score on the whole task."""
+    if score.low is None or score.high is None or score.subset:
         return []
     return [
         baseline.name
@@ -212,4 +217,6 @@ def _numbers(row: Row, rule: str) -> dict[str, Any]:
         numbers |= {"n_items": score.n_items, "n_ties": score.n_ties}
     if row.tied.get(rule):
         numbers["tied_with"] = sorted(row.tied[rule])
+    if score.subset:
+        numbers["subset"] = score.subset
     return numbers

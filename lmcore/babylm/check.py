@@ -59,8 +59,8 @@ def check_submission(
 ) -> Report:
     """What RESULTS/MODEL holds of a model: `main`, the checkpoints, and the collated file.
 
-    required: the words of the checkpoints that the track asks for. subsets: {task of lmcore.suites:
-    how its subset is called}.
+    required: the words of the checkpoints that the track asks for. subsets: {task of lmcore.suites,
+    or `glue_key` of a GLUE task: how its subset is called}.
 
     Raises InputError where the folder has no `main`, and for a file that is not JSON.
     """
@@ -101,7 +101,8 @@ def check_revision(
     _check_reading(zero_shot, (subsets or {}).get(READING, ""), report)
     if not is_fast:
         for task in GLUE:
-            _check_glue(folder / "finetune" / task / "predictions.json", task, report)
+            subset = (subsets or {}).get(glue_key(task), "")
+            _check_glue(folder / "finetune" / task / "predictions.json", task, subset, report)
     return report
 
 
@@ -157,16 +158,22 @@ def _check_reading(zero_shot: Path, subset: str, report: Report) -> None:
         _say(report, READING, counts.get(READING, 0), "words", subset)
 
 
-def _check_glue(path: Path, task: str, report: Report) -> None:
-    name = f"finetune/{task}"
+def glue_key(task: str) -> str:
+    """What a GLUE task is called among the subsets, apart from suites such as `boolq`."""
+    return f"finetune/{task}"
+
+
+def _check_glue(path: Path, task: str, subset: str, report: Report) -> None:
+    name = glue_key(task)
     uids = _check_file(path, name, report)
     if uids is None:
         return
     counts, problems = _counts(uids, _is_label)
-    problems = problems or _wrong_sizes(counts, {task: sizes()["glue"][task]})
+    if not subset and not problems:
+        problems = _wrong_sizes(counts, {task: sizes()["glue"][task]})
     report.wrong.extend(f"{name}: {problem}" for problem in problems)
     if not problems:
-        _say(report, name, counts[task], "1 task", "")
+        _say(report, name, sum(counts.values()), f"{len(counts)} task", subset)
 
 
 def _counts(uids: dict[str, Any], check_one: CheckOne) -> tuple[dict[str, int], list[str]]:

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from lmcore.babylm.baselines import baselines
 from lmcore.babylm.board import Board, as_metrics, make_board, scores_of
-from lmcore.babylm.check import Report, check_submission
+from lmcore.babylm.check import Report, check_submission, glue_key
 from lmcore.babylm.collate import Submission, write_submission
-from lmcore.babylm.evaluations import Evaluation, evaluation
+from lmcore.babylm.evaluations import Evaluation, evaluation, sizes
 from lmcore.babylm.leaderboard import leaderboard_page
 from lmcore.babylm.tree import Project, stem
 from lmcore.babylm_year import Track, ladder, revision_name
@@ -26,7 +26,7 @@ from lmcore.comparing.settings import Settings
 from lmcore.errors import InputError
 from lmcore.files import read_json_object, rounded, whole, write_json
 from lmcore.params.ranges import Count, Name, SomeNames, Whole
-from lmcore.suites.declare import task_of
+from lmcore.suites.declare import subset_of, task_of
 
 LEADERBOARD = "leaderboard.html"
 VALIDATION = "validation.json"
@@ -38,6 +38,7 @@ def export_babylm(
     kept: Mapping[str, Mapping[str, Any]],
     settings: Settings,
     digits: int,
+    glue_items: Mapping[str, int],
     acquisitions: Path,
     out: Path,
     metrics: Path,
@@ -53,7 +54,8 @@ def export_babylm(
 ) -> None:
     """Write the folder `out`, and `metrics`: scores by both rules, and what is missing.
 
-    kept: the entries of keep_checkpoint in params.yaml. acquisitions: the folder of metrics that
+    kept: the entries of keep_checkpoint in params.yaml. glue_items: {GLUE task: the number of lines
+    of its validation file, where it is one's own}. acquisitions: the folder of metrics that
     analyse_acquisition wrote; acquisition: {MODEL: its entry there}. checkpoints: {MODEL: {the
     model that is its checkpoint: words read}}, by default those of `kept` that are named by words.
     words: how many the training read, where it is not the track's whole budget; later checkpoints
@@ -67,7 +69,7 @@ def export_babylm(
     chosen, required = evaluation(year), required_words(year, track, words)
     by_model = checkpoints_of(models, kept, checkpoints)
     aoa = _acquisition_scores(acquisitions, acquisition or {})
-    subsets = subsets_by_task(project)
+    subsets = subsets_by_task(project) | glue_subsets(glue_items)
     reports: dict[str, Report] = {}
     submissions: dict[str, Submission] = {}
     with whole(out) as folder:
@@ -87,7 +89,8 @@ def export_babylm(
             )
         if complete:
             refuse_incomplete(reports)
-        board = _board(project, chosen, models, track, settings, draw, aoa)
+        own = f"own data of {', '.join(sorted(glue_items))}" if glue_items else ""
+        board = _board(project, chosen, models, track, settings, draw, aoa, own)
         page = leaderboard_page(board, chosen, track, settings.confidence, reports)
         (folder / LEADERBOARD).write_text(page, "utf-8")
         write_json(
@@ -125,9 +128,13 @@ def _board(
     settings: Settings,
     draw: int,
     aoa: Mapping[str, float],
+    glue_subset: str = "",
 ) -> Board:
+    """The board of these models. Raises InputError for one that was scored on no task."""
     scores = {
-        model: scores_of(project, chosen, model, draw, settings.confidence, aoa.get(model))
+        model: scores_of(
+            project, chosen, model, draw, settings.confidence, aoa.get(model), glue_subset
+        )
         for model in models
     }
     for model, of_model in scores.items():
@@ -190,6 +197,12 @@ def subsets_by_task(project: Project) -> dict[str, str]:
         if words := project.subset(suite):
             found[task] = words
     return found
+
+
+def glue_subsets(glue_items: Mapping[str, int]) -> dict[str, str]:
+    """{`glue_key` of a task: how it is called}, of tasks with a declared number of lines."""
+    published = sizes()["glue"]
+    return {glue_key(task): subset_of(n, published[task]) for task, n in glue_items.items()}
 
 
 def refuse_incomplete(reports: Mapping[str, Report]) -> None:

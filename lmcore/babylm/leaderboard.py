@@ -52,7 +52,7 @@ def leaderboard_page(
             f" {100 * confidence:g} % intervals over items. Two models are tied on a task where"
             " their paired difference over its items is within noise, after Holm's correction for"
             " all pairs and tasks of this page. A published score has no items to pair: it is"
-            " named where it lies inside the model's own range.",
+            " named where it lies inside the model's own range on the whole task.",
             [_line(board, row, "ours") for row in board.rows if not row.source],
         ),
     }
@@ -80,10 +80,10 @@ def _line(board: Board, row: Row, rule_of_ties: str) -> Line:
 
 
 def _cell(row: Row, rule: str, score: Score, rule_of_ties: str) -> Shown:
+    notes = [score.subset] if score.subset else []
     if rule_of_ties == "official":
-        notes = [f"{score.n_ties:,} tied"] if score.n_ties else []
+        notes += [f"{score.n_ties:,} tied"] if score.n_ties else []
         return Shown(f"{score.official:.2f}", notes)
-    notes = []
     if score.low is not None and score.high is not None:
         notes.append(f"{score.low:.2f} to {score.high:.2f}")
     if row.tied.get(rule):

@@ -51,6 +51,7 @@ class Score(NamedTuple):
     n_items: int
     n_ties: int
     side: Side | None  # our rule's values by item, for paired tests; None where there are none
+    subset: str = ""  # how the suite is called whose items are a part of the task's
 
 
 class _Values(NamedTuple):
@@ -68,14 +69,17 @@ def task_score(
     suite = project.suite_of(part.task)
     if suite is None or not project.scores(model, suite).exists():
         return None
+    subset = project.subset(suite)
     if part.is_graded:
-        return metric_score(project.scores(model, suite), "spearman", PER_CENT, confidence)
+        graded = metric_score(project.scores(model, suite), "spearman", PER_CENT, confidence)
+        return graded._replace(subset=subset)
     values = _decided(project, evaluation, part, suite, model, draw)
     official = _mean(values.side, values.is_right[None])
     estimate = _mean(values.side, values.side.values)
     means, groups = values.side.values.mean(0), values.side.groups
     bounds = share_interval(means, estimate, confidence, groups)
-    return _score(official.mean, estimate, bounds, values.side, values.n_ties)
+    score = _score(official.mean, estimate, bounds, values.side, values.n_ties)
+    return score._replace(subset=subset)
 
 
 def metric_score(path: Path, metric: str, scale: float, confidence: float) -> Score:
@@ -94,8 +98,9 @@ def reading_scores(project: Project, model: str, confidence: float) -> dict[str,
     path = project.scores(model, suite)
     there = pc.unique(read(path, SCORES, ["metric"])["metric"]).to_pylist()
     metrics = {EYE_TRACKING: OFFICIAL["rt"], SELF_PACED: OFFICIAL["spr"]}
+    subset = project.subset(suite)
     return {
-        key: metric_score(path, metric, 1.0, confidence)
+        key: metric_score(path, metric, 1.0, confidence)._replace(subset=subset)
         for key, metric in metrics.items()
         if metric in there
     }

@@ -52,7 +52,7 @@ def leaderboard(page: Page, footer: str) -> str:
         sections[anchor] = table.title, body
     sections["mean"] = "The overall mean", ours.remarks(page.remarks)
     if page.missing:
-        sections["missing"] = "What is missing", ours.missing(page.missing)
+        sections["missing"] = "What is missing or a subset", ours.missing(page.missing)
     if page.sources:
         sections["sources"] = "Where the published scores come from", ours.sources(page.sources)
     return whole_page(page.title, page.lead, sections, footer)

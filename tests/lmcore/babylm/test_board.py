@@ -168,6 +168,8 @@ def test_published_score_is_held_by_an_interval_under_the_same_rule_alone():
     board = board_of({"a": {"blimp": score([1.0], 60, 62), "ewok_contexts": score([1.0], 40, 60)}})
     rows = {row.name: row for row in board.rows}
     assert rows["a"].within == {"blimp": ["theirs"], "ewok_contexts": []}
+    part = score([1.0], 60, 62)._replace(subset="subset: 1 of 9 items")
+    assert board_of({"a": {"blimp": part}}).rows[0].within == {"blimp": []}
     # EWoK as 2025 asked it is no column of 2026
     assert set(rows["theirs"].scores) == {"blimp"}
     rows = {row.name: row for row in board_of({"a": {}}, 2025).rows}

@@ -20,7 +20,10 @@ def run(project: Project, out: Path, **options) -> dict:
     """The metrics of an export."""
     metrics = out.with_suffix(".json")
     given = {"year": 2026, "models": MODELS, "words": 2_000_000} | options
-    export_babylm(project, KEPT, SETTINGS, 6, project.data / "acquisition", out, metrics, **given)
+    export_babylm(
+        *(project, KEPT, SETTINGS, 6, {"rte": 10}, project.data / "acquisition", out, metrics),
+        **given,
+    )
     return json.loads(metrics.read_text())
 
 
@@ -37,12 +40,15 @@ def test_entry_is_written_whole_and_its_bytes_repeat(project, tmp_path):
     mine = metrics["models"]["mine"]
     assert mine["n_checkpoints"] == 2 and mine["predictions"]["blimp_filtered"] == 4
     assert mine["subsets"]["comps"] == "subset: 2 of 91,028 items"
+    assert mine["tasks"]["comps"]["subset"] == "subset: 2 of 91,028 items"
     assert metrics["models"]["longer"]["n_checkpoints"] == 0
     assert "chck_1M: the whole checkpoint" in metrics["models"]["longer"]["missing"]
     validation = json.loads((tmp_path / "a/validation.json").read_text())
-    assert validation["mine"]["missing"] == mine["missing"] or set(
-        validation["mine"]["missing"]
-    ) == set(mine["missing"])
+    rte = "main/finetune/rte: 10 predictions of 1 task; subset: 10 of 139 items"
+    assert rte in validation["mine"]["subsets"]
+    assert not any("rte" in line for line in mine["wrong"])
+    assert sorted(validation["mine"]["missing"]) == mine["missing"]
+    assert mine["tasks"]["glue"]["subset"] == "own data of rte"
 
 
 def test_missing_parts_are_recorded_and_an_error_where_completeness_is_asked_for(project, tmp_path):
