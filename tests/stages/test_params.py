@@ -117,8 +117,7 @@ def users(values: dict, path: tuple) -> tuple[str, ...]:
     """The stage that uses what stands at this path, and its arguments."""
     section, *rest = path
     first = {"train_model": "trained", "trained": "trained"}.get(section, section)
-    named = ("trained", "keep_checkpoint", "import_logs", "import_model", "export_babylm")
-    if section in (*TRAININGS, *named):
+    if section in (*MAY_BE_EMPTY, "train_model", "trained", "import_model"):
         name = rest[0] if rest and section == first else next(iter(values[first]))
         return ("train_model" if first == "trained" else section, name)
     arguments = {"extract_tokens": ("babyllama",), "generate_tokens": ("babyllama",)}
