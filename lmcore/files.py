@@ -113,13 +113,14 @@ def remove(path: Path) -> None:
 def leftovers(folder: Path, named: set[Path]) -> list[Path]:
     """The topmost files and folders in `folder` that are not `named` and not inside a named one.
 
-    Folders without a file do not count, and what is not finished does not either.
+    Folders without a file do not count, what is not finished does not either, and neither does a
+    .gitkeep, which keeps a folder that git would not have without it.
     """
     if not folder.is_dir():
         return []
     topmost = []
     for path in sorted(folder.iterdir()):
-        if path in named or is_temporary(path):
+        if path in named or is_temporary(path) or path.name == ".gitkeep":
             continue
         holds_named = any(path in named_path.parents for named_path in named)
         if holds_named:
@@ -192,16 +193,18 @@ def digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def read_json_object(path: Path, expected: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+def read_json_object(
+    path: Path, expected: str, most_bytes: int = MOST_BYTES, *, may_hold_nan: bool = False
+) -> dict[str, Any]:
     """The object in a JSON file that came from outside.
 
-    `expected` says in messages what the file should be. Raises InputError as `read_bounded` does,
-    and for a file that is not UTF-8, is not JSON (NaN is not JSON), is nested too deeply, or holds
-    no object.
+    `expected` says in messages what the file should be. With `may_hold_nan`, `NaN` is a number, as
+    Python's json writes it. Raises InputError as `read_bounded` does, and for a file that is not
+    UTF-8, is not JSON (NaN is not JSON), is nested too deeply, or holds no object.
     """
     try:
         text = read_bounded(path, expected, most_bytes).decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_refuse_nan)
+        value = json.loads(text, parse_constant=None if may_hold_nan else _refuse_nan)
     except InputError:
         raise
     except RecursionError as error:

@@ -40,6 +40,7 @@ NAMED: dict[str, Any] = {
     "finetune_model": Entries,
     "import_logs": Entries,
     "analyse_acquisition": Entries,
+    "export_babylm": Entries,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from lmcore.commands import (
+    babylm,
     checkpoints,
     comparing,
     differences,
@@ -35,8 +36,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "validate": suites.validate,
     "tokens": suites.tokens,
     "compare": comparing.compare,
-    "export-babylm": suites.export_babylm,
-    "check-babylm": suites.check_babylm,
+    "export-babylm": babylm.export_babylm,
+    "check-babylm": babylm.check_babylm,
+    "leaderboard": babylm.leaderboard,
     "export": sharing.export,
     "push": sharing.push,
     "results": history.results,

@@ -1,6 +1,4 @@
-"""The commands of `lmcore` that show or export a suite: validate, tokens, export-babylm, and
-check-babylm.
-"""
+"""The commands of `lmcore` that show a suite: validate and tokens."""
 
 import sys
 from pathlib import Path
@@ -115,45 +113,3 @@ def _items_of_groups(data: Path, suite: str, groups: list[str]) -> dict[str, set
             known = ", ".join(sorted({row["group"] for row in rows})[:20])
             raise InputError(f"{suite}: there is no group '{name}'; there are {known}")
     return items
-
-
-def export_babylm(
-    model: Model,
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="of 2024 the file to write, .json or .json.gz; of a later year the folder results"
-        ),
-    ],
-    year: Annotated[int, typer.Option(help="of the evaluation: 2024, 2025 or 2026")] = 2024,
-    revision: Annotated[
-        str, typer.Option(help="of the model, since 2025: main, or chck_1M for a checkpoint")
-    ] = "main",
-    draw: Annotated[int, typer.Option(help="of a random model")] = 0,
-    data: Data = Path("data"),
-) -> None:
-    """Write a model's predictions as BabyLM's evaluation of a year collects them."""
-    from lmcore.commands.babylm_tree import YEARS, write_tree
-    from lmcore.commands.export import export_babylm as export
-
-    if year in YEARS:
-        counts = write_tree(model, data, out, revision=revision, draw=draw)
-    elif year == 2024:
-        counts = export(data / "items", data / "tokens" / model, out, draw=draw)
-    else:
-        raise InputError(f"--year: must be 2024, 2025 or 2026, not {year}")
-    exported = ", ".join(f"{n:,} predictions of {suite}" for suite, n in counts.items())
-    typer.echo(for_terminal(f"{out}: {exported}"))
-
-
-def check_babylm(
-    folder: Annotated[Path, typer.Argument(help="results/MODEL/REVISION")],
-) -> None:
-    """Say what a folder of BabyLM predictions holds, and what is missing or does not fit."""
-    from lmcore.commands.babylm_tree import check_tree
-
-    present, problems = check_tree(folder)
-    for line in [*present, *problems]:
-        typer.echo(for_terminal(line))
-    if problems:
-        raise typer.Exit(1)

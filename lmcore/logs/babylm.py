@@ -43,7 +43,7 @@ def read(paths: list[Path], answers: Path | None) -> list[Evaluation]:
         )
     evaluations, left_out = [], []
     for path in paths:
-        uids = read_json_object(path, "BabyLM predictions", MOST_BYTES)
+        uids = read_json_object(path, "BabyLM predictions", MOST_BYTES, may_hold_nan=True)
         if _are_decisions(uids):
             evaluations.append(_evaluation(path, uids, answers))
         else:

@@ -46,6 +46,8 @@ BUILDERS: dict[str, Callable[..., Sequence[dict]]] = {
     "supplement_fast": blimp.build,
     "ewok": ewok.build,
     "ewok_fast": ewok.build,
+    "ewok_contexts": ewok.contexts,
+    "ewok_contexts_fast": ewok.contexts,
     "entity_tracking": entity_tracking.build,
     "entity_tracking_fast": entity_tracking.build,
     "comps": comps.build,

@@ -39,6 +39,8 @@ TASKS = {  # lmcore.suites.builders names the function of each
     "supplement_fast": Task("pairs", "supplement_fast", 250, 5),
     "ewok": Task("choices", None, 7_618, 11),
     "ewok_fast": Task("choices", None, 1_100, 11),
+    "ewok_contexts": Task("choices", None, 7_618, 11),
+    "ewok_contexts_fast": Task("choices", None, 1_100, 11),
     "entity_tracking": Task("choices", None, 9_483, 18),
     "entity_tracking_fast": Task("choices", None, 3_152, 6),
     "comps": Task("choices", None, 91_028, 4),

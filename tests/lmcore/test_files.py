@@ -9,6 +9,14 @@ from safetensors import SafetensorError
 from lmcore.files import is_litter, leftovers, sha256, whole, write_json
 
 
+def test_file_that_keeps_a_folder_is_no_leftover(tmp_path: Path):
+    (tmp_path / "classified").mkdir()
+    (tmp_path / "classified" / ".gitkeep").touch()
+    (tmp_path / "classified" / "old").mkdir()
+    (tmp_path / "classified" / "old" / "table").touch()
+    assert leftovers(tmp_path / "classified", set()) == [tmp_path / "classified" / "old"]
+
+
 def test_whole_block_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "out.txt"
     path.write_text("old")

@@ -38,6 +38,7 @@ ROOMS = {
     "distill_model": ON_CORPUS,
     "explore_generation": {*MODELS, "explorations", "generating", "kept_files", "tables"},
     "explore_suites": {*FOLDS, *MODELS, "explorations", "kept_files", "svg"},
+    "export_babylm": {*FOLDS, "babylm", "babylm_year", "comparing", "report", "svg"},
     "extract_tokens": {*MODELS, "kept_files", "scoring", "tables"},
     "fetch_judges": {"corpus", "kept_files"},
     "fetch_sources": {"corpus", "kept_files"},

@@ -30,7 +30,13 @@ EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml")
 ON_TOP_OF = {"babylm_10m_distilled": "babylm_10m", "gap_128": "gap", "results": "real"}
 TRAININGS = ("train_model", "train_teacher", "distill_model", "finetune_model")
 # sections of entries by name, of which the default run has none
-MAY_BE_EMPTY = ("keep_checkpoint", "import_logs", "analyse_acquisition", *TRAININGS[1:])
+MAY_BE_EMPTY = (
+    "keep_checkpoint",
+    "import_logs",
+    "analyse_acquisition",
+    "export_babylm",
+    *TRAININGS[1:],
+)
 ESCAPE = "a\x1b[31m"
 # {name: value}; what of it is good at some places is in GOOD
 BAD = {

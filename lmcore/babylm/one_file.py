@@ -16,15 +16,11 @@ import gzip
 import json
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-from scipy import special
-
+from lmcore.babylm.decisions import decisions
 from lmcore.errors import InputError
 from lmcore.files import whole
-from lmcore.folds.by_text import COLUMNS, text_stats
 from lmcore.suites.declare import TASKS
-from lmcore.tables import ITEMS, TOKENS, read
+from lmcore.tables import ITEMS, read
 
 # {the name of a suite here: the name of the task there}
 NAMES = {
@@ -50,7 +46,8 @@ def export_babylm(items: Path, tokens: Path, out: Path, *, draw: int = 0) -> dic
     for suite, task in NAMES.items():
         path = items / f"{suite}.parquet"
         if path.exists():
-            chosen = [row for row, _ in chosen_rows(read(path, ITEMS), tokens / suite, draw)]
+            table = read(path, ITEMS)
+            chosen = [decision.row for decision in decisions(table, tokens / suite, draw)]
             predictions[task] = _task(chosen, suite)
             counts[suite] = len(chosen)
     if not predictions:
@@ -62,20 +59,6 @@ def export_babylm(items: Path, tokens: Path, out: Path, *, draw: int = 0) -> dic
     with whole(out) as path:
         path.write_bytes(gzip.compress(content, mtime=0) if out.suffix == ".gz" else content)
     return counts
-
-
-def chosen_rows(items: pa.Table, tokens: Path, draw: int) -> list[tuple[dict, float]]:
-    """For each item, the items row of the option that the model prefers, and the first option's
-    probability by the softmax over the summed log-probs.
-    """
-    texts = text_stats(items, read(tokens, TOKENS, COLUMNS), tokens)
-    n_draws = texts.shape[0]
-    if not 0 <= draw < n_draws:
-        raise InputError(f"{tokens}: there is no draw {draw}; draws are 0 to {n_draws - 1}")
-    logprobs = texts.by_option(texts.logprob)[draw]  # (items, options)
-    rows = np.take_along_axis(texts.rows[""], logprobs.argmax(-1)[:, None], 1)[:, 0]
-    first = special.softmax(logprobs, -1)[:, 0]
-    return list(zip(items.take(rows).to_pylist(), first.tolist(), strict=True))
 
 
 def _task(chosen: list[dict], suite: str) -> dict:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lmcore.commands.export import export_babylm
+from lmcore.babylm.one_file import export_babylm
 from lmcore.errors import InputError
 from lmcore.folds.metrics import suite_metrics
 from lmcore.suites.build import build_suite
