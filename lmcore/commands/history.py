@@ -162,9 +162,8 @@ def extract(
     from lmcore.history.revisions import repository
 
     done = extract_all(repository(), models or [], jobs)
-    typer.echo(
-        f"{len(done)} scored: {', '.join(done)}" if done else "all models were scored before"
-    )
+    scored = f"{len(done)} scored: {', '.join(done)}"
+    typer.echo(scored if done else "all models were scored before")
 
 
 def unlock() -> None:
