@@ -17,7 +17,7 @@ from lmcore.machine.threads import one_thread
 from lmcore.models.folder import holds_masked
 from lmcore.scoring import kernels
 from lmcore.scoring.engine import Engine
-from lmcore.scoring.extract import shards
+from lmcore.scoring.shards import shards
 from lmcore.tables import scoring_of
 
 ROWS = 512  # rows of a matrix product that is timed

@@ -19,7 +19,8 @@ import pyarrow as pa
 from bench.suites import is_running_text
 from lmcore.models.folder import holds_masked
 from lmcore.scoring.engine import Engine
-from lmcore.scoring.extract import score_shards, shards
+from lmcore.scoring.extract import score_shards
+from lmcore.scoring.shards import shards
 from lmcore.text.encoder import TextEncoder
 
 PREFIX = "prefix"

@@ -133,6 +133,19 @@ def test_repro_after_a_training_parameter_runs_what_depends_on_it(own):
     assert "bert" not in shown
 
 
+def test_extract_scores_all_models_as_repro_does(own):
+    params = read_yaml(own / "params.yaml")
+    params["extract_tokens"]["shard_chars"] += 1
+    write_yaml(params, own / "params.yaml")
+    said = typed(own, "lmcore extract --jobs 2")
+    assert said.splitlines()[-1].startswith(f"{len(params['models'])} scored: extract_tokens@")
+    assert typed(own, "lmcore extract").splitlines()[-1] == "all models were scored before"
+    lock = (own / "dvc.lock").read_bytes()
+    assert not [stage for stage in ran(dvc(own, "repro", "extract_tokens")) if "extract" in stage]
+    dvc(own, "repro", "--force", "--single-item", "--no-run-cache", "extract_tokens")
+    assert (own / "dvc.lock").read_bytes() == lock
+
+
 def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(own):
     params = (own / "params.yaml").read_text()
     before = sha256(own / "data/corpus")

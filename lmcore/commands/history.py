@@ -147,6 +147,25 @@ def verify(
         raise typer.Exit(1)
 
 
+def extract(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="models of params.yaml; without any, all of them")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="models scored side by side; more than 1 is for a cluster")
+    ] = 1,
+) -> None:
+    """Score all models at once, so that a cluster is busy with the whole matrix; `dvc repro` then
+    finds the stages extract_tokens done.
+    """
+    from lmcore.history.extraction import extract_all
+    from lmcore.history.revisions import repository
+
+    done = extract_all(repository(), models or [], jobs)
+    scored = f"{len(done)} scored: {', '.join(done)}"
+    typer.echo(scored if done else "all models were scored before")
+
+
 def unlock() -> None:
     """Mend what a killed DVC left behind and stops every later `dvc repro`; `make repro` begins
     with it. Says nothing where all is well.

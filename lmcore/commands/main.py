@@ -48,6 +48,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "diff": differences.diff,
     "audit": differences.audit,
     "race": racing.race,
+    "extract": history.extract,
     "verify": history.verify,
     "unlock": history.unlock,
     "next": explore.next_,

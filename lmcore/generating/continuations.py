@@ -15,6 +15,7 @@ distribution that the token was drawn from. `start` and `end` are characters in 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypedDict
 
@@ -35,6 +36,7 @@ from lmcore.generating.sampling import (
     random_numbers,
     truncated,
 )
+from lmcore.machine import cluster
 from lmcore.machine.progress import Progress
 from lmcore.models.config import context_length
 from lmcore.models.folder import read_causal_config
@@ -176,12 +178,10 @@ def generate(
         b"" if number in limits.ends else piece
         for number, piece in enumerate(token_pieces(tokenizer))
     ]
-    model = load_model(model_path)
     done: list[Writing] = []
+    batches = [tasks[start : start + batch_size] for start in range(0, len(tasks), batch_size)]
     with Progress(len(tasks), "generate", "text", lines=False) as progress:
-        for start in range(0, len(tasks), batch_size):
-            batch = [Writing(task) for task in tasks[start : start + batch_size]]
-            _write(model, batch, limits)
+        for batch in _written(model_path, batches, limits):
             done += batch
             progress.advance(len(batch))
     done.sort(key=lambda writing: (writing.task.item, writing.task.variant, writing.task.sample))
@@ -300,6 +300,45 @@ def _tasks(
                 item = f"prompt/{number:04d}"
                 tasks.append(Task(item, variant, sample, seed, decoding, prompt, ids[number]))
     return tasks
+
+
+def _written(
+    model_path: Path, batches: list[list[Task]], limits: Limits
+) -> Iterator[list[Writing]]:
+    """The continuations of each batch, as they are done: here, or on the cluster."""
+    if not cluster.is_wanted():
+        model = load_model(model_path)
+        for batch in batches:
+            yield _continued(model, batch, limits)
+        return
+    threads = torch.get_num_threads()
+    shared = cluster.SharedFolder(model_path), limits, threads
+    for _, batch in cluster.run(_continued_there, _facts, batches, *shared, cores=threads):
+        yield batch
+
+
+def _facts() -> cluster.Facts:
+    """What the last bits of a host's results depend on."""
+    found = {"device": torch.backends.cpu.get_cpu_capability(), "processor": cluster.maker()}
+    return found | cluster.versions("torch", "transformers", "tokenizers")
+
+
+def _continued_there(
+    model: cluster.SharedFolder, limits: Limits, threads: int, tasks: list[Task]
+) -> list[Writing]:
+    """`_continued` on a host of the cluster."""
+    torch.set_num_threads(threads)
+    return _continued(_opened(model.here()), tasks, limits)
+
+
+_opened = lru_cache(maxsize=1)(load_model)  # by a process of the cluster
+
+
+def _continued(model, tasks: list[Task], limits: Limits) -> list[Writing]:
+    """The continuations of a batch, written to their ends."""
+    batch = [Writing(task) for task in tasks]
+    _write(model, batch, limits)
+    return batch
 
 
 def _write(model, batch: list[Writing], limits: Limits) -> None:

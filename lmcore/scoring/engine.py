@@ -255,18 +255,21 @@ class Engine:
         return columns
 
 
-def engine_name(dtype: str, kernel: str | None = None) -> str:
-    """Kernel, dtype and instruction set.
+def engine_name(dtype: str, kernel: str | None = None, device: str | None = None) -> str:
+    """Kernel, dtype and device, by default those of this machine.
 
     Together with the model and the versions of the code, these decide the last bits of the results
     and which forward scores the model. They are known without the model's weights.
     """
     kernel = kernel or kernels.choose()
+    return f"{kernel} {dtype} {device or device_name(kernel)}"
+
+
+def device_name(kernel: str) -> str:
+    """The name of the GPU, or the instruction set of the CPU."""
     if kernel == "cuda":
-        device = torch.cuda.get_device_name()
-    else:
-        device = f"cpu {torch.backends.cpu.get_cpu_capability()}"
-    return f"{kernel} {dtype} {device}"
+        return torch.cuda.get_device_name()
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _key(items: pa.Table) -> tuple:

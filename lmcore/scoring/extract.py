@@ -16,6 +16,9 @@ planned and the one before it is written. On a CPU, several processes of one thr
 shards. They are forked from a process that has loaded the model, so they share its weights. Their
 number (environment LMCORE_WORKERS, else the number of cores) changes no byte. All processes die
 with their parent. A second run of the same work waits for the first.
+
+Where the environment says LMCORE_ENGINE=ray, the same shards are scored on a Ray cluster instead
+(lmcore.scoring.on_cluster). They end in the same bytes.
 """
 
 import hashlib
@@ -34,7 +37,7 @@ from importlib.metadata import version
 from itertools import pairwise
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import pyarrow as pa
 import torch
@@ -42,14 +45,16 @@ import torch
 from lmcore.errors import InputError
 from lmcore.files import sha256, whole
 from lmcore.kept_files import find, keep, locked, remove_unlocked
+from lmcore.machine import cluster
 from lmcore.machine.memory import keep_freed_memory
 from lmcore.machine.processes import end_with_parent
 from lmcore.machine.progress import Progress
 from lmcore.machine.threads import one_thread
 from lmcore.params.ranges import Count
-from lmcore.scoring import kernels
+from lmcore.scoring import kernels, on_cluster
 from lmcore.scoring.engine import Engine, Planned, engine_name
 from lmcore.scoring.overlap import overlapped
+from lmcore.scoring.shards import Job, shards
 from lmcore.scoring.writer import write_tokens
 from lmcore.shown import for_terminal
 from lmcore.tables import ITEM_KEY, ITEMS, read, scoring_of
@@ -79,7 +84,7 @@ def extract_suites(
 
     Raises InputError naming the file or item that cannot be used.
     """
-    budget = gpu_token_budget if kernels.choose() == "cuda" else token_budget
+    budget = gpu_token_budget if _kernel() == "cuda" else token_budget
     kept = work / "tokens" / model.name
     scorer = _Scorer(model, kept, code, dtype, budget, shard_chars)
     with ExitStack() as stack:
@@ -92,6 +97,13 @@ def extract_suites(
     for folder in kept.iterdir():
         if folder.is_dir() and folder.name not in scorer.keys:
             remove_unlocked(folder)
+
+
+def _kernel() -> str:
+    """The kernel with which shards are scored, here or on the hosts of the cluster."""
+    if cluster.is_wanted():
+        return cluster.facts_of(on_cluster.facts)["kernel"]
+    return kernels.choose()
 
 
 def extract_tokens(
@@ -138,10 +150,15 @@ class _Scorer:
         self.work, self.shard_chars = work, shard_chars
         self.keys: set[str] = set()  # of the tables made; so are folders in `work` named
         self.engine = Engine(model, {}, dtype, token_budget)
+        if cluster.is_wanted():
+            there = cluster.facts_of(on_cluster.facts)
+            name = engine_name(dtype, there["kernel"], there["device"])
+        else:
+            name = engine_name(dtype)
         self.made_of = {
             "model": sha256(model),
             "code": code,
-            "engine": engine_name(dtype),
+            "engine": name,
             "torch": torch.__version__.split("+")[0],
             "transformers": version("transformers"),
             "dtype": dtype,
@@ -176,8 +193,12 @@ class _Scorer:
             if missing:
                 folder.mkdir(parents=True, exist_ok=True)
                 label = for_terminal(f"{engine.model.name} {items.stem}")
-                with one_thread():  # forked processes must not inherit a pool of threads
-                    score_shards(engine, table, missing, label)
+                if cluster.is_wanted():
+                    counts = on_cluster.score_jobs(engine, table, missing)
+                    _watch(counts, len(missing), label)
+                else:
+                    with one_thread():  # forked processes must not inherit a pool of threads
+                        score_shards(engine, table, missing, label)
             yield [file or _read_back(path) for path, file in files.items()]
 
 
@@ -190,67 +211,6 @@ def _read_back(path: Path) -> Path:
             " if this goes on"
         )
     return file
-
-
-class Shard(NamedTuple):
-    """Rows start..stop of an items table; if n_parts > 1, only a part of that row's windows."""
-
-    start: int
-    stop: int
-    part: int = 0
-    n_parts: int = 1
-
-
-Job = tuple[Shard, Path]  # a shard, and the path as which it is kept
-
-
-class _Item(NamedTuple):
-    """Rows start..stop of an items table, which stay together."""
-
-    start: int
-    stop: int
-    n_chars: int
-
-
-def shards(items: pa.Table, shard_chars: int, engine: Engine) -> list[Shard]:
-    """Runs of whole items of about equal size, of at most `shard_chars` characters or one item.
-
-    A longer text is cut between its windows. But a text that is scored in several draws stays
-    whole, since its rows are sorted by draw.
-    """
-    names = items["item"].to_pylist()
-    contexts, targets = items["context"].to_pylist(), items["target"].to_pylist()
-    lengths = [len(context) + len(target) for context, target in zip(contexts, targets)]
-    starts = [0, *(row for row in range(1, len(names)) if names[row] != names[row - 1]), len(names)]
-    result: list[Shard] = []
-    run: list[_Item] = []  # items that are not in a shard yet
-    for start, stop in pairwise(starts):
-        n_chars = sum(lengths[start:stop])
-        is_one_row = stop - start == 1
-        if n_chars > shard_chars and is_one_row and engine.n_draws == 1:
-            n_parts = min(-(-n_chars // shard_chars), engine.count_windows(items.slice(start, 1)))
-            result += _shards_of_items(run, shard_chars)
-            result += [Shard(start, stop, part, n_parts) for part in range(n_parts)]
-            run = []
-        else:
-            run.append(_Item(start, stop, n_chars))
-    return result + _shards_of_items(run, shard_chars)
-
-
-def _shards_of_items(items: list[_Item], shard_chars: int) -> list[Shard]:
-    """Shards of about equal size, since a small last one would leave processes idle."""
-    total = sum(item.n_chars for item in items)
-    goal = total / max(1, -(-total // shard_chars))
-    result: list[Shard] = []
-    n_done = 0
-    begin = None
-    for item in items:
-        begin = item.start if begin is None else begin
-        n_done += item.n_chars
-        if n_done >= goal * (len(result) + 1) - 0.5:
-            result.append(Shard(begin, item.stop))
-            begin = None
-    return result if begin is None else [*result, Shard(begin, items[-1].stop)]
 
 
 def count_workers() -> int:

@@ -4,22 +4,24 @@ The corpus and a tokenizer go in. Memory-mapped Arrow with rows of `seq_len` tok
 
 The documents of a split, in order, make one stream of tokens. The chunks and the reported tail
 together are this stream, so it can be put together again and cut at another offset. It depends
-neither on the file system nor on how many threads tokenise.
+neither on the file system nor on how many threads or hosts tokenise.
 """
 
+import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from lmcore.corpus.documents import read_documents
 from lmcore.errors import InputError
 from lmcore.files import read_json_object, whole, write_json
+from lmcore.machine import cluster
 from lmcore.machine.progress import Progress
 from lmcore.params.ranges import RANGE, Line
 from lmcore.text.token_losses import Losses
@@ -27,6 +29,7 @@ from lmcore.text.tokenizer import encode_texts, load_fast, lost_characters
 
 COUNTS = "counts.json"
 MOST_BYTES = 1 << 20
+BATCH = 256  # documents that are tokenised together
 
 
 def chunk_corpus(
@@ -141,36 +144,74 @@ def read_words(chunks: Path) -> int:
 def _stream(
     tokenizer: Tokenizer, documents: list[dict], boundary: int | None, on_lost: str
 ) -> tuple[np.ndarray, int]:
-    """The token ids (N,) int32 of a split's documents, and how many characters were lost."""
-    vocab_size, losses = tokenizer.get_vocab_size(), Losses(tokenizer)
+    """The token ids (N,) int32 of a split's documents, and how many characters were lost.
+
+    Each batch of documents is tokenised by all cores at once or, with LMCORE_ENGINE=ray, by one
+    task of the cluster.
+    """
+    batches = [documents[start : start + BATCH] for start in range(0, len(documents), BATCH)]
+    results: Iterable[tuple[int, tuple[np.ndarray, int]]]
+    if cluster.is_wanted():
+        settings = tokenizer.to_str(), boundary, on_lost
+        results = cluster.run(_tokenise_there, _facts, batches, *settings)
+    else:
+        losses = Losses(tokenizer)
+        tokenise = functools.partial(_tokenise, tokenizer, losses, boundary, on_lost)
+        results = enumerate(map(tokenise, batches))
+    ids: list[np.ndarray] = [np.array([], np.int32)] * len(batches)
+    n_lost = 0
+    with Progress(len(documents), "tokenise", "document") as progress:
+        for number, (ids_of_batch, n_of_batch) in results:
+            ids[number] = ids_of_batch
+            n_lost += n_of_batch
+            progress.advance(len(batches[number]))
+    return np.concatenate(ids), n_lost
+
+
+def _facts() -> cluster.Facts:
+    """What the ids depend on besides the tokenizer and the text."""
+    return cluster.versions("tokenizers")
+
+
+def _tokenise_there(
+    tokenizer: str, boundary: int | None, on_lost: str, documents: list[dict]
+) -> tuple[np.ndarray, int]:
+    """`_tokenise` on a host of the cluster; `tokenizer` is its JSON."""
+    return _tokenise(*_opened(tokenizer), boundary, on_lost, documents)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(tokenizer: str) -> tuple[Tokenizer, Losses]:
+    """A tokenizer from its JSON, and what it loses."""
+    opened = Tokenizer.from_str(tokenizer)
+    return opened, Losses(opened)
+
+
+def _tokenise(
+    tokenizer: Tokenizer, losses: Losses, boundary: int | None, on_lost: str, documents: list[dict]
+) -> tuple[np.ndarray, int]:
+    """The token ids (N,) int32 of some documents, and how many of their characters were lost.
+
+    Raises InputError naming the document as `chunk_corpus`.
+    """
+    vocab_size = tokenizer.get_vocab_size()
+    names = [f"chunk_corpus: document '{row['document']}'" for row in documents]
+    texts = [row["text"] for row in documents]
+    encodings = encode_texts(tokenizer, texts, names.__getitem__, add_special_tokens=False)
     ids_of_documents: list[np.ndarray] = []
     n_lost = 0
-    for name, text, encoding in _encoded(tokenizer, documents):
+    for name, text, encoding in zip(names, texts, encodings, strict=True):
         ids = encoding.ids
         if any(i is None or not 0 <= i < vocab_size for i in ids):
             raise InputError(
-                f"chunk_corpus: document '{name}': a token id is None or not in "
-                f"[0, {vocab_size:,}); the tokenizer is broken"
+                f"{name}: a token id is None or not in [0, {vocab_size:,}); the tokenizer is broken"
             )
         n_dropped = lost_characters(tokenizer, text, encoding, losses)
         if n_dropped and on_lost == "fail":
             raise InputError(
-                f"chunk_corpus: document '{name}': the tokenizer cannot represent {n_dropped} of "
-                "its characters; set `on_lost: count` to accept that"
+                f"{name}: the tokenizer cannot represent {n_dropped} of its characters;"
+                " set `on_lost: count` to accept that"
             )
         n_lost += n_dropped
         ids_of_documents.append(np.array(ids if boundary is None else [boundary, *ids], np.int32))
     return np.concatenate(ids_of_documents), n_lost
-
-
-def _encoded(tokenizer: Tokenizer, documents: list[dict]) -> Iterator[tuple[str, str, Encoding]]:
-    """(document, text, encoding) in order; each batch is tokenised by all cores at once."""
-    with Progress(len(documents), "tokenise", "document") as progress:
-        for start in range(0, len(documents), 256):
-            batch = documents[start : start + 256]
-            names = [f"chunk_corpus: document '{row['document']}'" for row in batch]
-            texts = [row["text"] for row in batch]
-            encodings = encode_texts(tokenizer, texts, names.__getitem__, add_special_tokens=False)
-            for row, encoding in zip(batch, encodings, strict=True):
-                yield row["document"], row["text"], encoding
-            progress.advance(len(batch))

@@ -11,7 +11,8 @@ from lmcore.errors import InputError
 from lmcore.kept_files import keep
 from lmcore.scoring import extract
 from lmcore.scoring.engine import Engine
-from lmcore.scoring.extract import extract_tokens, shards
+from lmcore.scoring.extract import extract_tokens
+from lmcore.scoring.shards import shards
 from lmcore.suites.build import build_suite
 from lmcore.tables import ITEMS, TOKENS, read, write
 from tests.lmcore.scored_items import score_items
