@@ -6,9 +6,10 @@ with the age at which children do. The published file names 504 words, of which 
 
 The official rule, as far as it concerns an item: the text is the context without whitespace at its
 ends, a space and the word. It is tokenised as a whole, with the special tokens that the tokenizer
-itself adds. The surprisal is the sum over the tokens that end after the space, in nats (natural
-log). These are the target's tokens here, too, except that a token of the space alone belongs to the
-target here. `convention: babylm2025` sets the special tokens.
+itself adds. The surprisal is the sum over the tokens that end behind the beginning of the word, in
+nats (natural log). `convention: babylm2025` follows it exactly; then the space is the end of the
+context, and a token of the space alone is not scored. Under other conventions it is a part of the
+target.
 
 But the official command of 2025 does not use the contexts: `use_bos_only` is true by default, and
 no option changes it. Then the text of each of the 8,005 items is the BOS token and the word,
@@ -26,13 +27,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lmcore.errors import InputError
+from lmcore.suites.conventions import DEFAULT, Convention
 from lmcore.suites.records import Record, Row, find, strict_json
 from lmcore.text_files import BOM, decoded, described, read_bytes
 
 EXPECTED = "a JSON object of lists of contexts by word"
 
 
-def build(source: Path, *, contexts: Literal["given", "none"] = "given") -> list[Record]:
+def build(
+    source: Path,
+    *,
+    contexts: Literal["given", "none"] = "given",
+    convention: Convention = DEFAULT,
+) -> list[Record]:
     """Records of kind completion from cdi_childes.json: {WORD: [{"context": TEXT}, ...]}.
 
     The group of an item is its word, and its id ends in WORD/NUMBER, the place of its context in
@@ -46,12 +53,17 @@ def build(source: Path, *, contexts: Literal["given", "none"] = "given") -> list
             raise InputError(f"{path} must be {EXPECTED}, not {described(words)}")
         for word, entries in words.items():
             for number, row in enumerate(_rows(entries, f"{path}: '{word}'")):
-                context = row["context"].strip() if contexts == "given" else ""
+                context = _context(row, convention) if contexts == "given" else ""
                 # a word may be `all`, and the items of a group of this name have ids without it
                 name = f"{word}/{number:04d}"
                 values = {"context": context, "target": word.strip(), "group": word}
                 records.append(row.record(id=name, **values))
     return records
+
+
+def _context(row: Row, convention: Convention) -> str:
+    """What stands before the word; officially the space as well."""
+    return row["context"].strip() + (" " if convention == "babylm2025" else "")
 
 
 def _rows(entries: Any, where: str) -> list[Row]:

@@ -22,13 +22,16 @@ def build(entry, tmp_path):
     return build_suite("aoa", entry, tmp_path, tmp_path)
 
 
-def test_aoa_joins_context_and_word_by_a_space_in_the_order_of_the_file(words, tmp_path):
-    table = build({**words, "convention": "babylm2025"}, tmp_path)
+def test_aoa_joins_context_and_word_by_a_space_and_numbers_the_contexts(words, tmp_path):
+    table = build(words, tmp_path)
     rows = [tuple(row[key] for key in ("item", "group")) for row in table.to_pylist()]
     assert rows == [("aoa/all/0000", "all"), ("aoa/dog/0000", "dog"), ("aoa/dog/0001", "dog")]
     texts = [(row["context"], row["target"]) for row in table.to_pylist()]
     assert texts == [("We ate it", " all"), ("I saw a", " dog"), ("A big", " dog")]
-    assert scoring_of(table)["bos"] == "tokenizer"
+    official = build({**words, "convention": "babylm2025"}, tmp_path)
+    texts = [(row["context"], row["target"]) for row in official.to_pylist()]
+    assert texts == [("We ate it ", "all"), ("I saw a ", "dog"), ("A big ", "dog")]
+    assert scoring_of(official)["bos"] == "tokenizer"
 
 
 def test_aoa_without_contexts_is_the_word_after_bos_alone(words, tmp_path):
