@@ -41,7 +41,7 @@ from lmcore.errors import InputError
 from lmcore.files import rounded, whole, write_csv, write_json
 from lmcore.models.folder import holds_masked
 from lmcore.params.ranges import Bins, Count, Digits, Name, Names, OpenShare
-from lmcore.tables import ITEMS, read, write
+from lmcore.tables import ITEMS, read, scoring_of, write
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
 
@@ -179,11 +179,17 @@ def _compare_suites(
     tokens: Path,
     settings: Settings,
 ) -> tuple[dict[str, dict], pa.Table]:
-    """{suite: the comparison of the causal models on it}, and the SCATTER table of all suites."""
+    """{suite: the comparison of the causal models on it}, and the SCATTER table of all suites.
+
+    Suites whose words are tokenised apart from their contexts are left out: their tokens are not
+    those of the text.
+    """
     causal = {model: known for model, known in tokenizers.items() if model not in masked}
     comparisons: dict[str, dict] = {}
     scatter: list[dict] = []
     for suite, table in items.items() if causal else ():
+        if scoring_of(table).get("tokenisation") == "separate":
+            continue
         comparisons[suite], squares = compare_on_same_text(
             table,
             {model: tokens / model / suite for model in causal},
