@@ -43,7 +43,7 @@ from lmcore.files import rounded, whole, write_csv, write_json
 from lmcore.models.folder import holds_masked
 from lmcore.params.ranges import Bins, Count, Digits, Name, Names, OpenShare
 from lmcore.params.scored import models_of_suite
-from lmcore.tables import ITEMS, read, write
+from lmcore.tables import ITEMS, read, scoring_of, write
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
 
@@ -193,12 +193,14 @@ def _compare_suites(
 ) -> tuple[dict[str, dict], pa.Table]:
     """{suite: the comparison of the causal models on it}, and the SCATTER table of all suites.
 
-    causal: by suite and model.
+    causal: by suite and model. Suites whose words are tokenised apart from their contexts are left
+    out: their tokens are not those of the text.
     """
     comparisons: dict[str, dict] = {}
     scatter: list[dict] = []
     for suite, table in items.items():
-        if not causal[suite]:
+        is_apart = scoring_of(table).get("tokenisation") == "separate"
+        if is_apart or not causal[suite]:
             continue
         comparisons[suite], squares = compare_on_same_text(
             table,

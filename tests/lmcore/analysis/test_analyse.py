@@ -194,3 +194,16 @@ def test_analysis_counts_what_a_model_wrote_as_a_suite_of_its_own(folders: Path)
             Paths(*[folders] * 7, generated=folders),
             replace(SETTINGS, plot_suite="generated"),
         )
+
+
+def test_suite_tokenised_apart_from_its_contexts_is_not_compared_by_word(folders: Path) -> None:
+    """Its tokens are not those of the text, so no word would have a probability."""
+    options = {f"t/{number}": [("the old", "man")] for number in range(3)}
+    apart = items_of(options, scoring={"bos": "prefix", "tokenisation": "separate"})
+    write(apart, ITEMS, folders / "items" / "more.parquet")
+    for model in ("a", "b"):
+        shutil.rmtree(folders / "tokens" / model / "more")
+        tokens = tokens_of(apart, lambda draw, before, word: -1.5)
+        save(tokens, folders / "tokens" / model / "more", 1)
+    compared = json.loads((run(folders, "one") / "comparison.json").read_text("utf-8"))
+    assert list(compared) == ["texts"]
