@@ -163,6 +163,7 @@ GOOD = [
     ("*.path *.templates *.members.0 *.student *.model *.models.0 models.0", TEXTS),
     ("*.sources.0 *.suite *.plot_suite *.progression.0 *.classes.0 *.metrics.0", TEXTS),
     ("*.recipes.*.0 *.shape suites.sentiment.prompts", TEXTS),
+    ("*.checkpoints.0 *.ages *.acquisition.*", TEXTS),
     ("from_config.*.location train_tokenizer.imported.location", TEXTS),
     # texts that a model reads may hold anything
     ("*.prompts.0 *.blended.0", TEXTS | {"escape"}),
@@ -171,11 +172,11 @@ GOOD = [
     ("explore_generation.prompts", {"list of escape"}),
     # null: none, all or what the comment in params.yaml says
     ("*.limit *.dev_limit *.micro_batch_size fetch_sources.*.rows *.normalizer *.imported", NONE),
-    ("*.clusters *.classes *.rules *.seq_len_warmup", NONE),
+    ("*.clusters *.classes *.rules *.seq_len_warmup suites.*.models", NONE),
     ("*.boundaries *.against", TEXTS | NONE),
     ("finetune_classifier.recipe.data", TEXTS),
     # defaults alone, or none at all
-    ("suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin *.average", DEFAULTS),
+    ("suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin *.average *.acquisition", DEFAULTS),
     ("suites.*.scoring finetune_classifier.by_task.*", DEFAULTS),
     ("judge_context.models explore_suites.models explore_generation.models", {"empty list"}),
     ("generate_tokens.models *.progression", {"empty list"}),
@@ -192,12 +193,16 @@ GOOD = [
     ("*.add_prefix_space *.random_offset *.compile", {"true"}),
     ("*.corrected *.tie_word_embeddings", {"true"}),
 ]
-NEEDY = "minimal_pairs cloze formats memorisation passages domains sentiment"
+NEEDY = (
+    "minimal_pairs cloze formats memorisation passages domains sentiment ewok_contexts"
+    " ewok_contexts_fast entity_tracking entity_tracking_fast comps reading aoa"
+)
 # what the patterns above allow, but is not good at these places
 FEWER = {
     **{f"suites.{name}": DEFAULTS for name in NEEDY.split()},
     "suites.sentiment.classes": NONE,
     "fold_scores.top_k": ZERO,
+    "compare_models.pairs.0.against": NONE,
     # strategies that are called like one of their keys
     "explore_generation.strategies.temperature": {"fraction"},
     **{f"explore_generation.strategies.{name}": ZERO for name in ("top_k", "min_p")},
