@@ -384,6 +384,37 @@ def test_bad_values_and_what_does_not_fit_together(path, value, message, begins)
     assert str(error.value).startswith(f"params.yaml: {message}")
 
 
+ACQUISITION = {"checkpoints": ["a", "b"], "suite": "aoa", "ages": "data/suites/ages.csv"}
+BY_WORDS = {"model": "babyllama", "words": 1_000_000}
+
+
+def test_entries_by_words_and_of_ages_of_acquisition_are_good(begins):
+    values = {**merged(None), "keep_checkpoint": {"one": BY_WORDS}}
+    begins(values, "keep_checkpoint", "one")
+    begins({**values, "analyse_acquisition": {"one": ACQUISITION}}, "analyse_acquisition", "one")
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "message"),
+    [
+        ("keep_checkpoint", {**BY_WORDS, "step": 5}, ": exactly one of step and words"),
+        ("keep_checkpoint", {**BY_WORDS, "words": "1M"}, ".words: expected a whole number"),
+        ("keep_checkpoint", None, ": expected a mapping, not null"),
+        ("analyse_acquisition", {"suite": "aoa"}, ": the key 'checkpoints' is missing"),
+        ("analyse_acquisition", {**ACQUISITION, "checkpoints": []}, ".checkpoints: expected at"),
+        ("analyse_acquisition", {**ACQUISITION, "age": "x"}, ": unknown key 'age'"),
+        ("analyse_acquisition", {**ACQUISITION, "suite": 3}, ".suite: expected a name"),
+    ],
+)
+def test_bad_entries_by_words_and_of_ages_of_acquisition_are_refused(
+    section, entry, message, begins
+):
+    values = {**merged(None), section: {"one": entry}}
+    with pytest.raises(InputError) as error:
+        begins(values, section, "one")
+    assert str(error.value).startswith(f"params.yaml: {section}.one{message}")
+
+
 @pytest.mark.parametrize(
     ("stage", "arguments", "old", "new", "message"),
     [
