@@ -3,6 +3,7 @@ import pytest
 
 from lmcore import tables
 from lmcore.errors import InputError
+from tests.lmcore.token_tables import items_of, tokens_of
 
 ROW = {
     "item": "s/g/0",
@@ -58,3 +59,18 @@ def test_write_read_round_trip_keeps_the_scoring_options(tmp_path):
     assert again.equals(table) and tables.scoring_of(again) == {"bos": "none"}
     with pytest.raises(InputError, match="no such table"):
         tables.read(tmp_path / "none.parquet", tables.ITEMS)
+
+
+def test_read_gives_optional_columns_that_are_asked_for_and_refuses_a_table_without(tmp_path):
+    items = items_of({"a": [("the", " man")]})
+    tokens = tokens_of(items, lambda draw, before, word: -1.0)
+    tables.write(tokens, tables.TOKENS, tmp_path / "without.parquet")
+    masses = pa.array([-0.5] * tokens.num_rows, pa.float32())
+    tokens = tokens.append_column("bow_logprob", masses)
+    tables.write(tokens, tables.TOKENS, tmp_path / "with.parquet")
+    columns = ["logprob", "bow_logprob"]
+    found = tables.read(tmp_path / "with.parquet", tables.TOKENS, columns)
+    assert found.column_names == columns
+    assert found["bow_logprob"].to_pylist() == masses.to_pylist()
+    with pytest.raises(InputError):
+        tables.read(tmp_path / "without.parquet", tables.TOKENS, columns)
