@@ -240,13 +240,14 @@ def _acquisition_scores(folder: Path, entries: Mapping[str, str]) -> dict[str, f
 
 
 def _counts(report: Report, submission: Submission) -> dict[str, Any]:
-    """What the metrics say of a model's submission."""
+    """What the metrics say of a model's submission; DVC shows the numbers among it."""
+    subsets = submission.main.subsets
     return {
         "missing": sorted(report.missing),
         "n_checkpoints": len(submission.checkpoints),
         "n_missing": len(report.missing),
         "n_wrong": len(report.wrong),
-        "predictions": dict(sorted(submission.main.counts.items())),
-        "subsets": dict(sorted(submission.main.subsets.items())),
+        "n_predictions": sum(submission.main.counts.values()),
+        "subsets": sorted(f"{suite}: {words}" for suite, words in subsets.items()),
         "wrong": sorted(report.wrong),
     }
