@@ -25,6 +25,7 @@ from lmcore.babylm_year import Track, ladder, revision_name
 from lmcore.comparing.settings import Settings
 from lmcore.errors import InputError
 from lmcore.files import read_json_object, rounded, whole, write_json
+from lmcore.machine.progress import Progress
 from lmcore.params.ranges import Count, Name, SomeNames, Whole
 from lmcore.suites.declare import subset_of, task_of
 
@@ -72,7 +73,7 @@ def export_babylm(
     subsets = subsets_by_task(project) | glue_subsets(glue_items)
     reports: dict[str, Report] = {}
     submissions: dict[str, Submission] = {}
-    with whole(out) as folder:
+    with whole(out) as folder, Progress(len(models), "export", "model") as progress:
         for model in models:
             submissions[model] = write_submission(
                 project,
@@ -87,6 +88,7 @@ def export_babylm(
             reports[model] = check_submission(
                 folder / "results" / stem(model), chosen, required, subsets
             )
+            progress.advance(note=model)
         if complete:
             refuse_incomplete(reports)
         own = f"own data of {', '.join(sorted(glue_items))}" if glue_items else ""
@@ -240,13 +242,14 @@ def _acquisition_scores(folder: Path, entries: Mapping[str, str]) -> dict[str, f
 
 
 def _counts(report: Report, submission: Submission) -> dict[str, Any]:
-    """What the metrics say of a model's submission."""
+    """What the metrics say of a model's submission; DVC shows the numbers among it."""
+    subsets = submission.main.subsets
     return {
         "missing": sorted(report.missing),
         "n_checkpoints": len(submission.checkpoints),
         "n_missing": len(report.missing),
         "n_wrong": len(report.wrong),
-        "predictions": dict(sorted(submission.main.counts.items())),
-        "subsets": dict(sorted(submission.main.subsets.items())),
+        "n_predictions": sum(submission.main.counts.values()),
+        "subsets": sorted(f"{suite}: {words}" for suite, words in subsets.items()),
         "wrong": sorted(report.wrong),
     }

@@ -210,6 +210,26 @@ def test_our_importer_reads_the_tree_with_nan_in_it(project, tmp_path):
     assert any("reading" in note for note in evaluations[0].notes)
 
 
+@pytest.mark.parametrize("year", [2025, 2026])
+def test_our_importer_finds_the_same_predictions_right(year, project, tmp_path):
+    """EWoK's whole sentences, and entity tracking without what says nothing, too."""
+    chosen = evaluation(year)
+    folder = tmp_path / "results/mine/main"
+    written = write_revision(project, chosen, "mine", folder, is_fast=False)
+    (tmp_path / "answers").mkdir()
+    for part in chosen.full:
+        name = part.folder.rpartition("/")[2]
+        (project.data / "raw" / part.task).rename(tmp_path / "answers" / name)
+    tasks = {found.task: found for found in read_logs(folder, tmp_path / "answers")}
+    for part in chosen.full:
+        if part.is_graded:
+            continue
+        items = tasks[part.folder.rpartition("/")[2]].items
+        for uid, expected in written.scores[part.key].items():
+            right = [item.values["acc"][0] for item in items if item.group == uid]
+            assert sum(right) / len(right) == expected
+
+
 def test_what_was_not_scored_has_no_file_and_null_in_the_collated_one(project, tmp_path):
     for path in (project.tokens("mine", "comps") / "part-00000.parquet",):
         path.unlink()
