@@ -176,7 +176,10 @@ GOOD = [
     ("*.boundaries *.against", TEXTS | NONE),
     ("finetune_classifier.recipe.data", TEXTS),
     # defaults alone, or none at all
-    ("suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin *.average *.acquisition", DEFAULTS),
+    (
+        "suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin *.average *.acquisition",
+        DEFAULTS,
+    ),
     ("suites.*.scoring finetune_classifier.by_task.*", DEFAULTS),
     ("judge_context.models explore_suites.models explore_generation.models", {"empty list"}),
     ("generate_tokens.models *.progression", {"empty list"}),
