@@ -172,14 +172,12 @@ GOOD = [
     ("explore_generation.prompts", {"list of escape"}),
     # null: none, all or what the comment in params.yaml says
     ("*.limit *.dev_limit *.micro_batch_size fetch_sources.*.rows *.normalizer *.imported", NONE),
-    ("*.clusters *.classes *.rules *.seq_len_warmup suites.*.models", NONE),
+    ("*.clusters *.classes *.rules *.seq_len_warmup suites.*.models *.ages", NONE),
     ("*.boundaries *.against", TEXTS | NONE),
     ("finetune_classifier.recipe.data", TEXTS),
     # defaults alone, or none at all
-    (
-        "suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin *.average *.acquisition",
-        DEFAULTS,
-    ),
+    ("suites.* trained.* *.strategies.* *.decodings.* *.recipes *.margin *.average", DEFAULTS),
+    ("*.acquisition", DEFAULTS),
     ("suites.*.scoring finetune_classifier.by_task.*", DEFAULTS),
     ("judge_context.models explore_suites.models explore_generation.models", {"empty list"}),
     ("generate_tokens.models *.progression", {"empty list"}),
