@@ -68,8 +68,9 @@ def results_tables(params: dict[str, Any], metrics: Path) -> str:
         )
     words = _json(metrics / "corpus.json")["train"]["words"]
     seeds, pairs = _json(metrics / "seeds.json"), _json(metrics / "comparisons.json")
+    size = f"{steps.pop():,} steps; train has {words:,} words."
     parts = [
-        f"{steps.pop():,} steps over {words:,} words; mean ± one standard deviation over seeds.",
+        f"{size} Mean ± one standard deviation over seeds.",
         _seeds_table(runs, seeds),
         "Differences with their intervals, over seeds and items together:",
         _pairs_table(params["compare_models"]["pairs"], pairs),

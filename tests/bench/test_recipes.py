@@ -44,7 +44,7 @@ def metrics(tmp_path) -> Path:
 
 def test_results_tables_show_seeds_and_verdicts_in_the_suites_units(metrics):
     text = results_tables(PARAMS, metrics)
-    assert "690 steps over 942,533 words" in text
+    assert "690 steps; train has 942,533 words" in text
     assert "| base | 2 | 4.1000 | 1.7000 ± 0.0010 | 60.00 ± 1.00 |" in text
     assert "| -0.1000 | [-0.1200, -0.0800] | 0.0012 | **better** |" in text
     assert "| +0.40 | [-1.00, +1.80] | 1 | no evidence |" in text
