@@ -3,8 +3,8 @@
 What the pipeline scored goes in. A folder comes out:
 
 - results/MODEL/…, the tree of each model and its collated file;
-- validation.json, {MODEL: {"present", "subsets", "missing", "wrong"}}, what the files hold, read
-  back as the official collation reads them;
+- validation.json, {MODEL: {"present", "subsets", "missing", "wrong", "not_scored"}}, what the files
+  hold, read back as the official collation reads them;
 - leaderboard.html, one's models beside published baselines.
 
 What was not scored is missing in the tree, and the validation names it.
@@ -61,7 +61,7 @@ def export_babylm(
     model that is its checkpoint: words read}}, by default those of `kept` that are named by words.
     words: how many the training read, where it is not the track's whole budget; later checkpoints
     are then not asked for. draw: of random models. With `complete`, a missing or wrong part is an
-    error, and nothing is written.
+    error, and nothing is written; tasks that lmcore does not score may be missing.
 
     Raises InputError for a model that was not made, for two models with one folder, and for suites
     that were not scored as BabyLM's evaluation scores them.
@@ -249,6 +249,7 @@ def _counts(report: Report, submission: Submission) -> dict[str, Any]:
         "n_checkpoints": len(submission.checkpoints),
         "n_missing": len(report.missing),
         "n_wrong": len(report.wrong),
+        "not_scored": sorted(report.not_scored),
         "n_predictions": sum(submission.main.counts.values()),
         "subsets": sorted(f"{suite}: {words}" for suite, words in subsets.items()),
         "wrong": sorted(report.wrong),

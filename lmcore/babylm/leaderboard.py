@@ -114,4 +114,5 @@ def _remarks(board: Board, evaluation: Evaluation) -> list[str]:
 
 def _lines(report: Report) -> list[str]:
     missing = [f"missing: {line}" for line in report.missing]
-    return [*report.subsets, *missing, *report.wrong]
+    others = [f"missing, and not scored by lmcore: {line}" for line in report.not_scored]
+    return [*report.subsets, *missing, *report.wrong, *others]

@@ -83,7 +83,8 @@ def check_babylm(
     else:
         report = check_revision(folder, chosen, is_fast=folder.name != MAIN)
     missing = [f"missing: {line}" for line in report.missing]
-    for line in [*report.present, *missing, *report.wrong]:
+    others = [f"missing, and not scored by lmcore: {line}" for line in report.not_scored]
+    for line in [*report.present, *missing, *report.wrong, *others]:
         typer.echo(for_terminal(line))
     if not report.is_complete:
         raise typer.Exit(1)

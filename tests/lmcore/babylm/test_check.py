@@ -42,7 +42,8 @@ def test_small_sets_are_called_so_and_the_rest_is_named(submission, project):
         "main/blimp/blimp_filtered: 4 predictions of 1 UIDs; subset: 4 of 59,875 items"
     )
     assert "main/reading: 5 predictions of words; subset: 5 of 1,726 items" in report.subsets
-    assert report.missing == [
+    assert report.missing == []
+    assert report.not_scored == [
         f"{revision}/global_piqa_{kind}/global_piqa_{kind}/predictions.json"
         for revision in ("main", "chck_1M", "chck_2M")
         for kind in ("parallel", "nonparallel")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lmcore.babylm import export
+from lmcore.babylm.evaluations import GLUE
 from lmcore.babylm.export import checkpoints_of, export_babylm, required_words, write_leaderboard
 from lmcore.babylm.tree import Project
 from lmcore.errors import InputError
@@ -55,7 +56,8 @@ def test_entry_is_written_whole_and_its_bytes_repeat(project, tmp_path):
 
 def test_missing_parts_are_recorded_and_an_error_where_completeness_is_asked_for(project, tmp_path):
     project.scores("mine", "reading").unlink()
-    run(project, tmp_path / "kept")
+    missing = run(project, tmp_path / "kept")["models"]["mine"]["missing"]
+    assert "main/reading/predictions.json" in missing
     before = sha256(tmp_path / "kept")
     with pytest.raises(InputError, match=r"export of 'mine': complete: true, but .* is missing;"):
         run(project, tmp_path / "kept", complete=True)
@@ -121,3 +123,22 @@ def test_page_alone_names_a_model_that_was_not_scored(project, tmp_path):
         write_leaderboard(
             project, ["nobody"], 2026, "strict_small", SETTINGS, tmp_path / "page.html"
         )
+
+
+def test_entry_without_the_tasks_that_we_do_not_score_is_complete(project, tmp_path):
+    """Global PIQA of 2026. AoA has a score, and all GLUE tasks are declared one's own."""
+    write_json({"children": {"curve_fitness": 0.3}}, project.data / "acquisition/words.json")
+    out, metrics = tmp_path / "out", tmp_path / "out.json"
+    export_babylm(
+        *(project, KEPT, SETTINGS, 6, dict.fromkeys(GLUE, 10), project.data / "acquisition"),
+        out,
+        metrics,
+        year=2026,
+        models=["mine"],
+        acquisition={"mine": "words"},
+        words=2_000_000,
+        complete=True,
+    )
+    mine = json.loads(metrics.read_text())["models"]["mine"]
+    assert mine["missing"] == mine["wrong"] == [] and len(mine["not_scored"]) == 6
+    assert mine["mean_official"] > 0
