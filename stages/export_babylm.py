@@ -11,7 +11,7 @@ from stages.stage import call, clear_leftovers, params, run, section
 
 
 def main(name: str) -> None:
-    clear_leftovers("data/models", "data/tokens")
+    clear_leftovers("data/classified", "data/models", "data/tokens", "metrics/acquisition")
     comparing = section("compare_models", dict)
     call(
         export_babylm,

@@ -40,7 +40,7 @@ def entry_params(data: Path) -> dict:
     params = small_params(data)
     checkpoints = {f"{model}_chck_1m": {"model": model, "words": 1_000_000} for model in MODELS}
     params["trained"] = {"babyllama": {"seed": 0}, "gpt2": {"seed": 0, "shape": GPT2}}
-    params["train_model"] |= {"epochs": None, "steps": 200, "batch_size": 700, "eval_every": 100}
+    params["train_model"] |= {"epochs": None, "steps": 200, "batch_size": 750, "eval_every": 100}
     params["keep_checkpoint"] = checkpoints
     params["models"] = [*MODELS, *checkpoints]
     params["suites"] = {"heldout": {"limit": 2, "seed": 0}}
