@@ -77,7 +77,10 @@ def _copy_repository(start: Path) -> None:
         check=True,
     )
     for file in listed.stdout.splitlines():
-        if (ROOT / file).is_file() and not file.startswith(left_out):
+        is_kept = file.endswith(
+            ".gitkeep"
+        )  # a folder that a stage reads where others wrote nothing
+        if (ROOT / file).is_file() and (is_kept or not file.startswith(left_out)):
             target = start / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / file, target)

@@ -76,6 +76,9 @@ def made(tmp_path_factory) -> tuple[Path, list[str], float]:
     """The clone with the entry, the stages that ran, and the seconds that they took."""
     root = tmp_path_factory.mktemp("entry")
     make_sources(root)
+    lines = [f"On day {number} the ship came home with letters." for number in range(300)]
+    # with it, 200 steps read a million words
+    (root / "data/books/log.txt").write_text("\n\n".join(lines))
     clone = make_clone(root, "clone", entry_params(root / "data"))
     write_evaluation(clone / "data/suites/evaluation_data")
     begun = time.monotonic()
