@@ -79,7 +79,10 @@ def results_tables(params: dict[str, Any], metrics: Path) -> str:
 
 
 def lr_table(params: dict[str, Any], metrics: Path) -> str:
-    """The dev loss by optimiser and learning rate; of each optimiser, the lowest is bold."""
+    """The dev loss by optimiser and learning rate; of each optimiser, the lowest is bold.
+
+    Raises InputError where params.yaml names no training of recipes_lr.yaml.
+    """
     found: dict[str, list[tuple[float, float]]] = {}
     for name, entry in params["trained"].items():
         if "_lr_" in name:
@@ -87,6 +90,8 @@ def lr_table(params: dict[str, Any], metrics: Path) -> str:
             lr = entry["muon"]["lr"] if optimizer == "muon" else entry["lr"]
             loss = _json(metrics / "train" / f"{name}.json")["dev_loss"]
             found.setdefault(optimizer, []).append((lr, loss))
+    if not found:
+        raise InputError("params.yaml: trained: no training is of experiments/recipes_lr.yaml")
     rows = []
     for optimizer, losses in sorted(found.items()):
         best = min(loss for _, loss in losses)
