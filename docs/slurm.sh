@@ -33,8 +33,9 @@ end() {
 }
 trap end EXIT
 
+# A head that has died half started would keep the question waiting.
 n_alive() {
-    python -c '
+    timeout 60 python -c '
 import ray
 ray.init(logging_level="ERROR", log_to_driver=False)
 print(sum(node["Alive"] for node in ray.nodes()))' 2> /dev/null || echo 0

@@ -1,17 +1,24 @@
 """docs/slurm.sh, with scripts in the place of SLURM, Ray, lmcore and DVC.
 
 Each writes a line to the folder's `calls`. Ray goes on until it is asked to end, and a host has
-joined a second after its start.
+joined a second after its start. One test runs with real Ray, on two network namespaces in the
+place of hosts.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.two_hosts import ADDRESSES, Hosts, skip_unless_possible
+
+SECONDS = 180
 SCRIPT = Path(__file__).parents[2] / "docs" / "slurm.sh"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="SLURM needs Linux")
 STUBS = {
@@ -55,14 +62,20 @@ WORKERS = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder that holds the script and a virtual environment of stubs."""
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    (tmp_path / ".venv/bin/activate").write_text('PATH="$PWD/.venv/bin:$PATH"\n')
-    for name, text in STUBS.items():
-        stub = tmp_path / ".venv/bin" / name
-        stub.write_text(f"#!/bin/bash\n{text}\n")
-        stub.chmod(0o755)
-    shutil.copy2(SCRIPT, tmp_path)
+    write_stubs(tmp_path, STUBS)
     return tmp_path
+
+
+def write_stubs(folder: Path, stubs: dict[str, str]) -> None:
+    """Write the script, and a virtual environment of stubs and of this Python's commands."""
+    programs = folder / ".venv/bin"
+    programs.mkdir(parents=True)
+    own = Path(sys.executable).parent
+    (programs / "activate").write_text(f'PATH="$PWD/.venv/bin:{own}:$PATH"\n')
+    for name, text in stubs.items():
+        (programs / name).write_text(f"#!/bin/bash\n{text}\n")
+        (programs / name).chmod(0o755)
+    shutil.copy2(SCRIPT, folder)
 
 
 def run(folder: Path, n_hosts: int = 2, **environment: str) -> subprocess.CompletedProcess:
@@ -129,3 +142,54 @@ def test_hosts_that_do_not_come_fail_the_job_with_a_line(folder):
     done = run(folder, LMCORE_RAY_WAIT="0")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "slurm.sh: no 1 hosts after 0 s"
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Hosts]:
+    """Two hosts, each of which finds its own address by its route to the other."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lmcore[ray]'")
+    skip_unless_possible()
+    hosts = Hosts(tmp_path / "hosts")
+    try:
+        for name, other in zip(hosts.names, reversed(ADDRESSES)):
+            subprocess.run(["ip", "-n", name, "route", "add", "default", "via", other], check=True)
+        yield hosts
+    finally:
+        hosts.close()
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder of a short name: Ray's sockets lie below it, and their paths may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="lm", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.pipeline
+def test_real_ray_runs_on_both_hosts_and_is_gone_after_the_job(hosts, short, tmp_path):
+    count = 'import ray; ray.init(); print(sum(node["Alive"] for node in ray.nodes()), "hosts")'
+    stubs = {
+        "scontrol": f'printf "{ADDRESSES[0]}\\n{ADDRESSES[1]}\\n"',
+        "srun": f"""
+            case "$*" in *--nodelist=*) host={hosts.names[0]};; *) host={hosts.names[1]};; esac
+            while [[ "$1" == --* ]]; do shift; done
+            exec ip netns exec $host "$@"
+        """,
+        "lmcore": f"exec python -c '{count}'",
+        "dvc": "echo dvc",
+    }
+    write_stubs(tmp_path, stubs)
+    job = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "both",
+        "SLURM_JOB_NUM_NODES": "2",
+        "RAY_TMPDIR": str(short),
+    }
+    script = hosts.start(1, ["env", "-C", str(tmp_path), "bash", "slurm.sh"], **job)
+    assert script.wait(SECONDS) == 0
+    log = (hosts.folder / "host1.log").read_text()
+    assert "2 hosts\n" in log and log.index("2 hosts\n") < log.index("dvc\n")
+    end = time.monotonic() + SECONDS
+    while hosts.pids(1) + hosts.pids(2):
+        assert time.monotonic() < end, "Ray did not end with the job"
+        time.sleep(0.2)
