@@ -9,25 +9,62 @@
 set -euo pipefail
 
 . .venv/bin/activate
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-port=${LMCORE_RAY_PORT:-6379}
+names=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=${names%%$'\n'*}
+# Jobs that share a host need a port each.
+port=${LMCORE_RAY_PORT:-$((20000 + SLURM_JOB_ID % 10000))}
+wait=${LMCORE_RAY_WAIT:-300} # seconds, for the hosts to join
+cores=${SLURM_CPUS_PER_TASK:-1}
+# Since SLURM 22.05 srun does not take the number of cores from sbatch.
+export SRUN_CPUS_PER_TASK=$cores
 export RAY_ADDRESS="$head:$port" LMCORE_ENGINE=ray RAY_USAGE_STATS_ENABLED=0
 
-# An open port of Ray lets anyone run code: every host needs the same token, which only you may read.
-export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="${RAY_AUTH_TOKEN_PATH:-$PWD/work/ray_token}"
-mkdir -p "$(dirname "$RAY_AUTH_TOKEN_PATH")"
-(umask 077 && [ -s "$RAY_AUTH_TOKEN_PATH" ] || openssl rand -hex 32 > "$RAY_AUTH_TOKEN_PATH")
+# An open port of Ray lets anyone run code: the hosts of a job share a token that only you may read.
+token="$PWD/work/ray_token_$SLURM_JOB_ID"
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$token"
+mkdir -p work
+rm -f "$token"
+(umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > "$token")
 
-cores=${SLURM_CPUS_PER_TASK:-1}
+steps=()
+end() {
+    for step in "${steps[@]}"; do kill "$step" 2> /dev/null || true; done
+    rm -f "$token"
+}
+trap end EXIT
+
+# A head that has died half started would keep the question waiting.
+n_alive() {
+    timeout 60 python -c '
+import ray
+ray.init(logging_level="ERROR", log_to_driver=False)
+print(sum(node["Alive"] for node in ray.nodes()))' 2> /dev/null || echo 0
+}
+
+# Waits until so many hosts are in the cluster.
+wait_for() {
+    local end=$((SECONDS + wait))
+    until [ "$(n_alive)" -ge "$1" ]; do
+        for step in "${steps[@]}"; do
+            kill -0 "$step" 2> /dev/null || { echo "slurm.sh: Ray ended before $1 hosts had joined" >&2; exit 1; }
+        done
+        [ "$SECONDS" -lt "$end" ] || { echo "slurm.sh: no $1 hosts after $wait s" >&2; exit 1; }
+        sleep 1
+    done
+}
+
 srun --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --port="$port" --num-cpus="$cores" --include-dashboard=false --block &
-sleep "${LMCORE_RAY_WAIT:-20}"
-if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
-    srun --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) --exclude="$head" \
+steps+=($!)
+wait_for 1
+others=$((SLURM_JOB_NUM_NODES - 1))
+if [ "$others" -gt 0 ]; then
+    srun --nodes="$others" --ntasks="$others" --exclude="$head" \
         ray start --address="$RAY_ADDRESS" --num-cpus="$cores" --block &
-    sleep "${LMCORE_RAY_WAIT:-20}"
+    steps+=($!)
+    wait_for "$SLURM_JOB_NUM_NODES"
 fi
 
-# What is left of the pipeline runs on the first host; the hosts are given back when it ends.
+# What is left of the pipeline runs on the first host.
 lmcore extract --jobs 4
 dvc repro

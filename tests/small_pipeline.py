@@ -34,7 +34,12 @@ def dvc(folder: Path, *arguments: str, **others: str) -> subprocess.CompletedPro
     """Run DVC in a clone; `others` are environment variables."""
     settings = environment(folder, **others)
     return subprocess.run(
-        ["dvc", *arguments], cwd=folder, capture_output=True, text=True, env=settings, timeout=1800
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=settings,
+        timeout=1800,
     )
 
 

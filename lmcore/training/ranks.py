@@ -5,10 +5,11 @@ communication; torchrun then starts all of them anew, and they go on from the ch
 """
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from lmcore.errors import InputError
 from lmcore.kept_files import locked
 
 POLL = 0.2  # seconds
+CONNECT = 5  # seconds, to reach a port
 
 
 def launch(world_size: int, module: str, *arguments: str) -> None:
@@ -25,13 +27,21 @@ def launch(world_size: int, module: str, *arguments: str) -> None:
 
     Nothing happens where one process is enough, or where torchrun has started this one. Across
     machines the user starts torchrun on each. Raises InputError where torchrun was started with
-    another number of processes.
+    another number of processes, or on several machines in a way that waits for ever after one was
+    lost.
     """
     started = os.environ.get("WORLD_SIZE")
     if started is not None and int(started) != world_size:
         raise InputError(
             f"world_size is {world_size}, but torchrun started {started} processes; "
             "the bits depend on it, so they must agree"
+        )
+    # each machine counts its own restarts, and one that comes back would be given no store
+    may_restart = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
+    if os.environ.get("GROUP_WORLD_SIZE", "1") != "1" and may_restart and _is_shared():
+        raise InputError(
+            "torchrun --max-restarts on several machines: "
+            "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 on each before torchrun starts"
         )
     if started is None and world_size > 1:
         options = [
@@ -65,18 +75,40 @@ def join() -> None:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         return
-    # each attempt has its own keys: addresses of the dead attempt would be refused
+    store = _store_of_attempt()
+    backend = "nccl" if device().type == "cuda" else "gloo"
+    dist.init_process_group(
+        backend, store=store, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"])
+    )
+
+
+def _store_of_attempt() -> dist.Store:
+    """Where the ranks of this attempt find each other's addresses, and none of a dead attempt."""
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    if not _is_shared():
+        # a port of this attempt alone, on which the first rank holds the store
+        while not (is_first() or _is_open(host, port)):
+            time.sleep(POLL)
+        return dist.TCPStore(host, port, is_master=is_first(), wait_for_workers=False)
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = dist.PrefixStore(f"attempt{attempt}", dist.TCPStore(host, port, is_master=False))
     if is_first():
         store.set("ready", "yes")
     while not store.check(["ready"]):
         time.sleep(POLL)
-    backend = "nccl" if device().type == "cuda" else "gloo"
-    dist.init_process_group(
-        backend, store=store, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"])
-    )
+    return store
+
+
+def _is_shared() -> bool:
+    """Whether all attempts of torchrun share one store, as they do by default."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _is_open(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    with suppress(OSError), socket.create_connection((host, port), CONNECT):
+        return True
+    return False
 
 
 def leave() -> None:

@@ -25,6 +25,7 @@ SECONDS = 300
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lmcore[ray]'")
     skip_unless_possible()
     hosts = Hosts(tmp_path_factory.mktemp("hosts"))
     try:

@@ -53,3 +53,14 @@ def test_launch_of_one_rank_goes_on_in_this_process(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     ranks.launch(1, "stages.train_model", "babyllama")
     assert ranks.is_first() and ranks.size() == 1
+
+
+def test_restarts_on_several_machines_without_a_store_of_their_own_are_refused(monkeypatch):
+    started = {"WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "2", "TORCHELASTIC_MAX_RESTARTS": "3"}
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    with pytest.raises(InputError, match="set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"):
+        ranks.launch(2, "stages.train_model", "babyllama")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
+    ranks.launch(2, "stages.train_model", "babyllama")
