@@ -61,16 +61,15 @@ def results_tables(params: dict[str, Any], metrics: Path) -> str:
     runs = {
         name: [_json(metrics / "train" / f"{m}.json") for m in recipes[name]] for name in recipes
     }
-    steps = {run["steps"] for members in runs.values() for run in members}
-    if len(steps) > 1:
+    read = {(run["steps"], run["words"]) for members in runs.values() for run in members}
+    if len(read) > 1:
         raise InputError(
-            f"{metrics}/train: trainings of {sorted(steps)} steps; expected one number"
+            f"{metrics}/train: trainings of {sorted(read)} steps and words; expected one number"
         )
-    words = _json(metrics / "corpus.json")["train"]["words"]
+    steps, words = read.pop()
     seeds, pairs = _json(metrics / "seeds.json"), _json(metrics / "comparisons.json")
-    size = f"{steps.pop():,} steps; train has {words:,} words."
     parts = [
-        f"{size} Mean ± one standard deviation over seeds.",
+        f"{steps:,} steps, which read {words:,} words. Mean ± one standard deviation over seeds.",
         _seeds_table(runs, seeds),
         "Differences with their intervals, over seeds and items together:",
         _pairs_table(params["compare_models"]["pairs"], pairs),

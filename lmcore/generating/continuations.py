@@ -36,7 +36,7 @@ from lmcore.generating.sampling import (
     random_numbers,
     truncated,
 )
-from lmcore.machine import cluster
+from lmcore import cluster
 from lmcore.machine.progress import Progress
 from lmcore.models.config import context_length
 from lmcore.models.folder import read_causal_config

@@ -22,7 +22,9 @@ ENTRIES = (
     "train_teacher",
     "distill_model",
     "finetune_model",
+    "import_logs",
     "analyse_acquisition",
+    "export_babylm",
 )
 
 
@@ -40,6 +42,15 @@ def apply(experiment: Path, params: Path) -> list[str]:
             f"{experiment}: '{unknown[0]}' is no section of {params}; expected {', '.join(values)}"
         )
     changed = _merge(values, changes, "")
+    text = read_text(params, "YAML")
+    for section, name in _removed(changes):
+        text = yaml_text.without_entry(text, section, name)
+    # of the text without these entries, since a comment belongs to the entry above it there
+    values = yaml_text.load_mapping(text, params, keep_comments=True)
+    for section, _ in _removed(changes):
+        if values[section] is None:  # the last entry has gone
+            values[section] = {}
+    _merge(values, changes, "")
     with whole(params) as temporary:
         temporary.write_text(yaml_text.dump(values), "utf-8")
     return changed
@@ -48,6 +59,16 @@ def apply(experiment: Path, params: Path) -> list[str]:
 def _mapping(path: Path) -> dict:
     """What a YAML file says, with its comments. Raises InputError where that is no mapping."""
     return yaml_text.load_mapping(read_text(path, "YAML"), path, keep_comments=True)
+
+
+def _removed(changes: dict) -> list[tuple[str, str]]:
+    """(section, name) of every entry that an experiment removes."""
+    found = []
+    for section in ENTRIES:
+        for name, change in (changes.get(section) or {}).items():
+            if change is None:
+                found.append((section, name))
+    return found
 
 
 def _merge(values: dict, changes: dict, prefix: str) -> list[str]:

@@ -7,6 +7,7 @@ with the shards of several models so; on one machine a single model keeps all co
 
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -47,21 +48,16 @@ def extract_all(root: Path, models: list[str], at_once: int) -> list[str]:
 
 def _stages(root: Path) -> list[str]:
     """The names of the stages that score a model."""
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as repo:
-        return [stage.addressing for stage in repo.stage.collect(STAGE)]
+    names = _dvc(root, "stage", "list", "--name-only", show=False).split()
+    return [name for name in names if name.partition("@")[0] == STAGE]
 
 
 def _before(root: Path, chosen: list[str]) -> list[str]:
     """The names of all stages that must be up to date before the `chosen` ones run."""
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as repo:
-        found: dict[str, None] = {}
-        for name in chosen:
-            stages = repo.stage.collect(name, with_deps=True)
-            found |= dict.fromkeys(stage.addressing for stage in stages)
+    found: dict[str, None] = {}
+    for name in chosen:
+        graph = _dvc(root, "dag", "--dot", name, show=False)
+        found |= dict.fromkeys(re.findall(r'"([^"]+)"', graph))
     return [name for name in found if name not in chosen]
 
 

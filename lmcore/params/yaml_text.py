@@ -58,6 +58,46 @@ def load_mapping(
     return values
 
 
+def without_entry(text: str, section: str, name: str) -> str:
+    """The text without the entry `name` of a section, and without the comments that are its own.
+
+    A comment above the next entry stays; so does one above the first entry, which is the section's.
+    The text is as it was where the entry does not stand on lines of its own.
+    """
+    lines = text.splitlines(keepends=True)
+    inside = False  # of the section
+    first = start = end = None  # numbers of lines
+    indent = 0
+    for number, line in enumerate(lines):
+        is_content = bool(line.strip()) and not line.lstrip().startswith("#")
+        depth = len(line) - len(line.lstrip())
+        if is_content and depth == 0:
+            if inside:
+                end = number if end is None else end
+                break
+            inside = line.split("#")[0].rstrip() == f"{section}:"
+        elif is_content and inside:
+            indent = depth if first is None else indent
+            first = number if first is None else first
+            if start is not None and end is None and depth <= indent:
+                end = number
+            if start is None and depth == indent and line.strip().split(":")[0] == name:
+                start = number
+    if start is None:
+        return text
+    end = len(lines) if end is None else end
+    while not lines[end - 1].strip() or _is_comment(lines[end - 1], indent):
+        end -= 1  # blank lines and comments that belong to what follows
+    while start != first and _is_comment(lines[start - 1], indent):
+        start -= 1
+    return "".join(lines[:start] + lines[end:])
+
+
+def _is_comment(line: str, most: int) -> bool:
+    """Whether a line is a comment alone that is not indented deeper than that."""
+    return line.lstrip().startswith("#") and len(line) - len(line.lstrip()) <= most
+
+
 def load(text: str, source: str | Path, *, keep_comments: bool = False) -> Any:
     """The value of a text.
 

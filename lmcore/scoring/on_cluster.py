@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 
 from lmcore.kept_files import keep
-from lmcore.machine import cluster
+from lmcore import cluster
 from lmcore.scoring import kernels
 from lmcore.scoring.engine import Engine, device_name
 from lmcore.scoring.shards import Job, Shard
@@ -40,7 +40,7 @@ def facts() -> cluster.Facts:
 def score_jobs(engine: Engine, items: pa.Table, jobs: list[Job]) -> Iterator[int]:
     """Score each shard on the cluster and keep its bytes as its path; yield its number of rows.
 
-    Raises InputError as lmcore.machine.cluster.run.
+    Raises InputError as lmcore.cluster.run.
     """
     options = Options(json.dumps(scoring_of(items)), engine.dtype, engine.token_budget)
     shared = cluster.SharedFolder(engine.model), cluster.share(items), options

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from lmcore.corpus.documents import read_documents
 from lmcore.errors import InputError
 from lmcore.files import read_json_object, whole, write_json
-from lmcore.machine import cluster
+from lmcore import cluster
 from lmcore.machine.progress import Progress
 from lmcore.params.ranges import RANGE, Line
 from lmcore.text.token_losses import Losses

@@ -28,8 +28,7 @@ def write(metrics: Path, name: str, values: dict) -> None:
 def metrics(tmp_path) -> Path:
     """What a run with two recipes of two seeds leaves."""
     for name, loss in {"a": 4.0, "b": 4.2, "c": 3.9, "d": 3.9}.items():
-        write(tmp_path, f"train/{name}", {"dev_loss": loss, "steps": 690})
-    write(tmp_path, "corpus", {"train": {"words": 942533}})
+        write(tmp_path, f"train/{name}", {"dev_loss": loss, "steps": 690, "words": 942533})
     spread = {"heldout": {"mean": 1.7, "sd": 0.001}, "minimal_pairs": {"mean": 0.6, "sd": 0.01}}
     write(tmp_path, "seeds", {"base": spread, "muon": spread})
     better = {"difference": -0.1, "low": -0.12, "high": -0.08, "p_corrected": 0.0012}
@@ -44,14 +43,14 @@ def metrics(tmp_path) -> Path:
 
 def test_results_tables_show_seeds_and_verdicts_in_the_suites_units(metrics):
     text = results_tables(PARAMS, metrics)
-    assert "690 steps; train has 942,533 words" in text
+    assert "690 steps, which read 942,533 words" in text
     assert "| base | 2 | 4.1000 | 1.7000 ± 0.0010 | 60.00 ± 1.00 |" in text
     assert "| -0.1000 | [-0.1200, -0.0800] | 0.0012 | **better** |" in text
     assert "| +0.40 | [-1.00, +1.80] | 1 | no evidence |" in text
 
 
 def test_results_tables_of_trainings_of_different_length_are_refused(metrics):
-    write(metrics, "train/d", {"dev_loss": 3.9, "steps": 100})
+    write(metrics, "train/d", {"dev_loss": 3.9, "steps": 100, "words": 136599})
     with pytest.raises(InputError, match=r"trainings of \[100, 690\] steps; expected one"):
         results_tables(PARAMS, metrics)
 

@@ -14,7 +14,7 @@ from lmcore.history.fingerprint import closure
 
 ROOT = Path(__file__).parents[2]
 # what stages/stage.py needs
-EVERY = {"errors", "files", "machine", "params", "shown", "stage", "text_files"}
+EVERY = {"cluster", "errors", "files", "machine", "params", "shown", "stage", "text_files"}
 FOLDS = {"folds", "models", "statistics", "suites", "tables"}
 MODELS = {"corpus", "models", "text"}
 TRAINING = {*MODELS, "kept_files", "training"}
@@ -43,6 +43,7 @@ ROOMS = {
     "fetch_judges": {"corpus", "kept_files"},
     "fetch_sources": {"corpus", "kept_files"},
     "finetune_classifier": {
+        "babylm_year",
         "classifying",
         "kept_files",
         "models",

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from lmcore.errors import InputError
-from lmcore.machine import cluster
+from lmcore import cluster
 
 
 def test_the_engine_is_this_machine_unless_the_environment_asks_for_ray(monkeypatch):

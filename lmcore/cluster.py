@@ -11,7 +11,6 @@ Without Ray installed nothing here fails but what asks for it.
 """
 
 import functools
-import importlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +44,7 @@ def is_wanted() -> bool:
 def _ray() -> Any:
     """Ray, connected. Raises InputError where it is not installed or the cluster is not there."""
     try:
-        ray = importlib.import_module("ray")
+        import ray
     except ImportError as error:
         raise InputError(
             "LMCORE_ENGINE=ray needs Ray, which is not installed: pip install 'lmcore[ray]'"
@@ -111,7 +110,9 @@ def _copy_of(digest: str, name: str, stored: Any) -> Path:
     copy = place / digest / name
     with FileLock(place / f"{digest}.lock"):
         if not (copy.is_dir() and sha256(copy) == digest):
-            files = importlib.import_module("ray").get(stored)
+            import ray
+
+            files = ray.get(stored)
             with whole(copy) as temporary:
                 for relative, content in files.items():
                     path = temporary / relative
@@ -131,7 +132,8 @@ def facts_of(facts: Callable[[], Facts], cores: int = 1) -> Facts:
     Raises InputError where two hosts differ, and where none has so many cores.
     """
     ray = _ray()
-    strategies = importlib.import_module("ray.util.scheduling_strategies")
+    from ray.util import scheduling_strategies as strategies
+
     task = ray.remote(facts)
     tasks = {}
     for node in ray.nodes():
@@ -226,7 +228,8 @@ def _most_in_flight() -> int:
 @contextmanager
 def _errors_of_tasks() -> Iterator[None]:
     """Raise what a task raised as its own error, and a lost task as an InputError."""
-    exceptions = importlib.import_module("ray.exceptions")
+    from ray import exceptions
+
     try:
         yield
     except exceptions.RayTaskError as error:
