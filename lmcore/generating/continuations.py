@@ -24,6 +24,7 @@ import pyarrow as pa
 import torch
 from pydantic import Field
 
+from lmcore import cluster
 from lmcore.errors import InputError
 from lmcore.files import whole, write_json
 from lmcore.generating.generation import encode_prompts, next_logits, special_ids
@@ -36,7 +37,6 @@ from lmcore.generating.sampling import (
     random_numbers,
     truncated,
 )
-from lmcore import cluster
 from lmcore.machine.progress import Progress
 from lmcore.models.config import context_length
 from lmcore.models.folder import read_causal_config

@@ -42,10 +42,10 @@ from typing import Literal
 import pyarrow as pa
 import torch
 
+from lmcore import cluster
 from lmcore.errors import InputError
 from lmcore.files import sha256, whole
 from lmcore.kept_files import find, keep, locked, remove_unlocked
-from lmcore import cluster
 from lmcore.machine.memory import keep_freed_memory
 from lmcore.machine.processes import end_with_parent
 from lmcore.machine.progress import Progress

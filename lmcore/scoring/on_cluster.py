@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import torch
 
-from lmcore.kept_files import keep
 from lmcore import cluster
+from lmcore.kept_files import keep
 from lmcore.scoring import kernels
 from lmcore.scoring.engine import Engine, device_name
 from lmcore.scoring.shards import Job, Shard

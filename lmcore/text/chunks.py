@@ -18,10 +18,10 @@ import pyarrow as pa
 from pydantic import Field
 from tokenizers import Tokenizer
 
+from lmcore import cluster
 from lmcore.corpus.documents import read_documents
 from lmcore.errors import InputError
 from lmcore.files import read_json_object, whole, write_json
-from lmcore import cluster
 from lmcore.machine.progress import Progress
 from lmcore.params.ranges import RANGE, Line
 from lmcore.text.token_losses import Losses

@@ -51,7 +51,7 @@ def test_results_tables_show_seeds_and_verdicts_in_the_suites_units(metrics):
 
 def test_results_tables_of_trainings_of_different_length_are_refused(metrics):
     write(metrics, "train/d", {"dev_loss": 3.9, "steps": 100, "words": 136599})
-    with pytest.raises(InputError, match=r"trainings of \[100, 690\] steps; expected one"):
+    with pytest.raises(InputError, match=r"trainings of .*100.*690.* steps and words"):
         results_tables(PARAMS, metrics)
 
 

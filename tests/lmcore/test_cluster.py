@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from lmcore.errors import InputError
 from lmcore import cluster
+from lmcore.errors import InputError
 
 
 def test_the_engine_is_this_machine_unless_the_environment_asks_for_ray(monkeypatch):
