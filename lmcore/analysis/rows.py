@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from lmcore.errors import InputError
 from lmcore.folds.by_text import is_right_option
+from lmcore.tables import parts_of
 
 Rows = Literal["gold", "target", "all"]
 CHOICES = get_args(Rows)
@@ -124,19 +125,6 @@ class TokenRows:
                     mask &= _is_of_gold_option(batch, self.gold, part)
                 masks.append(mask)
         return np.concatenate(masks) if masks else np.zeros(0, bool)
-
-
-def parts_of(path: Path) -> list[Path]:
-    """The Parquet files of the table at `path`, which is a file or a folder of parts.
-
-    Raises InputError where there is none.
-    """
-    parts = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
-    if not parts or not parts[0].exists():
-        raise InputError(
-            f"{path}: no such table; expected a Parquet file or a folder of part-*.parquet"
-        )
-    return parts
 
 
 def gold_options(items: pa.Table) -> dict[str, int]:

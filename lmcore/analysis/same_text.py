@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from lmcore.analysis.rows import parts_of
 from lmcore.analysis.totals import Totals
 from lmcore.analysis.word_units import (
     WordGrid,
@@ -34,7 +33,7 @@ from lmcore.analysis.word_units import (
 from lmcore.errors import InputError
 from lmcore.folds.by_text import COLUMNS, is_right_option, text_stats
 from lmcore.statistics.stats import interval, ratio
-from lmcore.tables import LOSSES, concat_parts
+from lmcore.tables import LOSSES, concat_parts, parts_of
 
 CHUNK_ROWS = 200_000  # token rows of one model that are looked at together
 BITS = math.log(2)  # nats
