@@ -150,7 +150,7 @@ def _run(folder: Path, n_models: int) -> None:
         plots=folder / "plots",
     )
     models = [f"m{number}" for number in range(n_models)]
-    analyse_tokens(models, ["bench"], paths, Settings(**SETTINGS))
+    analyse_tokens(models, {"bench": {}}, paths, Settings(**SETTINGS))
     # ru_maxrss would count what the parent held before this program took its place
     status = Path("/proc/self/status").read_text()
     peak_kib = int(status.split("VmHWM:")[1].split()[0])

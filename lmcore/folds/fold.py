@@ -3,8 +3,8 @@
 A suite's items and what one model said of their tokens go in. These are pure functions of the two
 tables; no fold looks at a model. A large suite is folded in runs of whole items (lmcore.folds.runs)
 with the same result. Of kinds graded and reading, and of pairs with classes, a score depends on all
-items, and so these are folded at once. Only target tokens count; log-probs are summed in float64. What
-each kind gives:
+items, and so these are folded at once. Only target tokens count; log-probs are summed in float64.
+What each kind gives:
 
 - Every kind, over the gold target: `logprob` (nats per token), `entropy` and `probability`, each
   weighted by its tokens. `surprisal_per_byte` (bits) is over the bytes that were scored: the model

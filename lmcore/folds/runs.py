@@ -48,7 +48,7 @@ def runs_of_items(
         yield Run(read(items, ITEMS), read(tokens, TOKENS, columns))
         return
     whole = _whole(items, tokens)
-    rest = _Items(items)
+    rest = ItemsInOrder(items)
     last = ""
     for table, is_last in _whole_items(tokens, columns):
         last = _last_item(table, last, tokens)
@@ -155,7 +155,7 @@ def _token_batches(tokens: Path, columns: list[str]) -> Iterator[pa.Table]:
             yield check(table.select(expected.names).replace_schema_metadata(), expected, part)
 
 
-class _Items:
+class ItemsInOrder:
     """The items table, given out from its beginning."""
 
     def __init__(self, path: Path):
@@ -164,6 +164,12 @@ class _Items:
         n_rows = ITEM_BYTES * len(first) // max(1, first.nbytes)
         self.batches = _batches(path, None, min(max(n_rows, 1), BATCH_ROWS))
         self.held = first.slice(0, 0)
+
+    def first(self) -> pa.Table:
+        """The rows of the first item; they are given out."""
+        if not len(self.held):
+            self.held = next(self.batches)
+        return self.until(self.held["item"][0].as_py())
 
     def until(self, last: str) -> pa.Table:
         """The rows up to those of the item `last`, which were not given out yet."""
