@@ -29,12 +29,15 @@ that two results are compared on the same data or not at all.
 
 import hashlib
 import json
+from collections.abc import Iterable
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lmcore.errors import InputError
@@ -126,6 +129,7 @@ CLASSIFIED = pa.schema(
 )
 CLUSTER = "cluster"  # an item that shares its cluster with no other has its own id there
 OPTIONAL_CLUSTER = pa.schema({CLUSTER: pa.string()})
+ROW_GROUP = 2**20  # rows; pyarrow's own default
 ITEM_KEY = ["item", "option", "variant"]
 TOKEN_KEY = ["item", "draw", "option", "variant", "position"]
 SCORE_KEY = ["item", "draw", "variant", "metric"]
@@ -216,25 +220,52 @@ def _content_hashes(rows: list[dict]) -> dict[str, int]:
     return {item: int.from_bytes(digest.digest()[:8], "big") for item, digest in digests.items()}
 
 
-def scoring_of(items: pa.Table) -> dict:
-    """The scoring options that `items_table` recorded in this table."""
-    return json.loads((items.schema.metadata or {}).get(b"scoring", b"{}"))
+def scoring_of(items: pa.Table | pa.Schema) -> dict:
+    """The scoring options that `items_table` recorded in this table, or that its schema has."""
+    schema = items if isinstance(items, pa.Schema) else items.schema
+    return json.loads((schema.metadata or {}).get(b"scoring", b"{}"))
 
 
-def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+def metrics_there(path: Path) -> set[str]:
+    """The metrics of the scores table in the Parquet file at `path`, read some rows at a time.
+
+    Raises InputError where there is no table, or none of metrics.
+    """
+    if "metric" not in schema_of(path).names:
+        raise InputError(f"{path}: column 'metric' (string) is missing; expected a scores table")
+    found: set[str] = set()
+    with pq.ParquetFile(path, read_dictionary=["metric"]) as file:
+        for batch in file.iter_batches(columns=["metric"]):
+            found |= set(pc.unique(batch.column(0)).to_pylist())
+    return found
+
+
+def schema_of(path: Path) -> pa.Schema:
+    """The schema of the Parquet file at `path`. Raises InputError where there is no such table."""
+    try:
+        return pq.read_schema(parts_of(path)[0])
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a readable Parquet table: {error}") from error
+
+
+def read(
+    path: Path,
+    schema: pa.Schema,
+    columns: list[str] | None = None,
+    *,
+    metric: str | None = None,
+) -> pa.Table:
     """The checked table in the Parquet file, or the folder of `part-*.parquet`, at `path`.
 
     If `columns` are given, only these are read. CLUSTER may be among them; it is read where there
     is one. Those of OPTIONAL_TOKENS that are among them must be there. The LOSSES of tokens are
-    read in any case, where there are any. Raises InputError where there is no table, or no table of
-    this schema.
+    read in any case, where there are any. If a `metric` is given, only its rows of a scores table
+    are read; the others are never in memory together.
+
+    Raises InputError where there is no table, or no table of this schema.
     """
     path = Path(path)
-    parts = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
-    if not parts or not parts[0].exists():
-        raise InputError(
-            f"{path}: no such table; expected a Parquet file or a folder of part-*.parquet"
-        )
+    parts = parts_of(path)
     # check() recognises TOKENS by identity, and allows it optional columns
     expected = schema
     try:
@@ -243,13 +274,29 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.
             optional = OPTIONAL_TOKENS if schema is TOKENS else _optional_cluster(schema)
             fields = {field.name: field for field in [*schema, *optional]}
             expected = pa.schema([fields[name] for name in columns])
-        tables = [pq.read_table(part, columns=columns, partitioning=None) for part in parts]
+        rows = None if metric is None else [("metric", "==", metric)]
+        tables = [
+            pq.read_table(part, columns=columns, partitioning=None, filters=rows) for part in parts
+        ]
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a readable Parquet table: {error}") from error
     tables = [check(table, expected, path) for table in tables]
     if schema is TOKENS:
         return concat_parts(parts, tables)
     return pa.concat_tables(tables).unify_dictionaries()
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The Parquet files of the table at `path`, which is a file or a folder of parts.
+
+    Raises InputError where there is none.
+    """
+    parts = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
+    if not parts or not parts[0].exists():
+        raise InputError(
+            f"{path}: no such table; expected a Parquet file or a folder of part-*.parquet"
+        )
+    return parts
 
 
 def has_cluster(source: Any) -> bool:
@@ -285,6 +332,33 @@ def concat_parts(parts: list[Path], tables: list[pa.Table]) -> pa.Table:
             table = table.append_column(name, column)
         completed.append(table)
     return pa.concat_tables(completed).unify_dictionaries()
+
+
+def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
+    """Write the checked `tables`, one behind the other, to one file, whole or not at all.
+
+    There is at least one. The file has the bytes that `write` gives for all of them in one table,
+    but no more than ROW_GROUP rows are in memory besides the table at hand.
+    """
+    with whole(path) as temporary, ExitStack() as stack:
+        writer: pq.ParquetWriter | None = None
+        held: list[pa.Table] = []
+        n_held = 0
+        for table in tables:
+            check(table, schema, path)
+            if writer is None:
+                writer = stack.enter_context(
+                    pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                )
+            held.append(table)
+            n_held += len(table)
+            while n_held >= ROW_GROUP:
+                joined = pa.concat_tables(held)
+                writer.write_table(joined.slice(0, ROW_GROUP).combine_chunks(), ROW_GROUP)
+                held, n_held = [joined.slice(ROW_GROUP)], n_held - ROW_GROUP
+        assert writer is not None
+        if n_held:
+            writer.write_table(pa.concat_tables(held).combine_chunks(), ROW_GROUP)
 
 
 def write(table: pa.Table, schema: pa.Schema, path: Path) -> None:

@@ -40,10 +40,11 @@ from lmcore.analysis.same_text import SCATTER, compare_on_same_text
 from lmcore.analysis.summary import density, summary
 from lmcore.errors import InputError
 from lmcore.files import rounded, whole, write_csv, write_json
+from lmcore.folds.runs import ItemsInOrder
 from lmcore.models.folder import holds_masked
 from lmcore.params.ranges import Bins, Count, Digits, Name, Names, OpenShare
 from lmcore.params.scored import models_of_suite
-from lmcore.tables import ITEMS, read, scoring_of, write
+from lmcore.tables import schema_of, scoring_of, write
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
 
@@ -117,7 +118,7 @@ def analyse_tokens(
     """
     _check_suites(list(suites), settings.plot_suite, has_generated=bool(paths.generated))
     tokenizers = {model: load_fast(paths.model_folder / model) for model in models}
-    items = {suite: read(paths.items / f"{suite}.parquet", ITEMS) for suite in suites}
+    items = {suite: paths.items / f"{suite}.parquet" for suite in suites}
     scored = {suite: models_of_suite(suite, entry, models) for suite, entry in suites.items()}
     rows = _rows_that_count(scored, items, paths.tokens, settings.rows)
     written = _rows_of_writers(models, writers, paths.generated)
@@ -158,13 +159,13 @@ def _check_suites(suites: list[str], plot_suite: str, *, has_generated: bool) ->
 
 
 def _rows_that_count(
-    models: dict[str, list[str]], items: dict[str, pa.Table], tokens: Path, choice: str
+    models: dict[str, list[str]], items: dict[str, Path], tokens: Path, choice: str
 ) -> dict[str, dict[str, TokenRows]]:
     """{suite: {model: its rows that count}}; `models` by suite; `choice`: gold, target or all."""
     rows: dict[str, dict[str, TokenRows]] = {}
-    for suite, table in items.items():
+    for suite, of_suite in items.items():
         paths = {model: tokens / model / suite for model in models[suite]}
-        rows[suite] = {model: TokenRows(path, table, choice) for model, path in paths.items()}
+        rows[suite] = {model: TokenRows(path, of_suite, choice) for model, path in paths.items()}
     return rows
 
 
@@ -186,7 +187,7 @@ def _metrics_of(models: list[str], metrics: Path | None) -> dict[str, dict]:
 
 
 def _compare_suites(
-    items: dict[str, pa.Table],
+    items: dict[str, Path],
     causal: dict[str, dict[str, Tokenizer]],
     tokens: Path,
     settings: Settings,
@@ -198,12 +199,12 @@ def _compare_suites(
     """
     comparisons: dict[str, dict] = {}
     scatter: list[dict] = []
-    for suite, table in items.items():
-        is_apart = scoring_of(table).get("tokenisation") == "separate"
+    for suite, path in items.items():
+        is_apart = scoring_of(schema_of(path)).get("tokenisation") == "separate"
         if is_apart or not causal[suite]:
             continue
         comparisons[suite], squares = compare_on_same_text(
-            table,
+            path,
             {model: tokens / model / suite for model in causal[suite]},
             causal[suite],
             corrected=settings.corrected,
@@ -215,13 +216,14 @@ def _compare_suites(
 
 
 def _passage(
-    items: pa.Table, tokenizers: dict[str, Tokenizer], tokens: Path, settings: Settings
+    items: Path, tokenizers: dict[str, Tokenizer], tokens: Path, settings: Settings
 ) -> pa.Table:
     """The PASSAGE table of the plotted suite; `items`: its items."""
     suite = settings.plot_suite
     texts = {model: token_texts(tokenizer) for model, tokenizer in tokenizers.items()}
     token_paths = {model: tokens / model / suite for model in tokenizers}
-    return passage(items, token_paths, texts, suite, settings.passage_chars)
+    first = ItemsInOrder(items).first()
+    return passage(first, token_paths, texts, suite, settings.passage_chars)
 
 
 def analyse(
@@ -337,7 +339,7 @@ def write_plots(
 
 def _density_lines(rows: TokenRows, top: float) -> list[dict]:
     """The density of entropy (nats) from 0 to `top`."""
-    points = density(rows.column("entropy"), 0.0, top)
+    points = density(rows.values("entropy"), 0.0, top)
     return [{"entropy": entropy, "density": height} for entropy, height in points]
 
 

@@ -5,11 +5,13 @@ the next token (what the model says about it). Standard deviations divide by n -
 interpolate, as in pandas. Log-probs and entropies are in nats.
 """
 
+from contextlib import ExitStack
+
 import numpy as np
 import pyarrow as pa
 
-from lmcore.analysis.quantiles import quantiles_of_groups, sort_by_group
 from lmcore.analysis.rows import TokenRows
+from lmcore.analysis.selection import GroupedValues
 from lmcore.errors import InputError
 from lmcore.tables import check
 
@@ -56,8 +58,7 @@ def _one_side(
     rows: TokenRows, texts: list[str], side: str, model: str, suite: str, minimum_count: int
 ) -> pa.Table:
     """The BY_TOKEN rows of one side."""
-    ids = rows.column(SIDES[side])
-    counts = np.bincount(ids)  # by token id
+    counts, sums = _sums_by_id(rows, SIDES[side])
     kept = np.flatnonzero(counts >= minimum_count)
     kept = kept[np.lexsort((kept, -counts[kept]))]
     columns: dict[str, np.ndarray | list] = {
@@ -68,36 +69,58 @@ def _one_side(
         "token": [text_of(texts, number) for number in kept.tolist()],
         "n": counts[kept],
     }
-    for measure in MEASURES:
-        columns |= _statistics(rows, measure, ids, counts, kept)
-    columns["rank_mean"] = _sums(ids, rows.column("rank"))[kept] / counts[kept]
+    columns |= _statistics(rows, SIDES[side], counts, sums, kept)
+    for name in ("probability", "rank"):
+        columns[f"{name}_mean"] = sums[name][kept] / counts[kept]
     arrays = [pa.array(columns[field.name], field.type) for field in BY_TOKEN]
     return check(pa.table(arrays, BY_TOKEN), BY_TOKEN)
 
 
-def _statistics(
-    rows: TokenRows, measure: str, ids: np.ndarray, counts: np.ndarray, kept: np.ndarray
-) -> dict[str, np.ndarray]:
-    """{column: its values for the ids `kept`} of one measure; with log-probs also probabilities.
+def _sums_by_id(rows: TokenRows, id_column: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """(ids,) how many rows each id has, and {name: (ids,) sums over its rows}."""
+    counts = np.zeros(0, np.int64)
+    sums = {name: np.zeros(0) for name in (*MEASURES, "probability", "rank")}
+    for batch in rows.batches([id_column, *MEASURES, "rank"]):
+        ids = batch[id_column]
+        of_batch = np.bincount(ids, minlength=len(counts))
+        more = len(of_batch) - len(counts)
+        counts = np.pad(counts, (0, more)) + of_batch
+        batch["probability"] = np.exp(batch["logprob"].astype(np.float64))
+        for name in sums:
+            sums[name] = np.pad(sums[name], (0, more))
+            add_in_order(sums[name], ids, batch[name])
+    return counts, sums
 
-    ids: (N,) by which the rows are grouped; counts: the rows of each id.
+
+def _statistics(
+    rows: TokenRows,
+    id_column: str,
+    counts: np.ndarray,
+    sums: dict[str, np.ndarray],
+    kept: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """{column: its values for the ids `kept`}: mean, std and quantiles of the MEASURES.
+
+    counts, sums: of each id, as of `_sums_by_id`.
     """
     n = counts[kept]
-    values = rows.column(measure)
-    means = _sums(ids, values)[kept] / n
-    mean_of_id = np.zeros(len(counts))
-    mean_of_id[kept] = means
-    squares = _sums(ids, (values - mean_of_id[ids]) ** 2)
-    columns = {f"{measure}_mean": means, f"{measure}_std": np.sqrt(squares[kept] / (n - 1))}
-    if measure == "logprob":
-        columns["probability_mean"] = _sums(ids, np.exp(values.astype(np.float64)))[kept] / n
-    ordered, _ = sort_by_group(ids, values)
-    del values
-    occurring = np.flatnonzero(counts)
-    quantiles = np.empty((len(counts), len(QUANTILES)))
-    quantiles[occurring] = quantiles_of_groups(ordered, counts[occurring], list(QUANTILES.values()))
-    for number, name in enumerate(QUANTILES):
-        columns[f"{measure}_{name}"] = quantiles[kept, number]
+    means = {name: np.zeros(len(counts)) for name in MEASURES}
+    squares = {name: np.zeros(len(counts)) for name in MEASURES}
+    columns: dict[str, np.ndarray] = {}
+    for name in MEASURES:
+        columns[f"{name}_mean"] = means[name][kept] = sums[name][kept] / n
+    with ExitStack() as stack:
+        ordered = {name: stack.enter_context(GroupedValues(counts)) for name in MEASURES}
+        for batch in rows.batches([id_column, *MEASURES]):
+            ids = batch[id_column]
+            for name in MEASURES:
+                add_in_order(squares[name], ids, (batch[name] - means[name][ids]) ** 2)
+                ordered[name].add(ids, batch[name])
+        for name in MEASURES:
+            columns[f"{name}_std"] = np.sqrt(squares[name][kept] / (n - 1))
+            quantiles = ordered[name].quantiles(list(QUANTILES.values()))
+            for number, quantile in enumerate(QUANTILES):
+                columns[f"{name}_{quantile}"] = quantiles[kept, number]
     return columns
 
 
@@ -138,6 +161,9 @@ def _extreme(row: dict, end: str, measure: str) -> dict:
     }
 
 
-def _sums(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(ids,) the sum of the values of each id."""
-    return np.bincount(ids, weights=values)
+def add_in_order(sums: np.ndarray, ids: np.ndarray, values: np.ndarray) -> None:
+    """Add each value to the sum of its id, one after the other.
+
+    The sums of several batches are to the bit those of np.bincount over all values at once.
+    """
+    np.add.at(sums, ids, values.astype(np.float64))

@@ -10,12 +10,15 @@ The expected calibration error is the mean distance between that probability and
 choice was right, weighted by tokens (Guo et al. 2017, equation 3).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 
-from lmcore.analysis.by_token import SIDES, text_of
-from lmcore.analysis.quantiles import bin_of, qcut_edges
+from lmcore.analysis.by_token import SIDES, add_in_order, text_of
+from lmcore.analysis.quantiles import bin_of, bin_probabilities, distinct_edges
 from lmcore.analysis.rows import TokenRows
+from lmcore.analysis.selection import quantiles_of
 from lmcore.tables import check
 
 ENTROPY_BINS = pa.schema(
@@ -73,29 +76,51 @@ def entropy_bins(
     BIN_TOKENS has the `n_frequent` most frequent current and next tokens of each bin. A bin without
     a token, as common edges can give, has no row.
     """
-    entropy = rows.column("entropy")
-    # {name of the edges: (N,) the bin of each token}
-    bins = {name: bin_of(entropy, values).astype(np.int32) for name, values in edges.items()}
-    sums: dict[str, dict[str, np.ndarray]] = {}
-    for name, numbers in bins.items():
-        sums[name] = {"entropy_mean": np.bincount(numbers, weights=entropy)}
-    del entropy  # so that one column is in memory at a time
-    for column, derive in (
-        ("probability_mean", lambda: np.exp(rows.column("logprob"))),
-        ("top_probability_mean", lambda: np.exp(rows.column("top_logprob"))),
-        ("accuracy", lambda: rows.column("is_top")),
-    ):
-        values = derive()
-        for name, numbers in bins.items():
-            sums[name][column] = np.bincount(numbers, weights=values)
-        del values
+    bins = {name: _Bins(values) for name, values in edges.items()}
+    for batch in rows.batches(["entropy", "logprob", "top_logprob", "is_top", *SIDES.values()]):
+        for of_edges in bins.values():
+            of_edges.add(batch)
     labels = {"model": model, "suite": suite}
     bin_rows: list[dict] = []
-    for name, numbers in bins.items():
-        means = _bin_means(np.bincount(numbers), edges[name], sums[name])
+    for name, of_edges in bins.items():
+        means = _bin_means(of_edges.counts, edges[name], of_edges.sums)
         bin_rows += [{**labels, "edges": name, **row} for row in means]
-    frequent = [{**labels, **row} for row in _frequent_tokens(rows, texts, bins, n_frequent)]
+    frequent = [{**labels, **row} for row in _frequent_tokens(texts, bins, n_frequent)]
     return _table(bin_rows, ENTROPY_BINS), _table(frequent, BIN_TOKENS)
+
+
+class _Bins:
+    """What is counted and summed in the bins between some edges, batch by batch."""
+
+    def __init__(self, edges: np.ndarray):
+        self.edges = edges
+        n_bins = len(edges) - 1
+        self.counts = np.zeros(n_bins, np.int64)
+        names = ("entropy_mean", "probability_mean", "top_probability_mean", "accuracy")
+        self.sums = {name: np.zeros(n_bins) for name in names}
+        # by side: (bins, ids) how often each id is in each bin
+        self.ids = {side: np.zeros((n_bins, 0), np.int64) for side in SIDES}
+
+    def add(self, batch: dict[str, np.ndarray]) -> None:
+        """Add the columns of some tokens."""
+        if not len(batch["entropy"]):
+            return
+        numbers = bin_of(batch["entropy"], self.edges).astype(np.int32)
+        self.counts += np.bincount(numbers, minlength=len(self.counts))
+        add_in_order(self.sums["entropy_mean"], numbers, batch["entropy"])
+        add_in_order(self.sums["probability_mean"], numbers, np.exp(batch["logprob"]))
+        add_in_order(self.sums["top_probability_mean"], numbers, np.exp(batch["top_logprob"]))
+        add_in_order(self.sums["accuracy"], numbers, batch["is_top"])
+        for side, column in SIDES.items():
+            counts = _counts_by_bin(numbers, batch[column], len(self.counts))
+            counts, known = _alike(counts, self.ids[side])
+            self.ids[side] = counts + known
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two arrays (bins, ids) with as many ids as the one with more of them."""
+    n = max(one.shape[1], other.shape[1])
+    return tuple(np.pad(counts, ((0, 0), (0, n - counts.shape[1]))) for counts in (one, other))  # type: ignore[return-value]
 
 
 def _bin_means(counts: np.ndarray, edges: np.ndarray, sums: dict[str, np.ndarray]) -> list[dict]:
@@ -113,18 +138,15 @@ def _bin_means(counts: np.ndarray, edges: np.ndarray, sums: dict[str, np.ndarray
     return rows
 
 
-def _frequent_tokens(
-    rows: TokenRows, texts: list[str], bins: dict[str, np.ndarray], n_frequent: int
-) -> list[dict]:
+def _frequent_tokens(texts: list[str], bins: dict[str, _Bins], n_frequent: int) -> list[dict]:
     """The `n_frequent` most frequent tokens of each bin and side, by edges, bin, side and place.
 
-    bins: {name of the edges: (N,) the bin of each token}.
+    bins: by the name of their edges.
     """
     frequent: list[dict] = []
-    for side, column in SIDES.items():
-        ids = rows.column(column).astype(np.int64)
-        for name, numbers in bins.items():
-            for number, counts in enumerate(_counts_by_bin(numbers, ids)):
+    for side in SIDES:
+        for name, of_edges in bins.items():
+            for number, counts in enumerate(of_edges.ids[side]):
                 for place, token in enumerate(_most(counts, n_frequent).tolist(), 1):
                     frequent.append(
                         {
@@ -142,9 +164,9 @@ def _frequent_tokens(
     return frequent
 
 
-def _counts_by_bin(numbers: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def _counts_by_bin(numbers: np.ndarray, ids: np.ndarray, n_bins: int) -> np.ndarray:
     """(bins, ids) how often each id is in each bin; `numbers` are the bins of `ids`, both (N,)."""
-    n_bins, n_ids = int(numbers.max()) + 1, int(ids.max()) + 1
+    n_ids = int(ids.max()) + 1
     cells = numbers.astype(np.int64) * n_ids + ids
     return np.bincount(cells, minlength=n_bins * n_ids).reshape(-1, n_ids)
 
@@ -154,11 +176,13 @@ def calibration(rows: TokenRows, *, model: str, suite: str, n_bins: int) -> pa.T
 
     The `n_bins` bins are closed on the right. Empty bins have no row.
     """
-    confidence = np.exp(rows.column("top_logprob").astype(np.float64))
-    number = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
-    n = np.bincount(number, minlength=n_bins)
-    total = np.bincount(number, weights=confidence, minlength=n_bins)
-    n_right = np.bincount(number, weights=rows.column("is_top"), minlength=n_bins)
+    n, total, n_right = np.zeros(n_bins, np.int64), np.zeros(n_bins), np.zeros(n_bins)
+    for batch in rows.batches(["top_logprob", "is_top"]):
+        confidence = np.exp(batch["top_logprob"].astype(np.float64))
+        number = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+        n += np.bincount(number, minlength=n_bins)
+        add_in_order(total, number, confidence)
+        add_in_order(n_right, number, batch["is_top"])
     bins = [
         {
             "model": model,
@@ -183,13 +207,13 @@ def expected_calibration_error(bins: list[dict]) -> float:
 
 def common_edges(tables: list[TokenRows], n_bins: int) -> np.ndarray:
     """The edges of bins of equally many tokens of all tables together."""
-    values = np.empty(sum(map(len, tables)), np.float32)
-    start = 0
-    for rows in tables:
-        values[start : start + len(rows)] = rows.column("entropy")
-        start += len(rows)
-    values.sort()
-    return qcut_edges(values, n_bins)
+
+    def batches() -> Iterator[np.ndarray]:
+        for rows in tables:
+            yield from rows.values("entropy")
+
+    n = sum(map(len, tables))
+    return distinct_edges(quantiles_of(batches, n, bin_probabilities(n_bins)))
 
 
 def _most(counts: np.ndarray, n: int) -> np.ndarray:

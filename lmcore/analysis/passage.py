@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lmcore.analysis.by_token import text_of
-from lmcore.analysis.rows import parts_of
-from lmcore.tables import check
+from lmcore.tables import check, parts_of
 
 PASSAGE = pa.schema(
     {

@@ -8,12 +8,13 @@ A folder or file goes in, numpy arrays come out. Which rows count:
 - `target`: the target tokens of every option, in no variant.
 - `all`: every scored token, those of contexts and variants included.
 
-A column of 20M rows costs 80 MB, and only while it is looked at. Read by `values`, it costs one
-byte a row.
+What is kept is one bit a row, and nothing where all rows count. A column that is read as a whole
+costs its size (20M rows 80 MB); read by `batches` it costs BATCH_ROWS rows.
 """
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,19 +25,24 @@ import pyarrow.parquet as pq
 
 from lmcore.errors import InputError
 from lmcore.folds.by_text import is_right_option
+from lmcore.folds.runs import BUFFER_BYTES, ItemsInOrder
+from lmcore.tables import parts_of
 
 Rows = Literal["gold", "target", "all"]
 CHOICES = get_args(Rows)
 # is_top: whether the token is the one that greedy decoding gives
 DERIVED = {"is_top": ["top_id", "next_id"]}
-BATCH_ROWS = 2**20  # that are read at a time
+BATCH_ROWS = 2**18  # that are read at a time
 
 
 class TokenRows:
     """The rows that count of the table at `path`; `len` is their number."""
 
-    def __init__(self, path: Path, items: pa.Table | None = None, rows: str = "all"):
+    def __init__(self, path: Path, items: pa.Table | Path | None = None, rows: str = "all"):
         """Find the rows that count; `items` is the suite's items table, needed for `gold`.
+
+        It may be the path of the items table, which is then read as far as the tokens are; both
+        must be in the order of the items.
 
         Raises InputError where there is no table, or none of its rows counts.
         """
@@ -44,12 +50,14 @@ class TokenRows:
             raise InputError(f"rows must be one of {', '.join(CHOICES)}, not {rows!r}")
         self.path = Path(path)
         self.parts = parts_of(self.path)
-        self.gold = gold_options(items) if rows == "gold" and items is not None else None
+        gold = None
+        if rows == "gold" and items is not None:
+            gold = _Gold(items) if isinstance(items, Path) else gold_options(items)
         n_rows = sum(pq.read_metadata(part).num_rows for part in self.parts)
-        self.mask: np.ndarray | None = None  # (rows of the table,) bool; None: all rows count
+        self.mask: np.ndarray | None = None  # one bit for each row of the table; None: all count
+        self.n = n_rows
         if rows != "all":
-            self.mask = np.concatenate([self._mask_of(part) for part in self.parts])
-        self.n = n_rows if self.mask is None else int(self.mask.sum())
+            self.mask, self.n = _packed(self._masks(gold))
         if not self.n:
             raise InputError(
                 f"{path}: no scored token counts (rows: {rows}); "
@@ -78,18 +86,36 @@ class TokenRows:
 
     def values(self, name: str) -> Iterator[np.ndarray]:
         """The values of `column`, a batch at a time."""
+        for columns in self.batches([name]):
+            yield columns[name]
+
+    def batches(self, names: list[str]) -> Iterator[dict[str, np.ndarray]]:
+        """Several columns, a batch at a time. Raises InputError as `column`."""
         n_read = 0
-        for batch in self._batches(DERIVED.get(name, [name])):
-            values = _derive(name, batch)
-            keep = slice(None) if self.mask is None else self.mask[n_read : n_read + len(values)]
-            n_read += len(values)
-            values = values[keep]
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                odd = values[~np.isfinite(values)][0]
-                raise InputError(
-                    f"{self.path}: column '{name}' holds {odd}; a model must give finite numbers"
-                )
-            yield values
+        read = dict.fromkeys(chain.from_iterable(DERIVED.get(name, [name]) for name in names))
+        for batch in self._batches(list(read)):
+            keep = self._keep(n_read, len(batch))
+            n_read += len(batch)
+            columns = {name: _derive(name, batch)[keep] for name in names}
+            for name, values in columns.items():
+                self._check_finite(name, values)
+            yield columns
+
+    def _check_finite(self, name: str, values: np.ndarray) -> None:
+        """Raises InputError for numbers that are not finite."""
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            odd = values[~np.isfinite(values)][0]
+            raise InputError(
+                f"{self.path}: column '{name}' holds {odd}; a model must give finite numbers"
+            )
+
+    def _keep(self, start: int, n: int) -> slice | np.ndarray:
+        """Which of `n` rows of the table, from the row `start` on, count."""
+        if self.mask is None:
+            return slice(None)
+        first = start % 8
+        bits = np.unpackbits(self.mask[start // 8 : -(-(start + n) // 8)], count=first + n)
+        return bits[first:].astype(bool)
 
     @cached_property
     def n_draws(self) -> int:
@@ -100,7 +126,7 @@ class TokenRows:
     def _batches(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         """The columns `names`, some rows at a time. Raises InputError where one is missing."""
         for part in self.parts:
-            with pq.ParquetFile(part) as file:
+            with pq.ParquetFile(part, buffer_size=BUFFER_BYTES) as file:
                 missing = [name for name in names if name not in file.schema_arrow.names]
                 if missing:
                     raise InputError(
@@ -109,34 +135,50 @@ class TokenRows:
                     )
                 yield from file.iter_batches(batch_size=BATCH_ROWS, columns=names)
 
-    def _mask_of(self, part: Path) -> np.ndarray:
-        """(rows of the part,) bool: which of them count.
+    def _masks(self, gold: "dict[str, int] | _Gold | None") -> Iterator[np.ndarray]:
+        """(rows,) bool, a batch at a time: which rows count.
 
         Raises InputError for an item that the items table does not have.
         """
-        names = ["is_target", "variant", *(["item", "option"] if self.gold else [])]
-        masks = []
-        with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=names):
-                mask = batch.column("is_target").to_numpy(zero_copy_only=False).copy()
-                mask &= _is_equal(batch.column("variant"), "")
-                if self.gold:
-                    mask &= _is_of_gold_option(batch, self.gold, part)
-                masks.append(mask)
-        return np.concatenate(masks) if masks else np.zeros(0, bool)
+        names = ["is_target", "variant", *(["item", "option"] if gold is not None else [])]
+        for part in self.parts:
+            with pq.ParquetFile(part, buffer_size=BUFFER_BYTES) as file:
+                for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=names):
+                    mask = batch.column("is_target").to_numpy(zero_copy_only=False).copy()
+                    mask &= _is_equal(batch.column("variant"), "")
+                    if gold is not None:
+                        options = gold.options(batch) if isinstance(gold, _Gold) else gold
+                        mask &= _is_of_gold_option(batch, options, part)
+                    yield mask
 
 
-def parts_of(path: Path) -> list[Path]:
-    """The Parquet files of the table at `path`, which is a file or a folder of parts.
+class _Gold:
+    """The right options of the items of a file, looked up in the order of the items."""
 
-    Raises InputError where there is none.
-    """
-    parts = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
-    if not parts or not parts[0].exists():
-        raise InputError(
-            f"{path}: no such table; expected a Parquet file or a folder of part-*.parquet"
-        )
-    return parts
+    def __init__(self, path: Path):
+        self.items = ItemsInOrder(path)
+        self.known: dict[str, int] = {}
+
+    def options(self, batch: pa.RecordBatch) -> dict[str, int]:
+        """{item: the number of its right option}, of the items of a batch of tokens at least."""
+        names = set(batch.column("item").dictionary.to_pylist())
+        if names:
+            kept = {item: option for item, option in self.known.items() if item in names}
+            self.known = kept | gold_options(self.items.until(max(names)))
+        return self.known
+
+
+def _packed(masks: Iterator[np.ndarray]) -> tuple[np.ndarray, int]:
+    """All masks in one, a bit a row, and how many bits are set."""
+    packed: list[np.ndarray] = []
+    rest, n = np.zeros(0, bool), 0
+    for mask in masks:
+        n += int(mask.sum())
+        joined = np.concatenate([rest, mask])
+        n_whole = len(joined) // 8 * 8
+        packed.append(np.packbits(joined[:n_whole]))
+        rest = joined[n_whole:]
+    return np.concatenate([*packed, np.packbits(rest)]), n
 
 
 def gold_options(items: pa.Table) -> dict[str, int]:

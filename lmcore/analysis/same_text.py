@@ -11,7 +11,8 @@ lmcore.statistics.stats.ratio). A difference is the second model's figure minus 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from lmcore.analysis.rows import parts_of
 from lmcore.analysis.totals import Totals
 from lmcore.analysis.word_units import (
     WordGrid,
@@ -33,8 +33,9 @@ from lmcore.analysis.word_units import (
 )
 from lmcore.errors import InputError
 from lmcore.folds.by_text import COLUMNS, is_right_option, text_stats
+from lmcore.folds.runs import ItemsInOrder
 from lmcore.statistics.stats import interval, ratio
-from lmcore.tables import LOSSES, concat_parts
+from lmcore.tables import LOSSES, concat_parts, parts_of
 
 CHUNK_ROWS = 200_000  # token rows of one model that are looked at together
 BITS = math.log(2)  # nats
@@ -117,7 +118,7 @@ class _Sums:
 
 
 def compare_on_same_text(
-    items: pa.Table,
+    items: pa.Table | Path,
     tokens: dict[str, Path],
     tokenizers: dict[str, Tokenizer],
     *,
@@ -181,24 +182,35 @@ def refuse_different_tokenizers(tokenizers: dict[str, Tokenizer]) -> None:
 
 
 def shared_chunks(
-    items: pa.Table, tokens: dict[str, Path], groups: list[list[str]], *, corrected: bool
+    items: pa.Table | Path, tokens: dict[str, Path], groups: list[list[str]], *, corrected: bool
 ) -> Iterator[Shared]:
     """The suite in chunks of whole items, each under all models.
 
-    groups: the models of one tokenizer each.
+    groups: the models of one tokenizer each; items: the table, or its path where it is read only
+    as far as the tokens are.
     """
     names = [*COLUMNS, "end", *(BOW if corrected else ())]
+    give: Callable[[str], pa.Table] = (
+        ItemsInOrder(items).until if isinstance(items, Path) else partial(_all, items)
+    )
     for parts in _aligned_parts(tokens):
         tables = {model: _read(files, names) for model, files in parts.items()}
         ids = pc.unique(next(iter(tables.values()))["item"].cast(pa.string()))
-        chunk = items.filter(pc.is_in(items["item"], ids))
+        rows = give(pc.max(ids).as_py())
+        chunk = rows.filter(pc.is_in(rows["item"], ids))
         yield _share(chunk, tables, groups, tokens, corrected)
 
 
-def _aligned_parts(tokens: dict[str, Path]) -> Iterator[dict[str, list[Path]]]:
-    """Files of every model that cover the same items, CHUNK_ROWS rows at a time.
+def _all(items: pa.Table, last: str) -> pa.Table:
+    """All items, whatever the `last` one that is needed."""
+    return items
 
-    Shards are cut by the items alone, so that the n-th shards of all models hold the same items.
+
+def _aligned_parts(tokens: dict[str, Path]) -> Iterator[dict[str, list[Path]]]:
+    """Files of every model that cover the same whole items, at least CHUNK_ROWS rows at a time.
+
+    Shards are cut by the items alone, so that the n-th shards of all models hold the same items. A
+    long text that is cut into several shards stays together.
     """
     files = {model: parts_of(path) for model, path in tokens.items()}
     if len({len(parts) for parts in files.values()}) > 1:  # extracted with different shard_chars
@@ -208,9 +220,20 @@ def _aligned_parts(tokens: dict[str, Path]) -> Iterator[dict[str, list[Path]]]:
     start = n_rows = 0
     for number, part in enumerate(files[first]):
         n_rows += pq.read_metadata(part).num_rows
-        if n_rows >= CHUNK_ROWS or number + 1 == len(files[first]):
+        is_last = number + 1 == len(files[first])
+        if is_last or (n_rows >= CHUNK_ROWS and not _goes_on(part, files[first][number + 1])):
             yield {model: parts[start : number + 1] for model, parts in files.items()}
             start, n_rows = number + 1, 0
+
+
+def _goes_on(part: Path, following: Path) -> bool:
+    """Whether the last item of a part goes on in the part that follows."""
+    with pq.ParquetFile(part) as file, pq.ParquetFile(following) as next_file:
+        if not file.num_row_groups or not next_file.num_row_groups:
+            return False
+        items = file.read_row_group(file.num_row_groups - 1, columns=["item"])["item"]
+        first = next(next_file.iter_batches(batch_size=1, columns=["item"]))["item"]
+        return items[-1].as_py() == first[0].as_py()
 
 
 def _read(files: list[Path], names: list[str]) -> pa.Table:

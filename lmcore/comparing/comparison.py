@@ -10,6 +10,8 @@ these two models. With several seeds, it covers seeds and items.
 """
 
 from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +34,8 @@ from lmcore.statistics.intervals import (
 from lmcore.statistics.power import detectable_difference, items_needed
 from lmcore.statistics.ratio_flips import ratio_flips
 from lmcore.statistics.seeds import seeds_and_items
-from lmcore.tables import CLUSTER
+from lmcore.tables import CLUSTER, SCORES, metrics_there
+from lmcore.tables import read as read_table
 
 OF_SURPRISAL = ("surprisal_per_byte", "surprisal_per_word")
 OF_WORDS = ("surprisal", "previous_surprisal")  # of suites of kind reading
@@ -189,12 +192,27 @@ def read_side(
     )
 
 
+def reader_of(path: Path, metrics: list[str]) -> Callable[[list[str]], pa.Table]:
+    """The `read` of `read_side` of the scores table at `path`, for these `metrics`.
+
+    It gives the rows of the metric that `read_side` will choose, and all rows only where the table
+    has none of the metrics. Raises InputError where there is no scores table.
+    """
+    there = metrics_there(path)
+    metric = next((name for name in _known_as(metrics) if name in there), None)
+    return partial(read_table, path, SCORES, metric=metric)
+
+
+def _known_as(metrics: list[str]) -> list[str]:
+    """The names that are looked for, in order; a masked LM has pseudo_METRIC."""
+    return [name for metric in metrics for name in (metric, PSEUDO + metric)]
+
+
 def _first_metric(metrics: list[str], there: list[str], source: str) -> str:
     """The first of `metrics`, as itself or as a pseudo_ metric, that is among those `there`."""
-    for metric in metrics:
-        for name in (metric, PSEUDO + metric):
-            if name in there:
-                return name
+    for name in _known_as(metrics):
+        if name in there:
+            return name
     raise InputError(
         f"{source}: there is no metric {' or '.join(metrics)}; there are {', '.join(sorted(there))}"
     )

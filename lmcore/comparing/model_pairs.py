@@ -11,7 +11,6 @@ are corrected for all of them. The p values of groups are corrected for the grou
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
@@ -31,6 +30,7 @@ from lmcore.comparing.comparison import (
     groups_of_the_figure,
     judge,
     read_side,
+    reader_of,
     same_bytes,
 )
 from lmcore.comparing.signal import signal_and_noise, with_verdicts
@@ -52,7 +52,7 @@ from lmcore.params.schema import mapping
 from lmcore.params.scored import models_of_suite
 from lmcore.shown import for_terminal
 from lmcore.statistics.seeds import spread
-from lmcore.tables import SCORES, read, write
+from lmcore.tables import write
 
 NAMES = ("model", "against", "suite", "group", "metric", "verdict")
 FLOATS = ("a", "b", "difference", "low", "high", "p", "p_corrected")
@@ -357,7 +357,7 @@ def suite_sides(
     metric_of: dict[str, str] = {}
     for model in models:
         path = scores / model / f"{suite}.parquet"
-        read_columns = partial(read, path, SCORES)
+        read_columns = reader_of(path, metrics)
         metric_of[model], sides[model] = read_side(read_columns, metrics, str(path), known)
         metrics = [metric_of[model].removeprefix(PSEUDO)]
     for name, members in (recipes | average).items():

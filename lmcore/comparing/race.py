@@ -25,13 +25,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lmcore.comparing.comparison import TWO_MODELS, Side, read_side
+from lmcore.comparing.comparison import TWO_MODELS, Side, read_side, reader_of
 from lmcore.errors import InputError
 from lmcore.machine.progress import Progress
 from lmcore.shown import for_terminal
 from lmcore.statistics.anytime import Drawn, Level, bounds, decision, stratified_order
 from lmcore.statistics.intervals import group_means
-from lmcore.tables import CLUSTER, ITEMS, SCORES, columns_there, read
+from lmcore.tables import CLUSTER, ITEMS, columns_there, read
 
 METRIC = "accuracy"  # the headline of the kinds of suite that can be raced on
 KINDS = ("pairs", "choices", "completion")
@@ -167,7 +167,7 @@ def recorded(scores: Path, suite: Suite) -> ValuesOf:
 
     Raises InputError if the table was not made of exactly these items.
     """
-    side = read_side(partial(read, scores, SCORES), [METRIC], str(scores), {})[1]
+    side = read_side(reader_of(scores, [METRIC]), [METRIC], str(scores), {})[1]
     _, first_rows = np.unique(suite.numbers, return_index=True)
     expected = suite.table["content_hash"].to_numpy()[first_rows]
     found = pc.index_in(suite.items, side.items)

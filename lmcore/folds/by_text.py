@@ -10,6 +10,7 @@ every token once. Under a masked LM the tokens of contexts have no rows.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,13 @@ COLUMNS = [
 BOW = ("bow_logprob", "next_bow_logprob")
 
 
+class Whole(NamedTuple):
+    """What holds for all texts of a suite, of which some are looked at at a time."""
+
+    n_draws: int
+    is_without_contexts: bool  # as of TextStats
+
+
 @dataclass
 class TextStats:
     """The tokens of a suite by text, and what follows from them for each text."""
@@ -47,6 +55,8 @@ class TextStats:
     tokens: dict[str, np.ndarray]  # columns, sorted by draw, text and position
     starts: np.ndarray  # (draws * texts,) where each text begins in `tokens`
     shape: tuple[int, int]  # draws, texts
+    # what holds for all texts of a suite, where these are only some of them
+    whole: Whole | None = None
 
     def by_option(self, values: np.ndarray, variant: str = "") -> np.ndarray:
         """(draws, texts) as (draws, items, options)."""
@@ -99,6 +109,8 @@ class TextStats:
     @cached_property
     def is_without_contexts(self) -> bool:
         """Whether contexts have no rows, as those of masked LMs."""
+        if self.whole is not None:
+            return self.whole.is_without_contexts
         return bool(self.tokens["is_target"].all()) and bool(
             pc.any(pc.greater(pc.utf8_length(self.table["context"]), 0)).as_py()
         )
@@ -241,8 +253,12 @@ class TextStats:
         return np.minimum.reduceat(np.where(differs, step, np.repeat(n, n)), first)
 
 
-def text_stats(items: pa.Table, tokens: pa.Table, source: str | Path) -> TextStats:
+def text_stats(
+    items: pa.Table, tokens: pa.Table, source: str | Path, whole: Whole | None = None
+) -> TextStats:
     """The regrouped tables; `tokens` needs only COLUMNS, and those of LOSSES and BOW that it has.
+
+    `whole` is given where these are only some of the items of a suite.
 
     Raises InputError, naming `source` and the item, where a text lacks tokens or has too many, or
     where a log-prob or entropy is not finite.
@@ -252,7 +268,8 @@ def text_stats(items: pa.Table, tokens: pa.Table, source: str | Path) -> TextSta
     names += [name for name in (*LOSSES, *BOW) if name in tokens.column_names]
     columns = {name: tokens[name].to_numpy() for name in names}
     text = _text_of_token(items, tokens, columns["option"], source)
-    n_draws, n_texts = int(columns["draw"].max(initial=0)) + 1, items.num_rows
+    n_draws = whole.n_draws if whole else int(columns["draw"].max(initial=0)) + 1
+    n_texts = items.num_rows
     text += columns["draw"].astype(np.int64) * n_texts  # numbered through all draws
     if not _is_sorted(text, columns["position"]):
         order = np.lexsort((columns["position"], text))
@@ -264,7 +281,7 @@ def text_stats(items: pa.Table, tokens: pa.Table, source: str | Path) -> TextSta
             f"{source}: {_name(items, missing % n_texts)} has no tokens in draw "
             f"{missing // n_texts}; run extract_tokens again"
         )
-    stats = TextStats(items, rows, gold, columns, starts, (n_draws, n_texts))
+    stats = TextStats(items, rows, gold, columns, starts, (n_draws, n_texts), whole)
     _check_tokens(stats, source)
     return stats
 

@@ -1,8 +1,10 @@
 """From token tables to scores: one row for each item, draw and metric.
 
 A suite's items and what one model said of their tokens go in. These are pure functions of the two
-tables; no fold looks at a model. Only target tokens count; log-probs are summed in float64. What
-each kind gives:
+tables; no fold looks at a model. A large suite is folded in runs of whole items (lmcore.folds.runs)
+with the same result. Of kinds graded and reading, and of pairs with classes, a score depends on all
+items, and so these are folded at once. Only target tokens count; log-probs are summed in float64.
+What each kind gives:
 
 - Every kind, over the gold target: `logprob` (nats per token), `entropy` and `probability`, each
   weighted by its tokens. `surprisal_per_byte` (bits) is over the bytes that were scored: the model
@@ -41,8 +43,9 @@ options wins, which is the good one of a pair.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,8 +54,9 @@ from scipy import special
 from lmcore.errors import InputError
 from lmcore.files import whole, write_csv
 from lmcore.folds.by_text import BOW, COLUMNS, TextStats, text_stats
-from lmcore.folds.positions import position_lines
+from lmcore.folds.positions import RunningChoice
 from lmcore.folds.reading import reading_metrics
+from lmcore.folds.runs import runs_of_items
 from lmcore.folds.ties import settle
 from lmcore.models.config import context_length
 from lmcore.models.folder import is_masked, read_config
@@ -64,14 +68,12 @@ from lmcore.statistics.stats import random_choice_accuracy
 from lmcore.suites.conventions import convention_of
 from lmcore.suites.declare import classes_of, kind_of
 from lmcore.tables import (
-    ITEMS,
     OPTIONAL_CLUSTER,
     SCORES,
-    TOKENS,
     check,
-    read,
+    schema_of,
     scoring_of,
-    write,
+    write_tables,
 )
 
 PSEUDO = "pseudo_"
@@ -104,6 +106,33 @@ def fold(
 
     Raises InputError, naming `source`, where a value is not finite.
     """
+    metrics = _metrics(
+        texts,
+        kind=kind,
+        ties=ties,
+        top_k=top_k,
+        vocab_size=vocab_size,
+        window=window,
+        source=source,
+        classes=classes,
+        masked=masked,
+    )
+    return _scores_table(texts, metrics, source)
+
+
+def _metrics(
+    texts: TextStats,
+    *,
+    kind: str,
+    ties: str,
+    top_k: int,
+    vocab_size: int,
+    window: int,
+    source: str | Path,
+    classes: Sequence[str],
+    masked: bool,
+) -> Metrics:
+    """All metrics of some texts; arguments as of `fold`."""
     metrics = _gold_metrics(texts)
     metrics["windowed"] = _of_items(texts.n_inputs > window, texts)
     metrics |= _lost(texts)
@@ -124,7 +153,7 @@ def fold(
             PSEUDO + name if name in LIKELIHOODS else name: values
             for name, values in metrics.items()
         }
-    return _scores_table(texts, metrics, source)
+    return metrics
 
 
 def fold_scores(
@@ -153,31 +182,94 @@ def fold_scores(
         for suite, entry in suites.items():
             kind = kind_of(suite, entry)
             ties = convention_of(suite, entry or {})["ties"]
-            items_table = read(items / f"{suite}.parquet", ITEMS)
-            has_bow = kind == "reading" and scoring_of(items_table).get("bow")
-            columns = [*COLUMNS, *BOW] if has_bow else COLUMNS
             for model in models_of_suite(suite, entry, models):
-                source = tokens / model / suite
+                suite_items, source = items / f"{suite}.parquet", tokens / model / suite
                 config = read_config(model_folder / model)
-                texts = text_stats(items_table, read(source, TOKENS, columns), source)
-                scores = fold(
-                    texts,
+                fold_ = _Fold(
+                    suite_items,
+                    source,
                     kind=kind,
                     ties=ties,
                     top_k=top_k,
                     vocab_size=config["vocab_size"],
-                    window=window_of(items_table, config),
-                    source=source,
+                    window=window_of(schema_of(suite_items), config),
                     classes=classes_of(suite, entry, kind),
                     masked=is_masked(config),
                 )
-                write(scores, SCORES, folder / model / f"{suite}.parquet")
-                if kind == "choices":
-                    lines = position_lines(texts, ties)
+                fold_.write(folder / model / f"{suite}.parquet")
+                if fold_.running is not None:
+                    lines = fold_.running.lines()
                     write_csv(lines, positions_folder / model / f"{suite}.csv")
 
 
-def window_of(items: pa.Table, config: dict) -> int:
+class _Fold:
+    """The fold of one model on one suite, run by run of its items (lmcore.folds.runs)."""
+
+    def __init__(self, items: Path, tokens: Path, **settings: Any):
+        """`settings` are those of `fold`, without the source."""
+        self.items, self.tokens, self.settings = items, tokens, settings
+        # the running choice of all items that were folded, in suites of kind choices
+        self.running: RunningChoice | None = None
+
+    def write(self, path: Path) -> None:
+        """Write the scores table of all items to `path`."""
+        found: list[set[str]] = []  # the metrics of each run
+        write_tables(self._tables(found), SCORES, path)
+        if any(names != found[0] for names in found):
+            # what a tokenizer loses shows in some runs only; it is a metric of all items or of none
+            names = set.union(*found)
+            names -= {name for name in names if _is_per_word(name) and not _in_all(name, found)}
+            write_tables(self._tables([], names), SCORES, path)
+
+    def _tables(self, found: list[set[str]], names: set[str] | None = None) -> Iterator[pa.Table]:
+        """The scores table of each run, of the metrics `names` if these are given.
+
+        The metrics of each run are added to `found`.
+        """
+        kind, ties = self.settings["kind"], self.settings["ties"]
+        self.running = RunningChoice(ties) if kind == "choices" else None
+        for texts in self._texts():
+            metrics = _metrics(texts, source=self.tokens, **self.settings)
+            found.append(set(metrics))
+            if names is not None:
+                metrics = _completed(metrics, names, (texts.shape[0], len(texts.gold)))
+            if self.running is not None:
+                self.running.add(texts)
+            yield _scores_table(texts, metrics, self.tokens)
+
+    def _texts(self) -> Iterator[TextStats]:
+        """The texts of each run; all in one where a score depends on all items."""
+        kind = self.settings["kind"]
+        in_one = kind in ("graded", "reading") or (kind == "pairs" and self.settings["classes"])
+        has_bow = kind == "reading" and scoring_of(schema_of(self.items)).get("bow")
+        columns = [*COLUMNS, *BOW] if has_bow else COLUMNS
+        for run in runs_of_items(self.items, self.tokens, columns, in_one=bool(in_one)):
+            yield text_stats(run.items, run.tokens, self.tokens, run.whole)
+
+
+def _is_per_word(name: str) -> bool:
+    """Whether the metric is one that a suite has only where no text is lost."""
+    return name.removeprefix(PSEUDO) == "surprisal_per_word"
+
+
+def _in_all(name: str, found: list[set[str]]) -> bool:
+    return all(name in names for names in found)
+
+
+def _completed(metrics: Metrics, names: set[str], shape: tuple[int, int]) -> Metrics:
+    """The metrics `names`; what these items do not have is 0.
+
+    shape: draws, items. A run without a metric has lost nothing (`unknown`, `dropped_bytes`), or
+    has no byte that was scored, and then its weight is 0, too.
+    """
+    completed = {name: metrics[name] for name in names if name in metrics}
+    for name in sorted(names - set(metrics)):
+        weight = np.zeros(shape) if name.endswith("surprisal_per_byte") else np.ones(shape)
+        completed[name] = (np.zeros(shape), weight)
+    return completed
+
+
+def window_of(items: pa.Table | pa.Schema, config: dict) -> int:
     """How many tokens of a text the model of this config sees at once in this suite.
 
     Word-beginning masses take one of them, the special tokens of a masked LM take two.

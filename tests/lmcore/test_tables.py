@@ -74,3 +74,32 @@ def test_read_gives_optional_columns_that_are_asked_for_and_refuses_a_table_with
     assert found["bow_logprob"].to_pylist() == masses.to_pylist()
     with pytest.raises(InputError):
         tables.read(tmp_path / "without.parquet", tables.TOKENS, columns)
+
+
+def test_write_tables_gives_the_bytes_of_one_table(tmp_path):
+    n = 2 * tables.ROW_GROUP + 5
+    numbers = pa.array(range(n), pa.int64())
+    names = numbers.cast(pa.string())
+    columns = {"item": names, "metric": pa.array(["accuracy"] * n), "value": numbers.cast("double")}
+    columns |= {"variant": names, "group": names, "weight": columns["value"]}
+    columns |= {"draw": pa.array([0] * n, pa.int16()), "content_hash": numbers.cast(pa.uint64())}
+    table = pa.table([columns[field.name] for field in tables.SCORES], tables.SCORES)
+    tables.write(table, tables.SCORES, tmp_path / "at_once")
+    parts = [table.slice(start, 700_001) for start in range(0, n, 700_001)]
+    tables.write_tables(parts, tables.SCORES, tmp_path / "in_parts")
+    assert (tmp_path / "in_parts").read_bytes() == (tmp_path / "at_once").read_bytes()
+
+
+def test_read_of_one_metric_gives_its_rows_in_order(tmp_path):
+    rows = [
+        {"item": str(n), "metric": name, "value": float(n)}
+        for n in range(50)
+        for name in ("accuracy", "tie")
+    ]
+    same = {"draw": 0, "variant": "", "group": "g", "weight": 1.0, "content_hash": 1}
+    table = pa.Table.from_pylist([{**same, **row} for row in rows], tables.SCORES)
+    tables.write(table, tables.SCORES, tmp_path / "scores.parquet")
+    path = tmp_path / "scores.parquet"
+    assert tables.metrics_there(path) == {"accuracy", "tie"}
+    found = tables.read(path, tables.SCORES, ["value"], metric="tie")
+    assert found["value"].to_pylist() == [float(n) for n in range(50)]

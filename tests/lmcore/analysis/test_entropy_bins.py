@@ -126,6 +126,6 @@ def test_entropy_bins_of_a_model_without_variation_are_one_and_empty_common_bins
 
 def test_tokens_of_many_bins_are_counted_beyond_the_range_of_the_bins_dtype() -> None:
     numbers, ids = np.array([100, 100, 3], np.int8), np.array([9, 9, 2])
-    counts = _counts_by_bin(numbers, ids)
+    counts = _counts_by_bin(numbers, ids, 101)
     assert counts.shape == (101, 10)
     assert counts[100, 9] == 2 and counts[3, 2] == 1 and counts.sum() == 3

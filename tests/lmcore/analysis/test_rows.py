@@ -4,8 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lmcore.analysis import rows as rows_module
 from lmcore.analysis.rows import TokenRows
 from lmcore.errors import InputError
+from lmcore.tables import ITEMS as ITEMS_SCHEMA
+from lmcore.tables import write
 from tests.lmcore.analysis.random_tokens import by_hand, save
 from tests.lmcore.token_tables import items_of, tokens_of
 
@@ -66,3 +69,20 @@ def test_rows_of_an_unknown_item_a_missing_table_and_a_nan_are_named(tmp_path) -
         TokenRows(save(broken, tmp_path / "nan")).column("entropy")
     with pytest.raises(InputError, match="column 'bow_logprob' is missing"):
         TokenRows(tmp_path / "t").column("bow_logprob")
+
+
+@pytest.mark.parametrize("batch_rows", [1, 3, 1000])
+def test_items_read_as_far_as_the_tokens_give_the_same_rows(
+    tmp_path, monkeypatch, batch_rows: int
+) -> None:
+    monkeypatch.setattr(rows_module, "BATCH_ROWS", batch_rows)
+    write(ITEMS, ITEMS_SCHEMA, tmp_path / "items.parquet")
+    order = sorted(range(TOKENS.num_rows), key=lambda row: TOKENS["item"][row].as_py())
+    path = save(TOKENS.take(pa.array(order)), tmp_path / "t", 3)
+    by_table, by_path = (
+        TokenRows(path, items, "gold") for items in (ITEMS, tmp_path / "items.parquet")
+    )
+    assert len(by_path) == len(by_table)
+    assert by_path.column("next_id").tolist() == by_table.column("next_id").tolist()
+    batches = [batch["logprob"] for batch in by_path.batches(["logprob", "is_top"])]
+    assert np.concatenate(batches).tolist() == by_table.column("logprob").tolist()

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lmcore.analysis import same_text
 from lmcore.analysis.same_text import (
     compare_on_same_text,
     refuse_different_tokenizers,
@@ -17,7 +18,7 @@ from lmcore.analysis.same_text import (
     shared_chunks,
 )
 from lmcore.errors import InputError
-from lmcore.tables import TOKENS, items_table
+from lmcore.tables import ITEMS, TOKENS, items_table, write
 from lmcore.text.tokenizer import load_fast
 from tests.lmcore.analysis.random_tokens import save
 from tests.lmcore.scored_items import score_items
@@ -228,3 +229,20 @@ def test_items_of_random_lengths_give_the_same_in_chunks(tmp_path, monkeypatch) 
     )
     assert many["tokens"]["a"]["b"]["logprob"] == pytest.approx(one["tokens"]["a"]["b"]["logprob"])
     assert many["words"]["models"]["a"] == pytest.approx(one["words"]["models"]["a"])
+
+
+@pytest.mark.parametrize("n_parts", [1, 4, 9])
+def test_a_text_in_several_shards_stays_together(tmp_path, monkeypatch, n_parts: int) -> None:
+    monkeypatch.setattr(same_text, "CHUNK_ROWS", 1)
+    table = items_of({"a": [("", "one two three four five six")], "b": [("", "one two")]})
+    write(table, ITEMS, tmp_path / "items.parquet")
+    tokens = tokens_of(table, lambda draw, before, word: -float(len(word)))
+    tokenizer = {"m": save_tokenizer(tmp_path / "one")}
+    paths = {"m": save(tokens, tmp_path / "m", n_parts)}
+    settings = {"corrected": False, "confidence": 0.95}
+    found, _ = compare_on_same_text(tmp_path / "items.parquet", paths, tokenizer, **settings)
+    words = found["words"]
+    assert words["n_words"] == 8 and words["n_items"] == 2
+    n_letters = len("onetwothreefourfivesixonetwo")
+    expected = n_letters / math.log(2) / 8
+    assert words["models"]["m"]["surprisal_per_word"] == pytest.approx(expected)

@@ -1,0 +1,302 @@
+"""What the stages that read token tables cost as the tables grow.
+
+Token tables of random numbers are written and folded, compared and analysed, each stage in a
+process of its own. Seconds and peak memory come out, for a size of table and for each stage:
+
+    python -m bench.big_tables --rows 2000000,20000000 --folder FOLDER
+
+It writes docs/big_tables.md and docs/big_tables.json. There are two suites and two models. `pairs`
+has short items, and so as many as there can be: an item of two sentences for each 20 rows. `text`
+has a few long texts of TEXT_TOKENS tokens. The rows of a size are those of one model on one suite.
+A suite's tables are removed when it was measured; a row takes about 20 bytes on disk.
+"""
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from tokenizers import Tokenizer, models
+
+from lmcore.files import write_json
+from lmcore.scoring.writer import write_tokens
+from lmcore.tables import ITEMS, TOKENS
+
+VOCAB = 32_000
+SENTENCE_TOKENS = 10
+TEXT_TOKENS = 200_000
+SHARD_TOKENS = 200_000  # at most, of one file
+MODELS = ("first", "second")
+SUITES = {"pairs": {"kind": "pairs"}, "text": {"kind": "text"}}
+STAGES = ("fold_scores", "compare_models", "analyse_tokens")
+N_GROUPS = 67  # paradigms, or books
+COMPARISON: dict[str, Any] = {
+    "pairs": None,
+    "against": None,
+    "recipes": None,
+    "average": None,
+    "metrics": ["accuracy", "surprisal_per_byte"],
+    "clusters": None,
+    "margin": None,
+    "confidence": 0.95,
+    "interval": "student",
+    "correction": "holm",
+    "group_correction": "fdr_bh",
+    "power": 0.8,
+    "resamples": 10_000,
+    "seed": 0,
+    "digits": 6,
+}
+
+
+ABOUT = """# Token tables of many rows
+
+What the stages that read token tables cost as the tables grow. `python -m bench.big_tables` writes
+this page. Tables are of random numbers in the schema of extract_tokens, of two models. `pairs` has
+an item for each 20 rows, `text` has texts of 200,000 tokens. CPU seconds are of the whole process,
+with imports, and for both models together. The machine was busy with other work.
+
+The figures of now are those of the first 10 and 80 shards of tables of 20 million rows, and both
+models had the same tokens with the same statistics; before, these differed. So what compare_models
+costs now was measured where no item differs.
+
+To measure another size (200 million rows need 15 GB of disk for each suite, and as much again for
+what the stages write):
+
+    nice python -m bench.big_tables --rows 200000000 --folder FOLDER
+"""
+GROWTH = """## What grows with what
+
+- `fold_scores` holds a run of whole items: 500,000 token rows, or one item if that is longer. Its
+  scores are written as row groups. For a suite of kind `choices`, eight bytes for each item and
+  position of its endings are kept. Suites of kinds `graded` and `reading`, and `pairs` with
+  `classes`, are folded at once, since there a score depends on all items; they grow with the rows.
+- `compare_models` grows with the items, not with the token rows. It reads of each scores table the
+  rows of one metric.
+- `analyse_tokens` holds batches, one bit for each row, and what depends on the vocabulary. The
+  quantiles of each token need temporary files of 16 bytes a row (in TMPDIR), and a token that
+  occurs more than 4 million times needs 12 bytes for each time. The comparison on the same text
+  keeps sums of each item and model. Where the models' tokens are cut into different numbers of
+  shards, it reads them at once."""
+
+
+class Cost(NamedTuple):
+    """What a stage took in a process of its own."""
+
+    seconds: float  # of the function, without imports
+    cpu_s: float  # of the whole process
+    peak_mb: float  # resident memory
+
+
+class _Shape(NamedTuple):
+    """How a suite's rows are cut into texts."""
+
+    n_options: int
+    n_tokens: int  # of each text
+
+
+SHAPES = {"pairs": _Shape(2, SENTENCE_TOKENS), "text": _Shape(1, TEXT_TOKENS)}
+
+
+def main(
+    rows: Annotated[str, typer.Option(help="token rows of one model on one suite, by comma")],
+    folder: Annotated[Path | None, typer.Option(help="where the tables are written")] = None,
+    only: Annotated[str, typer.Option(help="of the suites, by comma")] = ",".join(SUITES),
+    out: Annotated[Path, typer.Option(help="folder of big_tables.json and .md")] = Path("docs"),
+) -> None:
+    figures = {}
+    if (out / "big_tables.json").exists():
+        figures = json.loads((out / "big_tables.json").read_text("utf-8"))
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        for n_rows in map(int, rows.split(",")):
+            for suite in only.split(","):
+                of_suite = bench_stages(suite, n_rows, Path(scratch))
+                for stage, cost in of_suite.items():
+                    print(suite, n_rows, stage, cost, flush=True)
+                    figures[f"{suite}.{n_rows}.{stage}"] = cost._asdict()
+                out.mkdir(parents=True, exist_ok=True)
+                write_json(figures, out / "big_tables.json")
+                (out / "big_tables.md").write_text(page(figures), "utf-8")
+
+
+def bench_stages(suite: str, n_rows: int, scratch: Path) -> dict[str, Cost]:
+    """{stage: what it costs} with tables of `n_rows` rows for each model of one suite."""
+    folder = scratch / f"{suite}_{n_rows}"
+    write_tables(suite, n_rows, folder)
+    costs = {}
+    for stage in STAGES:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "bench.big_tables_stage", stage, suite, str(folder)]
+        run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        answer = json.loads(run.stdout)
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        costs[stage] = Cost(answer["seconds"], cpu_s, answer["peak_mb"])
+    shutil.rmtree(folder)
+    return costs
+
+
+def write_tables(suite: str, n_rows: int, folder: Path) -> None:
+    """Write the items, the models' folders, and their tokens of about `n_rows` rows each."""
+    shape = SHAPES[suite]
+    n_items = max(1, n_rows // (shape.n_options * shape.n_tokens))
+    texts = _Texts(shape)
+    path = folder / "items" / f"{suite}.parquet"
+    path.parent.mkdir(parents=True)
+    metadata = {"scoring": json.dumps({"bos": "prefix"})}
+    with pq.ParquetWriter(path, ITEMS.with_metadata(metadata), compression="zstd") as writer:
+        for numbers in _runs(n_items, shape, 100):
+            writer.write_table(texts.items(suite, numbers).replace_schema_metadata(metadata))
+    for seed, model in enumerate(MODELS):
+        _write_model(folder / "models" / model)
+        tokens = folder / "tokens" / model / suite
+        tokens.mkdir(parents=True)
+        for part, numbers in enumerate(_runs(n_items, shape, 1)):
+            table = texts.tokens(suite, numbers, (part, seed))
+            write_tokens(table, tokens / f"part-{part:05d}.parquet", "bench")
+
+
+def _runs(n_items: int, shape: _Shape, n_shards: int) -> Iterator[np.ndarray]:
+    """The numbers of the items, as many at a time as fill `n_shards` shards."""
+    step = max(1, n_shards * SHARD_TOKENS // (shape.n_options * shape.n_tokens))
+    for start in range(0, n_items, step):
+        yield np.arange(start, min(start + step, n_items))
+
+
+def _write_model(folder: Path) -> None:
+    """A folder with a tokenizer and a config, and with no weights: nothing is scored."""
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = {f"w{number}": number for number in range(VOCAB)}
+    Tokenizer(models.WordLevel(vocabulary, "w0")).save(str(folder / "tokenizer.json"))
+    config = {"model_type": "lmcore_dummy", "vocab_size": VOCAB, "max_position_embeddings": 2048}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+class _Texts:
+    """The text of all items of a suite, word by word the same, and where its words are."""
+
+    def __init__(self, shape: _Shape):
+        self.shape = shape
+        lengths = np.random.default_rng(0).integers(1, 9, shape.n_tokens)
+        self.ends = (np.cumsum(lengths + 1) - 1).astype(np.int32)
+        self.starts = np.concatenate([[0], self.ends[:-1]]).astype(np.int32)
+        self.text = " ".join("x" * length for length in lengths)
+
+    def items(self, suite: str, numbers: np.ndarray) -> pa.Table:
+        """The ITEMS rows of these items."""
+        n_options = self.shape.n_options
+        names = [f"{suite}/{number:010d}" for number in numbers.repeat(n_options).tolist()]
+        groups = [f"g{number % N_GROUPS:02d}" for number in numbers.repeat(n_options).tolist()]
+        option = np.tile(np.arange(n_options, dtype=np.int16), len(numbers))
+        columns: dict[str, Any] = {
+            "item": names,
+            "option": option,
+            "variant": [""] * len(names),
+            "group": groups,
+            "context": [""] * len(names),
+            "target": [self.text] * len(names),
+            "gold": option == 0,
+            "content_hash": numbers.repeat(n_options).astype(np.uint64),
+        }
+        return pa.table([pa.array(columns[f.name], f.type) for f in ITEMS], ITEMS)
+
+    def tokens(self, suite: str, numbers: np.ndarray, seed: tuple[int, int]) -> pa.Table:
+        """Random TOKENS of these items; seed: (part, model); all models have the same tokens."""
+        n_options, n_tokens = self.shape
+        n_texts = len(numbers) * n_options
+        n = n_texts * n_tokens
+        ids, draw = np.random.default_rng(seed[0]), np.random.default_rng(seed)
+        next_id = (np.minimum(ids.zipf(1.2, n), VOCAB) - 1).astype(np.int32)
+        logprob = -draw.exponential(3, n).astype(np.float32)
+        top = np.maximum(logprob, -draw.exponential(1, n).astype(np.float32))
+        item = np.arange(len(numbers), dtype=np.int32).repeat(n_options * n_tokens)
+        names = pa.array([f"{suite}/{number:010d}" for number in numbers.tolist()])
+        columns: dict[str, Any] = {
+            "item": pa.DictionaryArray.from_arrays(item, names),
+            "draw": np.zeros(n, np.int16),
+            "option": np.tile(np.arange(n_options, dtype=np.int16).repeat(n_tokens), len(numbers)),
+            "variant": pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), pa.array([""])),
+            "position": np.tile(np.arange(n_tokens, dtype=np.int32), n_texts),
+            "current_id": np.roll(next_id, 1),
+            "next_id": next_id,
+            "start": np.tile(self.starts, n_texts),
+            "end": np.tile(self.ends, n_texts),
+            "is_target": np.ones(n, bool),
+            "logprob": logprob,
+            "entropy": draw.gamma(4, 1, n).astype(np.float32),
+            "rank": np.minimum(draw.zipf(1.5, n), VOCAB).astype(np.int32),
+            "top_id": np.where(top == logprob, next_id, 0).astype(np.int32),
+            "top_logprob": top,
+        }
+        return pa.table([pa.array(columns[field.name]) for field in TOKENS], TOKENS)
+
+
+def page(figures: dict[str, dict]) -> str:
+    """The figures as a Markdown page; a key is SUITE.ROWS.STAGE, and `before.` stands in front of
+    what was measured before the stages read their tables in parts."""
+    lines = [ABOUT, *_table(figures), "", GROWTH, "", _billion(figures), ""]
+    return "\n".join(lines)
+
+
+def _table(figures: dict[str, dict]) -> list[str]:
+    """One line for each suite, stage and size."""
+    lines = [
+        "| suite | stage | rows of a model | peak before | peak now | CPU s before | CPU s now |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    sizes = sorted({int(key.split(".")[-2]) for key in figures})
+    for suite in SUITES:
+        for stage in STAGES:
+            for size in sizes:
+                key = f"{suite}.{size}.{stage}"
+                before, now = figures.get(f"before.{key}"), figures.get(key)
+                if before or now:
+                    peaks = f"{_cell(before, 'peak_mb')} MB | {_cell(now, 'peak_mb')} MB"
+                    seconds = f"{_cell(before, 'cpu_s')} | {_cell(now, 'cpu_s')}"
+                    lines.append(f"| {suite} | {stage} | {size:,} | {peaks} | {seconds} |")
+    return lines
+
+
+def _cell(cost: dict | None, name: str) -> str:
+    """A figure, rounded; a dash where it was not measured."""
+    return f"{cost[name]:,.0f}" if cost else "–"
+
+
+def _billion(figures: dict[str, dict]) -> str:
+    """What a billion rows would take, on a straight line through the two largest sizes."""
+    lines = [
+        "## A billion rows",
+        "",
+        "Nobody ran this. It is a straight line through the two largest sizes that were measured,",
+        f"for {len(MODELS)} models of a billion rows each on one core.",
+        "",
+        "| suite | stage | CPU hours | peak |",
+        "|---|---|--:|--:|",
+    ]
+    for suite in SUITES:
+        for stage in STAGES:
+            measured = sorted(
+                (int(key.split(".")[1]), cost)
+                for key, cost in figures.items()
+                if key.startswith(f"{suite}.") and key.endswith(f".{stage}")
+            )
+            if len(measured) > 1:
+                (small, low), (large, high) = measured[-2:]
+                steps = (10**9 - large) / (large - small)
+                hours = (high["cpu_s"] + steps * (high["cpu_s"] - low["cpu_s"])) / 3600
+                peak = high["peak_mb"] + steps * max(0.0, high["peak_mb"] - low["peak_mb"])
+                lines.append(f"| {suite} | {stage} | {hours:.1f} | {peak / 1024:.1f} GiB |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    typer.run(main)
