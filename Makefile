@@ -6,14 +6,14 @@ export TOKENIZERS_PARALLELISM ?= true
 # on a busy machine threads that wait in a loop cost several times the work itself
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: repro test check bench agreement torture setup setup-dev help
+.PHONY: repro test check bench agreement hosts torture setup setup-dev help
 
 repro: setup ## run the pipeline: whatever params, data or code have changed
 	lmcore unlock
 	dvc repro
 
 test: setup-dev ## run the tests; ALL=1 adds those of whole pipelines, edited and killed
-	pytest $(if $(ALL),,-m 'not pipeline') -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	pytest -m '$(if $(ALL),,not pipeline and) not hosts' -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup-dev ## check style and types
 	ruff check . && ruff format --check . && mypy
@@ -24,6 +24,9 @@ bench: setup-dev ## measure speed beside lm-eval and minicons; needs a pipeline 
 
 agreement: setup-dev ## compare whole suites with lm-eval and minicons; needs LMCORE_DATA, half an hour
 	pytest -m agreement --override-ini addopts=-ra
+
+hosts: setup-dev ## test Ray, S3 and trainings over hosts; needs Linux, root and pip install -e '.[ray,s3]' 'moto[server]'
+	pytest -m hosts --override-ini addopts=-ra
 
 torture: setup-dev ## kill a small pipeline fifty times, and fill disks where it runs as root; half an hour
 	python -m tests.torture

@@ -28,12 +28,15 @@ SENTENCES = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the pipeline first.
+LONG = ["test_pipeline.py", "test_babylm_entry.py"]  # the longest first
 
-    One process runs them, and they take as long as all other tests together.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of whole pipelines first, of which one process runs each file.
+
+    Those of test_pipeline.py take as long as all other tests together.
     """
-    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")

@@ -35,12 +35,17 @@ def imported(folder: str) -> set[str]:
     return found - OURS - sys.stdlib_module_names
 
 
+EXTRAS = {"ray"}  # imported where LMCORE_ENGINE asks for it; an extra has the same name
+
+
 def test_dependencies_are_what_lmcore_and_the_stages_import():
     distributions = packages_distributions()
     needed = set()
-    for module in imported("lmcore") | imported("stages"):
+    for module in (imported("lmcore") | imported("stages")) - EXTRAS:
         needed.add(canonicalize_name(distributions[module][0]))
     assert needed | NEEDED_BY_OTHERS == names(PROJECT["dependencies"])
+    for extra in EXTRAS:
+        assert names(PROJECT["optional-dependencies"][extra]) == {extra}
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -17,7 +17,7 @@ from lmcore.files import sha256
 from tests.miniature import commit
 from tests.small_pipeline import dvc, make_clone, make_sources, ran, small_params
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.hosts
 SECONDS = 60  # to wait for the server
 TARGETS = ("extract_tokens@babyllama", "extract_tokens@dummy")
 OUTPUTS = ("data/items", "data/models/babyllama", "data/models/dummy", "data/tokens")

@@ -166,7 +166,7 @@ def short() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.pipeline
+@pytest.mark.hosts
 def test_real_ray_runs_on_both_hosts_and_is_gone_after_the_job(hosts, short, tmp_path):
     count = 'import ray; ray.init(); print(sum(node["Alive"] for node in ray.nodes()), "hosts")'
     stubs = {

@@ -18,7 +18,7 @@ from lmcore.files import sha256
 from tests.cluster.two_hosts import ADDRESSES, Hosts, skip_unless_possible
 from tests.small_pipeline import dvc, environment, make_clone, make_sources, ran, small_params
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.hosts
 SECONDS = 240
 PORT = 29577
 STAGE = "train_model@babyllama"

@@ -18,7 +18,7 @@ from tests.cluster.two_hosts import ADDRESSES, PORT, Hosts, skip_unless_possible
 from tests.conftest import write_corpus
 from tests.lmcore.token_tables import items_of
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.hosts
 ROOT = Path(__file__).parents[2]
 SECONDS = 300
 
