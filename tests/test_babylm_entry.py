@@ -38,9 +38,9 @@ def entry_params(data: Path) -> dict:
     """The params of small_pipeline, with all that an entry needs."""
     params = small_params(data)
     checkpoints = {"babyllama_chck_1m": {"model": "babyllama", "words": 1_000_000}}
-    gpt2 = {"seed": 0, "shape": GPT2, "steps": 20}
+    gpt2 = {"seed": 0, "shape": GPT2, "steps": 20, "eval_every": 20}
     params["trained"] = {"babyllama": {"seed": 0}, "gpt2": gpt2}
-    params["train_model"] |= {"epochs": None, "steps": 200, "batch_size": 750, "eval_every": 20}
+    params["train_model"] |= {"epochs": None, "steps": 200, "batch_size": 750, "eval_every": 100}
     params["keep_checkpoint"] = checkpoints
     params["models"] = [*MODELS, *checkpoints]
     params["suites"] = {"heldout": {"limit": 2, "seed": 0}}
@@ -51,7 +51,7 @@ def entry_params(data: Path) -> dict:
         params["suites"][suite] = entry if suite.endswith("fast") else entry | {"models": [*MODELS]}
     words = {"path": "data/suites/evaluation_data/aoa.json", "items": 3, "convention": "babylm2025"}
     params["suites"]["aoa"] = words
-    params["finetune_classifier"] |= {"models": [*MODELS], "tasks": ["rte"]}
+    params["finetune_classifier"] |= {"models": ["babyllama"], "tasks": ["rte"]}
     recipe = {"data": "data/suites/evaluation_data/glue", "lr": 0.003, "epochs": 4, "threads": 1}
     params["finetune_classifier"]["recipe"] |= recipe
     params["finetune_classifier"]["by_task"]["rte"] = {"batch_size": 8, "items": N_VALID}
@@ -89,10 +89,13 @@ def made(tmp_path_factory) -> tuple[Path, list[str]]:
 def test_one_repro_goes_from_the_corpus_to_the_files(made):
     clone, stages = made
     for model in MODELS:
-        assert f"train_model@{model}" in stages and f"finetune_classifier@{model}-rte" in stages
+        assert f"train_model@{model}" in stages
         results = clone / "data/babylm/mine/results" / model
         content = json.loads((results / "all_full_preds_and_fast_scores_causal.json").read_text())
-        assert content["glue"]["rte"] is not None and content["comps"] is not None
+        has_classifier = model == "babyllama"
+        assert ("rte" in (content["glue"] or {})) == has_classifier
+        assert (f"finetune_classifier@{model}-rte" in stages) == has_classifier
+        assert content["comps"] is not None
     checkpoint = clone / "data/babylm/mine/results/babyllama/chck_1M/zero_shot/causal"
     assert (checkpoint / "blimp/blimp_fast/predictions.json").is_file()
     assert stages[-1] == "export_babylm@mine"
@@ -105,7 +108,8 @@ def test_the_files_are_read_back_and_what_is_missing_is_named(made):
     for model in MODELS:
         assert validation[model]["wrong"] == []
         missing = " ".join(validation[model]["missing"])
-        assert "reading" in missing and "boolq" in missing and "rte" not in missing
+        assert "reading" in missing and "boolq" in missing
+        assert ("rte" in missing) == (model == "gpt2")
         said = typed(clone, f"lmcore check-babylm data/babylm/mine/results/{model}", status=1)
         assert "comps" in said
 
