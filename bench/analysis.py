@@ -151,10 +151,16 @@ def _run(folder: Path, n_models: int) -> None:
     )
     models = [f"m{number}" for number in range(n_models)]
     analyse_tokens(models, {"bench": {}}, paths, Settings(**SETTINGS))
-    # ru_maxrss would count what the parent held before this program took its place
+    print(peak_kib() / 2**20)
+
+
+def peak_kib() -> int:
+    """The peak memory of this process.
+
+    ru_maxrss would count what the parent held before this program took its place.
+    """
     status = Path("/proc/self/status").read_text()
-    peak_kib = int(status.split("VmHWM:")[1].split()[0])
-    print(peak_kib / 2**20)
+    return int(status.split("VmHWM:")[1].split()[0])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.analysis import SETTINGS
+from bench.analysis import SETTINGS, peak_kib
 from bench.big_tables import COMPARISON, MODELS, SUITES
 
 
@@ -52,13 +52,7 @@ def run(stage: str, suite: str, folder: Path) -> None:
         analyse_tokens(list(MODELS), suites, paths, Settings(**{**SETTINGS, "plot_suite": suite}))
 
 
-def peak_mb() -> float:
-    """The peak memory of this process; ru_maxrss would count what its parent held, too."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
 if __name__ == "__main__":
     started = time.perf_counter()
     run(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
-    print(json.dumps({"seconds": time.perf_counter() - started, "peak_mb": peak_mb()}))
+    print(json.dumps({"seconds": time.perf_counter() - started, "peak_mb": peak_kib() / 1024}))

@@ -58,10 +58,11 @@ def results_tables(params: dict[str, Any], metrics: Path) -> str:
     have read the same words then.
     """
     recipes: dict[str, list[str]] = params["compare_models"]["recipes"]
-    runs = {
-        name: [_json(metrics / "train" / f"{m}.json") for m in recipes[name]] for name in recipes
-    }
-    read = {(run["steps"], run["words"]) for members in runs.values() for run in members}
+    runs: dict[str, list[dict]] = {}
+    read = set()  # steps and words of each training
+    for name, members in recipes.items():
+        runs[name] = [_json(metrics / "train" / f"{member}.json") for member in members]
+        read |= {(run["steps"], run["words"]) for run in runs[name]}
     if len(read) > 1:
         raise InputError(
             f"{metrics}/train: trainings of {sorted(read)} steps and words; expected one number"

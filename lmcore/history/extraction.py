@@ -74,6 +74,7 @@ def _score(root: Path, stage: str) -> tuple[str, bool]:
         [sys.executable, "-m", f"stages.{STAGE}", model],
         cwd=root,
         env=os.environ | {"DVC_ROOT": str(root)},
+        preexec_fn=partial(end_with_parent, os.getpid()),
     )
     return stage, done.returncode == 0
 
