@@ -34,7 +34,7 @@ FILES = (
     "pyproject.toml",
 )
 # Targets of the Makefile that need what is not copied
-LEFT_OUT = ("test", "check", "bench", "agreement", "torture", "setup-dev")
+LEFT_OUT = ("test", "check", "bench", "agreement", "hosts", "torture", "setup-dev")
 README = """# {name}
 
 Made by `lmcore init`. Edit params.yaml: it names the models, the suites, the corpus and every

@@ -76,7 +76,7 @@ def test_init_takes_no_history_and_no_targets_that_need_what_is_not_there(tmp_pa
     assert not names & {"dvc.lock", "code.json", "metrics", "tests", "bench", "docs", "report"}
     makefile = (tmp_path / "project/Makefile").read_text()
     assert "\nrepro: setup" in makefile and "--editable .\n" in makefile
-    for word in ("pytest", "ruff", "bench", "torture"):
+    for word in ("pytest", "ruff", "bench", "hosts", "torture"):
         assert word not in makefile
     assert run(tmp_path / "project", "make", "--dry-run", "help").returncode == 0
 
