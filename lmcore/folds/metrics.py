@@ -45,7 +45,16 @@ from lmcore.params.ranges import Digits, OpenShare
 from lmcore.params.scored import suites_of_model
 from lmcore.statistics.bayes import beta_interval
 from lmcore.statistics.clusters import macro_by_cluster, shared
-from lmcore.statistics.stats import Estimate, interval, macro, median_interval, ratio, wilson
+from lmcore.statistics.intervals import shares
+from lmcore.statistics.stats import (
+    Estimate,
+    effective_items,
+    interval,
+    macro,
+    median_interval,
+    ratio,
+    wilson,
+)
 from lmcore.suites.blimp_terms import parts_of
 from lmcore.suites.conventions import convention_of
 from lmcore.suites.declare import classes_of, kind_of, task_of
@@ -423,20 +432,20 @@ def share_interval(
 
     It is Wilson's for yes and no in one group, else Student's, cut at 0 and 1. With the method
     `bayes`, it is that of the beta posterior for yes and no in any number of groups. (A value of
-    1/2 is a tie. Means over several draws are not yes and no.) Over clusters, it is Student's, but
-    Wilson's of so many clusters where all values are equal, which leave Student's without a width.
+    1/2 is a tie. Means over several draws are not yes and no.) Where Student's has no width, because
+    yes and no do not vary within any group, it is Wilson's of the clusters, or of so many items as
+    would tell as much in one group.
     """
     groups = np.zeros(len(values), np.int64) if groups is None else groups
     are_decisions = np.isin(values, (0, 0.5, 1)).all()
-    n_clusters = estimate.n_clusters
-    if n_clusters is not None:
-        if are_decisions and not groups.any() and estimate.se == 0:
-            return wilson(estimate.mean * n_clusters, n_clusters, confidence)
-        return _cut_to_shares(interval(estimate, confidence))
-    if are_decisions and method == "bayes":
+    is_clustered = estimate.n_clusters is not None
+    if are_decisions and not is_clustered and method == "bayes":
         return beta_interval(np.bincount(groups, values), np.bincount(groups), confidence)
-    if are_decisions and not groups.any():
+    if are_decisions and not is_clustered and not groups.any():
         return wilson(values.sum(), len(values), confidence)
+    if are_decisions and estimate.se == 0:
+        n = estimate.n_clusters or effective_items(shares(np.ones(len(values)), groups))
+        return wilson(estimate.mean * n, n, confidence)
     return _cut_to_shares(interval(estimate, confidence))
 
 

@@ -115,8 +115,11 @@ def interval(estimate: Estimate, confidence: float) -> tuple[float, float] | Non
     return estimate.mean - half, estimate.mean + half
 
 
-def wilson(n_successes: float, n: int, confidence: float) -> tuple[float, float]:
-    """Wilson's interval of a proportion. Unlike Student's, it has a width at 0 and at 1."""
+def wilson(n_successes: float, n: float, confidence: float) -> tuple[float, float]:
+    """Wilson's interval of a proportion. Unlike Student's, it has a width at 0 and at 1.
+
+    `n` is the number of items, or the effective one.
+    """
     z = float(stats.norm.ppf((1 + confidence) / 2))
     share = n_successes / n
     spread = z / n * math.sqrt(n_successes * (n - n_successes) / n + z**2 / 4)

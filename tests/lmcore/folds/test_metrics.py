@@ -63,6 +63,16 @@ def test_suite_metrics_supplement_macro_is_not_micro():
     assert intervals["accuracy"]["n"] == 5218
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_suite_metrics_interval_of_groups_all_right_or_all_wrong_has_a_width(value):
+    # two groups of 4 and 12 items tell as much of their macro mean as 12 items in one group
+    _, intervals = suite_metrics(scores_of({"a": [value] * 4, "b": [value] * 12}), 0.95)
+    found = intervals["accuracy"]
+    low, high = wilson(12 * value, 12, 0.95)
+    assert found["low"] == pytest.approx(low) and found["high"] == pytest.approx(high)
+    assert high - low > 0.2
+
+
 def test_suite_metrics_interval_of_yes_and_no_in_one_group_is_wilsons():
     _, intervals = suite_metrics(scores_of({"all": [0.0] * 500}), 0.95)
     assert (intervals["accuracy"]["low"], intervals["accuracy"]["high"]) == wilson(0, 500, 0.95)
