@@ -432,8 +432,8 @@ def share_interval(
 
     It is Wilson's for yes and no in one group, else Student's, cut at 0 and 1. With the method
     `bayes`, it is that of the beta posterior for yes and no in any number of groups. (A value of
-    1/2 is a tie. Means over several draws are not yes and no.) Where Student's has no width, because
-    yes and no do not vary within any group, it is Wilson's of the clusters, or of so many items as
+    1/2 is a tie. Means over several draws are not yes and no.) Student's has no width where yes and
+    no do not vary within any group. Then it is Wilson's of the clusters, or of so many items as
     would tell as much in one group.
     """
     groups = np.zeros(len(values), np.int64) if groups is None else groups
