@@ -164,17 +164,14 @@ def _table(seconds: dict[str, list[float]], n_shards: int) -> str:
 
 
 def _clone(repository: Path, clone: Path) -> Path:
-    """A clone of the repository with its outputs."""
+    """A clone of the repository with its outputs. Raises InputError where it is not committed."""
+    status = ["git", "status", "--porcelain", "--untracked-files=no"]
+    if subprocess.run(status, cwd=repository, capture_output=True, check=True).stdout:
+        raise InputError(f"{repository}: commit dvc.lock, code.json and metrics/ first")
     subprocess.run(["git", "clone", "--quiet", str(repository), str(clone)], check=True)
-    shutil.copyfile(repository / "dvc.lock", clone / "dvc.lock")
-    dvc = [sys.executable, "-m", "dvc"]
     cache = str(repository / ".dvc/cache")
-    for command in (
-        ["remote", "add", "--local", "--default", "finished", cache + "/files/md5"],
-        ["cache", "dir", "--local", cache],
-        ["checkout", "--quiet"],
-    ):
-        subprocess.run([*dvc, *command], cwd=clone, check=True)
+    for command in (["cache", "dir", "--local", cache], ["checkout", "--quiet"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=clone, check=True)
     return clone
 
 
