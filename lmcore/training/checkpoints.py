@@ -26,7 +26,7 @@ from lmcore.training.shares import is_split, split_as, whole
 def save_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
     """Keep the weights alone; tied ones once."""
     weights = _gathered(dict(model.named_parameters()))
-    if ranks.is_first():
+    if ranks.rank() == 0:
         _keep(weights, step_path(folder, step), {})
 
 
@@ -58,7 +58,7 @@ def save_state(
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = value
     gathered = _gathered(tensors)
-    if not ranks.is_first():
+    if ranks.rank() != 0:
         return
     path = folder / f"state_{progress['step']:06d}.safetensors"
     _keep(gathered, path, {"progress": json.dumps(progress)})
@@ -114,7 +114,7 @@ def _gathered(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     gathered = {}
     for name, tensor in tensors.items():
         all_of_it = whole(tensor)
-        if ranks.is_first():
+        if ranks.rank() == 0:
             # what was gathered leaves the GPU at once
             gathered[name] = all_of_it.cpu() if is_split(tensor) else all_of_it
     return gathered
