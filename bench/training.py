@@ -333,6 +333,7 @@ def _ours(method, model, ids, batch_size, micro, steps, mark) -> None:
         keep="last",
         precision="fp32" if method == "fp32" else "bf16",
         compile=method == "compiled",
+        sharded=False,
         threads=1,
         seed=0,
     )

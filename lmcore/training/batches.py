@@ -76,12 +76,20 @@ def passes(
     """ids (B, T) and labels (B, T - 1) of this rank's share of a batch, `size` rows at a time.
 
     With a `length`, which divides that of a row, every row is cut into sequences of so many tokens.
+
+    All ranks take the same number of passes: those of a split model wait for each other in each. A
+    rank that has no rows left takes a pass without targets.
     """
     mine = slice(ranks.rank(), None, ranks.size())
+    n_largest = math.ceil(len(batch.ids) / ranks.size())  # rows of the largest share
     ids = torch.from_numpy(batch.ids[mine].astype(np.int64))
     labels = ids if batch.labels is None else torch.from_numpy(batch.labels[mine].astype(np.int64))
     length = length or ids.shape[1]
-    for start in range(0, len(ids), size):
+    for start in range(0, n_largest, size):
+        if start >= len(ids):
+            unused = torch.from_numpy(batch.ids[:1, :length].astype(np.int64)).to(device)
+            yield unused, torch.full_like(unused[:, 1:], IGNORED)
+            continue
         rows = slice(start, start + size)
         cut = labels[rows].reshape(-1, length)[:, 1:]
         yield ids[rows].reshape(-1, length).to(device), cut.to(device)

@@ -3,10 +3,14 @@
 A folder holds the last state (weights, optimiser, curve) and the weights of some steps. Each file
 is kept with its hash (lmcore.kept_files). A run is a function of its inputs: where weights of a
 step are there that the state has not reached yet, they are only written again.
+
+The first of several ranks writes, and all of them read. Tensors that are split over the ranks are
+gathered, so the files are the same as those of a model that is not split; then all ranks must call
+`save_weights` and `save_state`.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -15,12 +19,15 @@ from safetensors.torch import save_file
 
 from lmcore.errors import InputError, error_line
 from lmcore.kept_files import drop, find, keep, kept_paths
+from lmcore.training import ranks
+from lmcore.training.shares import is_split, split_as, whole
 
 
 def save_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
     """Keep the weights alone; tied ones once."""
-    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    _keep(weights, step_path(folder, step), {})
+    weights = _gathered(dict(model.named_parameters()))
+    if ranks.rank() == 0:
+        _keep(weights, step_path(folder, step), {})
 
 
 def load_weights(model: torch.nn.Module, folder: Path, step: int) -> None:
@@ -46,12 +53,15 @@ def save_state(
 
     `progress` is JSON with the key `step`. Raises InputError where the state cannot be written.
     """
-    tensors = {f"model.{name}": parameter.detach() for name, parameter in model.named_parameters()}
+    tensors = {f"model.{name}": parameter for name, parameter in model.named_parameters()}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = value
+    gathered = _gathered(tensors)
+    if ranks.rank() != 0:
+        return
     path = folder / f"state_{progress['step']:06d}.safetensors"
-    _keep(tensors, path, {"progress": json.dumps(progress)})
+    _keep(gathered, path, {"progress": json.dumps(progress)})
     for other in kept_paths(folder, "state_*.safetensors"):
         if other != path:
             drop(other)
@@ -91,11 +101,23 @@ def _load_state(file, model: torch.nn.Module, optimizer: torch.optim.Optimizer) 
     for full_name in names:
         kind, _, rest = full_name.partition(".")
         if kind == "model":
-            parameters[rest].data.copy_(file.get_tensor(full_name))
+            parameter = parameters[rest].detach()
+            parameter.copy_(split_as(parameter, file.get_tensor(full_name)))
         else:
             key, _, name = rest.partition(".")
-            value = file.get_tensor(full_name).to(parameters[name].device)
+            value = split_as(parameters[name].detach(), file.get_tensor(full_name))
             optimizer.state[parameters[name]][key] = value
+
+
+def _gathered(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The whole tensors, for the first rank. The others get none, since nothing needs theirs."""
+    gathered = {}
+    for name, tensor in tensors.items():
+        all_of_it = whole(tensor)
+        if ranks.rank() == 0:
+            # what was gathered leaves the GPU at once
+            gathered[name] = all_of_it.cpu() if is_split(tensor) else all_of_it
+    return gathered
 
 
 def drop_steps(folder: Path, needed: Iterable[int]) -> None:

@@ -34,10 +34,11 @@ from lmcore.training.checkpoints import (
     save_state,
     save_weights,
 )
-from lmcore.training.objective import REDUCTIONS, Teachers, pass_loss
+from lmcore.training.objective import REDUCTIONS, PassLoss, Teachers, pass_loss
 from lmcore.training.optimizers import make_optimizer, peak_lrs
 from lmcore.training.schedule import schedule, sequence_length
 from lmcore.training.settings import PRECISIONS, Settings, check_settings, course_of
+from lmcore.training.sharded import Sharded
 
 
 def train(
@@ -72,6 +73,8 @@ def train(
     run = _Run(model, splits, work, settings, keep_steps, teachers, show)
     run.load_checkpoint()
     run.take_steps()
+    if isinstance(run.reader, Sharded):
+        run.reader.copy_into(model)
     ranks.leave()
     if settings.keep == "best":
         load_weights(model, work, best_step(run.curve))
@@ -80,19 +83,28 @@ def train(
 
 
 @torch.no_grad()
-def evaluate(model: PreTrainedModel, examples: Examples, batch_size: int, precision: str) -> float:
+def evaluate(
+    model: PreTrainedModel | Sharded, examples: Examples, batch_size: int, precision: str
+) -> float:
     """The mean cross-entropy in nats per target of all `examples`; the ranks share the work."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     totals = torch.zeros(2, dtype=torch.float64, device=device)
     for ids, labels in passes(examples, batch_size, device):
-        loss = pass_loss(model, ids, labels, PRECISIONS[precision])
+        loss = _losses(model, ids, labels, PRECISIONS[precision])
         sums = [float(loss.cross_entropy), float(loss.n_targets)]
         totals += torch.tensor(sums, dtype=torch.float64, device=device)
+    if isinstance(model, Sharded):
+        model.free()
     ranks.add_up([totals])
     model.train(was_training)
     return float(totals[0] / totals[1])
+
+
+def _losses(model: PreTrainedModel | Sharded, *arguments) -> PassLoss:
+    """`pass_loss` of the model and the arguments."""
+    return model(*arguments) if isinstance(model, Sharded) else pass_loss(model, *arguments)
 
 
 class _Run:
@@ -118,11 +130,16 @@ class _Run:
         self.tokens_per_step = settings.batch_size * (self.training.ids.shape[1] - 1)
         self.pass_size = settings.micro_batch_size or settings.batch_size  # examples
         self.device = ranks.device()
-        torch.nn.Module.to(model, self.device)
+        self.reader: PreTrainedModel | Sharded = model  # what takes the passes
+        if settings.sharded:
+            self.reader = Sharded(model, self.device, PRECISIONS[settings.precision])
+            self.model = self.reader.model
+        else:
+            torch.nn.Module.to(model, self.device)
         for teacher in teachers.models if teachers else ():
             torch.nn.Module.to(teacher, self.device).eval()
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = make_optimizer(model, settings)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(self.model, settings)
         self.peak_lrs = peak_lrs(self.optimizer)
         # the initial scale is 1: losses are sums, and large already
         is_scaled = settings.precision == "fp16"
@@ -157,7 +174,7 @@ class _Run:
                 share = schedule(step, settings.warmup_steps, self.n_steps, settings.schedule)
                 self._take_step(step, share, self._batch(epoch, rows))
                 progress.advance(self.tokens_per_step, self._progress_note(step))
-                if step in self.keep_steps and ranks.rank() == 0:
+                if step in self.keep_steps:
                     save_weights(self.model, self.work, step)
                 if step % settings.eval_every == 0 or step == self.n_steps:
                     self._add_row(step, settings.lr * share)
@@ -184,7 +201,8 @@ class _Run:
         totals = self._add_gradients(batch, length)
         gradients = [_gradient(parameter) for parameter in self.parameters]
         ranks.add_up([totals])
-        ranks.add_up(gradients)
+        if not self.settings.sharded:  # else the passes have added them up
+            ranks.add_up(gradients)
         self.sums += totals.cpu().numpy()
         if not np.isfinite(self.sums[0]):
             raise InputError(
@@ -210,7 +228,7 @@ class _Run:
         for ids, labels in passes(batch, self.pass_size, self.device, length):
             # a shorter pass would be compiled anew
             compiled = self.settings.compile and ids.numel() == n_full
-            loss = pass_loss(self.model, ids, labels, dtype, compiled, self.teachers)
+            loss = _losses(self.reader, ids, labels, dtype, compiled, self.teachers)
             self.scaler.scale(loss.objective).backward()
             n_targets = torch.tensor(float(loss.n_targets), dtype=torch.float64, device=self.device)
             totals += torch.stack([loss.cross_entropy.double(), n_targets])
@@ -218,19 +236,19 @@ class _Run:
 
     def _add_row(self, step: int, lr: float) -> None:
         """Add a row to the curve, and write a checkpoint."""
-        dev_loss = evaluate(self.model, self.dev, self.pass_size, self.settings.precision)
+        dev_loss = evaluate(self.reader, self.dev, self.pass_size, self.settings.precision)
         is_best = not self.curve or dev_loss < min(row["dev_loss"] for row in self.curve)
         train_loss = float(self.sums[0] / self.sums[1])
         self.sums = np.zeros(2)
         tokens = int(self.course.tokens[step - 1])
         row = {"step": step, "tokens": tokens, "lr": lr}
         self.curve.append({**row, "train_loss": train_loss, "dev_loss": dev_loss})
-        if ranks.rank() != 0:
-            return
         if is_best and step not in self.keep_steps:
             save_weights(self.model, self.work, step)
         progress = {"step": step, "curve": self.curve, "scaler": self.scaler.state_dict()}
         save_state(self.work, self.model, self.optimizer, progress)
+        if ranks.rank() != 0:
+            return
         drop_steps(self.work, {*self.keep_steps, best_step(self.curve)})
         if self.show:
             self.show(self.curve)

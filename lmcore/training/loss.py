@@ -75,7 +75,8 @@ class _SumLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, head, labels, target, compiled):
         weight = head.to(hidden.dtype)
-        objective, entropy = hidden.new_zeros(2, dtype=torch.float32)
+        objective = hidden.new_zeros((), dtype=torch.float32)
+        entropy = torch.zeros_like(objective)
         hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
         is_compiled = compiled and target is None
         cross_entropy_of = _compiled(_cross_entropy) if is_compiled else _cross_entropy

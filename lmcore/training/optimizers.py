@@ -7,7 +7,8 @@ same learning rate usually is (RMS 0.2). Each optimiser has a peak learning rate
 schedule is common.
 
 Muon orthogonalises its updates in bfloat16, whatever the precision of the training. A matrix that
-holds several (GPT-2's queries, keys and values) is orthogonalised as one.
+holds several (GPT-2's queries, keys and values) is orthogonalised as one. Matrices that are split
+over ranks are made whole for it, one after the other.
 
 Sources: AdamW: Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101; what decays:
 transformers' Trainer. Muon: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; the size
@@ -20,6 +21,9 @@ import torch
 from transformers import PreTrainedModel
 
 from lmcore.training.settings import Settings
+from lmcore.training.shares import split_as, whole
+
+SIZE = "match_rms_adamw"  # of Muon's updates
 
 
 def make_optimizer(model: PreTrainedModel, settings: Settings) -> torch.optim.Optimizer:
@@ -28,10 +32,11 @@ def make_optimizer(model: PreTrainedModel, settings: Settings) -> torch.optim.Op
     if settings.optimizer == "adamw":
         return _adamw(parameters, settings)
     ids = {id(parameter) for parameter in body_matrices(model)}
-    muon = torch.optim.Muon(
+    kind = _SplitMuon if settings.sharded else torch.optim.Muon
+    muon = kind(
         [parameter for parameter in parameters if id(parameter) in ids],
         **settings.muon,
-        adjust_lr_fn="match_rms_adamw",
+        adjust_lr_fn=SIZE,
     )
     rest = [parameter for parameter in parameters if id(parameter) not in ids]
     return _Joined([muon, _adamw(rest, settings)])
@@ -68,6 +73,43 @@ def _adamw(parameters: list[torch.nn.Parameter], settings: Settings) -> torch.op
     ]
     betas = (settings.betas[0], settings.betas[1])
     return torch.optim.AdamW(groups, lr=settings.lr, betas=betas, fused=True)
+
+
+class _SplitMuon(torch.optim.Muon):
+    """Muon of matrices that are split over ranks.
+
+    Its momentum is split as they are. Each rank orthogonalises the whole update and takes its
+    share. torch's own Muon takes sums over the parts of a split matrix in bfloat16: then the ranks
+    would be in the numbers.
+    """
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                update = self._momentum(parameter, parameter.grad, group["momentum"])
+                moved = split_as(parameter, _moved(whole(update), group["lr"]))
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(moved)
+
+    def _momentum(
+        self, parameter: torch.nn.Parameter, gradient: torch.Tensor, momentum: float
+    ) -> torch.Tensor:
+        """Nesterov's momentum with this gradient, split as the parameter is."""
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        buffer = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(buffer, momentum)
+
+
+def _moved(update: torch.Tensor, lr: float) -> torch.Tensor:
+    """Where torch's Muon moves a matrix of zeros by this update alone."""
+    matrix = torch.nn.Parameter(torch.zeros_like(update))
+    matrix.grad = update
+    torch.optim.Muon(
+        [matrix], lr=lr, momentum=0.0, weight_decay=0.0, nesterov=False, adjust_lr_fn=SIZE
+    ).step()
+    return matrix.detach()
 
 
 class _Joined(torch.optim.Optimizer):

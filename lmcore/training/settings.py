@@ -20,6 +20,7 @@ from lmcore.params.ranges import (
     Whole,
 )
 from lmcore.params.schema import mapping, shown, together
+from lmcore.training import ranks
 from lmcore.training.batches import Examples
 from lmcore.training.schedule import Growth, Schedule
 from lmcore.training.words_read import Course, course
@@ -80,6 +81,7 @@ class Settings:
     keep: Literal["best", "last"]  # which weights the model ends with; best: lowest dev loss
     precision: Literal["fp32", "bf16", "fp16"]  # of products
     compile: bool  # whether torch.compile is used
+    sharded: bool  # whether weights, gradients and the optimiser's state are split over the ranks
     threads: Processes  # of torch
     seed: TrainingSeed  # of order, offsets and dropout
 
@@ -123,6 +125,27 @@ def check_settings(settings: Settings, device: torch.device) -> None:
         )
     if settings.compile and device.type == "cpu":
         _check_compiler()
+    if settings.sharded:
+        _check_sharded(settings)
+
+
+def _check_sharded(settings: Settings) -> None:
+    """Raises InputError where a model cannot be split over the ranks."""
+    if ranks.size() == 1:
+        raise InputError(
+            "train_model: sharded true splits a model over processes; "
+            "expected a world_size of 2 or more, not 1"
+        )
+    if settings.compile:
+        raise InputError(
+            "train_model: sharded true cannot be compiled, because a split model runs through "
+            "transformers' own forward; expected compile false, not true"
+        )
+    if settings.precision == "fp16":
+        raise InputError(
+            "train_model: sharded true cannot scale gradients; "
+            "expected precision bf16 or fp32, not fp16"
+        )
 
 
 def _check_compiler() -> None:

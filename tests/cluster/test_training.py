@@ -17,6 +17,7 @@ import pytest
 from lmcore.files import sha256
 from tests.cluster.two_hosts import ADDRESSES, Hosts, skip_unless_possible
 from tests.small_pipeline import dvc, environment, make_clone, make_sources, ran, small_params
+from tests.yaml_files import read_yaml, write_yaml
 
 pytestmark = pytest.mark.hosts
 SECONDS = 240
@@ -102,11 +103,16 @@ def assert_ended_well(hosts: Hosts, running: list[subprocess.Popen]) -> None:
         assert process.wait(SECONDS) == 0, log_of(hosts)[-4000:]
 
 
-def assert_same_training(one: Path, other: Path) -> None:
-    """The curves agree within 1e-3 nats, and so do two clones' weights, to the byte."""
+def assert_same_curve(one: Path, other: Path) -> None:
+    """The curves of two clones agree within 1e-3 nats."""
     curve, other_curve = (pd.read_csv(folder / CURVE) for folder in (one, other))
     assert list(curve["step"]) == list(range(10, STEPS + 1, 10))
     pd.testing.assert_frame_equal(curve, other_curve, check_exact=False, atol=1e-3, rtol=0)
+
+
+def assert_same_training(one: Path, other: Path) -> None:
+    """The curves of two clones agree within 1e-3 nats, and the weights to the byte."""
+    assert_same_curve(one, other)
     assert sha256(one / WEIGHTS) == sha256(other / WEIGHTS)
 
 
@@ -138,3 +144,20 @@ def test_after_the_first_host_was_killed_both_go_on(hosts, one_host, folder):
     assert_ended_well(hosts, [torchrun(hosts, number, folder) for number in (1, 2)])
     assert "going on after step" in log_of(hosts)
     assert_same_training(one_host, folder)
+
+
+def test_a_model_split_over_two_hosts_is_trained_as_a_whole_one(hosts, one_host, folder):
+    params = read_yaml(folder / "params.yaml")
+    params["train_model"]["sharded"] = True
+    write_yaml(params, folder / "params.yaml")
+    split_on_one_host = shutil.copytree(folder, folder.parent / "one_host")
+    done = dvc(split_on_one_host, "repro", STAGE)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert_same_curve(one_host, split_on_one_host)
+    first, second = (torchrun(hosts, number, folder) for number in (1, 2))
+    wait_for_checkpoint(folder, [first, second])
+    hosts.kill(2)
+    second.wait()
+    assert_ended_well(hosts, [first, torchrun(hosts, 2, folder)])
+    assert "going on after step" in log_of(hosts)
+    assert_same_training(split_on_one_host, folder)

@@ -191,7 +191,7 @@ GOOD = [
     ("*.weight_decay *.margin.*", ZERO | {"fraction"}),
     ("*.strategies.*.temperature", ZERO | {"fraction"}),
     # switches
-    ("*.add_prefix_space *.random_offset *.compile", {"true"}),
+    ("*.add_prefix_space *.random_offset *.compile *.sharded", {"true"}),
     ("*.corrected *.tie_word_embeddings", {"true"}),
 ]
 NEEDY = (

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from lmcore.training import ranks
 from lmcore.training.batches import Examples, batches, passes, take_rows
 
 
@@ -32,3 +33,18 @@ def test_passes_cut_into_shorter_sequences_hold_the_same_tokens():
     assert torch.equal(ids.flatten(), torch.arange(36))
     for sequence, labels in zip(ids, torch.cat([labels for _, labels in cut]), strict=True):
         assert torch.equal(labels, sequence[1:])  # a sequence's first token is no target
+
+
+@pytest.mark.parametrize("n_rows", [1, 4, 5])
+def test_passes_are_as_many_on_each_rank_and_cover_the_batch_once(monkeypatch, n_rows):
+    ids = np.arange(8 * n_rows, dtype=np.int32).reshape(n_rows, 8)
+    monkeypatch.setattr(ranks, "size", lambda: 3)
+    n_passes, targets = set(), []
+    for rank in range(3):
+        monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
+        taken = list(passes(Examples(ids), 1, torch.device("cpu"), length=4))
+        n_passes.add(len(taken))
+        labels = torch.cat([labels.flatten() for _, labels in taken])
+        targets += labels[labels >= 0].tolist()
+    assert len(n_passes) == 1
+    assert sorted(targets) == sorted(ids.reshape(-1, 4)[:, 1:].flatten())

@@ -45,6 +45,7 @@ OPTIONS = {
     "keep": "last",
     "precision": "fp32",
     "compile": False,
+    "sharded": False,
     "threads": 1,
     "seed": 0,
 }
