@@ -17,6 +17,7 @@ from lmcore.folds.runs import BATCH_ROWS, BUFFER_BYTES
 from lmcore.tables import CLUSTER, ROW_GROUP, SCORES, check, parts_of, read, schema_of
 
 NUMBERS = ["draw", "value", "weight"]
+DICTIONARIES = ["metric", "group"]
 
 
 class Scores:
@@ -118,12 +119,41 @@ class Scores:
         if self.table is not None:
             yield self.table.select(columns)
             return
-        names = ["metric", "group"]
-        with pq.ParquetFile(self.path, read_dictionary=names, buffer_size=BUFFER_BYTES) as file:
+        yield from _batches(self.path, columns)
+
+
+def rows_of_metric(path: Path, metric: str, columns: list[str]) -> pa.Table:
+    """These columns of a metric's rows in the scores table at `path`, as lmcore.tables.read.
+
+    What is in memory besides is some rows of the table. `metric` and `group` are dictionaries, of
+    the values that are there, in the order of the rows. CLUSTER is left out where there is none.
+
+    Raises InputError where there is no scores table.
+    """
+    schema = check(schema_of(path).empty_table(), SCORES, path).schema
+    columns = [name for name in columns if name in schema.names]
+    chosen = []
+    for batch in _batches(path, list(dict.fromkeys(["metric", *columns]))):
+        rows = batch.filter(pc.equal(batch["metric"], metric)).select(columns)
+        for number, name in enumerate(columns):
+            if name in DICTIONARIES:
+                encoded = rows[name].cast(pa.string()).dictionary_encode()
+                rows = rows.set_column(number, name, encoded)
+        chosen.append(rows)
+    return pa.concat_tables(chosen).unify_dictionaries()
+
+
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of a scores table, some rows at a time; DICTIONARIES are dictionaries.
+
+    Raises InputError for nulls.
+    """
+    for part in parts_of(path):
+        with pq.ParquetFile(part, read_dictionary=DICTIONARIES, buffer_size=BUFFER_BYTES) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
                 for name, column in zip(batch.schema.names, batch.columns, strict=True):
                     if column.null_count:
-                        raise InputError(f"{self.path}: column '{name}' holds nulls")
+                        raise InputError(f"{path}: column '{name}' holds nulls")
                 yield pa.Table.from_batches([batch])
 
 

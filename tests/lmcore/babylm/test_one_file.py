@@ -6,6 +6,7 @@ import pytest
 
 from lmcore.babylm.one_file import export_babylm
 from lmcore.errors import InputError
+from lmcore.folds import runs
 from lmcore.folds.metrics import suite_metrics
 from lmcore.suites.build import build_suite
 from lmcore.suites.declare import TASKS
@@ -87,6 +88,16 @@ def test_export_twice_gives_equal_bytes_and_another_draw_others(scored: Path):
     assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
     with pytest.raises(InputError, match="there is no draw 2; draws are 0 to 1"):
         export_babylm(scored / "items", scored / "tokens", files[0], draw=2)
+
+
+def test_export_in_runs_of_items_gives_equal_bytes(scored: Path, monkeypatch):
+    out = scored / "out.json"
+    export_babylm(scored / "items", scored / "tokens", out, draw=1)
+    at_once = out.read_bytes()
+    monkeypatch.setattr(runs, "RUN_ROWS", 1)
+    monkeypatch.setattr(runs, "BATCH_ROWS", 3)
+    export_babylm(scored / "items", scored / "tokens", out, draw=1)
+    assert out.read_bytes() == at_once
 
 
 def test_export_of_part_of_a_suite_is_refused(scored: Path, monkeypatch):

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from lmcore.errors import InputError
 from lmcore.folds import scores as module
 from lmcore.folds.metrics import suite_metrics
-from lmcore.folds.scores import Scores
+from lmcore.folds.scores import Scores, rows_of_metric
 from lmcore.tables import CLUSTER, OPTIONAL_CLUSTER, SCORES, write
 
 METRICS = ("accuracy", "entropy", "length_baseline", "logprob", "rank", "surprisal_per_byte", "tie")
@@ -92,3 +93,14 @@ def test_file_of_many_rows_of_another_schema_is_refused(
     pq.write_table(table.set_column(1, SCORES.field("draw"), nulls), path)
     with pytest.raises(InputError, match=r"column 'draw' holds"):
         Scores(path)
+
+
+def test_rows_of_a_metric_are_those_of_the_whole_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_ROWS", 64)
+    path, table = tmp_path / "scores.parquet", scores_table(50, 2)
+    write(table, SCORES, path)
+    rows = rows_of_metric(path, "entropy", [*SCORES.names, CLUSTER])
+    assert rows["metric"].combine_chunks().dictionary.to_pylist() == ["entropy"]
+    assert rows.cast(SCORES).equals(table.filter(pc.equal(table["metric"], "entropy")))
