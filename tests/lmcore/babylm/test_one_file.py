@@ -2,6 +2,7 @@ import gzip
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from lmcore.babylm.one_file import export_babylm
@@ -10,7 +11,7 @@ from lmcore.folds import runs
 from lmcore.folds.metrics import suite_metrics
 from lmcore.suites.build import build_suite
 from lmcore.suites.declare import TASKS
-from lmcore.tables import ITEMS, TOKENS, write
+from lmcore.tables import ITEMS, TOKEN_KEY, TOKENS, read, write
 from tests.lmcore.folds.test_fold import OPTIONS
 from tests.lmcore.suites.test_build import jsonl
 from tests.lmcore.token_tables import fold, tokens_of
@@ -91,7 +92,10 @@ def test_export_twice_gives_equal_bytes_and_another_draw_others(scored: Path):
 
 
 def test_export_in_runs_of_items_gives_equal_bytes(scored: Path, monkeypatch):
-    out = scored / "out.json"
+    out, path = scored / "out.json", scored / "tokens" / "blimp_supplement" / "part-00000.parquet"
+    rows = read(path, TOKENS).to_pylist()
+    rows.sort(key=lambda row: [row[name] for name in TOKEN_KEY])
+    write(pa.Table.from_pylist(rows, TOKENS), TOKENS, path)
     export_babylm(scored / "items", scored / "tokens", out, draw=1)
     at_once = out.read_bytes()
     monkeypatch.setattr(runs, "RUN_ROWS", 1)
