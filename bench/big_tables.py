@@ -77,17 +77,38 @@ To measure a size (200 million rows need 13 GB of disk at a time, with what the 
 """
 GROWTH = """## What grows with what
 
+Of the stages in the table, none holds more than some bits of each token row in memory. What grows
+with the items is said here; `pairs` has as many of them as there can be.
+
 - `fold_scores` holds a run of whole items: 500,000 token rows, or one item if that is longer. Its
-  scores are written as row groups. For a suite of kind `choices`, eight bytes for each item and
-  position of its endings are kept. Suites of kinds `graded` and `reading`, and `pairs` with
-  `classes`, are folded at once, since there a score depends on all items; they grow with the rows.
-- `compare_models` grows with the items, not with the token rows. It reads of each scores table the
-  rows of one metric.
+  scores are written as row groups of a million rows, which are held until they are full. The peak
+  of `pairs` therefore rises up to ten million token rows, and is flat from there. For a suite of
+  kind `choices`, eight bytes for each item and position of its endings are kept. Suites of kinds
+  `graded` and `reading`, and `pairs` with `classes`, are folded at once, since there a score
+  depends on all items; they grow with the rows.
+- `compare_models` reads of each scores table the rows of one metric. It grows by about 120 bytes an
+  item for two models, and by 16 for each model and seed more: ids, values and weights.
+- `aggregate` reads one metric at a time, and so do the report's panels of groups. It grows by about
+  80 bytes an item: the values, weights and groups of one metric, and what its mean needs. Of a
+  random model, each further draw needs 22 bytes an item.
 - `analyse_tokens` holds batches, one bit for each row, and what depends on the vocabulary. The
   quantiles of each token need temporary files of 16 bytes a row (in TMPDIR), and a token that
   occurs more than 4 million times needs 12 bytes for each time. The comparison on the same text
   keeps sums of each item and model. Where the models' tokens are cut into different numbers of
-  shards, it reads them at once."""
+  shards, it reads them at once.
+
+Outside of this table:
+
+- The report's entropy panel reads items and tokens in batches, and holds one bit for each row.
+- The BabyLM export decides in runs of items, as `fold_scores` does. It holds what it writes: the
+  chosen text of each item. `lmcore audit` of a model reads so, too, and holds all texts.
+- `lmcore tokens` streams; with `--above-quantile` it holds four bytes a row. `lmcore compare --csv`
+  holds two bytes a row.
+- `lmcore verify` holds a file of either revision, such as a shard or a scores table, and
+  `lmcore diff` a scores table.
+- These read whole tables: `explore_suites` (the tokens of its suites), `analyse_completions` and
+  `analyse_acquisition` (the scores of theirs), and `lmcore.api.load_tokens`, which gives the table
+  to its caller."""
 
 
 class Cost(NamedTuple):

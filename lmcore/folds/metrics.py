@@ -240,28 +240,38 @@ def suite_metrics(
     scores = Scores(source)
     report = _Report()
     for name in scores.metrics:
-        columns = scores.columns(name)
-        if not report.values:
-            report.values["n_items"] = len(columns["values"])
-            if scores.n_draws > 1:
-                report.values["n_draws"] = scores.n_draws
-        if name in COUNTS:
-            report.values[COUNTS[name]] = float(columns["values"].sum())
-        elif name.startswith("confusion_"):
-            continue
-        elif name == "rank":
-            _add_median_rank(report, columns, confidence)
-        elif name in CORPUS_RATIOS:
-            _add_corpus_ratios(report, name, columns, scores.metrics, confidence)
-        else:
-            estimate = widened(mean_of(columns), scores, name)
-            _add_mean(report, name, columns, estimate, confidence, method)
-            if name == "accuracy":
-                for part, groups in (parts or {}).items():
-                    _add_part(report, part, groups, scores, columns, confidence, method)
+        _add_score(report, name, scores, confidence, method, parts or {})
     if classes:
         _add_classification(report, scores, list(classes), confidence)
     return report.values, report.intervals
+
+
+def _add_score(
+    report: _Report,
+    name: str,
+    scores: Scores,
+    confidence: float,
+    method: IntervalOfShares,
+    parts: Mapping[str, Collection[str]],
+) -> None:
+    """Add the metrics that follow from the score `name`, of which alone the columns are read."""
+    columns = scores.columns(name)
+    if not report.values:
+        report.values["n_items"] = len(columns["values"])
+        if scores.n_draws > 1:
+            report.values["n_draws"] = scores.n_draws
+    if name in COUNTS:
+        report.values[COUNTS[name]] = float(columns["values"].sum())
+    elif name == "rank":
+        _add_median_rank(report, columns, confidence)
+    elif name in CORPUS_RATIOS:
+        _add_corpus_ratios(report, name, columns, scores.metrics, confidence)
+    elif not name.startswith("confusion_"):
+        estimate = widened(mean_of(columns), scores, name)
+        _add_mean(report, name, columns, estimate, confidence, method)
+        if name == "accuracy":
+            for part, groups in parts.items():
+                _add_part(report, part, groups, scores, columns, confidence, method)
 
 
 def _add_median_rank(report: _Report, columns: dict[str, np.ndarray], confidence: float) -> None:

@@ -104,6 +104,7 @@ class Scores:
             for of_draw in rows[name].to_numpy().reshape(-1, self.n_draws).T:
                 total += of_draw
             total /= self.n_draws
+            rows = rows.drop_columns([name])  # of many items, each column counts
             means = means.append_column(name, pa.array(total))
         return means
 
