@@ -1,22 +1,26 @@
 """What the stages that read token tables cost as the tables grow.
 
-Token tables of random numbers are written and folded, compared and analysed, each stage in a
-process of its own. Seconds and peak memory come out, for a size of table and for each stage:
+Token tables of random numbers are written, folded, aggregated, compared and analysed, each stage in
+a process of its own. CPU seconds and peak memory come out, for a size of table and for each stage:
 
-    python -m bench.big_tables --rows 2000000,20000000 --folder FOLDER
+    python -m bench.big_tables --rows 2000000 --folder FOLDER
 
-It writes docs/big_tables.md and docs/big_tables.json. There are two suites and two models. `pairs`
-has short items, and so as many as there can be: an item of two sentences for each 20 rows. `text`
-has a few long texts of TEXT_TOKENS tokens. The rows of a size are those of one model on one suite.
-A suite's tables are removed when it was measured; a row takes about 20 bytes on disk.
+They are merged into docs/big_tables.json, of which docs/big_tables.md is written. There are two
+suites and two models. `pairs` has short items, and so as many as there can be: an item of two
+sentences for each 20 rows. `text` has a few long texts of TEXT_TOKENS tokens. The rows of a size
+are those of one model on one suite.
+
+A suite's tables are in FOLDER/SUITE_ROWS, and are removed when the suite was measured. A run that
+was killed goes on where it was: shards that are there are not written again, and stages whose
+costs are in COSTS of that folder are not measured again.
 """
 
 import json
+import os
 import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -27,8 +31,8 @@ import pyarrow.parquet as pq
 import typer
 from tokenizers import Tokenizer, models
 
-from lmcore.files import write_json
-from lmcore.scoring.writer import write_tokens
+from lmcore.files import whole, write_json
+from lmcore.scoring.writer import DICTIONARY, ENCODINGS
 from lmcore.tables import ITEMS, TOKENS
 
 VOCAB = 32_000
@@ -37,7 +41,8 @@ TEXT_TOKENS = 200_000
 SHARD_TOKENS = 200_000  # at most, of one file
 MODELS = ("first", "second")
 SUITES = {"pairs": {"kind": "pairs"}, "text": {"kind": "text"}}
-STAGES = ("fold_scores", "compare_models", "analyse_tokens")
+STAGES = ("fold_scores", "compare_models", "analyse_tokens", "aggregate")
+COSTS = "costs.json"
 N_GROUPS = 67  # paradigms, or books
 COMPARISON: dict[str, Any] = {
     "pairs": None,
@@ -60,33 +65,50 @@ COMPARISON: dict[str, Any] = {
 
 ABOUT = """# Token tables of many rows
 
-What the stages that read token tables cost as the tables grow. `python -m bench.big_tables` writes
-this page. Tables are of random numbers in the schema of extract_tokens, of two models. `pairs` has
-an item for each 20 rows, `text` has texts of 200,000 tokens. CPU seconds are of the whole process,
-with imports, and for both models together. The machine was busy with other work.
+What the stages that read token tables cost as the tables grow. Tables are of random numbers in the
+schema of extract_tokens, of two models that differ in every figure. `pairs` has an item for each 20
+rows, `text` has texts of 200,000 tokens. Rows are those of one model. CPU seconds are of the whole
+process, with imports, and for both models together. The machine was busy with other work.
 
-The figures of now are those of the first 10 and 80 shards of tables of 20 million rows, and both
-models had the same tokens with the same statistics; before, these differed. So what compare_models
-costs now was measured where no item differs.
-
-To measure another size (200 million rows need 15 GB of disk for each suite, and as much again for
-what the stages write):
+To measure a size (200 million rows need 13 GB of disk at a time, with what the stages write;
+`--suite text` measures one suite alone, and a run that was killed goes on):
 
     nice python -m bench.big_tables --rows 200000000 --folder FOLDER
 """
 GROWTH = """## What grows with what
 
+Of the stages in the table, none holds more than some bits of each token row in memory. What grows
+with the items is said here; `pairs` has as many of them as there can be.
+
 - `fold_scores` holds a run of whole items: 500,000 token rows, or one item if that is longer. Its
-  scores are written as row groups. For a suite of kind `choices`, eight bytes for each item and
-  position of its endings are kept. Suites of kinds `graded` and `reading`, and `pairs` with
-  `classes`, are folded at once, since there a score depends on all items; they grow with the rows.
-- `compare_models` grows with the items, not with the token rows. It reads of each scores table the
-  rows of one metric.
+  scores are written as row groups of a million rows, which are held until they are full. The peak
+  of `pairs` therefore rises up to ten million token rows, and is flat from there. For a suite of
+  kind `choices`, eight bytes for each item and position of its endings are kept. Suites of kinds
+  `graded` and `reading`, and `pairs` with `classes`, are folded at once, since there a score
+  depends on all items; they grow with the rows.
+- `compare_models` reads of each scores table the rows of one metric. It grows by about 120 bytes an
+  item for two models, and by 16 for each model and seed more: ids, values and weights.
+- `aggregate` reads one metric at a time, and so do the report's panels of groups. It grows by about
+  80 bytes an item: the values, weights and groups of one metric, and what its mean needs. Of a
+  random model, each further draw needs 22 bytes an item.
 - `analyse_tokens` holds batches, one bit for each row, and what depends on the vocabulary. The
   quantiles of each token need temporary files of 16 bytes a row (in TMPDIR), and a token that
   occurs more than 4 million times needs 12 bytes for each time. The comparison on the same text
   keeps sums of each item and model. Where the models' tokens are cut into different numbers of
-  shards, it reads them at once."""
+  shards, it reads them at once.
+
+Outside of this table:
+
+- The report's entropy panel reads items and tokens in batches, and holds one bit for each row.
+- The BabyLM export decides in runs of items, as `fold_scores` does. It holds what it writes: the
+  chosen text of each item. `lmcore audit` of a model reads so, too, and holds all texts.
+- `lmcore tokens` streams; with `--above-quantile` it holds four bytes a row. `lmcore compare --csv`
+  holds two bytes a row.
+- `lmcore verify` holds a file of either revision, such as a shard or a scores table, and
+  `lmcore diff` a scores table.
+- These read whole tables: `explore_suites` (the tokens of its suites), `analyse_completions` and
+  `analyse_acquisition` (the scores of theirs), and `lmcore.api.load_tokens`, which gives the table
+  to its caller."""
 
 
 class Cost(NamedTuple):
@@ -108,61 +130,106 @@ SHAPES = {"pairs": _Shape(2, SENTENCE_TOKENS), "text": _Shape(1, TEXT_TOKENS)}
 
 
 def main(
-    rows: Annotated[str, typer.Option(help="token rows of one model on one suite, by comma")],
-    folder: Annotated[Path | None, typer.Option(help="where the tables are written")] = None,
-    only: Annotated[str, typer.Option(help="of the suites, by comma")] = ",".join(SUITES),
+    rows: Annotated[int, typer.Option(help="token rows of one model on one suite")],
+    folder: Annotated[Path, typer.Option(help="where the tables are written")],
+    suite: Annotated[
+        list[str] | None, typer.Option(help="one of the suites; by default all")
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder of big_tables.json and .md")] = Path("docs"),
 ) -> None:
+    for name in suite or SUITES:
+        for stage, cost in bench_stages(name, rows, folder):
+            print(name, rows, stage, cost, flush=True)
+            merge({f"{name}.{rows}.{stage}": cost._asdict()}, out)
+
+
+def merge(measured: dict[str, dict], out: Path) -> None:
+    """Add what was measured to the figures in `out`, and write the page of all of them."""
     figures = {}
     if (out / "big_tables.json").exists():
         figures = json.loads((out / "big_tables.json").read_text("utf-8"))
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        for n_rows in map(int, rows.split(",")):
-            for suite in only.split(","):
-                of_suite = bench_stages(suite, n_rows, Path(scratch))
-                for stage, cost in of_suite.items():
-                    print(suite, n_rows, stage, cost, flush=True)
-                    figures[f"{suite}.{n_rows}.{stage}"] = cost._asdict()
-                out.mkdir(parents=True, exist_ok=True)
-                write_json(figures, out / "big_tables.json")
-                (out / "big_tables.md").write_text(page(figures), "utf-8")
+    figures |= measured
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(figures, out / "big_tables.json")
+    (out / "big_tables.md").write_text(page(figures), "utf-8")
 
 
-def bench_stages(suite: str, n_rows: int, scratch: Path) -> dict[str, Cost]:
-    """{stage: what it costs} with tables of `n_rows` rows for each model of one suite."""
+def bench_stages(suite: str, n_rows: int, scratch: Path) -> Iterator[tuple[str, Cost]]:
+    """(stage, what it costs) with tables of `n_rows` rows for each model of one suite.
+
+    The tables are in a folder in `scratch`, which is removed at the end.
+    """
     folder = scratch / f"{suite}_{n_rows}"
     write_tables(suite, n_rows, folder)
     costs = {}
+    if (folder / COSTS).exists():
+        costs = json.loads((folder / COSTS).read_text("utf-8"))
     for stage in STAGES:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-m", "bench.big_tables_stage", stage, suite, str(folder)]
-        run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        answer = json.loads(run.stdout)
-        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        costs[stage] = Cost(answer["seconds"], cpu_s, answer["peak_mb"])
+        if stage not in costs:
+            costs[stage] = _measure(stage, suite, folder)._asdict()
+            write_json(costs, folder / COSTS)
+        yield stage, Cost(**costs[stage])
     shutil.rmtree(folder)
-    return costs
+
+
+def _measure(stage: str, suite: str, folder: Path) -> Cost:
+    """Run one stage on the tables in `folder`, where its temporary files are, too."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "bench.big_tables_stage", stage, suite, str(folder)]
+    environment = {**os.environ, "TMPDIR": str(folder.resolve())}
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    answer = json.loads(run.stdout)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(answer["seconds"], cpu_s, answer["peak_mb"])
 
 
 def write_tables(suite: str, n_rows: int, folder: Path) -> None:
-    """Write the items, the models' folders, and their tokens of about `n_rows` rows each."""
+    """Write the items, the models' folders, and their tokens of about `n_rows` rows each.
+
+    Files that are there stay.
+    """
     shape = SHAPES[suite]
     n_items = max(1, n_rows // (shape.n_options * shape.n_tokens))
     texts = _Texts(shape)
     path = folder / "items" / f"{suite}.parquet"
-    path.parent.mkdir(parents=True)
-    metadata = {"scoring": json.dumps({"bos": "prefix"})}
-    with pq.ParquetWriter(path, ITEMS.with_metadata(metadata), compression="zstd") as writer:
-        for numbers in _runs(n_items, shape, 100):
-            writer.write_table(texts.items(suite, numbers).replace_schema_metadata(metadata))
+    if not path.exists():
+        _write_items(texts, suite, n_items, path)
     for seed, model in enumerate(MODELS):
         _write_model(folder / "models" / model)
         tokens = folder / "tokens" / model / suite
-        tokens.mkdir(parents=True)
         for part, numbers in enumerate(_runs(n_items, shape, 1)):
-            table = texts.tokens(suite, numbers, (part, seed))
-            write_tokens(table, tokens / f"part-{part:05d}.parquet", "bench")
+            path = tokens / f"part-{part:05d}.parquet"
+            if not path.exists():
+                table = texts.tokens(suite, numbers, (part, seed))
+                _write_shard(table, path)
+
+
+def _write_shard(table: pa.Table, path: Path) -> None:
+    """Write tokens as lmcore.scoring.writer does, but for the level of compression.
+
+    That takes most of the time there, and none of the time of a reader.
+    """
+    encodings = {name: encoding for name, encoding in ENCODINGS.items() if name in TOKENS.names}
+    with whole(path) as temporary:
+        pq.write_table(
+            table.replace_schema_metadata({"engine": "bench"}),
+            temporary,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=DICTIONARY,
+            column_encoding=encodings,
+            write_statistics=["item"],
+        )
+
+
+def _write_items(texts: "_Texts", suite: str, n_items: int, path: Path) -> None:
+    """Write the items table, some row groups at a time."""
+    metadata = {"scoring": json.dumps({"bos": "prefix"})}
+    schema = ITEMS.with_metadata(metadata)
+    with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
+        for numbers in _runs(n_items, texts.shape, 10):
+            file.write_table(texts.items(suite, numbers).replace_schema_metadata(metadata))
 
 
 def _runs(n_items: int, shape: _Shape, n_shards: int) -> Iterator[np.ndarray]:
@@ -241,34 +308,35 @@ class _Texts:
 
 
 def page(figures: dict[str, dict]) -> str:
-    """The figures as a Markdown page; a key is SUITE.ROWS.STAGE, and `before.` stands in front of
-    what was measured before the stages read their tables in parts."""
-    lines = [ABOUT, *_table(figures), "", GROWTH, "", _billion(figures), ""]
-    return "\n".join(lines)
+    """The figures as a Markdown page; a key is SUITE.ROWS.STAGE."""
+    return "\n".join([ABOUT, *_table(figures), "", GROWTH, "", _billion(figures), ""])
 
 
 def _table(figures: dict[str, dict]) -> list[str]:
     """One line for each suite, stage and size."""
     lines = [
-        "| suite | stage | rows of a model | peak before | peak now | CPU s before | CPU s now |",
-        "|---|---|--:|--:|--:|--:|--:|",
+        "| suite | stage | rows of a model | peak MB | CPU s | CPU µs of a row |",
+        "|---|---|--:|--:|--:|--:|",
     ]
-    sizes = sorted({int(key.split(".")[-2]) for key in figures})
     for suite in SUITES:
         for stage in STAGES:
-            for size in sizes:
-                key = f"{suite}.{size}.{stage}"
-                before, now = figures.get(f"before.{key}"), figures.get(key)
-                if before or now:
-                    peaks = f"{_cell(before, 'peak_mb')} MB | {_cell(now, 'peak_mb')} MB"
-                    seconds = f"{_cell(before, 'cpu_s')} | {_cell(now, 'cpu_s')}"
-                    lines.append(f"| {suite} | {stage} | {size:,} | {peaks} | {seconds} |")
+            for size, cost in _sizes(figures, suite, stage):
+                of_row = cost["cpu_s"] * 1e6 / (size * len(MODELS))
+                lines.append(
+                    f"| {suite} | {stage} | {size:,} | {cost['peak_mb']:,.0f}"
+                    f" | {cost['cpu_s']:,.1f} | {of_row:.2f} |"
+                )
     return lines
 
 
-def _cell(cost: dict | None, name: str) -> str:
-    """A figure, rounded; a dash where it was not measured."""
-    return f"{cost[name]:,.0f}" if cost else "–"
+def _sizes(figures: dict[str, dict], suite: str, stage: str) -> list[tuple[int, dict]]:
+    """(rows, cost) of each size that was measured, from the smallest."""
+    found = []
+    for key, cost in figures.items():
+        name, size, of_stage = key.split(".")
+        if (name, of_stage) == (suite, stage):
+            found.append((int(size), cost))
+    return sorted(found, key=lambda pair: pair[0])
 
 
 def _billion(figures: dict[str, dict]) -> str:
@@ -284,11 +352,7 @@ def _billion(figures: dict[str, dict]) -> str:
     ]
     for suite in SUITES:
         for stage in STAGES:
-            measured = sorted(
-                (int(key.split(".")[1]), cost)
-                for key, cost in figures.items()
-                if key.startswith(f"{suite}.") and key.endswith(f".{stage}")
-            )
+            measured = _sizes(figures, suite, stage)
             if len(measured) > 1:
                 (small, low), (large, high) = measured[-2:]
                 steps = (10**9 - large) / (large - small)

@@ -24,6 +24,19 @@ def run(stage: str, suite: str, folder: Path) -> None:
         fold_scores(
             list(MODELS), suites, *inputs, folder / "scores", folder / "positions", top_k=10
         )
+    elif stage == "aggregate":
+        from lmcore.folds.metrics import aggregate
+
+        aggregate(
+            list(MODELS),
+            suites,
+            folder / "scores",
+            folder / "metrics",
+            folder / "intervals.json",
+            folder / "headlines",
+            confidence=0.95,
+            digits=6,
+        )
     elif stage == "compare_models":
         from lmcore.comparing.model_pairs import compare_models
 

@@ -5,6 +5,7 @@ A decision is right if the chosen option reads as the right one does: seven pair
 same sentence twice, and BabyLM compares texts.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from scipy import special
 from lmcore.babylm.evaluations import TieRule
 from lmcore.errors import InputError
 from lmcore.folds.by_text import COLUMNS, TextStats, text_stats
-from lmcore.tables import TOKENS, read
+from lmcore.folds.runs import runs_of_items
 
 
 class Decision(NamedTuple):
@@ -28,26 +29,31 @@ class Decision(NamedTuple):
 
 
 def decisions(
-    items: pa.Table, tokens: Path, draw: int, tie_rule: TieRule = "first"
-) -> list[Decision]:
-    """The decision of each item, in the order of the items.
+    items: Path, tokens: Path, draw: int, tie_rule: TieRule = "first"
+) -> Iterator[Decision]:
+    """The decision of each item of the table at `items`, in their order.
 
     Of tied options, the first is chosen, or one that is `drawn` by the item's content hash. `draw`
     is that of a random model. Raises InputError where there is no such draw, and as
     lmcore.folds.by_text does.
     """
-    texts = read_texts(items, tokens)
-    check_draw(draw, texts.shape[0], tokens)
+    for texts in read_texts(items, tokens):
+        check_draw(draw, texts.shape[0], tokens)
+        chosen_rows, is_right = decided(texts, draw, tie_rule)
+        first = special.softmax(texts.by_option(texts.logprob)[draw], -1)[:, 0]
+        rows = texts.table.take(chosen_rows).to_pylist()
+        for row, right, probability in zip(rows, is_right, first, strict=True):
+            yield Decision(row, bool(right), float(probability))
+
+
+def decided(texts: TextStats, draw: int, tie_rule: TieRule) -> tuple[np.ndarray, np.ndarray]:
+    """(items,) the rows of the chosen options in the items table, and whether they are right."""
     logprobs = texts.by_option(texts.logprob)[draw]  # (items, options)
     rows = texts.rows[""]
-    chosen = chosen_options(logprobs, items["content_hash"].to_numpy()[rows[:, 0]], tie_rule)
+    hashes = texts.table["content_hash"].to_numpy()[rows[:, 0]]
+    chosen = chosen_options(logprobs, hashes, tie_rule)
     chosen_rows = np.take_along_axis(rows, chosen[:, None], 1)[:, 0]
-    first = special.softmax(logprobs, -1)[:, 0]
-    is_right = reads_alike(items, chosen_rows, texts.gold_rows)
-    return [
-        Decision(row, bool(right), float(probability))
-        for row, right, probability in zip(items.take(chosen_rows).to_pylist(), is_right, first)
-    ]
+    return chosen_rows, reads_alike(texts.table, chosen_rows, texts.gold_rows)
 
 
 def check_draw(draw: int, n_draws: int, source: Path) -> None:
@@ -85,6 +91,7 @@ def reads_alike(items: pa.Table, one: np.ndarray, other: np.ndarray) -> np.ndarr
     return is_same
 
 
-def read_texts(items: pa.Table, tokens: Path) -> TextStats:
-    """The tokens of a suite's items, regrouped by text."""
-    return text_stats(items, read(tokens, TOKENS, COLUMNS), tokens)
+def read_texts(items: Path, tokens: Path) -> Iterator[TextStats]:
+    """The tokens of a suite's items, regrouped by text, in runs of items (lmcore.folds.runs)."""
+    for run in runs_of_items(items, tokens, COLUMNS):
+        yield text_stats(run.items, run.tokens, tokens, run.whole)

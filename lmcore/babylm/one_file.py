@@ -20,7 +20,6 @@ from lmcore.babylm.decisions import decisions
 from lmcore.errors import InputError
 from lmcore.files import whole
 from lmcore.suites.declare import TASKS
-from lmcore.tables import ITEMS, read
 
 # {the name of a suite here: the name of the task there}
 NAMES = {
@@ -46,8 +45,7 @@ def export_babylm(items: Path, tokens: Path, out: Path, *, draw: int = 0) -> dic
     for suite, task in NAMES.items():
         path = items / f"{suite}.parquet"
         if path.exists():
-            table = read(path, ITEMS)
-            chosen = [decision.row for decision in decisions(table, tokens / suite, draw)]
+            chosen = [decision.row for decision in decisions(path, tokens / suite, draw)]
             predictions[task] = _task(chosen, suite)
             counts[suite] = len(chosen)
     if not predictions:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from lmcore.babylm.decisions import (
     check_draw,
-    chosen_options,
+    decided,
     drawn_place,
     read_texts,
     reads_alike,
@@ -30,12 +30,12 @@ from lmcore.babylm.evaluations import GLUE, READING, Evaluation, Part
 from lmcore.babylm.glue import f1_of_one, read_classified
 from lmcore.babylm.surprisals import OFFICIAL
 from lmcore.babylm.tree import Project, items_with
-from lmcore.comparing.comparison import Side, read_side
+from lmcore.comparing.comparison import Side, read_side, reader_of
 from lmcore.errors import InputError
 from lmcore.folds.metrics import mean_of, share_interval
 from lmcore.folds.ties import settle
 from lmcore.statistics.stats import Estimate, interval
-from lmcore.tables import ITEMS, SCORES, columns_there, read
+from lmcore.tables import ITEMS, metrics_there, read
 
 PER_CENT = 100.0
 EYE_TRACKING, SELF_PACED = "reading_eye_tracking", "reading_self_paced"
@@ -96,7 +96,7 @@ def reading_scores(project: Project, model: str, confidence: float) -> dict[str,
     if suite is None or not project.scores(model, suite).exists():
         return {}
     path = project.scores(model, suite)
-    there = pc.unique(read(path, SCORES, ["metric"])["metric"]).to_pylist()
+    there = metrics_there(path)
     metrics = {EYE_TRACKING: OFFICIAL["rt"], SELF_PACED: OFFICIAL["spr"]}
     subset = project.subset(suite)
     return {
@@ -144,8 +144,7 @@ def classified_path(project: Project, model: str, task: str) -> Path:
 
 def side_of(path: Path, metric: str) -> Side:
     """What a scores table has under a metric. Raises InputError where it lacks the metric."""
-    table = read(path, SCORES)
-    return read_side(lambda columns: columns_there(table, columns), [metric], str(path), {})[1]
+    return read_side(reader_of(path, [metric]), [metric], str(path), {})[1]
 
 
 def _joined(sides: list[Side]) -> Side:
@@ -209,7 +208,9 @@ def _decided(
         ours = _with_halves(accuracy.values, tie.values > 0)
         is_right = _right_of_two(items, accuracy, tie.values[draw] > 0, ours[draw], evaluation)
     else:
-        ours, is_right = _from_tokens(items, project.tokens(model, suite), draw, evaluation)
+        ours, is_right = _from_tokens(
+            project.items(suite), project.tokens(model, suite), draw, evaluation
+        )
     kept = _kept(accuracy, items_with(items, part.without))
     side = accuracy._replace(
         items=accuracy.items.take(pa.array(kept)),
@@ -260,13 +261,11 @@ def _right_of_two(
 
 
 def _from_tokens(
-    items: pa.Table, tokens: Path, draw: int, evaluation: Evaluation
+    items: Path, tokens: Path, draw: int, evaluation: Evaluation
 ) -> tuple[np.ndarray, np.ndarray]:
     """Our rule's values (draws, items), and what the official one counts (items,)."""
-    texts = read_texts(items, tokens)
-    logprobs = texts.by_option(texts.logprob)
-    hashes = items["content_hash"].to_numpy()[texts.rows[""][:, 0]]
-    chosen = chosen_options(logprobs[draw], hashes, evaluation.tie_rule)
-    chosen_rows = np.take_along_axis(texts.rows[""], chosen[:, None], 1)[:, 0]
-    is_right = reads_alike(items, chosen_rows, texts.gold_rows)
-    return settle(logprobs, texts.gold, "half")[0], is_right.astype(float)
+    ours, official = [], []
+    for texts in read_texts(items, tokens):
+        ours.append(settle(texts.by_option(texts.logprob), texts.gold, "half")[0])
+        official.append(decided(texts, draw, evaluation.tie_rule)[1].astype(float))
+    return np.concatenate(ours, 1), np.concatenate(official)

@@ -16,7 +16,8 @@ from scipy import stats
 from lmcore.babylm_year import revision_name
 from lmcore.errors import InputError
 from lmcore.folds.fold import PSEUDO
-from lmcore.folds.metrics import item_means, mean_of
+from lmcore.folds.metrics import mean_of
+from lmcore.folds.scores import Scores
 from lmcore.tables import ITEMS, SCORES, read
 
 SURPRISAL = "surprisal"
@@ -51,11 +52,11 @@ def reading_scores(scores: Path) -> dict[str, float]:
 
     Empty where the table lacks them.
     """
-    by_metric = item_means(read(scores, SCORES))
-    if any(metric not in by_metric for metric in OFFICIAL.values()):
+    by_metric = Scores(scores)
+    if any(metric not in by_metric.metrics for metric in OFFICIAL.values()):
         return {}
     return {
-        name: mean_of(by_metric[metric], are_one_group=True).mean / 100
+        name: mean_of(by_metric.columns(metric), are_one_group=True).mean / 100
         for name, metric in OFFICIAL.items()
     }
 

@@ -171,7 +171,8 @@ def _predictions(
     ratios = scoring_of(table).get("ratios", {})
     uids: Uids = {}
     values: dict[str, list[tuple[float, float]]] = {}
-    for decision in decisions(table, project.tokens(model, suite), draw, evaluation.tie_rule):
+    tokens = project.tokens(model, suite)
+    for decision in decisions(project.items(suite), tokens, draw, evaluation.tie_rule):
         row = decision.row
         if row["item"] in left_out:
             continue

@@ -13,9 +13,8 @@ import numpy as np
 
 from lmcore.errors import InputError
 from lmcore.files import whole
-from lmcore.folds.metrics import item_means
+from lmcore.folds.scores import Scores
 from lmcore.shown import for_markdown
-from lmcore.tables import SCORES, read
 
 SUITES = ("blimp_filtered", "blimp_supplement")
 SUBTASKS = {
@@ -129,9 +128,8 @@ def _mean(value: float, interval: dict) -> str:
 
 def _group_means(path: Path) -> dict[str, float]:
     """{group: accuracy}. Raises InputError where the groups are not those of the supplement."""
-    table = read(path, SCORES)
-    accuracy = item_means(table)["accuracy"]
-    names = sorted(set(table["group"].to_pylist()))
+    scores = Scores(path)
+    accuracy, names = scores.columns("accuracy"), scores.groups
     if names != sorted(SUBTASKS):
         raise InputError(f"{path}: groups are {', '.join(names)}; expected {', '.join(SUBTASKS)}")
     return {

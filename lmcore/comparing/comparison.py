@@ -9,6 +9,7 @@ one seed on each side, the p value is that of a sign-flip test over items, and t
 these two models. With several seeds, it covers seeds and items.
 """
 
+import hashlib
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from scipy import special
 from lmcore.errors import InputError
 from lmcore.folds.fold import PSEUDO
 from lmcore.folds.metrics import CORPUS_RATIOS
+from lmcore.folds.scores import rows_of_metric
 from lmcore.statistics import paired, stats
 from lmcore.statistics.clusters import of_clusters, shared
 from lmcore.statistics.intervals import (
@@ -156,8 +158,8 @@ def read_side(
     For a masked LM, a metric is looked up as pseudo_METRIC, too. `read` gives the columns asked
     for, but CLUSTER only where the table has it.
 
-    `known` is filled with sides by their content hashes: the same hashes in the same order are the
-    same items, whose ids and groups need no second reading.
+    `known` is filled with sides by a digest of their content hashes: the same hashes in the same
+    order are the same items, whose ids and groups need no second reading.
 
     Raises InputError if the table has none of the metrics, if a value or weight is not finite, or
     if there is not one row for each item and draw.
@@ -168,8 +170,10 @@ def read_side(
     metric = _first_metric(metrics, there, source)
     rows = np.flatnonzero(names.indices.to_numpy() == there.index(metric))
     draws, values, weights, hashes = (
-        table[name].to_numpy()[rows] for name in ("draw", "value", "weight", "content_hash")
+        _of_rows(table[name], rows).to_numpy()
+        for name in ("draw", "value", "weight", "content_hash")
     )
+    del table, names  # before the ids are read
     if not (np.isfinite(values).all() and np.isfinite(weights).all() and weights.any()):
         raise InputError(
             f"{source}: {metric} has a value or weight that is not finite;"
@@ -183,7 +187,7 @@ def read_side(
         )
     values = np.ascontiguousarray(values.reshape(-1, n_draws).T)
     rows, weights, hashes = rows[::n_draws], weights[::n_draws], hashes[::n_draws]
-    key = hashes.tobytes()
+    key = hashlib.sha256(hashes.tobytes()).digest()
     if key not in known:
         items, groups, group_names = _items_and_groups(read(["item", "group"]), rows)
         known[key] = Side(items, hashes, groups, group_names, values, weights)
@@ -200,7 +204,9 @@ def reader_of(path: Path, metrics: list[str]) -> Callable[[list[str]], pa.Table]
     """
     there = metrics_there(path)
     metric = next((name for name in _known_as(metrics) if name in there), None)
-    return partial(read_table, path, SCORES, metric=metric)
+    if metric is None:
+        return partial(read_table, path, SCORES)
+    return partial(rows_of_metric, path, metric)
 
 
 def _known_as(metrics: list[str]) -> list[str]:
@@ -218,9 +224,15 @@ def _first_metric(metrics: list[str], there: list[str], source: str) -> str:
     )
 
 
+def _of_rows(column: pa.ChunkedArray, rows: np.ndarray) -> pa.Array:
+    """These rows of a column. Where they are all, as mostly, nothing is copied twice."""
+    column = column.combine_chunks()
+    return column if len(rows) == len(column) else column.take(pa.array(rows))
+
+
 def _items_and_groups(table: pa.Table, rows: np.ndarray) -> tuple[pa.Array, np.ndarray, list[str]]:
     """The ids of these rows' items, the numbers of their groups, and the names of the groups."""
-    items = table["item"].combine_chunks().take(pa.array(rows)).cast(pa.string())
+    items = _of_rows(table["item"], rows).cast(pa.string())
     groups = table["group"].combine_chunks().dictionary_encode()
     return items, groups.indices.to_numpy()[rows], groups.dictionary.to_pylist()
 

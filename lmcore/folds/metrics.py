@@ -41,6 +41,7 @@ import pyarrow.compute as pc
 from lmcore.files import rounded, whole, write_json
 from lmcore.folds.fold import PSEUDO, refuse_orphans
 from lmcore.folds.reading import READING
+from lmcore.folds.scores import Scores
 from lmcore.params.ranges import Digits, OpenShare
 from lmcore.params.scored import suites_of_model
 from lmcore.statistics.bayes import beta_interval
@@ -58,7 +59,6 @@ from lmcore.statistics.stats import (
 from lmcore.suites.blimp_terms import parts_of
 from lmcore.suites.conventions import convention_of
 from lmcore.suites.declare import classes_of, kind_of, task_of
-from lmcore.tables import CLUSTER, SCORES, read
 
 
 def _same(value: float) -> float:
@@ -166,10 +166,13 @@ def aggregate(
             shown: dict[str, float] = {}
             n_ties = 0
             for suite, entry in suites_of_model(suites, model).items():
-                table = read(scores / model / f"{suite}.parquet", SCORES)
                 classes = classes_of(suite, entry, kind_of(suite, entry))
                 metrics, bounds = suite_metrics(
-                    table, confidence, classes, interval, parts_of(task_of(suite, entry))
+                    scores / model / f"{suite}.parquet",
+                    confidence,
+                    classes,
+                    interval,
+                    parts_of(task_of(suite, entry)),
                 )
                 metrics, bounds = rounded_by_se(metrics, bounds, confidence, digits)
                 shown[suite] = metrics[headline(kind_of(suite, entry), metrics)]
@@ -231,40 +234,53 @@ def _to_decimals(value: float, decimals: int, keep_three: bool) -> float:
 
 
 def suite_metrics(
-    scores: pa.Table,
+    source: pa.Table | Path,
     confidence: float,
     classes: Sequence[str] = (),
     method: IntervalOfShares = "student",
     parts: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[dict, dict]:
-    """The metrics of one scores table, and their intervals.
+    """The metrics of a scores table, or of the one at a path, and their intervals.
 
     These are {metric: value}, and {metric: interval} of those metrics that have one, with the keys
     that `aggregate` names; `classes` as in the suite, `method` as in `share_interval`. `parts` are
     {name: groups}, whose accuracy is a metric of its own; a part without items has none.
     """
-    by_metric = item_means(scores)
+    scores = Scores(source)
     report = _Report()
-    report.values["n_items"] = len(next(iter(by_metric.values()))["values"])
-    if (n_draws := len(pc.unique(scores["draw"]))) > 1:
-        report.values["n_draws"] = n_draws
-    for name, columns in by_metric.items():
-        if name in COUNTS:
-            report.values[COUNTS[name]] = float(columns["values"].sum())
-        elif name.startswith("confusion_"):
-            continue
-        elif name == "rank":
-            _add_median_rank(report, columns, confidence)
-        elif name in CORPUS_RATIOS:
-            _add_corpus_ratios(report, name, by_metric, confidence)
-        else:
-            estimate = widened(mean_of(columns), scores, name, n_draws)
-            _add_mean(report, name, columns, estimate, confidence, method)
+    for name in scores.metrics:
+        _add_score(report, name, scores, confidence, method, parts or {})
     if classes:
-        _add_classification(report, by_metric, list(classes), confidence)
-    for part, groups in (parts or {}).items():
-        _add_part(report, part, groups, scores, confidence, method)
+        _add_classification(report, scores, list(classes), confidence)
     return report.values, report.intervals
+
+
+def _add_score(
+    report: _Report,
+    name: str,
+    scores: Scores,
+    confidence: float,
+    method: IntervalOfShares,
+    parts: Mapping[str, Collection[str]],
+) -> None:
+    """Add the metrics that follow from the score `name`, of which alone the columns are read."""
+    columns = scores.columns(name)
+    if not report.values:
+        report.values["n_items"] = len(columns["values"])
+        if scores.n_draws > 1:
+            report.values["n_draws"] = scores.n_draws
+    if name in COUNTS:
+        report.values[COUNTS[name]] = float(columns["values"].sum())
+    elif name == "rank":
+        _add_median_rank(report, columns, confidence)
+    elif name in CORPUS_RATIOS:
+        _add_corpus_ratios(report, name, columns, scores.metrics, confidence)
+    elif not name.startswith("confusion_"):
+        estimate = widened(mean_of(columns), scores, name)
+        _add_mean(report, name, columns, estimate, confidence, method)
+        if name == "accuracy":
+            for part, groups in parts.items():
+                _add_part(report, part, groups, scores, columns, confidence, method)
 
 
 def _add_median_rank(report: _Report, columns: dict[str, np.ndarray], confidence: float) -> None:
@@ -278,14 +294,21 @@ def _add_median_rank(report: _Report, columns: dict[str, np.ndarray], confidence
 
 
 def _add_corpus_ratios(
-    report: _Report, name: str, by_metric: dict[str, dict[str, np.ndarray]], confidence: float
+    report: _Report,
+    name: str,
+    columns: dict[str, np.ndarray],
+    metrics: list[str],
+    confidence: float,
 ) -> None:
-    """Add what follows from the score `name`, which is summed over the corpus."""
+    """Add what follows from the score `name`, which is summed over the corpus.
+
+    columns: the score's values and weights; metrics: those that the suite has.
+    """
     pseudo = PSEUDO if name.startswith(PSEUDO) else ""
-    if name == f"{pseudo}logprob" and f"{pseudo}target_logprob" in by_metric:
+    if name == f"{pseudo}logprob" and f"{pseudo}target_logprob" in metrics:
         return  # the perplexity of a completion suite is per target
-    is_running_text = f"{pseudo}surprisal_per_word" in by_metric
-    estimate = mean_of(by_metric[name], are_one_group=True)
+    is_running_text = f"{pseudo}surprisal_per_word" in metrics
+    estimate = mean_of(columns, are_one_group=True)
     for metric, change in CORPUS_RATIOS[name].items():
         if metric.endswith("byte_perplexity") and not is_running_text:
             continue  # it is published for running text alone
@@ -328,77 +351,54 @@ def _add_part(
     report: _Report,
     part: str,
     groups: Collection[str],
-    scores: pa.Table,
+    scores: Scores,
+    accuracy: dict[str, np.ndarray],
     confidence: float,
     method: IntervalOfShares,
 ) -> None:
-    """Add the accuracy on these groups alone, if the scores have any of them."""
-    is_inside = pc.is_in(scores["group"], pa.array(sorted(groups), pa.string()))
-    rows = scores.filter(pc.and_(is_inside, pc.equal(scores["metric"], "accuracy")))
-    if not rows.num_rows:
+    """Add the accuracy on these groups alone, if the scores have any of them.
+
+    accuracy: its columns, of all groups.
+    """
+    numbers = [number for number, group in enumerate(scores.groups) if group in groups]
+    is_inside = np.isin(accuracy["groups"], numbers)
+    if not is_inside.any():
         return
-    columns, n_draws = item_means(rows)["accuracy"], len(pc.unique(rows["draw"]))
-    estimate = widened(mean_of(columns), rows, "accuracy", n_draws)
+    columns = of_items(accuracy, is_inside)
+    columns["groups"] = np.unique(columns["groups"], return_inverse=True)[1]
+    estimate = widened(mean_of(columns), scores, "accuracy", numbers)
     bounds = share_interval(columns["values"], estimate, confidence, columns["groups"], method)
     report.add(f"accuracy_{part}", estimate, bounds)
 
 
 def _add_classification(
-    report: _Report,
-    by_metric: dict[str, dict[str, np.ndarray]],
-    classes: list[str],
-    confidence: float,
+    report: _Report, scores: Scores, classes: list[str], confidence: float
 ) -> None:
     """Add the confusion matrix, and precision, recall and F1."""
     # scikit-learn takes a second to import
     from lmcore.folds.classification import classification_metrics
 
     cells = {
-        name: columns["values"]
-        for name, columns in by_metric.items()
+        name: scores.columns(name)["values"]
+        for name in scores.metrics
         if name.startswith("confusion_")
     }
-    clusters = next(iter(by_metric.values())).get("clusters")
+    clusters = scores.columns(scores.metrics[0]).get("clusters")
     counts, estimates = classification_metrics(cells, classes, clusters)
     report.values.update(counts)
     for name, estimate in estimates.items():
         report.add(name, estimate, _cut_to_shares(interval(estimate, confidence)))
 
 
-def item_means(scores: pa.Table) -> dict[str, dict[str, np.ndarray]]:
-    """{metric: {values, weights, groups}}: one value for each item, the mean of its draws.
-
-    Groups are integers in the order of their names. Where items share clusters, there are also
-    `clusters`, integers from 0.
-    """
-    keys = [name for name in ("metric", "group", "item", CLUSTER) if name in scores.column_names]
-    means = scores.group_by(keys, use_threads=False).aggregate(
-        [("value", "mean"), ("weight", "mean")]
-    )
-    group_names = sorted(pc.unique(means["group"]).to_pylist())
-    groups = pc.index_in(means["group"], pa.array(group_names, pa.string())).to_numpy()
-    metrics = means["metric"].to_numpy()
-    values, weights = means["value_mean"].to_numpy(), means["weight_mean"].to_numpy()
-    by_metric = {}
-    for name in sorted(set(metrics)):
-        rows = metrics == name
-        columns = {"values": values[rows], "weights": weights[rows], "groups": groups[rows]}
-        if CLUSTER in keys:
-            clusters = shared(means[CLUSTER].to_numpy()[rows])
-            columns |= {} if clusters is None else {"clusters": clusters}
-        by_metric[name] = columns
-    return by_metric
-
-
 def of_items(columns: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """One metric's `columns` (see `item_means`) of these items alone."""
+    """One metric's `columns` (see lmcore.folds.scores) of these items alone."""
     chosen = {name: column[rows] for name, column in columns.items()}
     clusters = shared(chosen.pop("clusters", None))
     return chosen if clusters is None else chosen | {"clusters": clusters}
 
 
 def mean_of(columns: dict[str, np.ndarray], are_one_group: bool = False) -> Estimate:
-    """The macro mean of one metric's `columns` (see `item_means`), over clusters if it has any.
+    """The macro mean of one metric's `columns` (see lmcore.folds.scores), over clusters if any.
 
     With `are_one_group`, it is the ratio over all items.
     """
@@ -409,11 +409,19 @@ def mean_of(columns: dict[str, np.ndarray], are_one_group: bool = False) -> Esti
     return ratio(values, weights) if are_one_group else macro(values, weights, groups)
 
 
-def widened(estimate: Estimate, scores: pa.Table, metric: str, n_draws: int) -> Estimate:
-    """A macro mean with its standard error over draws, where that is greater than over items."""
+def widened(
+    estimate: Estimate, scores: Scores, metric: str, groups: list[int] | None = None
+) -> Estimate:
+    """A macro mean with its standard error over draws, where that is greater than over items.
+
+    groups: the numbers of those groups that count, by default all.
+    """
+    n_draws = scores.n_draws
     if n_draws == 1 or estimate.se is None:
         return estimate
-    rows = scores.filter(pc.equal(scores["metric"], metric))
+    rows = scores.rows(metric, ["draw", "value"])
+    if groups is not None:
+        rows = rows.filter(pc.is_in(rows["group"], pa.array(groups, pa.int32())))
     means = rows.group_by(["group", "draw"], use_threads=False).aggregate([("value", "mean")])
     means = means.sort_by([("group", "ascending"), ("draw", "ascending")])
     by_draw = means["value_mean"].to_numpy().reshape(-1, n_draws)  # (groups, draws)

@@ -5,13 +5,13 @@ Items and tokens of the pipeline go in. Only suites whose items have several opt
 
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmcore.errors import InputError
-from lmcore.folds.by_text import COLUMNS, text_stats
+from lmcore.folds.by_text import COLUMNS, TextStats, text_stats
+from lmcore.folds.runs import runs_of_items
 from lmcore.logs.evaluation import Evaluation, Item, Options
-from lmcore.tables import CLUSTER, ITEMS, TOKENS, read
+from lmcore.tables import CLUSTER, ITEMS, read
 
 TOOL = "lmcore"
 
@@ -31,20 +31,27 @@ def read_model(model: str, data: Path) -> list[Evaluation]:
         )
     evaluations = []
     for tokens in sorted(path for path in folder.iterdir() if path.is_dir()):
-        items = read(data / "items" / f"{tokens.name}.parquet", ITEMS)
-        if pc.max(items["option"]).as_py():
+        items = data / "items" / f"{tokens.name}.parquet"
+        if pc.max(read(items, ITEMS, ["option"])["option"]).as_py():
             evaluations.append(_evaluation(model, tokens, items))
     if not evaluations:
         raise InputError(f"{folder}: no suite whose items have several options")
     return evaluations
 
 
-def _evaluation(model: str, tokens: Path, items: pa.Table) -> Evaluation:
+def _evaluation(model: str, tokens: Path, items: Path) -> Evaluation:
     """The evaluation of one suite."""
-    texts = text_stats(items, read(tokens, TOKENS, COLUMNS), tokens)
+    logged: list[Item] = []
+    for run in runs_of_items(items, tokens, COLUMNS):
+        logged += _items(text_stats(run.items, run.tokens, tokens, run.whole))
+    return Evaluation(TOOL, model, tokens.name, tokens, logged, dtype="float32")
+
+
+def _items(texts: TextStats) -> list[Item]:
+    """The items of which these are the texts."""
     logprobs = texts.by_option(texts.logprob)[0].tolist()
     n_tokens = texts.by_option(texts.n_tokens)[0].astype(int).tolist()
-    rows = items.to_pylist()
+    rows = texts.table.to_pylist()
     logged = []
     for number, places in enumerate(texts.rows[""].tolist()):
         first = rows[places[0]]
@@ -60,4 +67,4 @@ def _evaluation(model: str, tokens: Path, items: pa.Table) -> Evaluation:
                 cluster=first.get(CLUSTER, ""),
             )
         )
-    return Evaluation(TOOL, model, tokens.name, tokens, logged, dtype="float32")
+    return logged

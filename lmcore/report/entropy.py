@@ -1,6 +1,6 @@
 """The report's section on entropy: items and token tables go in, histograms come out.
 
-Token tables are read in batches: memory grows with them by a byte a row.
+Items and token tables are read in batches: memory grows with them by a bit a row.
 """
 
 from pathlib import Path
@@ -11,7 +11,6 @@ from markupsafe import Markup
 from lmcore.analysis.rows import TokenRows
 from lmcore.report.figures import histogram
 from lmcore.report.layout import macros
-from lmcore.tables import ITEMS, read
 
 BIN_WIDTH = 0.25  # nats
 
@@ -27,10 +26,10 @@ def entropy_histograms(
     counted: dict[str, dict[str, tuple[list[int], float]]] = {}
     n_bins = 0
     for suite, names in scored.items():
-        table = read(items / f"{suite}.parquet", ITEMS)
+        of_suite = items / f"{suite}.parquet"
         counted[suite] = {}
         for model in names:
-            counts, mean = count_entropies(TokenRows(tokens / model / suite, table, "gold"))
+            counts, mean = count_entropies(TokenRows(tokens / model / suite, of_suite, "gold"))
             counted[suite][model] = counts, mean
             n_bins = max(n_bins, len(counts))
     panels: dict[str, list[Markup]] = {}

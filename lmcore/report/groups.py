@@ -3,17 +3,16 @@
 from collections import Counter
 from pathlib import Path
 
-import pyarrow.compute as pc
 from markupsafe import Markup
 
 from lmcore.errors import InputError
-from lmcore.folds.metrics import item_means, mean_of, of_items, share_interval
+from lmcore.folds.metrics import mean_of, of_items, share_interval
+from lmcore.folds.scores import Scores
 from lmcore.report.figures import dot_plot
 from lmcore.report.layout import macros
 from lmcore.report.results import Results
 from lmcore.report.terms import Cell, written, written_range
 from lmcore.svg import Mark
-from lmcore.tables import SCORES, read
 
 
 def accuracy_by_group(suite: str, results: Results, scores: Path) -> Markup:
@@ -68,13 +67,14 @@ def _refuse_other_groups(path: Path, groups: set[str], expected: set[str], model
 
 def _group_marks(model: str, path: Path, confidence: float) -> dict[str, Mark]:
     """One model's accuracy by group."""
-    table = read(path, SCORES)
-    means = item_means(table)
-    if "accuracy" not in means:
+    scores = Scores(path)
+    if "accuracy" not in scores.metrics:
         raise InputError(f"{path}: no scores of metric 'accuracy'; run the stage fold_scores")
-    accuracy, baselines = means["accuracy"], means.get("length_baseline")
+    accuracy, baselines = scores.columns("accuracy"), None
+    if "length_baseline" in scores.metrics:
+        baselines = scores.columns("length_baseline")
     marks = {}
-    for number, group in enumerate(sorted(pc.unique(table["group"]).to_pylist())):
+    for number, group in enumerate(scores.groups):
         rows = accuracy["groups"] == number
         values = accuracy["values"][rows]
         estimate = mean_of(of_items(accuracy, rows), are_one_group=True)

@@ -2,14 +2,16 @@ import gzip
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from lmcore.babylm.one_file import export_babylm
 from lmcore.errors import InputError
+from lmcore.folds import runs
 from lmcore.folds.metrics import suite_metrics
 from lmcore.suites.build import build_suite
 from lmcore.suites.declare import TASKS
-from lmcore.tables import ITEMS, TOKENS, write
+from lmcore.tables import ITEMS, TOKEN_KEY, TOKENS, read, write
 from tests.lmcore.folds.test_fold import OPTIONS
 from tests.lmcore.suites.test_build import jsonl
 from tests.lmcore.token_tables import fold, tokens_of
@@ -87,6 +89,19 @@ def test_export_twice_gives_equal_bytes_and_another_draw_others(scored: Path):
     assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
     with pytest.raises(InputError, match="there is no draw 2; draws are 0 to 1"):
         export_babylm(scored / "items", scored / "tokens", files[0], draw=2)
+
+
+def test_export_in_runs_of_items_gives_equal_bytes(scored: Path, monkeypatch):
+    out, path = scored / "out.json", scored / "tokens" / "blimp_supplement" / "part-00000.parquet"
+    rows = read(path, TOKENS).to_pylist()
+    rows.sort(key=lambda row: [row[name] for name in TOKEN_KEY])
+    write(pa.Table.from_pylist(rows, TOKENS), TOKENS, path)
+    export_babylm(scored / "items", scored / "tokens", out, draw=1)
+    at_once = out.read_bytes()
+    monkeypatch.setattr(runs, "RUN_ROWS", 1)
+    monkeypatch.setattr(runs, "BATCH_ROWS", 3)
+    export_babylm(scored / "items", scored / "tokens", out, draw=1)
+    assert out.read_bytes() == at_once
 
 
 def test_export_of_part_of_a_suite_is_refused(scored: Path, monkeypatch):
