@@ -14,6 +14,7 @@ from lmcore.report.seeds import NAMES
 from lmcore.report.terms import label
 
 SAME = ("equal", "no evidence", "unchanged")  # the verdicts that show no difference
+OPEN = "≈ ?"  # the mark of a model that was not compared with the best
 
 Pairs = dict[str, dict[str, dict[str, Any]]]  # MODEL_vs_AGAINST: suite: comparison
 
@@ -27,10 +28,12 @@ class Standing(NamedTuple):
     compared_by: str  # the metric of these comparisons; empty where it is the column's own
 
     def mark(self, model: str) -> str:
-        """What the cell of a model says."""
+        """What the cell of a model says; nothing where the model differs from the best."""
         if model in self.best:
             return "best"
-        return "≈ best" if model in self.tied else ""
+        if model in self.tied:
+            return "≈ best"
+        return OPEN if model in self.unknown else ""
 
     def sentences(self) -> list[str]:
         """The same in words."""

@@ -179,6 +179,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const box of document.querySelectorAll("[data-name]")) {
     const table = box.querySelector("table");
     const tools = make("div", { className: "tools" }, rowFilter(table), columnChoice(box, table));
+    tools.classList.toggle("broad", box.classList.contains("broad"));
     box.before(tools);
   }
 });

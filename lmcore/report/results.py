@@ -12,7 +12,7 @@ from markupsafe import Markup
 from lmcore.errors import InputError
 from lmcore.folds.metrics import headline
 from lmcore.params.scored import suites_of_model
-from lmcore.report.best import Pairs, Standing, standing
+from lmcore.report.best import OPEN, Pairs, Standing, standing
 from lmcore.report.layout import macros
 from lmcore.report.terms import (
     KINDS,
@@ -160,7 +160,8 @@ def results_table(results: Results, pairs: Pairs) -> Markup:
     for suite, its_standing in standings.items():
         said = its_standing.sentences() if its_standing else []
         sentences[suite] = results.about_items(suite) + said
-    return macros(__name__).results_table(list(results.kinds), notes, rows, questions, sentences)
+    suites = list(results.kinds)
+    return macros(__name__).results_table(suites, notes, rows, questions, sentences, OPEN)
 
 
 def all_metrics(suite: str, results: Results) -> Markup:

@@ -16,7 +16,7 @@ def test_models_stand_to_the_best_as_the_pairs_say_in_either_direction() -> None
     compared = pairs(b_vs_a="better", b_vs_c="no evidence", d_vs_b="equal", c_vs_d="better")
     found = standing(values, "accuracy", "s", compared, lower_is_better=False)
     assert found == Standing(best=["b"], tied=["c", "d"], unknown=["e"], compared_by="")
-    assert [found.mark(model) for model in "abcde"] == ["", "best", "≈ best", "≈ best", ""]
+    assert [found.mark(model) for model in "abcde"] == ["", "best", "≈ best", "≈ best", "≈ ?"]
     assert found.sentences() == [
         "Best is b.",
         "Not distinguishable from it: c, d.",
