@@ -72,13 +72,14 @@ def whole_page(
 ) -> str:
     """A page that needs nothing else, of `sections` {anchor: (title, body)}.
 
-    A page with a footer has links to its sections, too. `scripts` run after layout.js, before the
-    body is read. A page that `is_served` may ask the server that it came from, and no other.
+    A page with a footer has links to its sections, too. `scripts` run once the body is read; no
+    other script of the page runs. A page that `is_served` may ask the server that it came from, and
+    no other.
     """
     texts = [SCRIPT.read_text("utf-8"), *scripts]
     policy = content_policy(texts, is_served=is_served)
-    inlined = [_script(text) for text in texts]
-    return str(macros(__name__).whole_page(title, lead, sections, footer, inlined, policy))
+    own, *others = [_script(text) for text in texts]
+    return str(macros(__name__).whole_page(title, lead, sections, footer, own, others, policy))
 
 
 def content_policy(scripts: Sequence[str], *, is_served: bool) -> str:
