@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from lmcore.files import write_json
+from lmcore.report import leaderboard
 from lmcore.report.layout import whole_page
+from lmcore.report.leaderboard import Line, Shown, Table
 from lmcore.report.results import Results, all_metrics, results_table
 from lmcore.report.seeds import seeds_section
 from tests.lmcore.nasty import NASTY
@@ -90,9 +92,24 @@ def attacked(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture
+def leaderboard_path(tmp_path: Path) -> Path:
+    """A leaderboard of two tables: one model and a published one, which has no second score."""
+    ours = Line("ours", False, [Shown("61.50", ["60.00 to 62.00"]), Shown("9.00", [])])
+    theirs = Line("theirs", True, [Shown("71.66", []), None])
+    tables = {
+        "official": Table("By the official rule", "All.", [ours, theirs]),
+        "ours": Table("Without a bonus for ties", "Ours alone.", [ours]),
+    }
+    page = leaderboard.Page("A leaderboard", "Scores.", ["BLiMP", "EWoK"], tables, [], {}, {})
+    path = tmp_path / "index.html"
+    path.write_text(leaderboard.leaderboard(page, "the end"), "utf-8")
+    return path
+
+
 def results_of(page: Page) -> Locator:
     """The table of results."""
-    return page.get_by_role("region", name="Headline metric by model and suite")
+    return page.get_by_role("group", name="Headline metric by model and suite")
 
 
 def models_of(page: Page) -> list[str]:
@@ -228,6 +245,21 @@ def test_columns_are_those_that_fit_until_the_reader_chooses(visit, report: Path
     expect(summary).to_have_text(f"Columns: {n_shown} of 15")
     page.set_viewport_size({"width": 768, "height": 900})
     expect(summary).not_to_have_text(f"Columns: {n_shown} of 15")
+
+
+def test_tables_of_the_leaderboard_are_sorted_and_narrowed_down_apart(
+    visit, leaderboard_path: Path
+) -> None:
+    page = visit(leaderboard_path)
+    official, ours = page.locator("[data-name]").all()
+    official.get_by_role("button", name="BLiMP").click()
+    assert re.findall(r"ours|theirs", official.locator("tbody").inner_text()) == ["theirs", "ours"]
+    official.get_by_role("button", name="EWoK").click()
+    assert re.findall(r"ours|theirs", official.locator("tbody").inner_text()) == ["ours", "theirs"]
+    page.locator("summary").first.click()
+    page.get_by_role("checkbox", name="EWoK").first.uncheck()
+    expect(official.get_by_text("EWoK")).to_be_hidden()
+    expect(ours.get_by_text("EWoK")).to_be_visible()
 
 
 def test_phone_shows_value_and_interval_of_every_suite_in_a_box_that_scrolls(
