@@ -7,12 +7,14 @@ those of layout.html. layout.css is the style of every page, and layout.js what 
 read.
 
 A page needs no network and may use none: its Content Security Policy refuses every request, and
-every script but those whose hashes it names. A script in data would not run even where it was not
-escaped.
+every script but those whose hashes it names. These are layout.js, those that are handed over, and
+the scripts of this package that stand in a section. A script in data would not run even where it
+was not escaped.
 """
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,12 +74,12 @@ def whole_page(
 ) -> str:
     """A page that needs nothing else, of `sections` {anchor: (title, body)}.
 
-    A page with a footer has links to its sections, too. `scripts` run once the body is read; no
-    other script of the page runs. A page that `is_served` may ask the server that it came from, and
-    no other.
+    A page with a footer has links to its sections, too. `scripts` run once the body is read. A page
+    that `is_served` may ask the server that it came from, and no other.
     """
     texts = [SCRIPT.read_text("utf-8"), *scripts]
-    policy = content_policy(texts, is_served=is_served)
+    in_sections = _own_scripts([body for _, body in sections.values()])
+    policy = content_policy([*texts, *in_sections], is_served=is_served)
     own, *others = [_script(text) for text in texts]
     return str(macros(__name__).whole_page(title, lead, sections, footer, own, others, policy))
 
@@ -99,6 +101,17 @@ def content_policy(scripts: Sequence[str], *, is_served: bool) -> str:
         "base-uri": "'none'",
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _own_scripts(bodies: Sequence[str]) -> list[str]:
+    """The scripts in these bodies, as they stand there, that are files of this package."""
+    own = {path.read_text("utf-8").strip() for path in SCRIPT.parent.glob("*.js")}
+    found = []
+    for body in bodies:
+        for text in re.findall("<script>(.*?)</script>", body, re.DOTALL):
+            if text.strip() in own:
+                found.append(text)
+    return found
 
 
 def _script(text: str) -> Markup:

@@ -5,6 +5,7 @@ import hashlib
 import re
 
 import pytest
+from markupsafe import Markup
 
 from lmcore.report.layout import SCRIPT, breakable, whole_page
 from lmcore.svg import N_COLOURS
@@ -100,6 +101,15 @@ def test_policy_names_every_script_and_nothing_else() -> None:
         "form-action": "'none'",
         "base-uri": "'none'",
     }
+
+
+def test_policy_names_a_script_of_the_package_in_a_section_and_no_other() -> None:
+    own = f"\n{SCRIPT.read_text('utf-8')}"
+    body = Markup(f"<script>{own}</script><script>let stolen;</script>")
+    page = whole_page("t", "l", {"a": ("A", body)})
+    for text, is_named in ((own, True), ("let stolen;", False)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert (f"sha256-{digest}" in page) == is_named
 
 
 def test_page_that_is_served_may_ask_its_own_server_alone() -> None:
