@@ -20,6 +20,7 @@ def main() -> None:
         intervals=Path("metrics/intervals.json"),
         seeds=Path("metrics/seeds.json"),
         signal=Path("metrics/signal.json"),
+        comparisons=Path("metrics/comparisons.json"),
         curves={name: Path(f"metrics/plots/train/{name}.csv") for name in trained},
         scores=Path("data/scores"),
         items=Path("data/items"),

@@ -11,7 +11,7 @@ are corrected for all of them. The p values of groups are corrected for the grou
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import chain, pairwise
+from itertools import chain, combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
@@ -310,11 +310,14 @@ def chosen_pairs(
     """The pairs (model, what it is compared against) that are compared, each of them once.
 
     These are `pairs`. If it is None, every `default` name is compared against `against`, and each
-    against the one before it. Raises InputError for a name that is not `known`, and for a name that
-    is compared against itself.
+    against the one before it; or against all before it where `against` is `all`, unless a model is
+    called so. Raises InputError for a name that is not `known`, and for a name that is compared
+    against itself.
     """
     if pairs is not None:
         chosen = [(pair.get("model", ""), pair.get("against", "")) for pair in pairs]
+    elif against == "all" and "all" not in known:
+        chosen = [(following, name) for name, following in combinations(default, 2)]
     else:
         names = list(default)
         chosen = []

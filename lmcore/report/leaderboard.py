@@ -48,7 +48,7 @@ def leaderboard(page: Page, footer: str) -> str:
     ours = macros(__name__)
     sections: dict[str, tuple[str, Markup]] = {}
     for anchor, table in page.tables.items():
-        body = ours.scores(page.columns, table.lead, table.lines)
+        body = ours.scores(anchor, table.title, page.columns, table.lead, table.lines)
         sections[anchor] = table.title, body
     sections["mean"] = "The overall mean", ours.remarks(page.remarks)
     if page.missing:

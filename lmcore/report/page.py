@@ -57,6 +57,7 @@ class Inputs:
     intervals: Path
     seeds: Path  # the spread of seeds
     signal: Path  # what each suite can tell
+    comparisons: Path  # of pairs of models, with verdicts
     curves: dict[str, Path]  # the loss curve of each trained model
     scores: Path  # MODEL/SUITE.parquet
     items: Path  # SUITE.parquet
@@ -90,10 +91,11 @@ def write_report(
     scored = {suite: results.scored(suite) for suite in suites}
     spreads = read_json(inputs.seeds, "compare_models")
     signals = read_json(inputs.signal, "compare_models")
+    pairs = read_json(inputs.comparisons, "compare_models")
     losses = [loss_curve(model, path) for model, path in inputs.curves.items()]
     groups = [accuracy_by_group(suite, results, inputs.scores) for suite in suites]
     on_suites = {
-        "results": results_table(results),
+        "results": results_table(results, pairs),
         "signal": signal_section({suite: signals[suite] for suite in names if suite in signals}),
         "seeds": seeds_section(spreads, names),
         "loss": none.join(losses),

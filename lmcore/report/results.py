@@ -12,6 +12,7 @@ from markupsafe import Markup
 from lmcore.errors import InputError
 from lmcore.folds.metrics import headline
 from lmcore.params.scored import suites_of_model
+from lmcore.report.best import OPEN, Pairs, Standing, standing
 from lmcore.report.layout import macros
 from lmcore.report.terms import (
     KINDS,
@@ -91,6 +92,7 @@ class Headline(NamedTuple):
     drawn: Markup
     baseline: str  # the length baseline; empty where there is none
     name: str  # the metric's, where it is another than the column's
+    mark: str  # how the model stands to the best of the suite
 
 
 def read_results(
@@ -134,12 +136,14 @@ def read_json(path: Path, stage: str) -> dict:
         raise InputError(f"{path}: not JSON: {error}; run the stage {stage}") from error
 
 
-def results_table(results: Results) -> Markup:
+def results_table(results: Results, pairs: Pairs) -> Markup:
     """Models by suites: the headline metric of each with its interval.
 
-    The length baseline stands below an accuracy.
+    The length baseline stands below an accuracy. `pairs` say which models cannot be told from the
+    best.
     """
     notes, questions = [], {}
+    standings = {suite: _standing(results, suite, pairs) for suite in results.kinds}
     for suite, kind in results.kinds.items():
         metric, questions[suite] = KINDS[kind]
         note = f"{label(metric)} {'↓' if kind == 'text' else '↑'}"
@@ -150,9 +154,14 @@ def results_table(results: Results) -> Markup:
         rows[model] = []
         for suite in results.kinds:
             is_there = suite in results.metrics[model]
-            rows[model].append(_headline(results, number, suite) if is_there else None)
-    sentences = {suite: results.about_items(suite) for suite in results.kinds}
-    return macros(__name__).results_table(list(results.kinds), notes, rows, questions, sentences)
+            found = _headline(results, number, suite, standings[suite]) if is_there else None
+            rows[model].append(found)
+    sentences = {}
+    for suite, its_standing in standings.items():
+        said = its_standing.sentences() if its_standing else []
+        sentences[suite] = results.about_items(suite) + said
+    suites = list(results.kinds)
+    return macros(__name__).results_table(suites, notes, rows, questions, sentences, OPEN)
 
 
 def all_metrics(suite: str, results: Results) -> Markup:
@@ -181,7 +190,18 @@ def definitions(results: Results) -> Markup:
     return macros(__name__).definitions([METRICS[name] for name in METRICS if name in used])
 
 
-def _headline(results: Results, number: int, suite: str) -> Headline:
+def _standing(results: Results, suite: str, pairs: Pairs) -> Standing | None:
+    """How the models stand that have the metric of the suite's column."""
+    kind = results.kinds[suite]
+    column, _ = KINDS[kind]
+    values = {}
+    for model in results.scored(suite):
+        if results.headline_name(model, suite) == column:
+            values[model] = results.metrics[model][suite][column]
+    return standing(values, column, suite, pairs, lower_is_better=kind == "text")
+
+
+def _headline(results: Results, number: int, suite: str, standing: Standing | None) -> Headline:
     """The headline metric of a model on a suite."""
     model = results.models[number]
     metrics, name = results.metrics[model][suite], results.headline_name(model, suite)
@@ -194,6 +214,7 @@ def _headline(results: Results, number: int, suite: str) -> Headline:
         drawn=strip(Mark(max(0.0, value / end), interval, baseline, ""), number),
         baseline="" if baseline is None else written(name, baseline),
         name="" if name == KINDS[results.kinds[suite]][0] else label(name),
+        mark=standing.mark(model) if standing else "",
     )
 
 

@@ -207,6 +207,9 @@ def test_chosen_pairs_name_each_pair_once():
         ("c", "b"),
     ]
     assert chosen_pairs(["a", "b", "c"], "abc", None, None) == [("b", "a"), ("c", "b")]
+    every = [("b", "a"), ("c", "a"), ("c", "b")]
+    assert chosen_pairs(["a", "b", "c"], "abc", None, "all") == every
+    assert chosen_pairs(["all", "a"], ["all", "a"], None, "all") == [("a", "all")]
 
 
 def test_subjects_are_recipes_and_the_models_that_belong_to_none():

@@ -213,6 +213,9 @@ def write_inputs(root: Path) -> dict:
     telling |= {"signal": 0.125, "n_pairs": 1, "n_different": 0, "largest": 0.125}
     telling |= {"detectable": 0.375, "cannot_tell": "none differs"}
     write_json({"minimal_pairs": telling}, root / "signal.json")
+    compared = {"minimal_pairs": {"metric": "accuracy", "verdict": "no evidence"}}
+    compared["lambada_flat"] = {"metric": "target_logprob", "verdict": "better"}
+    write_json({"llama_vs_noise": compared}, root / "comparisons.json")
     return {
         "analysis": root / "analysis",
         "findings": root / "findings.parquet",
@@ -229,6 +232,7 @@ def write_inputs(root: Path) -> dict:
         "intervals": root / "intervals.json",
         "seeds": root / "seeds.json",
         "signal": root / "signal.json",
+        "comparisons": root / "comparisons.json",
         "curves": {"llama": root / "curve.csv"},
         "scores": root / "scores",
         "items": root / "items",
@@ -258,7 +262,7 @@ def report(inputs: dict) -> str:
 class Balance(HTMLParser):
     """Notes every tag that closes another than the one last opened."""
 
-    VOID = ("meta", "br")
+    VOID = ("meta", "br", "wbr")
 
     def __init__(self) -> None:
         super().__init__()
@@ -276,7 +280,10 @@ class Balance(HTMLParser):
 
 def test_page_loads_nothing_from_elsewhere(inputs: dict) -> None:
     html = report(inputs)
-    assert not re.search(r"https?:|//|\bsrc=|<link|<script|@import|url\(|xlink", html)
+    assert not re.search(r"https?:|\bsrc=|<link|@import|url\(|xlink", html)
+    without_scripts = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
+    assert "<script" not in without_scripts
+    assert not re.search(r"(?<!\w)//\w", without_scripts)
     assert [path.name for path in inputs["out"].iterdir()] == ["index.html"]
 
 
@@ -290,6 +297,7 @@ def test_page_anchors_all_lead_somewhere(inputs: dict) -> None:
     html = report(inputs)
     anchors = re.findall(r'href="#(\w+)"', html)
     expected = [
+        "content",
         "results",
         "signal",
         "seeds",
@@ -303,7 +311,7 @@ def test_page_anchors_all_lead_somewhere(inputs: dict) -> None:
         "all",
         "terms",
     ]
-    assert anchors == expected == re.findall(r'<section id="(\w+)"', html)
+    assert anchors == expected == re.findall(r'<(?:main|section) id="(\w+)"', html)
 
 
 def test_page_written_twice_elsewhere_is_the_same_bytes(tmp_path: Path) -> None:
@@ -327,10 +335,26 @@ def test_results_table_holds_value_interval_and_length_baseline(inputs: dict) ->
         and 'x1="25.00%"' in cells[0]
     )
     assert (
-        "<b>25.0\N{THIN SPACE}%</b> <small>4.6 – 69.9</small>" in cells[1]
+        '<b>25.0\N{THIN SPACE}%</b> <span class="mark">best</span> <small>4.6 – 69.9' in cells[1]
         and "baseline" not in cells[1]
     )
     assert "<b>2.250</b>" in cells[2]
+
+
+def test_results_mark_the_best_and_what_cannot_be_told_from_it(inputs: dict) -> None:
+    """llama is best everywhere; noise differs from it on lambada, and on heldout no one compared.
+
+    There noise has 2.25 bits as well.
+    """
+    html = report(inputs)
+    marks = {}
+    for model in MODELS:
+        row = html.partition(f'<th scope="row"><i></i>{model}</th>')[2].partition("</tr>")[0]
+        marks[model] = [re.findall(r'"mark">(.*?)<', cell) for cell in row.split("<td>")[1:]]
+    assert marks == {"llama": [["best"]] * 3, "noise": [["≈ best"], ["best"], ["best"]]}
+    page = " ".join(html.split())
+    assert "Best is llama. Not distinguishable from it: noise.</dd>" in page
+    assert "Best are llama, noise.</dd>" in page
 
 
 def test_results_say_where_few_texts_hold_most_bytes(inputs: dict) -> None:
