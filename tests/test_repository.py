@@ -35,6 +35,7 @@ TEXT_SUFFIXES = (
     ".txt",
     ".html",
     ".css",
+    ".js",
 )
 
 

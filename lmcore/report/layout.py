@@ -6,6 +6,7 @@ module holds the template, too (lmcore.history.fingerprint). The macros that tem
 those of layout.html.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lmcore.shown import for_terminal
-from lmcore.svg import series
+
+N_COLOURS = 8
+
+
+def series(number: int) -> str:
+    """The class that gives the n-th series its colour."""
+    return f"m{number % N_COLOURS}"
 
 
 def _visible(value: object) -> object:
@@ -46,10 +53,16 @@ def macros(module: str) -> Any:
 
 
 def whole_page(
-    title: str, lead: str, sections: dict[str, tuple[str, Markup]], footer: str = ""
+    title: str,
+    lead: str,
+    sections: dict[str, tuple[str, Markup]],
+    footer: str = "",
+    *,
+    scripts: Sequence[str] = (),
 ) -> str:
     """A page that needs nothing else, of `sections` {anchor: (title, body)}.
 
-    A page with a footer has links to its sections, too.
+    A page with a footer has links to its sections, too. The `scripts` run before the body is read.
     """
-    return str(macros(__name__).whole_page(title, lead, sections, footer))
+    inlined = [Markup(script) for script in scripts]
+    return str(macros(__name__).whole_page(title, lead, sections, footer, inlined))

@@ -1,5 +1,6 @@
 """Texts that do harm where they are shown raw, and texts that look odd and are harmless."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -36,21 +37,41 @@ LEGITIMATE = [
 
 
 class Parsed(HTMLParser):
-    """The elements of a page, the names of its attributes, and its texts and attribute values."""
+    """The elements of a page, the names of its attributes, and its texts and attribute values.
+
+    A script element that holds JSON is none that runs; its texts count as texts.
+    """
 
     def __init__(self, page: str):
         super().__init__()
         self.tags, self.attributes, self.texts = set[str](), set[str](), list[str]()
+        self.is_json = False
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
+        self.is_json = tag == "script" and dict(attrs).get("type") == "application/json"
+        self.tags.add("json" if self.is_json else tag)
         self.attributes |= {name for name, _ in attrs}
         self.texts += [value for _, value in attrs if value]
 
+    def handle_endtag(self, tag):
+        self.is_json = False
+
     def handle_data(self, data):
-        self.texts.append(data)
+        self.texts += texts_in(json.loads(data)) if self.is_json else [data]
+
+
+def texts_in(value) -> list[str]:
+    """All texts in JSON, keys too."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    texts = []
+    for entry in value if isinstance(value, list) else []:
+        texts += texts_in(entry)
+    return texts
 
 
 def assert_page_is_clean(page: str) -> None:

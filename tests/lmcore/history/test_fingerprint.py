@@ -7,7 +7,9 @@ from jinja2 import Environment, meta
 from lmcore.history.fingerprint import closure, closure_hash, fingerprints
 
 ROOT = Path(__file__).parents[3]
-TEMPLATES = [path for path in (ROOT / "lmcore").rglob("*") if path.suffix in (".css", ".html")]
+TEMPLATES = [
+    path for path in (ROOT / "lmcore").rglob("*") if path.suffix in (".css", ".html", ".js")
+]
 
 
 @pytest.fixture
@@ -74,6 +76,7 @@ STAGES_OF = {
     "leaderboard.html": {"export_babylm"},
     "layout.html": {"export_babylm", "write_report"},
     "layout.css": {"export_babylm", "write_report"},
+    "figures.js": {"write_report"},
 }
 
 
