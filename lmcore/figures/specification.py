@@ -16,7 +16,7 @@ PICKED = "picked"  # the selection of the series that were clicked in the legend
 PLOT = "plot"  # the name of the view that holds it
 FAINT = 0.08  # how much is left of the series that were not picked
 HEIGHT = 260  # pixels
-COLUMN = 170  # pixels of a name in the legend
+COLUMN = 150  # pixels of a name in the legend
 
 Rows = list[dict[str, Any]]
 

@@ -190,7 +190,7 @@ def _finding_plot(
         return Markup("")
     figure = over_bins(
         f"completions-{suite}-{by}-{metric.name}",
-        f"{metric.title} of every model on {suite}, by {MEASURES[by]}, with intervals",
+        f"Every model on {suite} by {MEASURES[by]}: {metric.title}, with intervals",
         rows,
         Field(by, MEASURES[by]),
         metric,
