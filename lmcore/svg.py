@@ -1,10 +1,9 @@
 """Drawing in SVG: numbers go in, elements come out, the same bytes every time.
 
-There are two kinds of figures. Those of a page have coordinates in per cent of the width, so that a
-figure fills a phone as well as a screen; the page colours the n-th series by the class that
-`series(n)` gives. Those that stand alone (`bars`, `scatter`) are the text of an SVG file, legible
-on light and dark pages. Their colours say of what kind a prompt format is (natural, plain,
-unnatural), as the legend does in words.
+A strip stands in a cell of a table; its coordinates are in per cent, and its colour is that of the
+page's series. Figures that stand alone (`bars`, `scatter`) are the text of an SVG file, legible on
+light and dark pages. Their colours say of what kind a prompt format is (natural, plain, unnatural),
+as the legend does in words.
 """
 
 import math
@@ -14,8 +13,6 @@ from markupsafe import Markup
 
 from lmcore.shown import for_html
 
-N_COLOURS = 8
-SCALE = (0, 25, 50, 75, 100)  # per cent
 # values that lie nearer to each other than this share of them differ by rounding alone
 ROUNDING = 1e-12
 LEAST_RANGE = 1e-300  # below it, a step of a scale is no normal float
@@ -26,12 +23,11 @@ WIDTH, LEFT, RIGHT, ROW = 720, 150, 60, 24
 TOP = 34  # pixels from the upper edge to the grid; the legend lies above it
 STYLE = "font-family:system-ui,sans-serif;font-size:13px;background:#fff"
 
-Point = tuple[float, float]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class Mark(NamedTuple):
-    """A value as a figure shows it. In a strip and in a dot plot it is between 0 and 1."""
+    """A value between 0 and 1 as a strip shows it."""
 
     value: float
     interval: tuple[float, float] | None  # None where it is not known
@@ -57,11 +53,6 @@ def joined(parts: list[Markup], between: str = "") -> Markup:
     return Markup(between).join(parts)
 
 
-def series(number: int) -> str:
-    """The class that gives the n-th series its colour."""
-    return f"m{number % N_COLOURS}"
-
-
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers that span [low, high]: the first is at most `low`, the last at least `high`.
 
@@ -79,136 +70,14 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(number * step, decimals) for number in range(first, max(last, first + 1) + 1)]
 
 
-def from_top(y: float, scale: list[float]) -> float:
-    """How far `y` lies below the upper end of the scale, in per cent of the scale."""
-    return 100 * (scale[-1] - y) / (scale[-1] - scale[0])
+def strip(mark: Mark, series: str) -> Markup:
+    """One mark on a line from 0 to 1, as high as a line of text.
 
-
-def strip(mark: Mark, number: int) -> Markup:
-    """One mark on a line from 0 to 1, as high as a line of text."""
+    `series` is the class that gives it its colour.
+    """
     line = element("line", class_="grid", x1=0, x2="100%", y1=5, y2=5)
-    drawn = joined([line, _mark(mark, number, 5)])
+    drawn = joined([line, _mark(mark, series, 5)])
     return element("svg", drawn, class_="strip", aria_hidden="true")
-
-
-def dot_row(marks: list[Mark], middle: float) -> Markup:
-    """A row of a dot plot, from 0 to 100 %, with a dashed line at `middle`.
-
-    The marks stand below each other.
-    """
-    step, pad = 9, 8  # pixels between two marks, and from the first to the edge
-    drawn = []
-    for tick in SCALE:
-        drawn.append(element("line", class_="grid", x1=f"{tick}%", x2=f"{tick}%", y1=0, y2="100%"))
-    x = f"{100 * middle:g}%"
-    drawn.append(element("line", class_="middle", x1=x, x2=x, y1=0, y2="100%"))
-    drawn += [_mark(mark, number, pad + step * number) for number, mark in enumerate(marks)]
-    title = "; ".join(mark.title for mark in marks)
-    height = 2 * pad + step * (len(marks) - 1)
-    return element("svg", joined(drawn), height=height, role="img", aria_label=title)
-
-
-def area(label: str, heights: list[str], curves: list[Markup], marks: list[Markup]) -> Markup:
-    """A plot with a grid, `curves` that are stretched to its size, and `marks` that are not.
-
-    `heights` are those of the lines of the grid, as CSS.
-    """
-    drawn = []
-    for height in heights:
-        drawn.append(element("line", class_="grid", x1=0, x2="100%", y1=height, y2=height))
-    stretched = element(
-        "svg",
-        joined(curves),
-        viewBox="0 0 100 100",
-        preserveAspectRatio="none",
-        width="100%",
-        height="100%",
-        overflow="visible",
-    )
-    drawn += [stretched, *marks]
-    return element("svg", joined(drawn), class_="area", role="img", aria_label=label)
-
-
-def polyline(points: list[Point], classes: str) -> Markup:
-    """A line through points in per cent of the plot."""
-    return element(
-        "polyline",
-        class_=classes,
-        vector_effect="non-scaling-stroke",
-        points=" ".join(f"{x:.2f},{y:.2f}" for x, y in points),
-    )
-
-
-def dot(place: Point, number: int, title: str) -> Markup:
-    """A point to point out, at a place in per cent of the plot."""
-    x, y = place
-    words = element("title", title)
-    return element(
-        "circle", words, class_=f"dot {series(number)}", cx=f"{x:.2f}%", cy=f"{y:.2f}%", r="4.5"
-    )
-
-
-def upright_mark(title: str, number: int, place: Point, interval: tuple[float, float]) -> Markup:
-    """A dot at `place` on an upright line, whose ends are the `interval`; all in per cent."""
-    x, y = (f"{coordinate:.2f}%" for coordinate in place)
-    low, high = (f"{end:.2f}%" for end in interval)
-    parts = [
-        element("title", title),
-        element("line", class_="span", x1=x, x2=x, y1=low, y2=high),
-        element("circle", class_="dot", cx=x, cy=y, r="3.5"),
-    ]
-    return element("g", joined(parts), class_=series(number))
-
-
-def histogram_bars(counts: list[int], width: float, mean: float, n_bins: int, label: str) -> Markup:
-    """Bars of `counts` in bins of `width` nats from 0, on an axis of `n_bins` bins.
-
-    The highest bar is as high as the panel. The mean is marked below the axis.
-    """
-    total, highest = sum(counts), max(counts)
-    drawn = []
-    for place, count in enumerate(counts):
-        if count:
-            height = 100 * count / highest
-            nats = f"{place * width:g} to {(place + 1) * width:g} nats"
-            bar = element(
-                "rect",
-                element("title", f"{nats}: {100 * count / total:.1f} %"),
-                x=f"{100 * place / n_bins:.2f}%",
-                y=f"{100 - height:.2f}%",
-                width=f"{92 / n_bins:.2f}%",
-                height=f"{height:.2f}%",
-            )
-            drawn.append(bar)
-    triangle = element("path", class_="mean", d="M0 1l-4 6h8z")
-    x = f"{100 * mean / (n_bins * width):.2f}%"
-    drawn.append(element("svg", triangle, x=x, y="100%", overflow="visible"))
-    return element("svg", joined(drawn), class_="bars", role="img", aria_label=label)
-
-
-def squares(counts: list[tuple[int, int, int]], size: int, unit: str, label: str) -> Markup:
-    """Squares of (x, y, words) on a field of size by size: the more words, the fuller its colour.
-
-    `unit` is that of both axes.
-    """
-    most = max(n for _, _, n in counts)
-    drawn = []
-    for x, y, n in counts:
-        said = f"{x} to {x + 1} {unit}, {y} to {y + 1} {unit}: {n:,} words"
-        opacity = f"{(n / most) ** 0.5:.2f}"
-        square = element(
-            "rect",
-            element("title", said),
-            x=x,
-            y=size - 1 - y,
-            width=1,
-            height=1,
-            opacity=opacity,
-        )
-        drawn.append(square)
-    diagonal = element("line", class_="middle", stroke_width=".1", x1=0, y1=size, x2=size, y2=0)
-    drawn.append(diagonal)
-    return element("svg", joined(drawn), viewBox=f"0 0 {size} {size}", role="img", aria_label=label)
 
 
 def bars(rows: list[tuple[str, float, float, str]], label: str) -> str:
@@ -275,7 +144,7 @@ def scatter(points: list[tuple[float, float, str, str]], x_label: str, y_label: 
     return _file(parts, bottom + 44, x_label, WIDTH / 2, bottom + 36)
 
 
-def _mark(mark: Mark, number: int, y: int) -> Markup:
+def _mark(mark: Mark, series: str, y: int) -> Markup:
     """An interval as a line, the value as a dot, and the length baseline as a tick."""
     parts = [element("title", mark.title)] if mark.title else []
     if mark.interval:
@@ -285,7 +154,7 @@ def _mark(mark: Mark, number: int, y: int) -> Markup:
         x = f"{100 * mark.baseline:.2f}%"
         parts.append(element("line", class_="tick", x1=x, x2=x, y1=y - 4, y2=y + 4))
     parts.append(element("circle", class_="dot", cx=f"{100 * mark.value:.2f}%", cy=y, r="3.5"))
-    return element("g", joined(parts), class_=series(number))
+    return element("g", joined(parts), class_=series)
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

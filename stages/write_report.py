@@ -38,6 +38,7 @@ def main() -> None:
         inputs,
         out=Path("report"),
         imported=list(section("import_model", Entries)),
+        recipes=section("compare_models.recipes", dict[Name, SomeNames] | None),
         judged_suite=section("judge_context.suite", Name),
         writers=section("generate_tokens.models", Names),
         confidence=section("aggregate.confidence", OpenShare),

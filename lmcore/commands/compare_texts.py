@@ -39,8 +39,10 @@ from lmcore.files import remove, temporary_path, whole, write_json
 from lmcore.generating.continuations import generate, statistics
 from lmcore.machine.threads import one_thread
 from lmcore.models.find import find_model
+from lmcore.report.curves import progression_section
+from lmcore.report.figures import script
 from lmcore.report.layout import whole_page
-from lmcore.report.tokens import progression_curves, token_sections
+from lmcore.report.tokens import token_sections
 from lmcore.shown import for_terminal
 from lmcore.suites.records import read_records
 from lmcore.tables import GENERATED, GENERATIONS, ITEMS, items_table, write
@@ -125,7 +127,7 @@ def compare_texts(
         summaries = {}
         for name in folders:
             summaries[name] = json.loads((target / "summaries" / f"{name}.json").read_text("utf-8"))
-        curves = progression_curves(progression(list(folders), summaries))
+        curves = progression_section(progression(list(folders), summaries))
         sections["models"] = ("From model to model", curves)
         lead = f"{len(folders)} models on {len(items)} texts of {source.name}, teacher-forced."
         _write_page(target, sections, lead)
@@ -215,7 +217,7 @@ def compare_generated(
         write_summaries(analysis, target / "summaries", settings.digits)
         curves = progression(list(folders), analysis.summaries)
         write_plots(analysis, rows, SUITE, target / "plots", settings, curves)
-        sections = {"models": ("From model to model", progression_curves(curves))}
+        sections = {"models": ("From model to model", progression_section(curves))}
         lead = f"What {len(folders)} models write after {len(prompts)} prompts of {source.name}."
         _write_page(target, sections, lead)
 
@@ -317,5 +319,5 @@ def _linked(folders: dict[str, Path], target: Path) -> Path:
 
 def _write_page(target: Path, sections: dict[str, tuple[str, Markup]], lead: str) -> None:
     """Write index.html with the sections {anchor: (title, body)} to the folder `target`."""
-    page = whole_page("Models on the same text", lead, sections)
+    page = whole_page("Models on the same text", lead, sections, scripts=[script()])
     (target / "index.html").write_text(page, "utf-8")

@@ -17,6 +17,8 @@ from ruamel.yaml import YAML
 import lmcore
 from lmcore.commands.own_files import Own, model_entry, suite_entry
 from lmcore.errors import InputError
+from lmcore.figures.templates import FOLDER as TEMPLATES
+from lmcore.figures.templates import write_templates
 from lmcore.files import whole
 from lmcore.history.experiments import apply
 from lmcore.params import yaml_text
@@ -146,9 +148,10 @@ def _make_repository(folder: Path) -> list[str]:
         ["git", "init", "--quiet", "--initial-branch=main"],
         [sys.executable, "-m", "dvc", "init", "--quiet"],
         [sys.executable, "-m", "dvc", "config", "core.analytics", "false"],
-        ["git", "add", "--all"],
     ):
         subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    write_templates(folder / TEMPLATES)  # `dvc init` wants to make .dvc itself
+    subprocess.run(["git", "add", "--all"], cwd=folder, capture_output=True, text=True, check=True)
     command = ["git", "commit", "--quiet", "--message", "Begin with the pipeline of lmcore"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:

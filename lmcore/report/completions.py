@@ -9,12 +9,13 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from lmcore.analysis.completions import CONTEXT_LENGTH, FINDINGS, FREQUENCY, bin_label
+from lmcore.figures.intervals import over_bins
+from lmcore.figures.specification import Field, Rows
 from lmcore.judging.context_validity import VALIDITY, summary
-from lmcore.report.figures import trend_plot
+from lmcore.report.figures import drawn
 from lmcore.report.layout import macros
-from lmcore.report.terms import Cell, cell, label, written, written_range
+from lmcore.report.terms import Cell, cell, label
 from lmcore.statistics.stats import wilson
-from lmcore.svg import Mark
 from lmcore.tables import read
 
 N_EXAMPLES = 8  # wrong guesses shown of each model
@@ -23,11 +24,10 @@ MEASURES = {
     FREQUENCY: "occurrences of the target in the training corpus",
     CONTEXT_LENGTH: "words of context",
 }
-# for each metric that is drawn: the name of its axis, and what a value of 1 reads on it
-PLOTTED = {
-    "accuracy": ("accuracy, %", 100.0),
-    "target_logprob": ("mean log-prob of the target, nats", 1.0),
-}
+PLOTTED = (
+    Field("accuracy", "accuracy", ".1%"),
+    Field("target_logprob", "mean log-prob of the target, nats", ".2f"),
+)
 
 Edges = tuple[int, int]  # the lowest and the highest value of a bin
 Cells = dict[tuple[Edges, str, str], dict]  # rows of FINDINGS by bin, model and metric
@@ -113,7 +113,7 @@ def completion_findings(
         findings[suite] = []
         for by in MEASURES:
             chosen = [row for row in rows if row["suite"] == suite and row["by"] == by]
-            findings[suite].append(_finding(by, chosen, models))
+            findings[suite].append(_finding(suite, by, chosen, models))
     if not findings:
         return Markup("")
     elsewhere = [model for model in models if model in imported]
@@ -145,10 +145,10 @@ def context_validity(path: Path, suite: str, models: list[str], confidence: floa
     return macros(__name__).context_validity(suite, level, list(judged), statements, examples)
 
 
-def _finding(by: str, rows: list[dict], models: list[str]) -> Finding:
+def _finding(suite: str, by: str, rows: list[dict], models: list[str]) -> Finding:
     """The plots and the table of one of MEASURES.
 
-    rows: those of FINDINGS of one suite that are by this measure.
+    rows: those of FINDINGS of the suite that are by this measure.
     """
     n_items = {_edges(row): row["n"] for row in rows}
     bins = {edges: bin_label(by, *edges) for edges in sorted(n_items)}
@@ -158,7 +158,7 @@ def _finding(by: str, rows: list[dict], models: list[str]) -> Finding:
         for number, model in enumerate(models):
             values = [_value_cell(cells.get((edges, model, metric))) for edges in bins]
             table.append(Row(number, model, label(metric), values))
-    plots = [_finding_plot(metric, by, bins, cells, models) for metric in PLOTTED]
+    plots = [_finding_plot(suite, metric, by, bins, cells, models) for metric in PLOTTED]
     return Finding(
         measure=MEASURES[by],
         plots=[plot for plot in plots if plot],
@@ -173,28 +173,33 @@ def _edges(row: dict) -> Edges:
 
 
 def _finding_plot(
-    metric: str, by: str, bins: dict[Edges, str], cells: Cells, models: list[str]
+    suite: str, metric: Field, by: str, bins: dict[Edges, str], cells: Cells, models: list[str]
 ) -> Markup:
     """The models' values of one metric over the bins; empty where there is none.
 
     bins: their names by their edges.
     """
-    y_label, unit = PLOTTED[metric]
-    marks = {}
+    rows: Rows = []
     for edges, name in bins.items():
-        marks[name] = [_mark(cells.get((edges, model, metric)), model) for model in models]
-    if not any(any(row) for row in marks.values()):
+        for model in models:
+            if row := cells.get((edges, model, metric.name)):
+                ends = {f"{metric.name}_low": row["low"], f"{metric.name}_high": row["high"]}
+                found = {"model": model, by: name, metric.name: row["value"], "n": row["n"]}
+                rows.append(found | ends)
+    if not rows:
         return Markup("")
-    return trend_plot(marks, models, y_label, MEASURES[by], unit)
-
-
-def _mark(row: dict | None, model: str) -> Mark | None:
-    """A row of FINDINGS as a mark; None where there is no row."""
-    if row is None:
-        return None
-    metric, value, bounds = row["metric"], row["value"], (row["low"], row["high"])
-    said = f"{model} {written(metric, value)} ({written_range(metric, bounds)})"
-    return Mark(value, bounds, None, f"{said}, {row['n']:,} items")
+    figure = over_bins(
+        f"completions-{suite}-{by}-{metric.name}",
+        f"Every model on {suite} by {MEASURES[by]}: {metric.title}, with intervals",
+        rows,
+        Field(by, MEASURES[by]),
+        metric,
+        Field("model", "model"),
+        models,
+        bins=list(bins.values()),
+        more=[Field("n", "items", ",")],
+    )
+    return drawn(figure, table=False)
 
 
 def _value_cell(row: dict | None) -> Cell | None:

@@ -9,7 +9,8 @@ import numpy as np
 from markupsafe import Markup
 
 from lmcore.analysis.rows import TokenRows
-from lmcore.report.figures import histogram
+from lmcore.figures.counts import ridges
+from lmcore.report.figures import drawn
 from lmcore.report.layout import macros
 
 BIN_WIDTH = 0.25  # nats
@@ -20,25 +21,22 @@ def entropy_histograms(
 ) -> Markup:
     """Histograms of the entropies that the metric `entropy` is the mean of.
 
-    There is one panel for each suite and model, all on one axis. `scored` are the models by suite,
+    There is one figure for each suite, with a row for each model. `scored` are the models by suite,
     `models` all of them.
     """
-    counted: dict[str, dict[str, tuple[list[int], float]]] = {}
-    n_bins = 0
+    figures = {}
     for suite, names in scored.items():
         of_suite = items / f"{suite}.parquet"
-        counted[suite] = {}
+        counts, means = {}, {}
         for model in names:
-            counts, mean = count_entropies(TokenRows(tokens / model / suite, of_suite, "gold"))
-            counted[suite][model] = counts, mean
-            n_bins = max(n_bins, len(counts))
-    panels: dict[str, list[Markup]] = {}
-    for suite, of_models in counted.items():
-        panels[suite] = [
-            histogram(counts, BIN_WIDTH, mean, n_bins, models.index(model), model)
-            for model, (counts, mean) in of_models.items()
-        ]
-    return macros(__name__).entropy_histograms(panels)
+            rows = TokenRows(tokens / model / suite, of_suite, "gold")
+            counts[model], means[model] = count_entropies(rows)
+        label = f"How the entropy of the predictions is spread on {suite}, by model"
+        figure = ridges(
+            f"entropy-{suite}", label, counts, means, BIN_WIDTH, models, "entropy, nats"
+        )
+        figures[suite] = drawn(figure)
+    return macros(__name__).entropy_histograms(figures)
 
 
 def count_entropies(rows: TokenRows) -> tuple[list[int], float]:

@@ -2,17 +2,28 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from lmcore.errors import InputError
+from lmcore.figures.intervals import by_group
+from lmcore.figures.specification import Field, Figure, Rows
 from lmcore.folds.metrics import mean_of, of_items, share_interval
 from lmcore.folds.scores import Scores
-from lmcore.report.figures import dot_plot
+from lmcore.report.figures import drawn
 from lmcore.report.layout import macros
 from lmcore.report.results import Results
 from lmcore.report.terms import Cell, written, written_range
-from lmcore.svg import Mark
+
+
+class Mark(NamedTuple):
+    """A model's accuracy on a group."""
+
+    value: float
+    interval: tuple[float, float] | None  # None where it is not known
+    baseline: float | None  # the length baseline, if there is one
+    n_items: int
 
 
 def accuracy_by_group(suite: str, results: Results, scores: Path) -> Markup:
@@ -27,7 +38,7 @@ def accuracy_by_group(suite: str, results: Results, scores: Path) -> Markup:
     models = results.scored(suite)
     for model in models:
         path = scores / model / f"{suite}.parquet"
-        by_model.append(_group_marks(model, path, results.confidence))
+        by_model.append(_group_marks(path, results.confidence))
         _refuse_other_groups(path, set(by_model[-1]), set(by_model[0]), models[0])
     first = by_model[0]
     groups = sorted(first, key=lambda group: (-first[group].value, group))
@@ -37,7 +48,8 @@ def accuracy_by_group(suite: str, results: Results, scores: Path) -> Markup:
     for group, name in group_names(groups).items():
         rows[name] = [marks[group] for marks in by_model]
         table[name] = [_cell(mark) for mark in rows[name]]
-    level, plot = f"{100 * results.confidence:g}", dot_plot(rows, models, 0.5)
+    level, figure = f"{100 * results.confidence:g}", _figure(suite, rows, models, results.models)
+    plot = drawn(figure, table=False)
     return macros(__name__).accuracy_by_group(suite, level, models, plot, table)
 
 
@@ -49,6 +61,34 @@ def group_names(groups: list[str]) -> dict[str, str]:
     spaced = {group: group.replace("_", " ") for group in groups}
     counts = Counter(spaced.values())
     return {group: name if counts[name] == 1 else group for group, name in spaced.items()}
+
+
+def _figure(
+    suite: str, marks: dict[str, list[Mark]], models: list[str], all_models: list[str]
+) -> Figure:
+    """The accuracies by group, each group's in the order of `models`."""
+    rows: Rows = []
+    for group, of_group in marks.items():
+        for model, mark in zip(models, of_group, strict=True):
+            row = {"group": group, "model": model, "accuracy": mark.value, "n": mark.n_items}
+            if mark.interval:
+                row |= {"accuracy_low": mark.interval[0], "accuracy_high": mark.interval[1]}
+            if mark.baseline is not None:
+                row["length_baseline"] = mark.baseline
+            rows.append(row)
+    has_baseline = any("length_baseline" in row for row in rows)
+    return by_group(
+        f"groups-{suite}",
+        f"Accuracy of every model on every group of {suite}, with intervals",
+        rows,
+        Field("accuracy", "accuracy", ".1%"),
+        Field("group", "group"),
+        Field("model", "model"),
+        all_models,
+        groups=list(marks),
+        baseline=Field("length_baseline", "length baseline", ".1%") if has_baseline else None,
+        more=[Field("n", "items", ",")],
+    )
 
 
 def _refuse_other_groups(path: Path, groups: set[str], expected: set[str], model: str) -> None:
@@ -65,7 +105,7 @@ def _refuse_other_groups(path: Path, groups: set[str], expected: set[str], model
         )
 
 
-def _group_marks(model: str, path: Path, confidence: float) -> dict[str, Mark]:
+def _group_marks(path: Path, confidence: float) -> dict[str, Mark]:
     """One model's accuracy by group."""
     scores = Scores(path)
     if "accuracy" not in scores.metrics:
@@ -80,10 +120,7 @@ def _group_marks(model: str, path: Path, confidence: float) -> dict[str, Mark]:
         estimate = mean_of(of_items(accuracy, rows), are_one_group=True)
         bounds = share_interval(values, estimate, confidence)
         baseline = float(baselines["values"][rows].mean()) if baselines else None
-        title = f"{model} {100 * estimate.mean:.1f} %"
-        if bounds is not None:
-            title += f" ({100 * bounds[0]:.0f} – {100 * bounds[1]:.0f})"
-        marks[group] = Mark(estimate.mean, bounds, baseline, title)
+        marks[group] = Mark(estimate.mean, bounds, baseline, len(values))
     return marks
 
 

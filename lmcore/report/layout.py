@@ -23,7 +23,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from lmcore.shown import for_terminal
-from lmcore.svg import series
+
+N_COLOURS = 8
+
+
+def series(number: int) -> str:
+    """The class that gives the n-th series its colour."""
+    return f"m{number % N_COLOURS}"
+
 
 SCRIPT = Path(__file__).with_suffix(".js")
 

@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from lmcore.files import whole
 from lmcore.report.completions import completion_findings, context_validity
-from lmcore.report.curves import loss_curve, read_progression
+from lmcore.report.curves import loss_section, progression_section, read_progression
 from lmcore.report.entropy import entropy_histograms
+from lmcore.report.figures import script
 from lmcore.report.groups import accuracy_by_group
 from lmcore.report.layout import whole_page
 from lmcore.report.results import (
@@ -25,7 +26,7 @@ from lmcore.report.results import (
 )
 from lmcore.report.seeds import seeds_section
 from lmcore.report.signal import signal_section
-from lmcore.report.tokens import progression_curves, token_sections
+from lmcore.report.tokens import token_sections
 from lmcore.report.writing import writing_section
 
 TITLE = "Small language models, side by side"
@@ -78,6 +79,7 @@ def write_report(
     *,
     imported: list[str],  # the models that learned from other text than the rest
     judged_suite: str,  # which suite `inputs.validity` is of
+    recipes: dict[str, list[str]] | None,  # models that differ in their seed alone, by name
     writers: list[str],  # the models that wrote `inputs.generated`
     confidence: float,  # of the intervals
 ) -> None:
@@ -92,13 +94,12 @@ def write_report(
     spreads = read_json(inputs.seeds, "compare_models")
     signals = read_json(inputs.signal, "compare_models")
     pairs = read_json(inputs.comparisons, "compare_models")
-    losses = [loss_curve(model, path) for model, path in inputs.curves.items()]
     groups = [accuracy_by_group(suite, results, inputs.scores) for suite in suites]
     on_suites = {
         "results": results_table(results, pairs),
         "signal": signal_section({suite: signals[suite] for suite in names if suite in signals}),
         "seeds": seeds_section(spreads, names),
-        "loss": none.join(losses),
+        "loss": loss_section(inputs.curves, recipes or {}),
         "groups": none.join(groups),
         "completions": completion_findings(inputs.findings, models, imported, confidence),
         "validity": context_validity(inputs.validity, judged_suite, models, confidence),
@@ -106,13 +107,13 @@ def write_report(
     }
     on_tokens = token_sections(inputs.analysis, models)
     at_the_end = {
-        "models": progression_curves(read_progression(inputs.progression)),
+        "models": progression_section(read_progression(inputs.progression)),
         "writing": writing_section(writers, inputs.generated, inputs.writing),
         "all": none.join(all_metrics(suite, results) for suite in suites),
         "terms": definitions(results),
     }
     sections = _titled(on_suites) | on_tokens | _titled(at_the_end)
-    html = whole_page(TITLE, _lead(results), sections, FOOTER)
+    html = whole_page(TITLE, _lead(results), sections, FOOTER, scripts=[script()])
     with whole(out) as folder:
         folder.mkdir()
         (folder / "index.html").write_text(html, "utf-8")

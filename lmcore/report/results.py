@@ -13,7 +13,7 @@ from lmcore.errors import InputError
 from lmcore.folds.metrics import headline
 from lmcore.params.scored import suites_of_model
 from lmcore.report.best import OPEN, Pairs, Standing, standing
-from lmcore.report.layout import macros
+from lmcore.report.layout import macros, series
 from lmcore.report.terms import (
     KINDS,
     METRICS,
@@ -211,7 +211,7 @@ def _headline(results: Results, number: int, suite: str, standing: Standing | No
     return Headline(
         value=written(name, value) + unit_of(name),
         range=written_range(name, bounds),
-        drawn=strip(Mark(max(0.0, value / end), interval, baseline, ""), number),
+        drawn=strip(Mark(max(0.0, value / end), interval, baseline, ""), series(number)),
         baseline="" if baseline is None else written(name, baseline),
         name="" if name == KINDS[results.kinds[suite]][0] else label(name),
         mark=standing.mark(model) if standing else "",

@@ -8,17 +8,19 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from lmcore.analysis.by_token import BY_TOKEN, extremes
-from lmcore.analysis.checkpoints import UNITS
 from lmcore.analysis.entropy_bins import CALIBRATION, ENTROPY_BINS
 from lmcore.analysis.passage import PASSAGE
 from lmcore.analysis.same_text import MAX_BITS, SCATTER
-from lmcore.report.figures import line_plot
+from lmcore.figures.counts import squares
+from lmcore.figures.lines import lines
+from lmcore.figures.specification import Field, Rows
+from lmcore.report.figures import drawn
 from lmcore.report.layout import macros
-from lmcore.svg import squares
 from lmcore.tables import read
 
 N_EXTREMES = 8  # tokens at either end of the by-token tables
 FULL = 16  # bits at which a token's colour is full
+MODEL, TOKENS = Field("model", "model"), Field("n", "tokens", ",")
 # the columns of the table of extremes: side and end in the by-token table, and the title
 EXTREMES = (
     ("current", "highest", "undecided after"),
@@ -92,12 +94,24 @@ def probability_by_entropy(bins: dict[str, list[dict]], models: list[str], suite
 
     bins: for each model its rows of ENTROPY_BINS.
     """
-    lines = {}
+    names = ("n", "entropy_mean", "probability_mean", "accuracy")
+    rows: Rows = []
     for model in models:
-        rows = [row for row in bins[model] if row["suite"] == suite and row["edges"] == "own"]
-        lines[model] = [(row["entropy_mean"], row["probability_mean"]) for row in rows]
-    plot = line_plot(lines, "entropy, nats", "mean probability of the token")
-    return macros(__name__).probability_by_entropy(suite, plot)
+        for row in bins[model]:
+            if row["suite"] == suite and row["edges"] == "own":
+                rows.append({"model": model} | {name: row[name] for name in names})
+    figure = lines(
+        "probability_by_entropy",
+        f"Mean probability of the token that came on {suite}, by entropy, for every model",
+        rows,
+        Field("entropy_mean", "entropy, nats", ".2f"),
+        Field("probability_mean", "mean probability of the token", ".1%"),
+        MODEL,
+        models,
+        more=[Field("accuracy", "first choice right", ".1%"), TOKENS],
+        from_zero=True,
+    )
+    return macros(__name__).probability_by_entropy(suite, drawn(figure))
 
 
 def calibration_curves(bins: dict[str, list[dict]], models: list[str], suite: str) -> Markup:
@@ -105,13 +119,24 @@ def calibration_curves(bins: dict[str, list[dict]], models: list[str], suite: st
 
     bins: for each model its rows of CALIBRATION.
     """
-    lines = {}
+    names = ("n", "top_probability_mean", "accuracy")
+    rows: Rows = []
     for model in models:
-        rows = [row for row in bins[model] if row["suite"] == suite]
-        lines[model] = [(row["top_probability_mean"], row["accuracy"]) for row in rows]
-    lines["perfect"] = [(0.0, 0.0), (1.0, 1.0)]
-    plot = line_plot(lines, "probability of the first choice", "share right")
-    return macros(__name__).calibration_curves(plot)
+        for row in bins[model]:
+            if row["suite"] == suite:
+                rows.append({"model": model} | {name: row[name] for name in names})
+    figure = lines(
+        "calibration",
+        f"Share of first choices that were right on {suite}, by their probability",
+        rows,
+        Field("top_probability_mean", "probability of the first choice", ".1%"),
+        Field("accuracy", "share right", ".1%"),
+        MODEL,
+        models,
+        more=[TOKENS],
+        diagonal=True,
+    )
+    return macros(__name__).calibration_curves(drawn(figure))
 
 
 def token_extremes(rows: dict[str, list[dict]], suite: str) -> Markup:
@@ -143,38 +168,14 @@ def scatter_plots(rows: list[dict], models: list[str]) -> Markup:
     if not rows:
         return Markup("")
     panels = []
-    for number, model in enumerate(models):
+    for model in models:
         counts = [(row["x"], row["y"], row["n"]) for row in rows if row["y_model"] == model]
         if counts:
-            title = f"{model} upwards, {rows[0]['x_model']} across"
-            panels.append((number, title, squares(counts, MAX_BITS, "bits", title)))
+            across = rows[0]["x_model"]
+            label = f"Words by their bits under {across} (across) and under {model} (upwards)"
+            figure = squares(f"words-{model}", label, counts, MAX_BITS, (across, model), models)
+            panels.append(drawn(figure))
     return macros(__name__).scatter_plots(rows[0]["suite"], MAX_BITS, panels)
-
-
-def progression_curves(curves: dict[str, list[dict]]) -> Markup:
-    """Loss, entropy, accuracy and Spearman's correlation over an ordered list of models.
-
-    Each has a plot with a line for each suite that has it. Checkpoints lie over the words or the
-    steps that they had read, on a log scale. The section is empty where there are no models.
-    `curves` are by suite.
-    """
-    first = next(iter(curves.values()), [])
-    if not first:
-        return Markup("")
-    across, x_label = "place", "model"
-    for unit in UNITS:
-        if unit in first[0]:
-            across, x_label = unit, f"{unit} read"
-    plots = {}
-    for name in ("loss", "entropy", "accuracy", "spearman"):
-        lines = {}
-        for suite, rows in curves.items():
-            if name in rows[0]:
-                lines[suite] = [(float(row[across]), float(row[name])) for row in rows]
-        if lines:
-            plots[name] = line_plot(lines, x_label, name, log_x=across != "place")
-    order = " → ".join(row["model"] for row in first)
-    return macros(__name__).progression_curves(order, plots)
 
 
 def _rows_by_model(folder: Path, schema: pa.Schema, models: list[str]) -> dict[str, list[dict]]:

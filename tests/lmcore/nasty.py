@@ -1,5 +1,6 @@
 """Texts that do harm where they are shown raw, and texts that look odd and are harmless."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -38,28 +39,46 @@ LEGITIMATE = [
 class Parsed(HTMLParser):
     """The elements of a page, the names of its attributes, and its texts and attribute values.
 
-    `scripts` are the texts of those elements that the browser would run.
+    `scripts` are the texts of those elements that the browser would run. A script element that
+    holds JSON is none that runs; its texts count as texts.
     """
 
     def __init__(self, page: str):
         super().__init__()
         self.tags, self.attributes, self.texts = set[str](), set[str](), list[str]()
         self.scripts: list[str] = []
-        self.runs = False
+        self.within = ""  # "script", "json" or neither
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.runs = tag == "script" and dict(attrs).get("type") != "application/json"
+        self.within = tag if tag == "script" else ""
+        if self.within and dict(attrs).get("type") == "application/json":
+            self.within = "json"
+        self.tags.add(self.within or tag)
         self.attributes |= {name for name, _ in attrs}
         self.texts += [value for _, value in attrs if value]
 
     def handle_endtag(self, tag):
-        self.runs = False
+        self.within = ""
 
     def handle_data(self, data):
-        (self.scripts if self.runs else self.texts).append(data)
+        if self.within == "script":
+            self.scripts.append(data)
+        else:
+            self.texts += texts_in(json.loads(data)) if self.within == "json" else [data]
+
+
+def texts_in(value) -> list[str]:
+    """All texts in JSON, keys too."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    texts = []
+    for entry in value if isinstance(value, list) else []:
+        texts += texts_in(entry)
+    return texts
 
 
 def assert_page_is_clean(page: str) -> None:

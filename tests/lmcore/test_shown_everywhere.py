@@ -24,10 +24,12 @@ from lmcore.history.verify import Output
 from lmcore.history.verify import as_text as verified
 from lmcore.judging.context_validity import VALIDITY
 from lmcore.models.llama import new_llama, save_model
-from lmcore.report import figures, results
+from lmcore.report import results
 from lmcore.report.completions import completion_findings, context_validity
+from lmcore.report.curves import progression_section
+from lmcore.report.figures import drawn, script
 from lmcore.report.seeds import seeds_section
-from lmcore.report.tokens import heat_passages, progression_curves, scatter_plots, token_extremes
+from lmcore.report.tokens import heat_passages, scatter_plots, token_extremes
 from lmcore.report.writing import STATISTICS, writing_section
 from lmcore.scoring.extract import extract_tokens
 from lmcore.shown import for_terminal
@@ -36,6 +38,7 @@ from lmcore.tables import GENERATIONS, ITEMS, items_table, write
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
 from tests.lmcore.comparing import test_diff as diffs
+from tests.lmcore.figures.some_figures import some_figures
 from tests.lmcore.generating.test_generation import SHAPE
 from tests.lmcore.nasty import NASTY, Parsed, assert_lines_are_clean, assert_page_is_clean
 from tests.lmcore.report.test_page import finding, judged
@@ -333,17 +336,14 @@ def sections(text: str, folder: Path) -> list[str]:
         {text: ""},
     )
     return [
-        figures.line_plot({text: [(0.0, 1.0), (1.0, 2.0)]}, text, text, (0.0, 1.0, text)),
-        strip(mark, 0),
-        figures.dot_plot({text: [mark]}, [text], 0.5),
-        figures.trend_plot({text: [mark]}, [text], text, text),
-        figures.histogram([1, 2], 0.25, 0.3, 2, 0, text),
+        strip(mark, "m0"),
+        *(drawn(figure) for figure in some_figures(text).values()),
         heat_passages([row | numbers], [text]),
         token_extremes({text: [extreme]}, text),
         scatter_plots(
             [{"suite": text, "x_model": text, "y_model": text, "x": 0, "y": 1, "n": 4}], [text]
         ),
-        progression_curves({text: curve}),
+        progression_section({text: curve}),
         seeds_section({text: {text: spread}}, [text]),
         completion_findings(folder / "findings.parquet", [text], [text], 0.95),
         context_validity(folder / "validity.parquet", text, [text], 0.95),
@@ -357,9 +357,9 @@ def sections(text: str, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_figure_and_section_holds_data_as_text(text: str, tmp_path: Path) -> None:
-    for drawn, tame in zip(sections(text, tmp_path), sections("word", tmp_path), strict=True):
-        assert_page_is_clean(drawn)
-        found, expected = Parsed(drawn), Parsed(tame)
+    for page, tame in zip(sections(text, tmp_path), sections("word", tmp_path), strict=True):
+        assert_page_is_clean(page)
+        found, expected = Parsed(page), Parsed(tame)
         assert (found.tags, found.attributes) == (expected.tags, expected.attributes)
         assert ("word" in tame) == (for_terminal(text, lines=True).strip() in "".join(found.texts))
 
@@ -379,7 +379,7 @@ def test_what_models_write_is_text(tmp_path: Path) -> None:
     )
     drawn = writing_section(["llama"], tmp_path, tmp_path)
     assert_page_is_clean(drawn)
-    assert Parsed(drawn).attributes == {"class", "scope"}
+    assert Parsed(drawn).attributes == {"aria-label", "class", "role", "scope", "tabindex"}
 
 
 def test_compare_writes_a_clean_page_of_nasty_texts_and_names(
@@ -401,7 +401,10 @@ def test_compare_writes_a_clean_page_of_nasty_texts_and_names(
         )
         assert result.exit_code == 0, result.output
         assert_lines_are_clean(result.output)
-        assert_page_is_clean((out / "index.html").read_text("utf-8"))
+        page = (out / "index.html").read_text("utf-8")
+        ours = f"<script>{script()}</script>"
+        assert page.count(ours) == 1
+        assert_page_is_clean(page.replace(ours, ""))
     refused = lmcore(
         data,
         "compare",

@@ -38,7 +38,7 @@ ROOMS = {
     "distill_model": ON_CORPUS,
     "explore_generation": {*MODELS, "explorations", "generating", "kept_files", "tables"},
     "explore_suites": {*FOLDS, *MODELS, "explorations", "kept_files", "svg"},
-    "export_babylm": {*FOLDS, "babylm", "babylm_year", "comparing", "report", "svg"},
+    "export_babylm": {*FOLDS, "babylm", "babylm_year", "comparing", "report"},
     "extract_tokens": {*MODELS, "kept_files", "scoring", "tables"},
     "fetch_judges": {"corpus", "kept_files"},
     "fetch_sources": {"corpus", "kept_files"},
@@ -66,10 +66,11 @@ ROOMS = {
     "train_model": ON_CORPUS,
     "train_teacher": ON_CORPUS,
     "train_tokenizer": {"corpus", "kept_files", "text"},
-    "write_report": {*FOLDS, "analysis", "corpus", "judging", "report", "svg"},
+    "write_report": {*FOLDS, "analysis", "corpus", "figures", "judging", "report", "svg"},
 }
 # {module or package: the only stages that may reach it}, where an edit would make much run again
 ALONE = {
+    "figures/": {"write_report"},  # it needs vl-convert, which has 50 MB
     "suites/tasks/": {"build_items"},
     "suites/build": {"build_items"},
     "suites/kinds": {"build_items"},

@@ -77,6 +77,7 @@ STAGES_OF = {
     "layout.html": {"export_babylm", "write_report"},
     "layout.css": {"export_babylm", "write_report"},
     "layout.js": {"export_babylm", "write_report"},
+    "figures.js": {"write_report"},
 }
 
 

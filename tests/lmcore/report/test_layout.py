@@ -7,8 +7,7 @@ import re
 import pytest
 from markupsafe import Markup
 
-from lmcore.report.layout import SCRIPT, breakable, whole_page
-from lmcore.svg import N_COLOURS
+from lmcore.report.layout import N_COLOURS, SCRIPT, breakable, whole_page
 
 STYLE = SCRIPT.with_suffix(".css").read_text("utf-8")
 COLOURS = re.findall(r"--(\w+): light-dark\((#\w{6}), (#\w{6})\);", STYLE)

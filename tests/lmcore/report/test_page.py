@@ -25,13 +25,13 @@ from lmcore.files import write_json
 from lmcore.folds.metrics import aggregate, suite_metrics
 from lmcore.judging.context_validity import JUDGED, VALIDITY, WAYS
 from lmcore.report.entropy import BIN_WIDTH, count_entropies
-from lmcore.report.figures import dot_plot, histogram, line_plot, trend_plot
+from lmcore.report.figures import figures_of
 from lmcore.report.groups import group_names
 from lmcore.report.page import Inputs, write_report
 from lmcore.report.terms import unit_of, written
 from lmcore.report.writing import STATISTICS
-from lmcore.svg import Mark
 from lmcore.tables import GENERATIONS, ITEMS, SCORE_KEY, SCORES, TOKENS, items_table, write
+from tests.lmcore.figures.test_figures import rows_of
 from tests.lmcore.token_tables import fold, items_of, tokens_of
 
 MODELS = ["llama", "noise"]
@@ -223,6 +223,7 @@ def write_inputs(root: Path) -> dict:
         "validity": root / "validity.parquet",
         "judged_suite": "lambada_flat",
         "progression": root / "progression",
+        "recipes": {},
         "writers": ["llama"],
         "generated": root / "generated",
         "writing": root / "writing",
@@ -279,11 +280,14 @@ class Balance(HTMLParser):
 
 
 def test_page_loads_nothing_from_elsewhere(inputs: dict) -> None:
+    """Apart from Vega's own text, which is not read as HTML, and the name of Vega-Lite's schema."""
     html = report(inputs)
-    assert not re.search(r"https?:|\bsrc=|<link|@import|url\(|xlink", html)
-    without_scripts = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
-    assert "<script" not in without_scripts
-    assert not re.search(r"(?<!\w)//\w", without_scripts)
+    for chart in figures_of(html).values():
+        assert chart.pop("$schema").startswith("https://vega.github.io/schema/")
+        assert "url" not in json.dumps(chart)
+    html = re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL)
+    assert "<script" not in html
+    assert not re.search(r"https?:|(?<!\w)//\w|\bsrc=|<link|@import|url\(|xlink", html)
     assert [path.name for path in inputs["out"].iterdir()] == ["index.html"]
 
 
@@ -401,8 +405,20 @@ def test_suites_that_cannot_tell_the_models_apart_are_named(inputs: dict) -> Non
 
 def test_groups_are_sorted_by_the_first_model_and_escaped(inputs: dict) -> None:
     html = report(inputs)
-    assert re.findall(r'<div class="label">(.*?)</div>', html) == ["first group", "a&lt;b"]
-    assert "llama 75.0 %" in html and "noise 25.0 %" in html
+    rows = rows_of(figures_of(html)["groups-minimal_pairs"])
+    assert [(row["group"], row["model"], row["accuracy"]) for row in rows] == [
+        ("first group", "llama", 1.0),
+        ("first group", "noise", 0.5),
+        ("a<b", "llama", 0.75),
+        ("a<b", "noise", 0.25),
+    ]
+    # Wilson's interval of 4 of 4
+    ends = {"accuracy_low": pytest.approx(0.5101, abs=1e-4), "accuracy_high": 1.0}
+    assert rows[0] == rows[0] | ends | {"length_baseline": 0.25, "n": 4}
+    assert re.findall(r'<tr><th scope="row">(first group|a.*b)</th>', html) == [
+        "first group",
+        "a&lt;b",
+    ]
     assert "a<b" not in html
 
 
@@ -419,7 +435,8 @@ def test_groups_that_differ_by_an_underscore_are_kept_apart(inputs: dict) -> Non
     for model in MODELS:
         write_groups(inputs, model, {"a_b": [1, 1], "a b": [1, 0], "c_d": [0, 0]})
     html = report(inputs)
-    assert re.findall(r'<div class="label">(.*?)</div>', html) == ["a_b", "a b", "c d"]
+    rows = rows_of(figures_of(html)["groups-minimal_pairs"])
+    assert [row["group"] for row in rows[::2]] == ["a_b", "a b", "c d"]
     section = html[html.index('id="groups"') : html.index('id="completions"')]
     rows = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?) <small>', section)
     assert rows == [("a_b", "100.0"), ("a b", "50.0"), ("c d", "0.0")]
@@ -463,15 +480,14 @@ def test_entropy_counts_target_tokens_over_all_parts(inputs: dict) -> None:
 
     The 99 of the context's token is left out.
     """
-    html = report(inputs)
-    panel = html[html.index("llama: mean entropy 0.60 nats") :].split("</div>")[0]
-    shares = re.findall(r"<title>(.*?)</title>", panel)
-    assert BIN_WIDTH == 0.25
-    assert shares == [
-        "0 to 0.25 nats: 50.0 %",
-        "0.25 to 0.5 nats: 25.0 %",
-        "2 to 2.25 nats: 25.0 %",
+    rows = rows_of(figures_of(report(inputs))["entropy-heldout"])
+    shares = [
+        (row["start"], row["end"], row["share"], round(row["mean"], 6))
+        for row in rows
+        if row["model"] == "llama"
     ]
+    assert BIN_WIDTH == 0.25
+    assert shares == [(0.0, 0.25, 0.5, 0.6), (0.25, 0.5, 0.25, 0.6), (2.0, 2.25, 0.25, 0.6)]
 
 
 def test_findings_name_the_bins_and_whose_corpus_was_not_counted(inputs: dict) -> None:
@@ -482,10 +498,16 @@ def test_findings_name_the_bins_and_whose_corpus_was_not_counted(inputs: dict) -
         and "It is not what <code>noise</code> learned from" in section
     )
     assert re.findall(r'<th scope="col">(.*?)<small>50 items', section) == ["unseen", "1–9", "3–20"]
-    assert (
-        "<td>40.0\N{THIN SPACE}% <small>30.0 – 50.0</small></td>" in section
-        and "llama 40.0 (30.0 – 50.0), 50 items" in section
-    )
+    assert "<td>40.0\N{THIN SPACE}% <small>30.0 – 50.0</small></td>" in section
+    first = rows_of(figures_of(section)["completions-lambada_flat-frequency-accuracy"])[0]
+    assert first == {
+        "model": "llama",
+        "frequency": "unseen",
+        "accuracy": 0.4,
+        "accuracy_low": pytest.approx(0.3),
+        "accuracy_high": 0.5,
+        "n": 50,
+    }
 
 
 def test_validity_shows_shares_and_the_wrong_guesses_that_fit(inputs: dict) -> None:
@@ -542,7 +564,14 @@ def test_entropy_panel_has_the_mean_that_the_metric_has(
 
 
 def test_loss_curve_with_gaps_names_the_lowest_dev_loss(inputs: dict) -> None:
-    assert "lowest dev loss 4.250 at step 20" in report(inputs)
+    html = report(inputs)
+    assert "Lowest dev loss 4.250 at step 20." in html
+    rows = rows_of(figures_of(html)["loss-llama"])
+    assert [(row["step"], row["loss"]) for row in rows if row["split"] == "dev"] == [
+        (0.0, 8.5),
+        (20.0, 4.25),
+        (30.0, 4.5),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -642,49 +671,3 @@ def test_model_and_metric_the_page_does_not_know_are_shown_by_name(inputs: dict)
 )
 def test_written_metric_has_its_unit_and_precision(name: str, value: float, text: str) -> None:
     assert written(name, value) + unit_of(name) == text
-
-
-def test_line_plot_places_points_in_per_cent_of_the_axes() -> None:
-    """From (0, 0) to (10, 1) the line runs from the lower left to the upper right corner."""
-    assert 'points="0.00,100.00 50.00,50.00 100.00,0.00"' in line_plot(
-        {"one": [(0, 0), (5, 0.5), (10, 1)]}, "x", "y"
-    )
-
-
-def test_dot_plot_places_dot_interval_and_baseline() -> None:
-    html = dot_plot({"row": [Mark(0.75, (0.6, 1.2), 0.5, "said")]}, ["one"], 0.5)
-    assert (
-        'cx="75.00%"' in html
-        and 'class="span" x1="60.00%" x2="100.00%"' in html
-        and 'class="tick" x1="50.00%"' in html
-    )
-    assert "length baseline" in html and "length baseline" not in dot_plot(
-        {"row": [Mark(0.75, None, None, "said")]}, ["one"], 0.5
-    )
-
-
-def test_trend_plot_places_marks_side_by_side_on_an_axis_from_0() -> None:
-    """There are two bins, each half as wide as the plot, and two series, side by side in each bin.
-
-    The axis ends at 50 %. The second series has a gap.
-    """
-    rows = {
-        "rare": [Mark(0.1, (0.0, 0.25), None, "said"), None],
-        "common": [Mark(0.4, (0.3, 0.5), None, ""), Mark(0.5, None, None, "")],
-    }
-    html = trend_plot(rows, ["one", "two"], "accuracy", "count", 100)
-    assert re.findall(r'<circle class="dot" cx="(.*?)%" cy="(.*?)%"', html) == [
-        ("16.67", "80.00"),
-        ("66.67", "20.00"),
-        ("83.33", "0.00"),
-    ]
-    assert 'y1="100.00%" y2="50.00%"' in html and '<span style="left:25.00%">rare</span>' in html
-
-
-def test_histogram_bars_are_as_high_as_their_share_of_the_highest() -> None:
-    html = histogram([4, 0, 1], 0.5, 0.3, 4, 0, "one")
-    assert re.findall(r'<rect x="(.*?)%" y=".*?" width=".*?" height="(.*?)%"', html) == [
-        ("0.00", "100.00"),
-        ("50.00", "25.00"),
-    ]
-    assert '<svg x="15.00%" y="100%"' in html  # the mean, 0.3 of 2 nats

@@ -2,10 +2,10 @@
 
 import json
 
-import pytest
-
-from lmcore.report.figures import log_ticks, short_number
-from lmcore.report.tokens import heat_passages, progression_curves, scatter_plots, token_extremes
+from lmcore.report.curves import progression_section
+from lmcore.report.figures import figures_of
+from lmcore.report.tokens import heat_passages, scatter_plots, token_extremes
+from tests.lmcore.figures.test_figures import rows_of
 
 
 def row(model: str, text: str, surprisal: float) -> dict:
@@ -40,12 +40,10 @@ def test_heat_shows_every_token_of_every_model_with_its_alternatives() -> None:
 def test_scatter_has_a_panel_for_every_other_model() -> None:
     rows = [{"suite": "s", "x_model": "a", "y_model": "b", "x": 0, "y": 39, "n": 4}]
     html = scatter_plots(rows, ["a", "b"])
-    assert (
-        html.count("<svg") == 1
-        and '<rect x="0" y="0"' in html
-        and "4 words" in html
-        and scatter_plots([], ["a"]) == ""
-    )
+    figures = figures_of(html)
+    assert list(figures) == ["words-b"] and scatter_plots([], ["a"]) == ""
+    (square,) = rows_of(figures["words-b"])
+    assert (square["x"], square["y"], square["n"]) == (0, 39, 4)
 
 
 def test_progression_draws_a_line_a_suite() -> None:
@@ -53,8 +51,13 @@ def test_progression_draws_a_line_a_suite() -> None:
         {"place": n, "model": f"m{n}", "loss": 3.0 - n, "entropy": 2.0, "accuracy": 0.5}
         for n in (1, 2)
     ]
-    html = progression_curves({"s": rows, "t": rows})
-    assert html.count("<polyline") == 6 and "m1 → m2" in html and progression_curves({}) == ""
+    html = progression_section({"s": rows, "t": rows})
+    figures = figures_of(html)
+    assert list(figures) == ["progression-loss", "progression-entropy", "progression-accuracy"]
+    assert rows_of(figures["progression-loss"]) == [
+        {"suite": suite, "model": f"m{n}", "loss": 3.0 - n} for suite in "st" for n in (1, 2)
+    ]
+    assert "m1 → m2" in html and progression_section({}) == ""
 
 
 def test_progression_of_checkpoints_lies_over_the_words_read_on_a_log_scale() -> None:
@@ -63,30 +66,14 @@ def test_progression_of_checkpoints_lies_over_the_words_read_on_a_log_scale() ->
         fixed = {"model": f"m{place}", "entropy": 2.0, "accuracy": 0.5}
         rows.append({"place": place, "words": str(words), "loss": 3.0 - place, **fixed})
     graded = [{**row, "spearman": 0.25} for row in rows]
-    html = progression_curves({"blimp_fast": rows, "wug_adj": graded})
-    assert "words read" in html and ">model<" not in html
-    for text, place in (("1M", "0.00%"), ("10M", "50.00%"), ("100M", "100.00%")):
-        assert f'left:{place}">{text}<' in html
-    # loss, entropy and accuracy of both suites, and the correlation of the graded one
-    assert html.count("<polyline") == 7 and "<h3>spearman</h3>" in html
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (1e6, 1e7, [1e6, 2e6, 5e6, 1e7]),
-        (3, 4_000_000, [10, 100, 1000, 10_000, 100_000, 1_000_000]),
-        (300, 450, [300, 450]),
-        (7, 7, [7]),
-    ],
-)
-def test_log_ticks_are_round_numbers_within_the_ends(low, high, expected) -> None:
-    assert log_ticks(low, high) == pytest.approx(expected)
-
-
-def test_short_numbers_of_ticks() -> None:
-    numbers = [0.5, 20, 1_500, 20_000_000, 1e9]
-    assert [short_number(x) for x in numbers] == ["0.5", "20", "1.5k", "20M", "1B"]
+    figures = figures_of(progression_section({"blimp_fast": rows, "wug_adj": graded}))
+    chart = figures["progression-loss"]
+    across = chart["layer"][0]["encoding"]["x"]
+    assert (across["field"], across["axis"]["title"]) == ("words", "words read")
+    assert across["scale"]["type"] == "log"
+    assert [row["words"] for row in rows_of(chart)[:3]] == [1e6, 1e7, 1e8]
+    # the correlation of the graded suite alone
+    assert {row["suite"] for row in rows_of(figures["progression-spearman"])} == {"wug_adj"}
 
 
 def test_extremes_stand_in_their_own_columns() -> None:
