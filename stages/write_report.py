@@ -24,6 +24,7 @@ def main() -> None:
         scores=Path("data/scores"),
         items=Path("data/items"),
         tokens=Path("data/tokens"),
+        model_folders=Path("data/models"),
         findings=Path("data/findings/completions.parquet"),
         analysis=Path("data/analysis"),
         validity=Path("data/context_validity.parquet"),
