@@ -4,6 +4,8 @@ It runs in Debian's Chromium under Playwright, and is skipped where either is mi
 """
 
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,11 @@ from markupsafe import Markup
 from lmcore.items.embedded import embedded
 from lmcore.report.items import explorer
 from lmcore.report.layout import whole_page
+from lmcore.view.pages import Pages, suites_there
+from lmcore.view.server import Server
 from tests.lmcore.items.toy_sets import pairs_set
 from tests.lmcore.nasty import NASTY
+from tests.lmcore.view.toy_data import KINDS, MODELS, write_data
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -146,3 +151,29 @@ def test_data_that_would_do_something_do_nothing(page, tmp_path: Path, name: str
     assert page.locator("xss").count() == 0
     assert page.title() == "Items"
     assert "\u202e" not in page.inner_text("body") and "\x1b" not in page.inner_text("body")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> Iterator[str]:
+    """The address of `lmcore view` over two toy models."""
+    data = write_data(tmp_path_factory.mktemp("served"), 50, NASTY["elements"])
+    with Server(Pages(suites_there(data, MODELS, KINDS)), 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.url
+        server.shutdown()
+        thread.join()
+
+
+def test_served_items_are_picked_paged_and_opened(page, served: str) -> None:
+    page.goto(served)
+    page.get_by_label("only items on which").uncheck()
+    page.get_by_role("button", name="later").click()
+    sync_api.expect(page.locator(".pager")).to_contain_text("21 – 40 of 50")
+    page.get_by_label("suite").select_option("texts")
+    sync_api.expect(page.locator("#explorer tbody tr")).to_have_count(3)
+    page.get_by_role("button", name="t/1").click()
+    page.wait_for_selector(".heat")
+    assert page.locator(".heat").first.inner_text().strip() == "a long text a long text"
+    assert page.locator(".heat span").first.evaluate("span => span.style.length") == 1
+    assert page.locator("xss").count() == 0
