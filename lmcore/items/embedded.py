@@ -1,7 +1,7 @@
 """The items that a page carries with it: sets of items go in, data of a bounded size come out.
 
-Every set gets an equal share of the room, and what one leaves the others take. A set's items are
-taken in the order of lmcore.items.choice until its share is used up.
+The sets share the room equally, the one with the least text first, so that what it leaves goes to
+the others. A set's items are taken in the order of lmcore.items.choice until its share is used up.
 """
 
 import json
@@ -23,8 +23,6 @@ from lmcore.shown import for_terminal
 
 ROOM = 2_000_000  # bytes of JSON of all sets together
 MOST_TOKENS = 400  # of a text whose figures are carried; the rest is plain text
-# about how many bytes of JSON a token's figures take, and how many characters a token has
-TOKEN_BYTES, TOKEN_CHARS = 22, 4
 BATCH = 64  # items that are read at a time
 
 
@@ -42,18 +40,15 @@ class Scored(NamedTuple):
 def embedded(sets: list[ItemSet], room: int = ROOM) -> list[dict[str, Any]]:
     """The sets that have items, as `set_data` describes them, each with its chosen `items`."""
     scored = [found for found in map(score, sets) if found is not None]
-    orders, costs = [], []
-    for one in scored:
+    taken: dict[int, list[dict[str, Any]]] = {}
+    left = room
+    for number in sorted(range(len(scored)), key=lambda number: _n_characters(scored[number])):
+        one = scored[number]
         values = [values.right for _, values in one.sides]
         order = in_order(values, one.hashes, is_decision=one.of.measure.is_decision)
-        orders.append(order)
-        costs.append(_costs(one)[order])
-    shares = _shares([float(cost.sum()) for cost in costs], room)
-    data = []
-    for one, order, share in zip(scored, orders, shares, strict=True):
-        items = _taken(one, order, share)
-        data.append({**set_data(one), "items": items})
-    return data
+        taken[number], used = _taken(one, order, left // (len(scored) - len(taken)))
+        left -= used
+    return [{**set_data(one), "items": taken[number]} for number, one in enumerate(scored)]
 
 
 def score(of: ItemSet) -> Scored | None:
@@ -91,42 +86,24 @@ def set_data(one: Scored) -> dict[str, Any]:
     }
 
 
-def _costs(one: Scored) -> np.ndarray:
-    """(N,) about how many bytes of JSON each item takes."""
-    table = one.table.filter(pc.equal(one.table["variant"], ""))
-    sizes: dict[str, int] = {}
-    n_sides = len(one.sides)
-    for row in table.select(["item", "option", "context", "target"]).to_pylist():
-        n_chars = len(row["target"]) + (len(row["context"]) if row["option"] == 0 else 0)
-        n_tokens = min(n_chars // TOKEN_CHARS + 1, MOST_TOKENS)
-        size = 2 * n_chars + n_sides * (n_tokens * TOKEN_BYTES + 100)
-        sizes[row["item"]] = sizes.get(row["item"], 100) + size
-    return np.array([sizes[item] for item in one.items.to_pylist()], float)
+def _n_characters(one: Scored) -> int:
+    """How many characters the texts of a set have."""
+    lengths = [pc.sum(pc.utf8_length(one.table[name])).as_py() for name in ("context", "target")]
+    return sum(lengths)
 
 
-def _shares(costs: list[float], room: int) -> list[float]:
-    """The room of each set, which need not be more than its cost."""
-    shares = [0.0] * len(costs)
-    left = float(room)
-    smallest_first = sorted(range(len(costs)), key=costs.__getitem__)
-    for n_before, number in enumerate(smallest_first):
-        shares[number] = min(costs[number], left / (len(costs) - n_before))
-        left -= shares[number]
-    # a cost is an estimate, so what is left may be needed
-    return [share + left / len(costs) for share in shares]
-
-
-def _taken(one: Scored, order: list[int], share: float) -> list[dict[str, Any]]:
-    """The items in order whose JSON fits into `share` bytes."""
+def _taken(one: Scored, order: list[int], share: int) -> tuple[list[dict[str, Any]], int]:
+    """The items in order whose JSON fits into `share` bytes, and how many bytes they take."""
     taken: list[dict[str, Any]] = []
     used = 0
     for start in range(0, len(order), BATCH):
         for item in items_data(one, order[start : start + BATCH], MOST_TOKENS):
-            used += len(json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode())
-            if used > share:
-                return taken
+            size = len(json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode())
+            if used + size > share:
+                return taken, used
             taken.append(item)
-    return taken
+            used += size
+    return taken, used
 
 
 def items_data(one: Scored, rows: list[int], most_tokens: int) -> list[dict[str, Any]]:
