@@ -224,6 +224,7 @@ async function draw() {
 function drawStatus(total) {
   const set = setNow();
   const lines = [`${total.toLocaleString("en")} items`];
+  if (!total && state.different) lines.push("A and B are alike on all of them");
   if (!data.isServed && set.items.length < set.nItems) {
     lines.push(`of the ${set.items.length.toLocaleString("en")} in this page; the suite has `
       + set.nItems.toLocaleString("en"));

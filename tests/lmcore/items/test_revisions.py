@@ -1,11 +1,15 @@
 """The items of two revisions: the same numbers as from files, and only what both have."""
 
+import json
+import re
 import shutil
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
+from typer.testing import CliRunner
 
+from lmcore.commands.main import app
 from lmcore.comparing.diff import compared_scores, diff, settings_of
 from lmcore.comparing.diff_results import Scores
 from lmcore.history.revisions import Revision
@@ -15,6 +19,7 @@ from lmcore.report.items import files_set
 from lmcore.tables import ITEMS, items_table, read, write
 from tests.lmcore.comparing.test_model_pairs import SECTION
 from tests.lmcore.view.toy_data import KINDS, write_data
+from tests.miniature import run
 from tests.yaml_files import write_yaml
 
 
@@ -86,3 +91,29 @@ def test_without_a_tokenizer_alternatives_are_numbers(revisions) -> None:
     of_both = revision_set("good", Scores(a, ["good"], "texts"), Scores(b, ["good"], "texts"))
     text = embedded([of_both])[0]["items"][0]["sides"][0]["texts"][0]
     assert text["tops"][0][0][0] == "<id 9999>"
+
+
+def test_diff_writes_a_page_of_a_commit_and_the_workspace(revisions, tmp_path, monkeypatch) -> None:
+    """The tables of the commit come from DVC's cache, as they do in a project."""
+    old, new = (revision.root for revision in revisions)
+    (old / "dvc.yaml").write_text("stages: {}\n")
+    run(old, "git", "init", "--quiet", "--initial-branch=main")
+    run(old, "dvc", "init", "--quiet")
+    folders = [f"data/{name}" for name in ("items", "scores", "tokens", "models")]
+    run(old, "dvc", "add", "--quiet", *folders)
+    run(old, "git", "add", "-A")
+    run(old, "git", "commit", "--quiet", "-m", "tables")
+    for folder in folders:
+        shutil.rmtree(old / folder)
+        shutil.copytree(new / folder, old / folder)
+    monkeypatch.chdir(old)
+    page = tmp_path / "page.html"
+    done = CliRunner().invoke(app, ["diff", "HEAD", "--html", str(page)])
+    assert done.exit_code == 0 and "good" in done.stdout, done.output
+    found = re.search(r'id="explorer-data">(.*?)</script>', page.read_text("utf-8"))
+    assert found is not None
+    sets = json.loads(found[1])["sets"]
+    assert {one["label"] for one in sets} == {f"good on {suite}" for suite in KINDS}
+    assert [side["name"].split()[0] for side in sets[0]["sides"]] == ["HEAD", "workspace"]
+    first, second = sets[0]["items"][0]["sides"]
+    assert first["logprobs"] != second["logprobs"]
