@@ -23,7 +23,7 @@ from lmcore.shown import for_terminal
 
 ROOM = 2_000_000  # bytes of JSON of all sets together
 MOST_TOKENS = 400  # of a text whose figures are carried; the rest is plain text
-BATCH = 64  # items that are read at a time
+FIRST_BATCH = 32  # items that are read at first; then as many as may fit, for all tokens are passed
 
 
 class Scored(NamedTuple):
@@ -95,14 +95,16 @@ def _n_characters(one: Scored) -> int:
 def _taken(one: Scored, order: list[int], share: int) -> tuple[list[dict[str, Any]], int]:
     """The items in order whose JSON fits into `share` bytes, and how many bytes they take."""
     taken: list[dict[str, Any]] = []
-    used = 0
-    for start in range(0, len(order), BATCH):
-        for item in items_data(one, order[start : start + BATCH], MOST_TOKENS):
+    used, batch = 0, FIRST_BATCH
+    while len(taken) < len(order):
+        rows = order[len(taken) : len(taken) + batch]
+        for item in items_data(one, rows, MOST_TOKENS):
             size = len(json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode())
             if used + size > share:
                 return taken, used
             taken.append(item)
             used += size
+        batch = 1 + int(1.1 * (share - used) * len(taken) / used)
     return taken, used
 
 
