@@ -60,6 +60,22 @@ def test_completion_has_the_log_prob_and_rank_of_its_target():
     }
 
 
+def test_graded_has_the_lead_of_its_first_text_and_no_decision():
+    scoring = {"bos": "prefix", "ratios": {"a": 0.7, "b": 0.2}}
+    items = items_of({name: [("", "he yes"), ("", "he no")] for name in "ab"}, scoring=scoring)
+    side = toy_side("one", items, "graded", lambda _draw, _before, word: -float(len(word)))
+    item = item_of(ItemSet("g", "graded", lambda: items, [side]), 0)
+    assert item["sides"][0]["logprobs"] == [-5.0, -4.0]
+    assert (item["sides"][0]["value"], item["sides"][0]["right"]) == (-1, None)
+
+
+def test_text_has_bits_per_byte_and_no_decision():
+    items = items_of({"a": [("", "four byte")]})
+    side = toy_side("one", items, "text", lambda *_: -math.log(2) * 4.5)
+    item = item_of(ItemSet("t", "text", lambda: items, [side]), 0)
+    assert (item["sides"][0]["value"], item["sides"][0]["right"]) == (1, None)
+
+
 def test_values_of_a_random_model_are_means_over_draws():
     items = items_of({"a": [("", "he yes"), ("", "he no")]})
     side = toy_side("dummy", items, "pairs", lambda draw, *_: -1.0 - draw, draws=2)
