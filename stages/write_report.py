@@ -11,7 +11,8 @@ TRAINED = ("trained", "distill_model", "finetune_model")
 
 
 def main() -> None:
-    clear_leftovers("data/generated", "data/tokens", "metrics/generated", "metrics/plots/train")
+    clear_leftovers("data/generated", "data/models", "data/tokens")
+    clear_leftovers("metrics/generated", "metrics/plots/train")
     trained: list[str] = []
     for key in TRAINED:
         trained.extend(section(key, Entries))
@@ -25,6 +26,7 @@ def main() -> None:
         scores=Path("data/scores"),
         items=Path("data/items"),
         tokens=Path("data/tokens"),
+        model_folders=Path("data/models"),
         findings=Path("data/findings/completions.parquet"),
         analysis=Path("data/analysis"),
         validity=Path("data/context_validity.parquet"),

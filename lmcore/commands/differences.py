@@ -14,6 +14,7 @@ from lmcore.errors import InputError
 
 if TYPE_CHECKING:
     from lmcore.comparing.diff_results import Diff
+    from lmcore.history.revisions import Revision
 
 RevA = Annotated[
     str,
@@ -48,6 +49,10 @@ Items = Annotated[
     ),
 ]
 Markdown = Annotated[bool, typer.Option("--md", help="Markdown, for a pull request")]
+Html = Annotated[
+    Path | None,
+    typer.Option(help="also write this page: the differences, and the items under both revisions"),
+]
 FailOn = Annotated[
     str | None,
     typer.Option(
@@ -70,6 +75,7 @@ def diff(
     items: Items = 0,
     md: Markdown = False,
     as_json: Json = False,
+    html: Html = None,
     fail_on: FailOn = None,
     answers: Answers = None,
 ) -> None:
@@ -84,10 +90,12 @@ def diff(
     asked |= {"groups": by_group, "n_items": items}
     compare_them: Compare
     if logs := _logs(rev_a, rev_b):
+        if html:
+            raise InputError("--html: logs hold no tokens to show; name two revisions")
         settings = _settings_of_logs(metric)
         compare_them = partial(_diff_of_logs, logs, answers, margin)
     else:
-        settings, compare_them = _revisions(rev_a, rev_b, metric, margin)
+        settings, compare_them = _revisions(rev_a, rev_b, metric, margin, html)
     if fail_on:
         _refuse_neutral(settings["metrics"])
     difference = compare_them(asked, settings)
@@ -107,9 +115,12 @@ def diff(
 
 
 def _revisions(
-    rev_a: str, rev_b: str | None, metric: str | None, margin: float | None
+    rev_a: str, rev_b: str | None, metric: str | None, margin: float | None, html: Path | None
 ) -> tuple[dict[str, Any], Compare]:
-    """The settings of the workspace, and the comparison of two revisions."""
+    """The settings of the workspace, and the comparison of two revisions.
+
+    The comparison writes the page `html`, too, if that is given.
+    """
     from lmcore.comparing.diff import diff as compare_revisions
     from lmcore.comparing.diff import settings_of
     from lmcore.history.revisions import Revision, repository
@@ -119,7 +130,36 @@ def _revisions(
     a = Revision(root, rev_a)
     b = workspace if rev_b is None else Revision(root, rev_b)
     settings = settings_of(workspace.params, metric, margin)
-    return settings, lambda asked, settings: compare_revisions(a, b, **asked, **settings)
+
+    def compare_them(asked: dict[str, Any], settings: dict[str, Any]) -> "Diff":
+        difference = compare_revisions(a, b, **asked, **settings)
+        if html:
+            _write_page(difference, a, b, asked, settings, html)
+        return difference
+
+    return settings, compare_them
+
+
+def _write_page(
+    difference: "Diff",
+    a: "Revision",
+    b: "Revision",
+    asked: dict[str, Any],
+    settings: dict[str, Any],
+    out: Path,
+) -> None:
+    """Write the page of a diff, with the items of all models and suites that differ."""
+    from lmcore.comparing.diff import compared_scores
+    from lmcore.items.revisions import revision_set
+    from lmcore.report.differences import write_diff_page
+
+    sets = []
+    if difference.without_tables is None:
+        named = {"suites": asked["suites"], "models": asked["models"]}
+        scores = compared_scores(a, b, **named, **settings)
+        for row in difference.rows:
+            sets.append(revision_set(row.model, *scores[row.model, row.suite]))
+    write_diff_page(difference, sets, out)
 
 
 def _logs(rev_a: str, rev_b: str | None) -> tuple[Path, Path] | None:

@@ -21,6 +21,7 @@ from lmcore.commands import (
     racing,
     sharing,
     suites,
+    view,
 )
 from lmcore.commands.one_line_errors import OneLineErrors
 
@@ -49,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ladder": checkpoints.ladder,
     "diff": differences.diff,
     "audit": differences.audit,
+    "view": view.view,
     "race": racing.race,
     "extract": history.extract,
     "verify": history.verify,

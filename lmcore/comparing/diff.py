@@ -130,6 +130,15 @@ def diff(
     )
 
 
+def compared_scores(
+    a: Revision, b: Revision, *, suites: list[str], models: list[str], **settings: Any
+) -> dict[tuple[str, str], tuple[Scores, Scores]]:
+    """{(model, suite): its scores in A and B} of all that `diff` compares; arguments as there."""
+    asked = Asked(suites, models, False, False, 0, Settings(**settings))
+    pairs = _pairs(_contents(a, asked.settings), _contents(b, asked.settings), asked)
+    return {(name, of_b.suite): (of_a, of_b) for name, of_a, of_b in pairs}
+
+
 def _stale(side: str, revision: Revision, results: Results) -> list[str]:
     """Why what was compared of a side, scores or metrics, is not that of its code and params."""
     if results.without_tables is None:

@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmcore.comparing.comparison import TWO_MODELS, VERDICTS, Comparison
 from lmcore.comparing.diff_results import Diff, Row, WithoutTables
@@ -28,6 +28,41 @@ METHODS = {
     "bounds": "of medians, from the bounds of both intervals (Zou & Donner)",
 }
 VALUE_LENGTH = 60  # the characters of a param's value that are shown
+
+
+class Parts(NamedTuple):
+    """What the text shows, piece by piece, for a page that escapes it."""
+
+    counts: list[str]
+    causes: list[str]
+    doubts: list[str]  # on tables that are nowhere, how others counted, and what is stale
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    notes: list[str]
+    rest: list[str]
+    group_head: tuple[str, ...]
+    groups: dict[str, list[tuple[str, ...]]]
+
+
+def as_parts(diff: Diff) -> Parts:
+    """The parts of a diff, as they are: whoever shows them escapes them."""
+    diff = _shown(diff, str)
+    groups = {}
+    for row in diff.rows:
+        if row.groups:
+            cells = [cells[1:] for cells in _group_cells(row, diff)]
+            groups[f"{row.model} on {row.suite}"] = cells
+    return Parts(
+        counts=_counts(diff),
+        causes=_causes(diff),
+        doubts=[*_about_tables(diff), *diff.notes, *doubts(diff)],
+        head=HEAD,
+        rows=[_row_cells(row, diff) for row in diff.rows],
+        notes=_notes(diff) if diff.rows else [],
+        rest=_rest(diff),
+        group_head=("group", *HEAD[2:]),
+        groups=groups,
+    )
 
 
 def as_text(diff: Diff, *, colour: bool) -> str:

@@ -15,6 +15,7 @@ from lmcore.report.curves import loss_section, progression_section, read_progres
 from lmcore.report.entropy import entropy_histograms
 from lmcore.report.figures import script
 from lmcore.report.groups import accuracy_by_group
+from lmcore.report.items import items_section
 from lmcore.report.layout import whole_page
 from lmcore.report.results import (
     Results,
@@ -40,6 +41,7 @@ SECTIONS = {  # title by anchor; those on tokens have theirs in lmcore.report.to
     "validity": "Wrong words that fit",
     "entropy": "Entropy of the predictions",
     "models": "From model to model",
+    "items": "Item by item",
     "writing": "What the models write",
     "all": "Every metric",
     "terms": "What the numbers mean",
@@ -63,6 +65,7 @@ class Inputs:
     scores: Path  # MODEL/SUITE.parquet
     items: Path  # SUITE.parquet
     tokens: Path  # MODEL/SUITE
+    model_folders: Path  # MODEL, of which the tokenizers are read
     findings: Path  # the table of lmcore.analysis.completions
     analysis: Path  # the folder of lmcore.analysis
     validity: Path  # the table of lmcore.judging.context_validity
@@ -108,6 +111,14 @@ def write_report(
     on_tokens = token_sections(inputs.analysis, models)
     at_the_end = {
         "models": progression_section(read_progression(inputs.progression)),
+        "items": items_section(
+            scored,
+            results.kinds,
+            inputs.items,
+            inputs.scores,
+            inputs.tokens,
+            inputs.model_folders,
+        ),
         "writing": writing_section(writers, inputs.generated, inputs.writing),
         "all": none.join(all_metrics(suite, results) for suite in suites),
         "terms": definitions(results),

@@ -66,7 +66,18 @@ ROOMS = {
     "train_model": ON_CORPUS,
     "train_teacher": ON_CORPUS,
     "train_tokenizer": {"corpus", "kept_files", "text"},
-    "write_report": {*FOLDS, "analysis", "corpus", "figures", "judging", "report", "svg"},
+    "write_report": {
+        *FOLDS,
+        "analysis",
+        "corpus",
+        "figures",
+        "items",
+        "kept_files",
+        "judging",
+        "report",
+        "svg",
+        "text",
+    },
 }
 # {module or package: the only stages that may reach it}, where an edit would make much run again
 ALONE = {

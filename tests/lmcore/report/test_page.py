@@ -238,6 +238,7 @@ def write_inputs(root: Path) -> dict:
         "scores": root / "scores",
         "items": root / "items",
         "tokens": root / "tokens",
+        "model_folders": root / "models",
         "out": root / "report",
         "confidence": 0.95,
     }
