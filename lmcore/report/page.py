@@ -11,7 +11,12 @@ from markupsafe import Markup
 
 from lmcore.files import whole
 from lmcore.report.completions import completion_findings, context_validity
-from lmcore.report.curves import loss_section, progression_section, read_progression
+from lmcore.report.curves import (
+    checkpoints_section,
+    loss_section,
+    progression_section,
+    read_progression,
+)
 from lmcore.report.entropy import entropy_histograms
 from lmcore.report.figures import script
 from lmcore.report.groups import accuracy_by_group
@@ -35,6 +40,7 @@ SECTIONS = {  # title by anchor; those on tokens have theirs in lmcore.report.to
     "signal": "Which suites can tell the models apart",
     "seeds": "How far apart seeds lie",
     "loss": "Loss while training",
+    "checkpoints": "Every suite by checkpoint",
     "groups": "Accuracy by group",
     "completions": "The missing word, by frequency and context",
     "validity": "Wrong words that fit",
@@ -58,6 +64,7 @@ class Inputs:
     intervals: Path
     seeds: Path  # the spread of seeds
     signal: Path  # what each suite can tell
+    trained: Path  # MODEL.json: how far a training went
     curves: dict[str, Path]  # the loss curve of each trained model
     scores: Path  # MODEL/SUITE.parquet
     items: Path  # SUITE.parquet
@@ -78,6 +85,7 @@ def write_report(
     *,
     imported: list[str],  # the models that learned from other text than the rest
     judged_suite: str,  # which suite `inputs.validity` is of
+    kept: dict[str, dict],  # the checkpoints that became models: the entries of keep_checkpoint
     recipes: dict[str, list[str]] | None,  # models that differ in their seed alone, by name
     writers: list[str],  # the models that wrote `inputs.generated`
     confidence: float,  # of the intervals
@@ -98,6 +106,7 @@ def write_report(
         "signal": signal_section({suite: signals[suite] for suite in names if suite in signals}),
         "seeds": seeds_section(spreads, names),
         "loss": loss_section(inputs.curves, recipes or {}),
+        "checkpoints": checkpoints_section(results, kept, inputs.trained, recipes or {}),
         "groups": none.join(groups),
         "completions": completion_findings(inputs.findings, models, imported, confidence),
         "validity": context_validity(inputs.validity, judged_suite, models, confidence),
