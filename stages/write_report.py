@@ -29,6 +29,7 @@ def main() -> None:
         analysis=Path("data/analysis"),
         validity=Path("data/context_validity.parquet"),
         progression=Path("metrics/plots/tokens/progression"),
+        explorations=Path("metrics/plots/explorations"),
         generated=Path("data/generated"),
         writing=Path("metrics/generated"),
     )

@@ -149,7 +149,7 @@ def read_progression(folder: Path) -> dict[str, list[dict]]:
     """The rows of `folder`/SUITE.csv, without the files that have none."""
     curves = {}
     for path in sorted(folder.glob("*.csv")):
-        if rows := _read_csv(path):
+        if rows := read_csv(path):
             curves[path.stem] = rows
     return curves
 
@@ -195,6 +195,11 @@ def _checkpoint_rows(
     return rows
 
 
+def read_csv(path: Path) -> list[dict]:
+    """The rows of a CSV file, as texts."""
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+
+
 def _progression_row(suite: str, row: dict, x: Field, name: str) -> dict:
     """A row of a file as a row of a figure."""
     found = {"suite": suite, "model": row["model"], name: float(row[name])}
@@ -204,7 +209,7 @@ def _progression_row(suite: str, row: dict, x: Field, name: str) -> dict:
 def _read_curve(model: str, path: Path) -> Curve:
     """The losses of one model. Raises InputError, naming the file, where it is no loss curve."""
     try:
-        rows = _read_csv(path)
+        rows = read_csv(path)
         curve = Curve(model, 1, _losses(rows, "train_loss"), _losses(rows, "dev_loss"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; run the stage train_model") from error
@@ -264,10 +269,6 @@ def _dev_figure(curves: list[Curve]) -> Figure:
     rows = list(chain.from_iterable(_rows(curve.dev, {"model": curve.name}) for curve in curves))
     names = [curve.name for curve in curves]
     return lines("loss", "Dev losses by step", rows, STEP, LOSS, Field("model", "model"), names)
-
-
-def _read_csv(path: Path) -> list[dict]:
-    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
 
 
 def _losses(rows: list[dict], name: str) -> list[Point]:

@@ -19,6 +19,7 @@ from lmcore.report.curves import (
 )
 from lmcore.report.entropy import entropy_histograms
 from lmcore.report.figures import script
+from lmcore.report.formats import formats_section
 from lmcore.report.groups import accuracy_by_group
 from lmcore.report.layout import whole_page
 from lmcore.report.results import (
@@ -44,6 +45,7 @@ SECTIONS = {  # title by anchor; those on tokens have theirs in lmcore.report.to
     "groups": "Accuracy by group",
     "completions": "The missing word, by frequency and context",
     "validity": "Wrong words that fit",
+    "formats": "Which prompt formats make an answer likely",
     "entropy": "Entropy of the predictions",
     "models": "From model to model",
     "writing": "What the models write",
@@ -73,6 +75,7 @@ class Inputs:
     analysis: Path  # the folder of lmcore.analysis
     validity: Path  # the table of lmcore.judging.context_validity
     progression: Path  # SUITE.csv, curves over models
+    explorations: Path  # SUITE/MODEL.csv, what was found of prompts
     generated: Path  # MODEL/generations.parquet
     writing: Path  # MODEL.json, the statistics of `generated`
 
@@ -110,6 +113,7 @@ def write_report(
         "groups": none.join(groups),
         "completions": completion_findings(inputs.findings, models, imported, confidence),
         "validity": context_validity(inputs.validity, judged_suite, models, confidence),
+        "formats": formats_section(inputs.explorations),
         "entropy": entropy_histograms(models, scored, inputs.items, inputs.tokens),
     }
     on_tokens = token_sections(inputs.analysis, models)

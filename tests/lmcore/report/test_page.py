@@ -220,6 +220,7 @@ def write_inputs(root: Path) -> dict:
         "validity": root / "validity.parquet",
         "judged_suite": "lambada_flat",
         "progression": root / "progression",
+        "explorations": root / "explorations",
         "kept": {},
         "recipes": {},
         "trained": root / "train",
