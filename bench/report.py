@@ -6,8 +6,10 @@ These are benchmarks.json (flat: name -> figure), benchmarks.svg and benchmarks.
 import os
 from pathlib import Path
 
+from lmcore.figures.bars import bars
+from lmcore.figures.files import FORMATS, themed
+from lmcore.figures.specification import Field
 from lmcore.files import whole, write_json
-from lmcore.svg import bars
 
 Figures = dict[str, float]  # by name, e.g. `smollm2.blimp.ours.tokens_per_s`
 
@@ -273,5 +275,10 @@ def _plot(figures: Figures, suites: list[str], path: Path) -> None:
     """Draw how many times as fast as the best of the peers ours is on each suite."""
     rows = []
     for suite in suites:
-        rows.append((suite.replace(".", ", "), figures[f"{suite}.best.ratio"], 0.0, "plain"))
-    path.write_text(bars(rows, "times as fast as the best of the peers, by the clock"), "utf-8")
+        ratio = round(figures[f"{suite}.best.ratio"], 4)
+        rows.append({"suite": suite.replace(".", ", "), "by": "the clock", "ratio": ratio})
+    ratio = Field("ratio", "times as fast as the best of the peers", ".2f")
+    clock, suite_field = Field("by", "by"), Field("suite", "suite")
+    figure = bars("benchmarks", ratio.title, rows, ratio, suite_field, clock, ["the clock"])
+    with whole(path) as temporary:
+        temporary.write_bytes(FORMATS["svg"](themed(figure.chart), 1))

@@ -22,6 +22,7 @@ def main() -> None:
         seeds=Path("metrics/seeds.json"),
         signal=Path("metrics/signal.json"),
         comparisons=Path("metrics/comparisons.json"),
+        trained=Path("metrics/train"),
         curves={name: Path(f"metrics/plots/train/{name}.csv") for name in trained},
         scores=Path("data/scores"),
         items=Path("data/items"),
@@ -31,6 +32,7 @@ def main() -> None:
         analysis=Path("data/analysis"),
         validity=Path("data/context_validity.parquet"),
         progression=Path("metrics/plots/tokens/progression"),
+        explorations=Path("metrics/plots/explorations"),
         generated=Path("data/generated"),
         writing=Path("metrics/generated"),
     )
@@ -40,6 +42,7 @@ def main() -> None:
         inputs,
         out=Path("report"),
         imported=list(section("import_model", Entries)),
+        kept=section("keep_checkpoint", Entries),
         recipes=section("compare_models.recipes", dict[Name, SomeNames] | None),
         judged_suite=section("judge_context.suite", Name),
         writers=section("generate_tokens.models", Names),

@@ -57,7 +57,7 @@ def explore_suites(
     - `metrics`/MODEL.json: {suite: {part: {metric: value}}};
     - `details`: what is of a whole suite, {model: {suite: …}};
     - `out`/MODEL/SUITE.csv: item by item;
-    - `plots`/SUITE/MODEL.csv, and figures beside it as SVG.
+    - `plots`/SUITE/MODEL.csv,
 
     flagged_ratio: of two probabilities, above which a pair is flagged; resamples: of bootstraps and
     sign flips. Raises InputError for a masked LM.
@@ -117,10 +117,8 @@ def _read_said(
 
 
 def _write_tables(findings: Findings, table: Path, plots: Path, model: str, digits: int) -> None:
-    """Write the file `table`, and to the folder `plots` what is drawn and the figures."""
+    """Write the file `table`, and to the folder `plots` what is drawn."""
     if findings.table:
         write_csv(rounded(findings.table, digits), table)
     if findings.plot:
         write_csv(rounded(findings.plot, digits), plots / f"{model}.csv")
-    for name, figure in findings.figures.items():
-        (plots / f"{model}_{name}.svg").write_text(figure, "utf-8")

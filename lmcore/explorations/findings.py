@@ -97,7 +97,6 @@ class Findings:
     details: dict[str, Any] = field(default_factory=dict)  # of the whole suite: rankings, tests
     table: list[dict] = field(default_factory=list)  # a row for each item
     plot: list[dict] = field(default_factory=list)  # a row for each bar or point
-    figures: dict[str, str] = field(default_factory=dict)  # SVG by name
 
 
 def correct(tests: dict[str, dict], method: str = "holm") -> dict[str, dict]:

@@ -21,7 +21,6 @@ from scipy.stats import rankdata
 
 from lmcore.explorations.findings import Findings, Said, correct
 from lmcore.suites.templates import BASELINE, FORMAT, TRIGGER, read_templates
-from lmcore.svg import bars, scatter
 
 ANSWER = 0  # the option that is the answer
 
@@ -47,15 +46,16 @@ def find(said: Said, entry: dict) -> Findings:
     places, plot = {}, []
     for place, name in enumerate(ranking, 1):
         places[name] = {"rank": place, "std": metrics[name]["std"]}
-        plot.append({"format": name, "kind": kinds[name], "rank": place, **metrics[name]})
+        error = metrics[name]["std"] / len(answers[name]) ** 0.5
+        row = {"format": name, "kind": kinds[name], "rank": place, **metrics[name]}
+        plot.append(row | {"std_error": error})
     details = {
         "ranking": places,
         "against_plain": correct(tests),
         "triggers": correct({source: said.test(values) for source, values in gains.items()}),
         "correlation": _correlation_of_formats(said, answers),
     }
-    figures = _figures(metrics, answers, kinds, ranking)
-    return Findings(metrics, details, _table(said, answers), plot, figures)
+    return Findings(metrics, details, _table(said, answers), plot)
 
 
 def correlation(
@@ -163,23 +163,3 @@ def _table(said: Said, answers: dict[str, np.ndarray]) -> list[dict]:
                 }
             )
     return table
-
-
-def _figures(
-    metrics: dict, answers: dict[str, np.ndarray], kinds: dict[str, str], ranking: list[str]
-) -> dict[str, str]:
-    """The answer's log-prob as bars with standard errors, and against the prompt's perplexity.
-
-    The bars are in the order of `ranking`, best first.
-    """
-    label = "log-prob of the answer (nats)"
-    rows, points = [], []
-    for name in ranking:
-        logprob, kind = metrics[name]["logprob"], kinds[name]
-        error = metrics[name]["std"] / len(answers[name]) ** 0.5
-        rows.append((name, logprob, error, kind))
-        points.append((metrics[name]["prompt_perplexity"], logprob, name, kind))
-    return {
-        "bars": bars(rows, label),
-        "scatter": scatter(points, "perplexity of the prompt (log scale)", label),
-    }

@@ -36,9 +36,7 @@ def ridges(
                 row = {"model": model, "start": place * width, "end": (place + 1) * width}
                 row |= {"share": count / total, "mean": means[model]}
                 rows.append(row | {"base": base, "top": base + FILLED * count / most})
-    across = alt.X(
-        start.of_type, axis=alt.Axis(title=value, format="~g"), scale=alt.Scale(zero=True)
-    )
+    across = alt.X(start.of_type, axis=alt.Axis(title=value), scale=alt.Scale(zero=True))
     fill = colour(series, names, legend=False)
     fields = [series, start, end, share, mean]
     bars = (

@@ -52,10 +52,10 @@ FORMATS: dict[str, Callable[[dict[str, Any], float], bytes]] = {
 
 @cache
 def bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that needs no network."""
+    """Vega, Vega-Lite and Vega-Embed as one script that needs no network and sets vegaEmbed."""
     from vl_convert import javascript_bundle
 
-    return javascript_bundle()
+    return javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
 def in_script(value: Any) -> str:

@@ -49,7 +49,7 @@ def over_bins(
             axis=alt.Axis(title=x_title or x.title, labelAngle=0, labelOverlap=False),
         ),
         xOffset=alt.XOffset(series.of_type, scale=alt.Scale(domain=visible(list(names)))),
-        y=alt.Y(y.of_type, axis=alt.Axis(title=y.title, format="~g" if "%" not in y.form else "%")),
+        y=alt.Y(y.of_type, axis=alt.Axis(title=y.title, format="%" if "%" in y.form else "")),
         color=colour(series, names),
         tooltip=[field.tooltip() for field in fields],
     )

@@ -45,7 +45,7 @@ def lines(
     has_band = any(low.name in row for row in rows)
     fields = [series, x, y, *([low, high] if has_band else []), *more]
     across = _across(x, log_x=log_x)
-    axis = alt.Axis(title=y.title, format="%" if "%" in y.form else "~g")
+    axis = alt.Axis(title=y.title, format="%" if "%" in y.form else "")
     upwards = alt.Y(y.of_type, scale=alt.Scale(zero=from_zero), axis=axis)
     base = alt.Chart(data(rows)).encode(x=across, color=colour(series, names))
     longest = max((sum(row[series.name] == one for row in rows) for one in names), default=0)
@@ -72,7 +72,7 @@ def _across(x: Field, *, log_x: bool) -> alt.X:
     if not x.form:
         return alt.X(x.of_type, sort=None, axis=alt.Axis(title=x.title, labelAngle=0))
     scale = alt.Scale(type="log", nice=False) if log_x else alt.Scale(zero=False, nice=False)
-    form = "~s" if x.form == "," else "~g"
+    form = "~s" if x.form == "," else ""  # D3's own
     axis = alt.Axis(title=x.title, tickCount=6, labelOverlap=True, format=form)
     return alt.X(x.of_type, scale=scale, axis=axis)
 

@@ -65,6 +65,9 @@ def _layer(layer: dict[str, Any]) -> dict[str, Any]:
             value["sort"] = None  # in the order of the rows
         encoding[channel] = value
     encoding["color"] = anchor("COLOR")
+    if layer["mark"]["type"] == "bar":  # those of two revisions side by side, not one on the other
+        encoding["yOffset"] = {"field": REVISION.name, "type": "nominal", "sort": None}
+        layer = {**layer, "mark": {"type": "bar"}}
     if layer["mark"]["type"] == "line":
         encoding["strokeDash"] = anchor("STROKE_DASH")
     return {**{key: value for key, value in layer.items() if key != "data"}, "encoding": encoding}

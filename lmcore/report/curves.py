@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from lmcore.analysis.checkpoints import UNITS
+from lmcore.analysis.checkpoints import UNITS, amounts_read
 from lmcore.errors import InputError
 from lmcore.figures.lines import lines, thinned
 from lmcore.figures.specification import Field, Figure, Rows
 from lmcore.report.figures import drawn
 from lmcore.report.layout import macros
+from lmcore.report.results import Results
+from lmcore.report.terms import KINDS, label, unit_of
 
 STEP, LOSS, N_SEEDS = Field("step", "step", ","), Field("loss", "nats per token", ".3f"), "n_seeds"
 SPLIT = Field("split", "loss")
@@ -102,13 +104,100 @@ def progression_section(curves: dict[str, list[dict]]) -> Markup:
     return macros(__name__).progression_section(order, figures)
 
 
+def checkpoints_section(
+    results: Results,
+    kept: dict[str, dict],
+    trained: Path,
+    recipes: dict[str, list[str]],
+) -> Markup:
+    """The headline metric of every suite over the words or steps that checkpoints had read.
+
+    There is a figure for each suite, with a line for each training that has two models at least:
+    its checkpoints and what it ended in. The trainings of one of the `recipes`, which differ in
+    their seed, are one line with a band. The section is empty where nothing was kept.
+
+    `kept` are the entries of keep_checkpoint, `trained` the folder of MODEL.json that say how far
+    trainings went.
+    """
+    unit, read = _amounts(results.models, kept, trained)
+    series = {training: training for training in read}
+    for recipe, models in recipes.items():
+        seeds = [model for model in models if model in read]
+        if len(seeds) > 1:
+            series |= dict.fromkeys(seeds, recipe)
+    figures = {}
+    for suite in results.kinds:
+        if rows := _checkpoint_rows(results, suite, unit, read, series):
+            metric = KINDS[results.kinds[suite]][0]
+            form = ".1%" if unit_of(metric) else ".3f"
+            figure = lines(
+                f"checkpoints-{suite}",
+                f"{label(metric)} on {suite} over the {unit} that checkpoints had read",
+                rows,
+                Field(unit, f"{unit} read", ","),
+                Field("value", label(metric), form),
+                Field("training", "training"),
+                list(dict.fromkeys(series.values())),
+                more=[Field("n", "seeds", ",")],
+                log_x=True,
+            )
+            figures[suite] = drawn(figure)
+    return macros(__name__).checkpoints_section(figures) if figures else Markup("")
+
+
 def read_progression(folder: Path) -> dict[str, list[dict]]:
     """The rows of `folder`/SUITE.csv, without the files that have none."""
     curves = {}
     for path in sorted(folder.glob("*.csv")):
-        if rows := _read_csv(path):
+        if rows := read_csv(path):
             curves[path.stem] = rows
     return curves
+
+
+def _amounts(
+    models: list[str], kept: dict[str, dict], trained: Path
+) -> tuple[str, dict[str, dict[str, int]]]:
+    """The unit, and how much each model had read, by training; trainings in other units not."""
+    trainings: dict[str, list[str]] = {}
+    for model in models:
+        if model in kept:
+            trainings.setdefault(kept[model]["model"], []).append(model)
+    unit, read = "", {}
+    for training, of_training in trainings.items():
+        whole = [*of_training, *([training] if training in models else [])]
+        amounts = amounts_read(whole, kept, trained)
+        if amounts and len(whole) > 1 and unit in ("", amounts.unit):
+            unit = amounts.unit
+            read[training] = dict(zip(whole, amounts.values))
+    return unit, read
+
+
+def _checkpoint_rows(
+    results: Results,
+    suite: str,
+    unit: str,
+    read: dict[str, dict[str, int]],
+    series: dict[str, str],
+) -> Rows:
+    """The headline metric on a suite by series and amount: means over seeds, and their range."""
+    values: dict[tuple[str, int], list[float]] = {}
+    for training, amounts in read.items():
+        for model, amount in amounts.items():
+            if suite in results.metrics[model]:
+                name = results.headline_name(model, suite)
+                value = results.metrics[model][suite][name]
+                values.setdefault((series[training], amount), []).append(value)
+    rows: Rows = []
+    for (name, amount), found in sorted(values.items()):
+        row = {"training": name, unit: amount, "value": sum(found) / len(found), "n": len(found)}
+        has_band = len(found) > 1
+        rows.append(row | ({"value_low": min(found), "value_high": max(found)} if has_band else {}))
+    return rows
+
+
+def read_csv(path: Path) -> list[dict]:
+    """The rows of a CSV file, as texts."""
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
 
 
 def _progression_row(suite: str, row: dict, x: Field, name: str) -> dict:
@@ -120,7 +209,7 @@ def _progression_row(suite: str, row: dict, x: Field, name: str) -> dict:
 def _read_curve(model: str, path: Path) -> Curve:
     """The losses of one model. Raises InputError, naming the file, where it is no loss curve."""
     try:
-        rows = _read_csv(path)
+        rows = read_csv(path)
         curve = Curve(model, 1, _losses(rows, "train_loss"), _losses(rows, "dev_loss"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; run the stage train_model") from error
@@ -180,10 +269,6 @@ def _dev_figure(curves: list[Curve]) -> Figure:
     rows = list(chain.from_iterable(_rows(curve.dev, {"model": curve.name}) for curve in curves))
     names = [curve.name for curve in curves]
     return lines("loss", "Dev losses by step", rows, STEP, LOSS, Field("model", "model"), names)
-
-
-def _read_csv(path: Path) -> list[dict]:
-    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
 
 
 def _losses(rows: list[dict], name: str) -> list[Point]:

@@ -11,9 +11,15 @@ from markupsafe import Markup
 
 from lmcore.files import whole
 from lmcore.report.completions import completion_findings, context_validity
-from lmcore.report.curves import loss_section, progression_section, read_progression
+from lmcore.report.curves import (
+    checkpoints_section,
+    loss_section,
+    progression_section,
+    read_progression,
+)
 from lmcore.report.entropy import entropy_histograms
 from lmcore.report.figures import script
+from lmcore.report.formats import formats_section
 from lmcore.report.groups import accuracy_by_group
 from lmcore.report.items import items_section
 from lmcore.report.layout import whole_page
@@ -36,9 +42,11 @@ SECTIONS = {  # title by anchor; those on tokens have theirs in lmcore.report.to
     "signal": "Which suites can tell the models apart",
     "seeds": "How far apart seeds lie",
     "loss": "Loss while training",
+    "checkpoints": "Every suite by checkpoint",
     "groups": "Accuracy by group",
     "completions": "The missing word, by frequency and context",
     "validity": "Wrong words that fit",
+    "formats": "Which prompt formats make an answer likely",
     "entropy": "Entropy of the predictions",
     "models": "From model to model",
     "items": "Item by item",
@@ -61,6 +69,7 @@ class Inputs:
     seeds: Path  # the spread of seeds
     signal: Path  # what each suite can tell
     comparisons: Path  # of pairs of models, with verdicts
+    trained: Path  # MODEL.json: how far a training went
     curves: dict[str, Path]  # the loss curve of each trained model
     scores: Path  # MODEL/SUITE.parquet
     items: Path  # SUITE.parquet
@@ -70,6 +79,7 @@ class Inputs:
     analysis: Path  # the folder of lmcore.analysis
     validity: Path  # the table of lmcore.judging.context_validity
     progression: Path  # SUITE.csv, curves over models
+    explorations: Path  # SUITE/MODEL.csv, what was found of prompts
     generated: Path  # MODEL/generations.parquet
     writing: Path  # MODEL.json, the statistics of `generated`
 
@@ -82,6 +92,7 @@ def write_report(
     *,
     imported: list[str],  # the models that learned from other text than the rest
     judged_suite: str,  # which suite `inputs.validity` is of
+    kept: dict[str, dict],  # the checkpoints that became models: the entries of keep_checkpoint
     recipes: dict[str, list[str]] | None,  # models that differ in their seed alone, by name
     writers: list[str],  # the models that wrote `inputs.generated`
     confidence: float,  # of the intervals
@@ -103,9 +114,11 @@ def write_report(
         "signal": signal_section({suite: signals[suite] for suite in names if suite in signals}),
         "seeds": seeds_section(spreads, names),
         "loss": loss_section(inputs.curves, recipes or {}),
+        "checkpoints": checkpoints_section(results, kept, inputs.trained, recipes or {}),
         "groups": none.join(groups),
         "completions": completion_findings(inputs.findings, models, imported, confidence),
         "validity": context_validity(inputs.validity, judged_suite, models, confidence),
+        "formats": formats_section(inputs.explorations),
         "entropy": entropy_histograms(models, scored, inputs.items, inputs.tokens),
     }
     on_tokens = token_sections(inputs.analysis, models)

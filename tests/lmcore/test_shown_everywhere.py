@@ -20,6 +20,7 @@ from lmcore.commands.main import app
 from lmcore.comparing.diff_results import WithoutTables
 from lmcore.comparing.diff_text import as_data, as_markdown, as_text
 from lmcore.explorations.surprisal import FORMATS, as_lines
+from lmcore.files import write_csv
 from lmcore.history.verify import Output
 from lmcore.history.verify import as_text as verified
 from lmcore.judging.context_validity import VALIDITY
@@ -28,12 +29,13 @@ from lmcore.report import results
 from lmcore.report.completions import completion_findings, context_validity
 from lmcore.report.curves import progression_section
 from lmcore.report.figures import drawn, script
+from lmcore.report.formats import formats_section
 from lmcore.report.seeds import seeds_section
 from lmcore.report.tokens import heat_passages, scatter_plots, token_extremes
 from lmcore.report.writing import STATISTICS, writing_section
 from lmcore.scoring.extract import extract_tokens
 from lmcore.shown import for_terminal
-from lmcore.svg import Mark, bars, scatter, strip
+from lmcore.svg import Mark, strip
 from lmcore.tables import GENERATIONS, ITEMS, items_table, write
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
@@ -324,6 +326,8 @@ def sections(text: str, folder: Path) -> list[str]:
     write(pa.Table.from_pylist(findings, FINDINGS), FINDINGS, folder / "findings.parquet")
     guess = judged(text, text, is_correct=False) | {"model": text, "context": text, "target": text}
     write(pa.Table.from_pylist([guess], VALIDITY), VALIDITY, folder / "validity.parquet")
+    asked = {"format": text, "kind": text, "logprob": -1, "std_error": 1, "prompt_perplexity": 9}
+    write_csv([asked], folder / "explorations" / "formats" / "llama.csv")
     metrics = {
         text: {text: {"accuracy": 0.5, "length_baseline": 0.5, text: 0.5, "convention": text}}
     }
@@ -347,11 +351,10 @@ def sections(text: str, folder: Path) -> list[str]:
         seeds_section({text: {text: spread}}, [text]),
         completion_findings(folder / "findings.parquet", [text], [text], 0.95),
         context_validity(folder / "validity.parquet", text, [text], 0.95),
-        results.results_table(found),
+        results.results_table(found, {}),
         results.all_metrics(text, found),
         results.definitions(found),
-        bars([(text, 1.0, 0.1, "plain")], text),
-        scatter([(1.0, 1.0, text, "plain")], text, text),
+        formats_section(folder / "explorations"),
     ]
 
 

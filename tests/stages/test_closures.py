@@ -37,7 +37,7 @@ ROOMS = {
     "count_overlap": {"corpus", "tables"},
     "distill_model": ON_CORPUS,
     "explore_generation": {*MODELS, "explorations", "generating", "kept_files", "tables"},
-    "explore_suites": {*FOLDS, *MODELS, "explorations", "kept_files", "svg"},
+    "explore_suites": {*FOLDS, *MODELS, "explorations", "kept_files"},
     "export_babylm": {*FOLDS, "babylm", "babylm_year", "comparing", "report"},
     "extract_tokens": {*MODELS, "kept_files", "scoring", "tables"},
     "fetch_judges": {"corpus", "kept_files"},

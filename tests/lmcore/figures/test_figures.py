@@ -28,6 +28,7 @@ def rows_of(chart: dict) -> list[dict]:
     return rows
 
 
+PLACE = re.compile(r', "side": "\w+", "name_at": [-\d.]+')
 DRAW = """
 import sys
 from tests.lmcore.figures.test_figures import drawn
@@ -125,9 +126,11 @@ def test_names_from_data_are_values_and_no_expressions(text: str) -> None:
     """A title of a tooltip or a sort order would become part of an expression of Vega."""
     for family, figure in some_figures(text).items():
         chart, tame = figure.chart, some_figures("tame")[family].chart
-        written = json.dumps(chart)
+        written, expected = json.dumps(chart), json.dumps(tame)
+        # a longer name may need another place beside its point
+        written, expected = (PLACE.sub("", one) for one in (written, expected))
         assert json.dumps(for_terminal(text))[1:-1] in written
-        assert written.replace(json.dumps(for_terminal(text))[1:-1], "tame") == json.dumps(tame)
+        assert written.replace(json.dumps(for_terminal(text))[1:-1], "tame") == expected
         for tooltip in re.findall(r'"tooltip": (\[.*?\])', json.dumps(chart)):
             assert json.dumps(for_terminal(text))[1:-1] not in tooltip
 
