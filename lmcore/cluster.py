@@ -145,15 +145,34 @@ def facts_of(facts: Callable[[], Facts], cores: int = 1) -> Facts:
         )
         tasks[node["NodeManagerHostname"], node["NodeID"]] = task.options(**options).remote()
     found: tuple[str, Facts] | None = None
-    for (host, _), reference in tasks.items():
-        with _errors_of_tasks():
-            said = ray.get(reference)
+    for (host, node), reference in tasks.items():
+        said = _said(node, reference)
+        if said is None:
+            continue
         if found is None:
             found = host, said
         _refuse_other(found[1], said, f"hosts {found[0]} and {host}")
     if found is None:
         raise InputError(f"the Ray cluster has no host with so many cores: {cores}")
     return found[1]
+
+
+def _said(node: str, reference: Any) -> Facts | None:
+    """What a host said; None where it was lost before it said anything.
+
+    Raises InputError as the task does, and where it was lost on a host that is still there.
+    """
+    ray = _ray()
+    from ray import exceptions
+
+    try:
+        with _errors_of_tasks():
+            return ray.get(reference)
+    except InputError as error:
+        alive = {each["NodeID"] for each in ray.nodes() if each["Alive"]}
+        if node in alive or not isinstance(error.__cause__, exceptions.RayError):
+            raise
+        return None
 
 
 def _refuse_other(expected: Facts, said: Facts, where: str) -> None:
