@@ -125,7 +125,9 @@ def main(
     repository: Annotated[Path, typer.Option(help="a repository whose pipeline has run")],
     folder: Annotated[Path, typer.Option(help="an empty one, for the clone and the logs")],
     rounds: Annotated[int, typer.Option(help="of the cases without a fault; medians are kept")] = 1,
-    cases: Annotated[str, typer.Option(help="a part of their names; by default all")] = "",
+    case: Annotated[
+        list[int] | None, typer.Option(help="number of a case, from 0; by default all of them")
+    ] = None,
 ) -> None:
     """Extract once for each case, and print the table."""
     clone = _clone(repository.resolve(), folder.resolve() / "clone")
@@ -133,18 +135,19 @@ def main(
     seconds: dict[str, list[float]] = {}
     n_shards = 0
     for turn in range(rounds):
-        for number, case in enumerate(CASES):
-            if cases not in case.name or (turn and case.fault):
+        for number in range(len(CASES)) if case is None else case:
+            chosen = CASES[number]
+            if turn and chosen.fault:
                 continue
             hosts = Hosts(folder.resolve() / f"hosts_{turn}_{number}")
             try:
-                taken, n_shards = _extract(case, clone, hosts)
+                taken, n_shards = _extract(chosen, clone, hosts)
             finally:
                 hosts.close()
             if (clone / "dvc.lock").read_bytes() != before:
-                raise InputError(f"{case.name}: dvc.lock is not what it was; see {clone}")
-            seconds.setdefault(case.name, []).append(taken)
-            say(f"{case.name}: {taken:.1f} s, {n_shards} shards, dvc.lock the same")
+                raise InputError(f"{chosen.name}: dvc.lock is not what it was; see {clone}")
+            seconds.setdefault(chosen.name, []).append(taken)
+            say(f"{chosen.name}: {taken:.1f} s, {n_shards} shards, dvc.lock the same")
     print(_table(seconds, n_shards))
 
 
