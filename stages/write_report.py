@@ -12,7 +12,7 @@ TRAINED = ("trained", "distill_model", "finetune_model")
 
 def main() -> None:
     clear_leftovers("data/generated", "data/models", "data/tokens")
-    clear_leftovers("metrics/generated", "metrics/plots/train")
+    clear_leftovers("metrics/generated", "metrics/plots/train", "metrics/train")
     trained: list[str] = []
     for key in TRAINED:
         trained.extend(section(key, Entries))
