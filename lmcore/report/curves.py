@@ -197,7 +197,8 @@ def _checkpoint_rows(
 
 def read_csv(path: Path) -> list[dict]:
     """The rows of a CSV file, as texts."""
-    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _progression_row(suite: str, row: dict, x: Field, name: str) -> dict:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from lmcore.errors import InputError
 from lmcore.figures.bars import bars, points
 from lmcore.figures.specification import Field, Figure, Rows
 from lmcore.report.curves import read_csv
@@ -37,11 +38,18 @@ def formats_section(folder: Path) -> Markup:
 def format_figures(title: str, path: Path, rows: list[dict]) -> list[Figure]:
     """The answer's log-prob as bars, best first, and against the perplexity of the prompt.
 
-    The figures are named after the file, SUITE/MODEL.csv.
+    The figures are named after the file, SUITE/MODEL.csv. Raises InputError, naming it, for a row
+    without its numbers.
     """
     found: Rows = []
     for row in rows:
-        numbers = {field.name: float(row[field.name]) for field in NUMBERS}
+        try:
+            numbers = {field.name: float(row[field.name]) for field in NUMBERS}
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: format '{row['format']}': expected numbers in the columns "
+                f"{', '.join(field.name for field in NUMBERS)}; run the stage explore_suites"
+            ) from error
         found.append({"format": row["format"], "kind": row["kind"]} | numbers)
     name = f"{path.parent.name}-{path.stem}"
     label = f"Log-prob of the answer by prompt format, {title}"

@@ -363,6 +363,7 @@ def test_every_figure_and_section_holds_data_as_text(text: str, tmp_path: Path) 
     for page, tame in zip(sections(text, tmp_path), sections("word", tmp_path), strict=True):
         assert_page_is_clean(page)
         found, expected = Parsed(page), Parsed(tame)
+        found.tags.discard("wbr")  # where a long name may be broken
         assert (found.tags, found.attributes) == (expected.tags, expected.attributes)
         assert ("word" in tame) == (for_terminal(text, lines=True).strip() in "".join(found.texts))
 
