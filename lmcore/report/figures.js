@@ -78,6 +78,7 @@ async function draw(figure) {
     downloadFileName: script.dataset.figure,
     actions: { export: true, source: false, compiled: false, editor: false },
   });
+  element.querySelector("summary")?.setAttribute("aria-label", "Save this figure");
   linked(element, result.view);
   reachable(element);
 }

@@ -309,7 +309,8 @@ def test_tables_are_tables_to_a_screen_reader(visit, report: Path) -> None:
     for landmark in ("banner", "main", "navigation", "contentinfo"):
         expect(page.get_by_role(landmark)).to_have_count(1)
     unnamed = page.locator("button:visible, input:visible, summary:visible").evaluate_all(
-        "all => all.filter(one => !(one.textContent.trim() || one.labels?.length)).length"
+        "all => all.filter(one => !(one.textContent.trim() || one.ariaLabel"
+        " || one.labels?.length)).length"
     )
     assert unnamed == 0
 
