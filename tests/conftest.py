@@ -28,13 +28,13 @@ SENTENCES = (
 )
 
 
-LONG = ["test_pipeline.py", "test_babylm_entry.py"]  # the longest first
+LONG = ["test_pipeline.py", "test_torture.py", "test_babylm_entry.py"]  # the longest first
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of whole pipelines first, of which one process runs each file.
 
-    Those of test_pipeline.py take as long as all other tests together.
+    A long file that began last would leave the other processes idle.
     """
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
