@@ -123,11 +123,16 @@ def _with_places(rows: Rows, x: Field, y: Field, name: Field) -> Rows:
             right_box = (left + 8, up + rise - 6, left + 8 + width, up + rise + 6)
             left_box = (left - 8 - width, up + rise - 6, left - 8, up + rise + 6)
             candidates += [("right", rise, right_box), ("left", rise, left_box)]
-        free = [entry for entry in candidates if not any(_overlap(entry[2], box) for box in taken)]
+        free = [entry for entry in candidates if _is_free(entry[2], taken)]
         side, rise, box = (free or candidates)[0]
         taken.append(box)
         placed.append({**row, "side": side, "name_at": row[y.name] + rise / unit_y})
     return placed
+
+
+def _is_free(box: Box, taken: list[Box]) -> bool:
+    """Whether the box overlaps none of those that are taken."""
+    return not any(_overlap(box, other) for other in taken)
 
 
 def _overlap(a: Box, b: Box) -> bool:

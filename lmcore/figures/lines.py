@@ -1,5 +1,6 @@
 """Lines over a common axis, with bands where a value has a range."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import altair as alt
@@ -48,7 +49,7 @@ def lines(
     axis = alt.Axis(title=y.title, format="%" if "%" in y.form else "")
     upwards = alt.Y(y.of_type, scale=alt.Scale(zero=from_zero), axis=axis)
     base = alt.Chart(data(rows)).encode(x=across, color=colour(series, names))
-    longest = max((sum(row[series.name] == one for row in rows) for one in names), default=0)
+    longest = max(Counter(row[series.name] for row in rows).values(), default=0)
     point = alt.OverlayMarkDef(size=36, filled=True, opacity=1 if longest <= FEW else 0)
     layers = []
     if diagonal:

@@ -241,11 +241,13 @@ def _by_recipe(curves: list[Curve], recipes: dict[str, list[str]]) -> Iterable[C
 
 def _over_seeds(curves: list[list[Point]]) -> list[Point]:
     """(step, mean, lowest, highest) of the losses at every step that all seeds have."""
-    by_step = [{point[0]: point[1] for point in curve} for curve in curves]
+    losses: dict[float, list[float]] = {}
+    for curve in curves:
+        for step, loss, *_ in curve:
+            losses.setdefault(step, []).append(loss)
     points: list[Point] = []
-    for step in by_step[0]:
-        if all(step in losses for losses in by_step):
-            values = [losses[step] for losses in by_step]
+    for step, values in losses.items():
+        if len(values) == len(curves):
             points.append((step, sum(values) / len(values), min(values), max(values)))
     return points
 
