@@ -3,7 +3,6 @@
 vl-convert draws them; it brings Vega and its own fonts. Same specification, same bytes.
 """
 
-import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -56,9 +55,3 @@ def bundle() -> str:
     from vl_convert import javascript_bundle
 
     return javascript_bundle("window.vegaEmbed = vegaEmbed;")
-
-
-def in_script(value: Any) -> str:
-    """`value` as JSON for the inside of a script element, which nothing in it can end."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -12,10 +12,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lmcore.figures.files import bundle, in_script
+from lmcore.figures.files import bundle
 from lmcore.figures.specification import Figure
 from lmcore.figures.theme import Palette, config
-from lmcore.report.layout import macros
+from lmcore.report.layout import macros, script_json
 
 MOST_ROWS = 250  # of a table of numbers
 NAMED = "data-figure"  # the attribute that names the figure of a script element
@@ -37,14 +37,14 @@ def drawn(figure: Figure, *, table: bool = True) -> Markup:
     if table and len(figure.rows) <= MOST_ROWS:
         for row in figure.rows:
             rows.append([field.written(row) for field in figure.fields])
-    spec = Markup(in_script(figure.chart))  # which nothing in it can end
+    spec = script_json(figure.chart)
     return macros(__name__).figure(figure.name, figure.label, spec, heads, rows)
 
 
 def script() -> str:
     """What draws the figures of a page: Vega and figures.js, in a scope of their own."""
     ours = Path(__file__).with_suffix(".js").read_text("utf-8")
-    theme = f"const THEME = {in_script(config(OF_PAGE))};"
+    theme = f"const THEME = {script_json(config(OF_PAGE))};"
     return f"(() => {{\n{bundle()}\n{theme}\n{ours}\n}})();"
 
 

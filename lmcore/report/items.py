@@ -4,7 +4,6 @@ The script (items.js) lets the reader pick a suite and two sides, and shows the 
 Without JavaScript, there is a table of the first items.
 """
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from markupsafe import Markup
 
 from lmcore.items.embedded import embedded
 from lmcore.items.sides import ItemSet, side_of_files
-from lmcore.report.layout import macros
+from lmcore.report.layout import macros, script_json
 from lmcore.tables import ITEMS, read
 
 N_PLAIN = 12  # items in the table without JavaScript
@@ -88,12 +87,6 @@ def served_explorer(sets: list[dict[str, Any]]) -> Markup:
     """The explorer whose items are asked of the server that the page comes from."""
     data = {"isServed": True, "ofSets": "suite", "sets": sets}
     return macros(__name__).explorer(script_json(data), [], "", Markup(""))
-
-
-def script_json(value: object) -> Markup:
-    """JSON that may stand in a script element: it cannot end one, nor begin a comment."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c"))
 
 
 def _items(path: Path) -> pa.Table:

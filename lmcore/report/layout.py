@@ -22,7 +22,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from lmcore.shown import for_terminal
+from lmcore.shown import for_json, for_terminal
 
 N_COLOURS = 8
 
@@ -108,6 +108,14 @@ def content_policy(scripts: Sequence[str], *, is_served: bool) -> str:
         "base-uri": "'none'",
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def script_json(value: object) -> Markup:
+    """JSON that may stand in a script element: it cannot end one, nor begin a comment."""
+    text = for_json(value, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
 
 
 def _own_scripts(bodies: Sequence[str]) -> list[str]:

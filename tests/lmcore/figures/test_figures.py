@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lmcore.figures.files import FORMATS, in_script, themed
+from lmcore.figures.files import FORMATS, themed
 from lmcore.figures.lines import MOST, thinned
 from lmcore.figures.theme import DARK, LIGHT, Palette, config
+from lmcore.report.layout import script_json
 from lmcore.shown import for_terminal
 from tests.lmcore.figures.some_figures import some_figures
 from tests.lmcore.nasty import NASTY
@@ -143,7 +144,7 @@ def test_elements_in_names_are_text_in_a_file() -> None:
 
 def test_json_in_a_script_cannot_end_it() -> None:
     text = "</script><!--&\u2028\ud800"
-    written = in_script({text: [text]})
+    written = script_json({text: [text]})
     assert not set("<>&\u2028\ud800") & set(written)
     assert json.loads(written) == {text: [text]}
 

@@ -7,7 +7,8 @@ import pytest
 from markupsafe import Markup
 
 from lmcore.items.embedded import embedded
-from lmcore.report.items import explorer, script_json
+from lmcore.report.items import explorer
+from lmcore.report.layout import script_json
 from lmcore.shown import UNSEEN
 from tests.lmcore.items.toy_sets import pairs_set
 from tests.lmcore.nasty import NASTY, Parsed
