@@ -13,7 +13,7 @@ from lmcore.errors import InputError
 from lmcore.folds.metrics import headline
 from lmcore.params.scored import suites_of_model
 from lmcore.report.best import OPEN, Pairs, Standing, standing
-from lmcore.report.layout import macros, series
+from lmcore.report.layout import macros
 from lmcore.report.terms import (
     KINDS,
     METRICS,
@@ -26,7 +26,6 @@ from lmcore.report.terms import (
 )
 from lmcore.statistics.stats import FEW_ITEMS
 from lmcore.suites.declare import declared_subset, kind_of
-from lmcore.svg import Mark, strip
 
 
 class Results(NamedTuple):
@@ -84,12 +83,20 @@ class Results(NamedTuple):
         return headline(self.kinds[suite], self.metrics[model][suite])
 
 
+class Strip(NamedTuple):
+    """A value on the line below it, each in per cent of the line."""
+
+    value: float
+    interval: tuple[float, float] | None  # None where it is not known
+    baseline: float | None  # the length baseline, if there is one
+
+
 class Headline(NamedTuple):
     """The headline metric of a model on a suite, in words and drawn."""
 
     value: str  # with its unit
     range: str
-    drawn: Markup
+    strip: Strip
     baseline: str  # the length baseline; empty where there is none
     name: str  # the metric's, where it is another than the column's
     mark: str  # how the model stands to the best of the suite
@@ -150,11 +157,11 @@ def results_table(results: Results, pairs: Pairs) -> Markup:
         subset = results.subsets[suite]
         notes.append(f"{note}, {subset}" if subset else note)
     rows: dict[str, list[Headline | None]] = {}
-    for number, model in enumerate(results.models):
+    for model in results.models:
         rows[model] = []
         for suite in results.kinds:
             is_there = suite in results.metrics[model]
-            found = _headline(results, number, suite, standings[suite]) if is_there else None
+            found = _headline(results, model, suite, standings[suite]) if is_there else None
             rows[model].append(found)
     sentences = {}
     for suite, its_standing in standings.items():
@@ -201,21 +208,25 @@ def _standing(results: Results, suite: str, pairs: Pairs) -> Standing | None:
     return standing(values, column, suite, pairs, lower_is_better=kind == "text")
 
 
-def _headline(results: Results, number: int, suite: str, standing: Standing | None) -> Headline:
+def _headline(results: Results, model: str, suite: str, standing: Standing | None) -> Headline:
     """The headline metric of a model on a suite."""
-    model = results.models[number]
     metrics, name = results.metrics[model][suite], results.headline_name(model, suite)
     value, baseline = metrics[name], metrics.get("length_baseline")
     bounds, end = results.bounds(model, suite, name), _end_of_line(results, suite)
-    interval = bounds and (max(0.0, bounds[0] / end), bounds[1] / end)
+    interval = bounds and (_per_cent(bounds[0] / end), _per_cent(bounds[1] / end))
     return Headline(
         value=written(name, value) + unit_of(name),
         range=written_range(name, bounds),
-        drawn=strip(Mark(max(0.0, value / end), interval, baseline, ""), series(number)),
+        strip=Strip(_per_cent(value / end), interval, None if baseline is None else 100 * baseline),
         baseline="" if baseline is None else written(name, baseline),
         name="" if name == KINDS[results.kinds[suite]][0] else label(name),
         mark=standing.mark(model) if standing else "",
     )
+
+
+def _per_cent(share: float) -> float:
+    """A share of the line in per cent of it, not beyond its ends."""
+    return 100 * min(max(share, 0.0), 1.0)
 
 
 def _end_of_line(results: Results, suite: str) -> float:

@@ -35,7 +35,6 @@ from lmcore.report.tokens import heat_passages, scatter_plots, token_extremes
 from lmcore.report.writing import STATISTICS, writing_section
 from lmcore.scoring.extract import extract_tokens
 from lmcore.shown import for_terminal
-from lmcore.svg import Mark, strip
 from lmcore.tables import GENERATIONS, ITEMS, items_table, write
 from lmcore.text.readable import token_texts
 from lmcore.text.tokenizer import load_fast
@@ -295,7 +294,6 @@ def test_verify_shows_paths_and_values(text: str) -> None:
 
 def sections(text: str, folder: Path) -> list[str]:
     """The HTML and SVG of every function that draws, with `text` wherever data can be."""
-    mark = Mark(0.5, (0.4, 0.6), 0.5, text)
     row = {
         "suite": text,
         "item": text,
@@ -340,7 +338,6 @@ def sections(text: str, folder: Path) -> list[str]:
         {text: ""},
     )
     return [
-        strip(mark, "m0"),
         *(drawn(figure) for figure in some_figures(text).values()),
         heat_passages([row | numbers], [text]),
         token_extremes({text: [extreme]}, text),

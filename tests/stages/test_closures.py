@@ -75,7 +75,6 @@ ROOMS = {
         "kept_files",
         "judging",
         "report",
-        "svg",
         "text",
     },
 }
