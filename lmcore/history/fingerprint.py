@@ -8,6 +8,7 @@ invisible, so there are none.
 import ast
 import hashlib
 import re
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -67,7 +68,13 @@ def tree_hash(path: Path) -> str:
     """
     if path.suffix != ".py":
         return sha256(path)
-    tree = ast.parse(path.read_text("utf-8"), str(path))
+    return _hash_of_tree(path.read_text("utf-8"), str(path))
+
+
+@cache  # many stages reach the same modules
+def _hash_of_tree(source: str, name: str) -> str:
+    """`tree_hash` of the source of a module; `name` is what an error calls it."""
+    tree = ast.parse(source, name)
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
@@ -106,6 +113,8 @@ def _files_of(module: str, root: Path) -> list[Path]:
         for file in (stem.with_suffix(".py"), stem / "__init__.py"):
             if file.is_file():
                 files.append(file)
+        if not stem.is_dir():  # most modules are of elsewhere
+            break
     return files
 
 
@@ -116,11 +125,18 @@ def _imports(path: Path, root: Path) -> list[str]:
     """
     package = path.relative_to(root).with_suffix("").parts[:-1]
     names = []
-    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+    for node in _import_statements(path.read_text("utf-8"), str(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *([node.module] if node.module else [])])
             names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
     return [name for name in names if name]
+
+
+@cache
+def _import_statements(source: str, name: str) -> list[ast.Import | ast.ImportFrom]:
+    """The import statements in the source of a module; `name` is what an error calls it."""
+    nodes = ast.walk(ast.parse(source, name))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
