@@ -18,6 +18,8 @@ cores=${SLURM_CPUS_PER_TASK:-1}
 # Since SLURM 22.05 srun does not take the number of cores from sbatch.
 export SRUN_CPUS_PER_TASK=$cores
 export RAY_ADDRESS="$head:$port" LMCORE_ENGINE=ray RAY_USAGE_STATS_ENABLED=0
+# Commands side by side have workers of their own. Ray ends one that waits for a second, and its model must be opened again.
+export RAY_idle_worker_killing_time_threshold_ms=60000
 
 # An open port of Ray lets anyone run code: the hosts of a job share a token that only you may read.
 token="$PWD/work/ray_token_$SLURM_JOB_ID"

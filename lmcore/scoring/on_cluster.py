@@ -15,6 +15,7 @@ import torch
 
 from lmcore import cluster
 from lmcore.kept_files import keep
+from lmcore.machine.memory import keep_freed_memory
 from lmcore.scoring import kernels
 from lmcore.scoring.engine import Engine, device_name
 from lmcore.scoring.shards import Job, Shard
@@ -69,6 +70,7 @@ def _score(
 def _engine(model: Path, options: Options) -> Engine:
     """The engine that this process scores with, until it is given another model or suite."""
     torch.set_num_threads(1)  # the bits must not depend on the host's number of cores
+    keep_freed_memory()
     loaded = _loaded(model, options.dtype, options.token_budget)
     return loaded.for_suite(json.loads(options.scoring)).load()
 

@@ -54,6 +54,8 @@ class Hosts:
             "RAY_AUTH_TOKEN_PATH": str(self.folder / "token"),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+            # as docs/cluster.md has it: commands side by side keep their workers
+            "RAY_idle_worker_killing_time_threshold_ms": "60000",
         }
         return {**os.environ, **ray, **others}
 
