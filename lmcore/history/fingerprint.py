@@ -15,6 +15,7 @@ from pathlib import Path
 from lmcore.files import sha256
 
 LIBRARIES = ("tokenizers", "torch", "transformers")  # the ones whose upgrade may change a number
+DRAWING = {"altair": "altair", "vl_convert": "vl-convert-python"}  # package by module; of pages
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -34,11 +35,16 @@ def fingerprints(root: Path, stages: str = "stages") -> dict[str, str]:
 
 
 def closure_hash(script: Path, root: Path) -> str:
-    """16 hexadecimal digits over the names and trees of the files in `closure`."""
-    lines = [
-        f"{path.relative_to(root).as_posix()} {tree_hash(path)}\n"
-        for path in sorted(closure(script, root))
-    ]
+    """16 hexadecimal digits over the names and trees of the files in `closure`.
+
+    What these draw with goes in by its version.
+    """
+    files = sorted(closure(script, root))
+    lines = [f"{path.relative_to(root).as_posix()} {tree_hash(path)}\n" for path in files]
+    imported = {name for path in files if path.suffix == ".py" for name in _imports(path, root)}
+    for module, package in DRAWING.items():
+        if module in imported:
+            lines.append(f"{package} {version(package)}\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 

@@ -1,9 +1,11 @@
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from jinja2 import Environment, meta
 
+from lmcore.history import fingerprint
 from lmcore.history.fingerprint import closure, closure_hash, fingerprints
 
 ROOT = Path(__file__).parents[3]
@@ -116,3 +118,11 @@ def test_every_template_that_a_template_loads_is_in_the_closure_of_its_module():
 
 def test_fingerprints_versions_carry_no_local_part():
     assert "+" not in fingerprints(ROOT)["versions"]
+
+
+def test_a_library_that_draws_changes_the_stages_that_draw_alone(monkeypatch):
+    before = fingerprints(ROOT)
+    monkeypatch.setattr(fingerprint, "version", lambda name: f"{version(name)}.post1")
+    after = fingerprints(ROOT)
+    changed = {stage for stage in after if after[stage] != before[stage]}
+    assert changed == {"write_report", "versions"}
