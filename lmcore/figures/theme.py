@@ -96,6 +96,9 @@ def config(palette: Palette) -> dict[str, Any]:
             "columnPadding": 18,
         },
         "style": {"middle": {"color": palette.strong}, "baseline": {"color": palette.text}},
+        "selection": {
+            "interval": {"mark": {"fill": palette.strong, "stroke": palette.text}},
+        },
         "text": {"color": palette.text, "fontSize": SIZE},
         "line": {"strokeWidth": 2, "strokeJoin": "round"},
     }

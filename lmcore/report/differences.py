@@ -12,6 +12,7 @@ from lmcore.comparing.diff_text import as_parts
 from lmcore.files import whole
 from lmcore.items.embedded import embedded
 from lmcore.items.sides import ItemSet
+from lmcore.report.figures import script
 from lmcore.report.items import explorer
 from lmcore.report.layout import macros, whole_page
 
@@ -29,6 +30,7 @@ def write_diff_page(diff: Diff, sets: list[ItemSet], out: Path) -> None:
         sections["items"] = ("Item by item", items)
     if parts.causes:
         sections["causes"] = ("What changed", html.causes(parts.causes))
-    page = whole_page(f"{diff.a} → {diff.b}", ", ".join(parts.counts), sections, FOOTER)
+    title, lead = f"{diff.a} → {diff.b}", ", ".join(parts.counts)
+    page = whole_page(title, lead, sections, FOOTER, scripts=[script()])
     with whole(out) as temporary:
         temporary.write_text(page, "utf-8")

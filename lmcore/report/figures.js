@@ -1,6 +1,7 @@
 /* Draws the figures of the page: each specification of Vega-Lite that stands in it as JSON. THEME is
    the configuration with names of the page's colours in place of colours. Expressions of Vega are
-   interpreted, never evaluated as code, so that the page's policy can forbid that. */
+   interpreted, never evaluated as code, so that the page's policy can forbid that. A figure that was
+   drawn has an event `drawn` with its view. */
 "use strict";
 
 const NARROW = 480; /* pixels of a figure below which its labels are cut earlier */
@@ -81,6 +82,7 @@ async function draw(figure) {
   element.querySelector("summary")?.setAttribute("aria-label", "Save this figure");
   linked(element, result.view);
   reachable(element);
+  figure.dispatchEvent(new CustomEvent("drawn", { detail: result.view }));
 }
 
 async function drawAll() {

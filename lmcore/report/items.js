@@ -6,11 +6,14 @@
 (() => {
 const PAGE = 20; /* rows of the table */
 const FULL = 16; /* bits at which a token's colour is full */
+const CELLS = 40; /* of the values of a side, each of which is a circle at most */
+const PAUSE = 150; /* milliseconds without a change after which a rectangle counts as drawn */
 const root = document.getElementById("explorer");
 const data = JSON.parse(document.getElementById("explorer-data").textContent);
 const state = {
   set: 0, a: 0, b: 0, group: -1, different: true, sort: "size", down: true, offset: 0,
 };
+let within = null; /* the rectangle of values that was drawn: A from and to, B from and to */
 let opened = null; /* the number of the item whose texts are shown */
 let asked = 0; /* how often rows were asked for; an answer to an older question is dropped */
 
@@ -53,18 +56,50 @@ function compareRows(one, other) {
   return first === second ? byId : sign * (first - second);
 }
 
-/* Two ways to the data: {total, rows} of the state, and an item with its texts under both sides. */
+/* The rows that the controls ask for, whatever their values. */
+function chosenRows() {
+  const found = [];
+  setNow().items.forEach((item, number) => {
+    const row = { number, id: item.id, group: item.group };
+    [row.a, row.b] = [item.sides[state.a], item.sides[state.b]];
+    const isOfGroup = state.group < 0 || item.group === setNow().groups[state.group];
+    if (isOfGroup && (!state.different || differ(row))) found.push(row);
+  });
+  return found;
+}
+
+const hasBoth = ({ a, b }) => a.value !== null && b.value !== null;
+
+function isWithin(row) {
+  if (!within) return true;
+  const [aLow, aHigh, bLow, bHigh] = within;
+  const { a, b } = row;
+  return hasBoth(row) && a.value >= aLow && a.value <= aHigh && b.value >= bLow && b.value <= bHigh;
+}
+
+/* Two ways to the data: {total, rows} of the state; the values of all of them as circles, {low,
+   high, circles}; and an item with its texts under both sides. */
 const inPage = {
   async rows() {
-    const found = [];
-    setNow().items.forEach((item, number) => {
-      const row = { number, id: item.id, group: item.group };
-      [row.a, row.b] = [item.sides[state.a], item.sides[state.b]];
-      const isOfGroup = state.group < 0 || item.group === setNow().groups[state.group];
-      if (isOfGroup && (!state.different || differ(row))) found.push(row);
-    });
-    found.sort(compareRows);
+    const found = chosenRows().filter(isWithin).sort(compareRows);
     return { total: found.length, rows: found.slice(state.offset, state.offset + PAGE) };
+  },
+  async circles() {
+    const pairs = chosenRows().filter(hasBoth).map((row) => [row.a.value, row.b.value]);
+    if (!pairs.length) return { low: 0, high: 1, circles: [] };
+    const values = pairs.flat();
+    const low = values.reduce((one, other) => Math.min(one, other));
+    const high = values.reduce((one, other) => Math.max(one, other));
+    const perUnit = CELLS / Math.max(high - low, 1e-9);
+    const cellOf = (value) => Math.min(Math.floor((value - low) * perUnit), CELLS - 1);
+    const cells = new Map();
+    for (const [a, b] of pairs) {
+      const place = `${cellOf(a)},${cellOf(b)}`;
+      const sum = cells.get(place) ?? { a: 0, b: 0, n: 0 };
+      cells.set(place, { a: sum.a + a, b: sum.b + b, n: sum.n + 1 });
+    }
+    const circles = [...cells.values()].map(({ a, b, n }) => ({ a: a / n, b: b / n, n }));
+    return { low, high, circles };
   },
   async item(number) {
     const item = setNow().items[number];
@@ -76,10 +111,12 @@ async function ask(what, query) {
   if (!answer.ok) throw new Error(await answer.text());
   return answer.json();
 }
+const asQuery = () => ({
+  ...state, different: Number(state.different), down: Number(state.down), limit: PAGE,
+});
 const served = {
-  rows: () => ask("rows", {
-    ...state, different: Number(state.different), down: Number(state.down), limit: PAGE,
-  }),
+  rows: () => ask("rows", within ? { ...asQuery(), within: within.join() } : asQuery()),
+  circles: () => ask("circles", asQuery()),
   item: (number) => ask("item", { set: state.set, a: state.a, b: state.b, number }),
 };
 const source = data.isServed ? served : inPage;
@@ -88,6 +125,7 @@ const source = data.isServed ? served : inPage;
 const status = element("p", { className: "muted", role: "status" });
 const table = element("table", {});
 const pager = element("p", { className: "pager" });
+const values = document.getElementById("explorer-values");
 const controls = element("form", { className: "choose" });
 controls.addEventListener("submit", (event) => event.preventDefault());
 
@@ -97,9 +135,8 @@ function choice(label, names, value, change) {
   select.value = value;
   select.addEventListener("change", () => {
     change(Number(select.value));
-    [state.offset, opened] = [0, null];
     drawControls();
-    draw();
+    chosenAnew();
   });
   return element("label", {}, element("span", {}, label), select);
 }
@@ -116,8 +153,8 @@ function drawControls() {
   const focused = [...controls.querySelectorAll("select, input")].indexOf(document.activeElement);
   const different = element("input", { type: "checkbox", checked: state.different });
   different.addEventListener("change", () => {
-    [state.different, state.offset, opened] = [different.checked, 0, null];
-    draw();
+    state.different = different.checked;
+    chosenAnew();
   });
   const groups = ["all groups", ...set.groups];
   controls.replaceChildren(
@@ -129,6 +166,55 @@ function drawControls() {
   );
   if (focused >= 0) controls.querySelectorAll("select, input")[focused].focus();
 }
+
+/* The values: circles, and the rectangle that the reader draws among them. */
+let view = null; /* of Vega, once figures.js has drawn it */
+let pause; /* until a rectangle counts as drawn */
+
+function chosenAnew() {
+  [state.offset, opened] = [0, null];
+  forgetRectangle();
+  drawCircles();
+  draw();
+}
+
+function forgetRectangle() {
+  clearTimeout(pause);
+  within = null;
+  view?.signal("brush_x", [0, 0]).signal("brush_y", [0, 0]);
+}
+
+async function drawCircles() {
+  const drawn = view;
+  if (!drawn) return;
+  try {
+    const { low, high, circles } = await source.circles();
+    if (drawn !== view) return;
+    const ends = [{ at: low, is: low }, { at: high, is: high }];
+    await drawn.data("circles", circles).data("ends", ends).runAsync();
+  } catch (error) {
+    failed(error);
+  }
+}
+
+function rectangleDrawn(_, { a, b }) {
+  clearTimeout(pause);
+  pause = setTimeout(() => {
+    const sorted = (ends) => [...ends].sort((one, other) => one - other);
+    within = a && b ? [...sorted(a), ...sorted(b)] : null;
+    [state.offset, opened] = [0, null];
+    draw();
+  }, PAUSE);
+}
+
+values.querySelector("figure").addEventListener("drawn", ({ detail }) => {
+  view = detail;
+  view.addSignalListener("brush", rectangleDrawn);
+  drawCircles();
+  if (!within) return;
+  within = null; /* the figure was drawn anew, in other colours */
+  draw();
+});
 
 /* The table. */
 const ARROWS = { true: " ↓", false: " ↑" };
@@ -223,8 +309,8 @@ async function draw() {
 
 function drawStatus(total) {
   const set = setNow();
-  const lines = [`${total.toLocaleString("en")} items`];
-  if (!total && state.different) lines.push("A and B are alike on all of them");
+  const lines = [`${total.toLocaleString("en")} items${within ? " in the rectangle" : ""}`];
+  if (!total && state.different && !within) lines.push("A and B are alike on all of them");
   if (!data.isServed && set.items.length < set.nItems) {
     lines.push(`of the ${set.items.length.toLocaleString("en")} in this page; the suite has `
       + set.nItems.toLocaleString("en"));
@@ -328,6 +414,7 @@ function saidOf(piece, text, place) {
 document.getElementById("explorer-plain")?.remove();
 chooseSet(0);
 drawControls();
-root.append(controls, status, element("div", { className: "card scroll wide" }, table), pager);
+values.hidden = false;
+root.append(controls, values, status, element("div", { className: "card scroll wide" }, table), pager);
 draw();
 })();

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from markupsafe import Markup
 
+from lmcore.figures.rectangle import rectangle
 from lmcore.items.embedded import embedded
 from lmcore.items.sides import ItemSet, side_of_files
+from lmcore.report.figures import drawn
 from lmcore.report.layout import macros, script_json
 from lmcore.tables import ITEMS, read
 
@@ -80,13 +82,20 @@ def explorer(sets: list[dict[str, Any]], of_sets: str, where_more: Markup) -> Ma
         return Markup("")
     data = {"isServed": False, "ofSets": of_sets, "sets": sets}
     first = [_plain(item, sets[0]) for item in sets[0]["items"][:N_PLAIN]]
-    return macros(__name__).explorer(script_json(data), first, sets[0]["label"], where_more)
+    label = sets[0]["label"]
+    return macros(__name__).explorer(script_json(data), _values(), first, label, where_more)
 
 
 def served_explorer(sets: list[dict[str, Any]]) -> Markup:
     """The explorer whose items are asked of the server that the page comes from."""
     data = {"isServed": True, "ofSets": "suite", "sets": sets}
-    return macros(__name__).explorer(script_json(data), [], "", Markup(""))
+    return macros(__name__).explorer(script_json(data), _values(), [], "", Markup(""))
+
+
+def _values() -> Markup:
+    """The figure of the items' values, in which the reader can choose some of them."""
+    label = "Items by their values under A and B: draw a rectangle to list those in it alone"
+    return drawn(rectangle("values", label))
 
 
 def _items(path: Path) -> pa.Table:

@@ -35,6 +35,7 @@ from lmcore.tables import OPTIONAL_TOKENS, TOKENS, parts_of
 
 MOST_TOKENS = 4000  # of a text whose figures are sent; the rest is plain text
 MOST_ROWS = 200  # of a page
+CELLS = 40  # of the values of a model, each of which is a circle at most
 SORTS = {
     "item": "item",
     "a": "a.value",
@@ -66,6 +67,18 @@ LEADS = """
         max(logprob) FILTER (gold) - max(logprob) FILTER (NOT gold) AS value
     FROM options JOIN marked USING (item, "option") GROUP BY item
 """
+CIRCLES = """
+    WITH chosen(number, item, "group", a_right, a, a_rank, b_right, b, b_rank) AS ({}),
+    pairs AS (SELECT a, b FROM chosen WHERE a IS NOT NULL AND b IS NOT NULL),
+    ends AS (SELECT least(min(a), min(b)) AS low, greatest(max(a), max(b)) AS high FROM pairs),
+    placed AS (
+        SELECT low, high, a, b, ? / greatest(high - low, 1e-9) AS per_unit, ? AS last
+        FROM pairs CROSS JOIN ends
+    )
+    SELECT any_value(low), any_value(high), avg(a), avg(b), count(*) FROM placed
+    GROUP BY least(floor((a - low) * per_unit), last), least(floor((b - low) * per_unit), last)
+    ORDER BY 3, 4
+"""
 ROWS_OF_ITEM = "SELECT {} FROM read_parquet(?, hive_partitioning = false) WHERE item = ?"
 
 
@@ -92,18 +105,24 @@ class Model(NamedTuple):
     folder: Path
 
 
-class Query(NamedTuple):
-    """Which page of items is asked for; suite, models and group are numbers."""
+class Choice(NamedTuple):
+    """Which items are asked for, under which two models; suite, models and group are numbers."""
 
     suite: int
     a: int
     b: int
-    group: int  # -1 for all
-    only_different: bool
-    sort: str  # of SORTS
-    is_descending: bool
-    offset: int
-    limit: int
+    group: int = -1  # -1 for all
+    only_different: bool = False
+    within: tuple[float, float, float, float] | None = None  # A from and to, B from and to
+
+
+class Page(NamedTuple):
+    """Which of the items in their order are asked for."""
+
+    sort: str = "item"  # of SORTS
+    is_descending: bool = False
+    offset: int = 0
+    limit: int = MOST_ROWS
 
 
 def suites_there(data: Path, models: list[str], kinds: dict[str, str]) -> list[Suite]:
@@ -165,29 +184,51 @@ class Pages:
             ],
         }
 
-    def page(self, query: Query) -> dict[str, Any]:
+    def page(self, choice: Choice, page: Page) -> dict[str, Any]:
         """{total, rows} of a page. Raises InputError for a number that nothing has."""
-        suite, a, b = self._named(query.suite, query.a, query.b)
-        differs = '"right"' if suite.measure.is_decision else "value"
-        direction = "DESC" if query.is_descending else "ASC"
+        direction = "DESC" if page.is_descending else "ASC"
         with self._lock:
-            items = self._items(suite)
-            groups = self._groups(suite)
-            if not -1 <= query.group < len(groups):
-                raise InputError(f"there is no group {query.group}")
-            sql = f"""
-                SELECT number, item, "group", a."right", a.value, a.rank, b."right", b.value, b.rank
-                FROM {items} JOIN {self._values(suite, a)} a USING (number)
-                JOIN {self._values(suite, b)} b USING (number)
-                WHERE (? IS NULL OR "group" = ?)
-                AND (? OR a.{differs} IS DISTINCT FROM b.{differs})
-            """
-            group = None if query.group < 0 else groups[query.group]
-            chosen: list[Any] = [group, group, not query.only_different]
-            (total,) = self._rows(f"SELECT count(*) FROM ({sql})", chosen)[0]
-            order = f"ORDER BY {SORTS[query.sort]} {direction} NULLS LAST, item LIMIT ? OFFSET ?"
-            rows = self._rows(sql + order, [*chosen, query.limit, query.offset])
+            suite, chosen, values = self._chosen(choice)
+            (total,) = self._rows(f"SELECT count(*) FROM ({chosen})", values)[0]
+            order = f"ORDER BY {SORTS[page.sort]} {direction} NULLS LAST, item LIMIT ? OFFSET ?"
+            rows = self._rows(f"{chosen} {order}", [*values, page.limit, page.offset])
         return {"total": total, "rows": [_row(row, suite.measure) for row in rows]}
+
+    def circles(self, choice: Choice) -> dict[str, Any]:
+        """The items by their values under both models, as lmcore.figures.rectangle draws them.
+
+        {low, high, circles}: the lowest and highest value of either model, and at most CELLS² rows
+        {a, b, n}: mean values, and how many items. Raises InputError as `page` does.
+        """
+        with self._lock:
+            _, chosen, values = self._chosen(choice)
+            rows = self._rows(CIRCLES.format(chosen), [*values, CELLS, CELLS - 1])
+        if not rows:
+            return {"low": 0, "high": 1, "circles": []}
+        low, high = rows[0][:2]
+        circles = [dict(zip("abn", row[2:], strict=True)) for row in rows]
+        return {"low": low, "high": high, "circles": circles}
+
+    def _chosen(self, choice: Choice) -> tuple[Suite, str, list[Any]]:
+        """The suite, and the query for the chosen items of both models with its values."""
+        suite, a, b = self._named(choice.suite, choice.a, choice.b)
+        groups = self._groups(suite)
+        if not -1 <= choice.group < len(groups):
+            raise InputError(f"there is no group {choice.group}")
+        differs = '"right"' if suite.measure.is_decision else "value"
+        sql = f"""
+            SELECT number, item, "group", a."right", a.value, a.rank, b."right", b.value, b.rank
+            FROM {self._items(suite)} JOIN {self._values(suite, a)} a USING (number)
+            JOIN {self._values(suite, b)} b USING (number)
+            WHERE (? IS NULL OR "group" = ?)
+            AND (? OR a.{differs} IS DISTINCT FROM b.{differs})
+        """
+        group = None if choice.group < 0 else groups[choice.group]
+        values: list[Any] = [group, group, not choice.only_different]
+        if choice.within:
+            sql += "AND a.value BETWEEN ? AND ? AND b.value BETWEEN ? AND ?"
+            values += choice.within
+        return suite, sql, values
 
     def item(self, suite_number: int, a: int, b: int, number: int) -> dict[str, Any]:
         """An item under two models, as lmcore.items.details has it.

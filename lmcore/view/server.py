@@ -5,9 +5,7 @@ refused, so that no page of the web can read the answers by giving its own name 
 rebinding). The page may load and send nothing elsewhere.
 """
 
-import base64
 import errno
-import hashlib
 import json
 import re
 import sys
@@ -20,14 +18,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from lmcore.errors import InputError, error_line
+from lmcore.report.figures import script
 from lmcore.report.items import served_explorer
 from lmcore.report.layout import whole_page
-from lmcore.view.pages import MOST_ROWS, SORTS, Pages, Query
+from lmcore.view.pages import MOST_ROWS, SORTS, Choice, Page, Pages
 
 ADDRESS = "127.0.0.1"
 MOST_NUMBER = 2**31
 SECONDS = 30  # that a client may take to send its request
-BLOCKS = {"script-src": r"<script>(.*?)</script>", "style-src": r"<style>(.*?)</style>"}
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+POLICIES = {"text/html": "frame-ancestors 'none'"}  # all else stands in the page itself
 
 
 class Server(ThreadingHTTPServer):
@@ -73,6 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         answers: dict[str, Callable[[dict], tuple[str, str]]] = {
             "/": self._page,
             "/rows": self._rows,
+            "/circles": self._circles,
             "/item": self._item,
         }
         if address.path not in answers:
@@ -96,18 +97,16 @@ class _Handler(BaseHTTPRequestHandler):
         sort = query.get("sort", [""])[0]
         if sort not in SORTS:
             raise InputError(f"sort must be one of {', '.join(SORTS)}")
-        asked = Query(
-            suite=_number(query, "set"),
-            a=_number(query, "a"),
-            b=_number(query, "b"),
-            group=_number(query, "group", low=-1),
-            only_different=bool(_number(query, "different")),
+        page = Page(
             sort=sort,
             is_descending=bool(_number(query, "down")),
             offset=_number(query, "offset"),
             limit=_number(query, "limit", low=1, high=MOST_ROWS),
         )
-        return json.dumps(self.pages.page(asked)), "application/json"
+        return json.dumps(self.pages.page(_choice(query), page)), "application/json"
+
+    def _circles(self, query: dict) -> tuple[str, str]:
+        return json.dumps(self.pages.circles(_choice(query))), "application/json"
 
     def _item(self, query: dict) -> tuple[str, str]:
         numbers = [_number(query, name) for name in ("set", "a", "b", "number")]
@@ -118,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", policy(text if kind == "text/html" else ""))
+        self.send_header("Content-Security-Policy", POLICIES.get(kind, NOTHING))
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.send_header("Referrer-Policy", "no-referrer")
@@ -135,20 +134,28 @@ def page_of(pages: Pages) -> str:
     sets = pages.sets()
     lead = f"{len(sets)} suites, from the tables on this machine."
     sections = {"items": ("Item by item", served_explorer(sets))}
-    return whole_page("Small language models, item by item", lead, sections, is_served=True)
+    title = "Small language models, item by item"
+    return whole_page(title, lead, sections, scripts=[script()], is_served=True)
 
 
-def policy(html: str) -> str:
-    """The Content-Security-Policy of a page: its own scripts and styles, and this server."""
-    parts = ["default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'"]
-    parts.append("frame-ancestors 'none'")
-    for directive, pattern in BLOCKS.items():
-        hashes = []
-        for block in re.findall(pattern, html, re.DOTALL):
-            hashed = base64.b64encode(hashlib.sha256(block.encode()).digest()).decode()
-            hashes.append(f"'sha256-{hashed}'")
-        parts.append(f"{directive} {' '.join(hashes) or repr('none')}")
-    return "; ".join(parts)
+def _choice(query: dict) -> Choice:
+    """The items that a query asks for."""
+    within = None
+    if "within" in query:
+        ends = query["within"][0].split(",")
+        try:
+            a_low, a_high, b_low, b_high = map(float, ends)
+        except ValueError as error:
+            raise InputError("within must be four numbers: A from, to, B from, to") from error
+        within = (a_low, a_high, b_low, b_high)
+    return Choice(
+        suite=_number(query, "set"),
+        a=_number(query, "a"),
+        b=_number(query, "b"),
+        group=_number(query, "group", low=-1),
+        only_different=bool(_number(query, "different")),
+        within=within,
+    )
 
 
 def _number(query: dict, name: str, low: int = 0, high: int = MOST_NUMBER) -> int:

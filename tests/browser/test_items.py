@@ -1,17 +1,18 @@
 """The explorer of items in a browser: pick, sort, filter, open, point; and data that do nothing.
 
-It runs in Debian's Chromium under Playwright, and is skipped where either is missing.
+It is skipped where there is no Chromium (see conftest.py).
 """
 
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from markupsafe import Markup
+from playwright.sync_api import Page, expect
 
 from lmcore.items.embedded import embedded
+from lmcore.report.figures import script
 from lmcore.report.items import explorer
 from lmcore.report.layout import whole_page
 from lmcore.view.pages import Pages, suites_there
@@ -20,22 +21,9 @@ from tests.lmcore.items.toy_sets import pairs_set
 from tests.lmcore.nasty import NASTY
 from tests.lmcore.view.toy_data import KINDS, MODELS, write_data
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 # nothing may be loaded, and nothing evaluated
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
@@ -56,7 +44,8 @@ def write_page(folder: Path, n: int = 4, text: str = "") -> str:
     first = pairs_set(n, f"one{text}", text)
     first = first._replace(sides=[s._replace(name=f"{s.name}{text}") for s in first.sides])
     section = explorer(embedded([first, pairs_set(2, "two")]), "suite", Markup(""))
-    html = whole_page("Items", "", {"items": ("Item by item", section)}, "end")
+    sections = {"items": ("Item by item", section)}
+    html = whole_page("Items", "", sections, "end", scripts=[script()])
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     path = folder / "page.html"
     path.write_text(html.replace("<title>", f"{policy}<title>"), "utf-8")
@@ -90,6 +79,57 @@ def test_columns_sort_and_say_so(page, tmp_path: Path) -> None:
     button.nth(2).click()
     assert set(ids(page)[:2]) == {"g0/0", "g0/2"}
     assert page.locator("thead th[aria-sort=descending]").inner_text().startswith("B")
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag in the figure of values; places are parts of its width and height, from top left."""
+    page.wait_for_selector("html[data-figures=drawn]")
+    field = page.locator("#explorer-values .root > g > path.background").first
+    field.scroll_into_view_if_needed()
+    box = field.bounding_box()
+    for number, (x, y) in enumerate((start, end)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5)
+        page.mouse.down() if number == 0 else page.mouse.up()
+
+
+def circles(page: Page) -> list[str]:
+    """What a screen reader says of the circles."""
+    page.wait_for_selector("html[data-figures=drawn]")
+    drawn = page.locator("#explorer-values .mark-symbol path")
+    expect(drawn).not_to_have_count(0)
+    return [circle.get_attribute("aria-label") for circle in drawn.all()]
+
+
+def test_a_rectangle_among_the_values_lists_its_items_alone(page, tmp_path: Path) -> None:
+    page.goto(write_page(tmp_path))
+    page.get_by_label("only items on which").uncheck()
+    assert len(circles(page)) == 2  # B is wrong by the same on every second item
+    status = page.locator("#explorer > [role=status]")
+    drag(page, (0.02, 0.6), (0.98, 0.98))
+    expect(status).to_contain_text("2 items in the rectangle")
+    assert set(ids(page)) == {"g1/1", "g1/3"}
+    page.mouse.dblclick(*centre(page))
+    expect(status).to_have_text("4 items")
+    assert len(ids(page)) == 4
+
+
+def test_another_choice_takes_the_rectangle_away(page, tmp_path: Path) -> None:
+    page.goto(write_page(tmp_path))
+    page.get_by_label("only items on which").uncheck()
+    drag(page, (0.02, 0.6), (0.98, 0.98))
+    status = page.locator("#explorer > [role=status]")
+    expect(status).to_contain_text("2 items in the rectangle")
+    page.get_by_label("group").select_option("g0")
+    expect(status).to_have_text("2 items")
+    assert set(ids(page)) == {"g0/0", "g0/2"} and len(circles(page)) == 1
+    brush = page.locator("#explorer-values .brush_brush path").first
+    assert not brush.bounding_box() or brush.bounding_box()["width"] == 0
+
+
+def centre(page: Page) -> tuple[float, float]:
+    """The middle of the field of values, in pixels."""
+    box = page.locator("#explorer-values .root > g > path.background").first.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def test_an_open_item_has_texts_log_probs_and_tokens_of_both_sides(page, tmp_path: Path) -> None:
@@ -169,9 +209,13 @@ def test_served_items_are_picked_paged_and_opened(page, served: str) -> None:
     page.goto(served)
     page.get_by_label("only items on which").uncheck()
     page.get_by_role("button", name="later").click()
-    sync_api.expect(page.locator(".pager")).to_contain_text("21 – 40 of 50")
+    expect(page.locator(".pager")).to_contain_text("21 – 40 of 50")
     page.get_by_label("suite").select_option("texts")
-    sync_api.expect(page.locator("#explorer tbody tr")).to_have_count(3)
+    expect(page.locator("#explorer tbody tr")).to_have_count(3)
+    assert len(circles(page)) == 3
+    drag(page, (0.0, 0.0), (1.0, 1.0))
+    expect(page.locator("#explorer > [role=status]")).to_contain_text("in the rectangle")
+    assert 0 < page.locator("#explorer tbody tr").count() <= 3
     page.get_by_role("button", name="t/1").click()
     page.wait_for_selector(".heat")
     assert page.locator(".heat").first.inner_text().strip() == "a long text a long text"
