@@ -3,11 +3,13 @@
 The hosts are network namespaces (tests.cluster.two_hosts). These tests need Ray, Linux and root.
 """
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,26 @@ def test_a_lost_host_and_a_new_one_change_no_byte(hosts, inputs, alone, tmp_path
     assert driver.wait(SECONDS) == 0
     assert sha256(tmp_path / "score") == sha256(alone / "score")
     hosts.wait_for(2)
+
+
+def test_where_hosts_have_cards_a_task_takes_one(inputs, alone, tmp_path_factory, tmp_path):
+    """No GPU is needed: Ray is told of two, and the kernel finds none."""
+    hosts = Hosts(tmp_path_factory.mktemp("cards"))
+    try:
+        hosts.start_ray(1, cores=4, cards=2)
+        hosts.wait_for(1)
+        assert start(hosts, "cards", inputs, tmp_path / "cards.json").wait(SECONDS) == 0
+        work = tmp_path / "score", tmp_path / "work"
+        assert start(hosts, "score", inputs, *work).wait(SECONDS) == 0
+    finally:
+        hosts.close()
+    assert sha256(tmp_path / "score") == sha256(alone / "score")
+    found = json.loads((tmp_path / "cards.json").read_text())
+    assert {card for card, _, _ in found} == {"0", "1"}
+    for card in ("0", "1"):
+        times = sorted((began, ended) for seen, began, ended in found if seen == card)
+        for (_, ended), (began, _) in pairwise(times):
+            assert ended <= began
 
 
 def test_a_bad_item_is_the_same_line_as_on_one_machine(hosts, inputs, tmp_path):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 PORT = 6399
 SECONDS = 120  # to wait for a host
+PAIRS = count()  # of hosts that this process made
 
 
 def skip_unless_possible() -> None:
@@ -33,7 +35,8 @@ class Hosts:
 
     def __init__(self, folder: Path):
         """Make the namespaces. `folder` holds the token of Ray and the logs of the hosts."""
-        self.names = [f"lmcore-{os.getpid()}-{number}" for number in (1, 2)]
+        pair = f"lmcore-{os.getpid()}-{next(PAIRS)}"
+        self.names = [f"{pair}-{number}" for number in (1, 2)]
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "token").write_text("0123456789abcdef" * 4)
@@ -72,10 +75,14 @@ class Hosts:
         self.processes.append(process)
         return process
 
-    def start_ray(self, number: int, *, cores: int = 1) -> None:
-        """Start Ray on a host: the head on the first, else a worker that joins the head."""
+    def start_ray(self, number: int, *, cores: int = 1, cards: int = 0) -> None:
+        """Start Ray on a host: the head on the first, else a worker that joins the head.
+
+        Ray hands out as many `cards` as it is told, whether there are GPUs or not.
+        """
         address = ADDRESSES[number - 1]
         options = [f"--node-ip-address={address}", f"--num-cpus={cores}", "--block"]
+        options += [f"--num-gpus={cards}"] if cards else []
         options += ["--object-store-memory=200000000", "--disable-usage-stats"]
         if number == 1:
             options += ["--head", f"--port={PORT}", "--include-dashboard=false"]

@@ -1,12 +1,18 @@
 """What a driver does on the cluster in the tests of two hosts: `python -m tests.cluster.work`.
 
-It scores, tokenises or generates into a folder, as the stage of that name would.
+It scores, tokenises or generates into a folder, as the stage of that name would. `cards` writes which
+GPUs each of some tasks could see, and when it ran.
 """
 
+import json
+import os
 import sys
+import time
 from pathlib import Path
 
+from lmcore import cluster
 from lmcore.generating.continuations import generate_tokens
+from lmcore.scoring import on_cluster
 from lmcore.scoring.extract import extract_tokens
 from lmcore.text.chunks import chunk_corpus
 
@@ -46,6 +52,19 @@ def generate(data: Path, out: Path) -> None:
     )
 
 
+def cards(data: Path, out: Path) -> None:
+    found = [result for _, result in cluster.run(_card, on_cluster.facts, list(range(8)))]
+    out.write_text(json.dumps(found))
+
+
+def _card(job: int) -> tuple[str, float, float]:
+    """The GPUs that this task may use, and when it began and ended."""
+    began = time.time()
+    time.sleep(0.2)
+    return os.environ.get("CUDA_VISIBLE_DEVICES", ""), began, time.time()
+
+
+WORK = {"score": score, "tokenise": tokenise, "generate": generate, "cards": cards}
 if __name__ == "__main__":
     name, *paths = sys.argv[1:]
-    {"score": score, "tokenise": tokenise, "generate": generate}[name](*map(Path, paths))
+    WORK[name](*map(Path, paths))
