@@ -97,9 +97,11 @@ def points(
     names_at = base.encode(
         y=alt.Y("name_at:Q", title=y.title), text=point.of_type, opacity=dimmed()
     )
-    right = names_at.transform_filter("datum.side == 'right'").mark_text(align="left", dx=8)
-    left = names_at.transform_filter("datum.side == 'left'").mark_text(align="right", dx=-8)
-    chart = alt.layer(dots.add_params(picking(series)).properties(name=PLOT), right, left)
+    beside = names_at.mark_text(
+        align=alt.ExprRef("datum.side === 'left' ? 'right' : 'left'"),
+        dx=alt.ExprRef("datum.side === 'left' ? -8 : 8"),
+    )
+    chart = alt.layer(dots.add_params(picking(series)).properties(name=PLOT), beside)
     return finished(chart.properties(height=TALL), name, label, rows, fields)
 
 

@@ -54,11 +54,13 @@ def over_bins(
         tooltip=[field.tooltip() for field in fields],
     )
     joined = base.mark_line(strokeWidth=1).encode(opacity=dimmed(0.4))
+    # a legend of several layers can be clicked only where the selection is the first one's
+    joined = joined.add_params(picking(series)).properties(name=PLOT)
     spans = base.mark_rule(strokeWidth=2).encode(
         y=alt.Y(low.of_type, title=y.title), y2=alt.Y2(high.name), opacity=dimmed(0.55)
     )
     dots = base.mark_point(filled=True, size=48).encode(opacity=dimmed())
-    chart = alt.layer(joined, spans, dots.add_params(picking(series)).properties(name=PLOT))
+    chart = alt.layer(joined, spans, dots)
     return finished(chart.properties(height=HEIGHT), name, label, rows, fields)
 
 

@@ -56,12 +56,12 @@ function reachable(element) {
   }
 }
 
-/* The series of a figure, as text: the domain of its colours. */
+/* The series of a figure, as text: the field of its colours, and their domain. */
 function seriesOf(spec) {
   const layers = spec.layer ?? [spec];
   for (const layer of layers) {
-    const domain = layer.encoding?.color?.scale?.domain;
-    if (domain) return JSON.stringify(domain);
+    const colour = layer.encoding?.color;
+    if (colour?.scale?.domain) return JSON.stringify([colour.field, colour.scale.domain]);
   }
   return "";
 }

@@ -1,7 +1,7 @@
 """What a driver does on the cluster in the tests of two hosts: `python -m tests.cluster.work`.
 
-It scores, tokenises or generates into a folder, as the stage of that name would. `cards` writes which
-GPUs each of some tasks could see, and when it ran.
+It scores, tokenises or generates into a folder, as the stage of that name would. `cards` writes
+which GPUs each of some tasks could see, and when it ran.
 """
 
 import json
