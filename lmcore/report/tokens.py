@@ -156,6 +156,8 @@ def token_extremes(rows: dict[str, list[dict]], suite: str) -> Markup:
                 if (row["suite"], row["side"], row["end"]) == place
             ]
             ends[model].append(chosen)
+    if not any(any(lists) for lists in ends.values()):  # a short text has rare tokens alone
+        return Markup("")
     titles = [title for _, _, title in EXTREMES]
     return macros(__name__).token_extremes(suite, titles, ends)
 

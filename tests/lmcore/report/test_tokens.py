@@ -93,3 +93,4 @@ def test_extremes_stand_in_their_own_columns() -> None:
         for _, end, value in ends
     ]
     assert "".join(cells) in html and html.count("<td></td>") == 1 + 4
+    assert token_extremes({"a": [], "b": []}, "s") == ""
