@@ -44,12 +44,18 @@ def score_jobs(engine: Engine, items: pa.Table, jobs: list[Job]) -> Iterator[int
     Raises InputError as lmcore.cluster.run.
     """
     options = Options(json.dumps(scoring_of(items)), engine.dtype, engine.token_budget)
-    shared = cluster.SharedFolder(engine.model), cluster.share(items), options
+    shared = _shared(engine.model), cluster.share(items), options
     shards = [shard for shard, _ in jobs]
     for number, (n_rows, content) in cluster.run(_score, facts, shards, *shared):
         _, path = jobs[number]
         keep(path, functools.partial(Path.write_bytes, data=content))
         yield n_rows
+
+
+@functools.lru_cache(maxsize=1)
+def _shared(model: Path) -> cluster.SharedFolder:
+    """A model's folder, which is put into Ray's store once for all suites."""
+    return cluster.SharedFolder(model)
 
 
 def _score(
