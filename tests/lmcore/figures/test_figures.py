@@ -125,9 +125,10 @@ def test_long_series_are_averaged_and_short_ones_kept() -> None:
 @pytest.mark.parametrize("text", NASTY.values())
 def test_names_from_data_are_values_and_no_expressions(text: str) -> None:
     """A title of a tooltip or a sort order would become part of an expression of Vega."""
+    tame = some_figures("tame")
     for family, figure in some_figures(text).items():
-        chart, tame = figure.chart, some_figures("tame")[family].chart
-        written, expected = json.dumps(chart), json.dumps(tame)
+        chart = figure.chart
+        written, expected = json.dumps(chart), json.dumps(tame[family].chart)
         # a longer name may need another place beside its point
         written, expected = (PLACE.sub("", one) for one in (written, expected))
         assert json.dumps(for_terminal(text))[1:-1] in written
