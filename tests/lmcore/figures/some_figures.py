@@ -1,5 +1,7 @@
 """One figure of each family, of small numbers, with a given text wherever data can be."""
 
+from functools import cache
+
 from lmcore.figures.bars import bars, points
 from lmcore.figures.counts import ridges, squares
 from lmcore.figures.intervals import by_group, over_bins
@@ -10,6 +12,7 @@ MODEL, GROUP = Field("model", "model"), Field("group", "group")
 SHARE, STEP = Field("accuracy", "accuracy", ".1%"), Field("step", "step", ",")
 
 
+@cache
 def some_figures(one: str = "one", other: str = "other") -> dict[str, Figure]:
     """The figures of two models by family; `one` also names a group, a bar and a point."""
     names = [one, other]
