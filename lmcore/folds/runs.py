@@ -132,9 +132,20 @@ def _whole_items(tokens: Path, columns: list[str]) -> Iterator[tuple[pa.Table, b
         n_whole = int(others[-1]) + 1 if len(others) else 0
         if n_whole:
             yield joined.slice(0, n_whole), False
-        held, n_held = [joined.slice(n_whole)], n_held - n_whole
+        held, n_held = [_with_own_names(joined.slice(n_whole))], n_held - n_whole
         limit = max(RUN_ROWS, 2 * n_held)  # a long text is not joined again for each batch
     yield pa.concat_tables(held).unify_dictionaries(), True
+
+
+def _with_own_names(rows: pa.Table) -> pa.Table:
+    """The rows with a dictionary of their own items.
+
+    A slice keeps the dictionary of all rows before it, and every run would have a longer one.
+    """
+    place = rows.schema.get_field_index("item")
+    field = rows.schema.field(place)
+    names = rows["item"].cast(pa.string()).dictionary_encode()
+    return rows.set_column(place, field, names.cast(field.type))
 
 
 def _token_batches(tokens: Path, columns: list[str]) -> Iterator[pa.Table]:

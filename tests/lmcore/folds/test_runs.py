@@ -102,6 +102,20 @@ def test_runs_give_the_bytes_of_the_whole(
     assert folding.fold() == whole
 
 
+def test_a_run_does_not_carry_the_names_of_all_runs_before_it(tmp_path, monkeypatch) -> None:
+    """With them, the last of 400 runs cost far more than the first."""
+    items = many_items(2)
+    folding = Folding(tmp_path, items, "pairs")
+    tokens = sorted_tokens(items)
+    parts = cut(tokens, *range(10, len(tokens), 10))
+    folding.write([pa.Table.from_pylist(part.to_pylist(), part.schema) for part in parts])
+    small_runs(monkeypatch, 20)
+    paths = folding.paths[0] / "mine.parquet", folding.paths[1] / "one" / "mine"
+    found = list(runs.runs_of_items(*paths, ["item", "option", "position"]))
+    carried = [len(run.tokens["item"].combine_chunks().dictionary) for run in found]
+    assert len(carried) > 5 and max(carried) < 15  # of 40 items
+
+
 @pytest.mark.parametrize("lost", ["unknown_bytes", "dropped_bytes"])
 @pytest.mark.parametrize("kind", ["text", "pairs"])
 def test_what_one_run_loses_is_a_metric_of_all(tmp_path, monkeypatch, lost: str, kind: str) -> None:
