@@ -68,7 +68,8 @@ ABOUT = """# Token tables of many rows
 What the stages that read token tables cost as the tables grow. Tables are of random numbers in the
 schema of extract_tokens, of two models that differ in every figure. `pairs` has an item for each 20
 rows, `text` has texts of 200,000 tokens. Rows are those of one model. CPU seconds are of the whole
-process, with imports, and for both models together. The machine was busy with other work.
+process, with imports, and for both models together. The machine (2 cores, Intel with AMX) was busy
+with other work.
 
 To measure a size (200 million rows need 13 GB of disk at a time, with what the stages write;
 `--suite text` measures one suite alone, and a run that was killed goes on):
@@ -82,14 +83,14 @@ with the items is said here; `pairs` has as many of them as there can be.
 
 - `fold_scores` holds a run of whole items: 500,000 token rows, or one item if that is longer. Its
   scores are written as row groups of a million rows, which are held until they are full. The peak
-  of `pairs` therefore rises up to ten million token rows, and is flat from there. For a suite of
+  of `pairs` therefore rises up to ten million token rows, and hardly from there. For a suite of
   kind `choices`, eight bytes for each item and position of its endings are kept. Suites of kinds
   `graded` and `reading`, and `pairs` with `classes`, are folded at once, since there a score
   depends on all items; they grow with the rows.
-- `compare_models` reads of each scores table the rows of one metric. It grows by about 120 bytes an
+- `compare_models` reads of each scores table the rows of one metric. It grows by about 130 bytes an
   item for two models, and by 16 for each model and seed more: ids, values and weights.
 - `aggregate` reads one metric at a time, and so do the report's panels of groups. It grows by about
-  80 bytes an item: the values, weights and groups of one metric, and what its mean needs. Of a
+  110 bytes an item: the values, weights and groups of one metric, and what its mean needs. Of a
   random model, each further draw needs 22 bytes an item.
 - `analyse_tokens` holds batches, one bit for each row, and what depends on the vocabulary. The
   quantiles of each token need temporary files of 16 bytes a row (in TMPDIR), and a token that
