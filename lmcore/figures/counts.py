@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from lmcore.figures.specification import Field, Figure, Rows, colour, data, finished, visible
+from lmcore.figures.specification import (
+    Field,
+    Figure,
+    Rows,
+    colour,
+    data,
+    diagonal,
+    finished,
+    visible,
+)
 
 RIDGE = 46  # pixels of one distribution
 SIDE = 300  # pixels of a field of squares
@@ -102,7 +111,5 @@ def squares(
             tooltip=[x.tooltip(), y.tooltip(), n.tooltip()],
         )
     )
-    corners = alt.InlineData(values=[{"at": 0, "is": 0}, {"at": size, "is": size}])
-    diagonal = alt.Chart(corners).mark_line(style="middle", strokeDash=[3, 3], strokeWidth=1.5)
-    chart = alt.layer(field, diagonal.encode(x="at:Q", y="is:Q"))
+    chart = alt.layer(field, diagonal(0, size))
     return finished(chart.properties(height=SIDE), name, label, rows, [x, y, n])

@@ -1,6 +1,7 @@
 """Values with their intervals: side by side over bins, or below each other by group."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import altair as alt
 
@@ -54,7 +55,7 @@ def over_bins(
         tooltip=[field.tooltip() for field in fields],
     )
     joined = base.mark_line(strokeWidth=1).encode(opacity=dimmed(0.4))
-    # a legend of several layers can be clicked only where the selection is the first one's
+    # Vega-Lite makes the legend of these layers clickable only if the selection is the line's
     joined = joined.add_params(picking(series)).properties(name=PLOT)
     spans = base.mark_rule(strokeWidth=2).encode(
         y=alt.Y(low.of_type, title=y.title), y2=alt.Y2(high.name), opacity=dimmed(0.55)
@@ -85,8 +86,10 @@ def by_group(
     low = Field(f"{value.name}_low", "from", value.form)
     high = Field(f"{value.name}_high", "to", value.form)
     fields = [group, series, value, low, high, *([baseline] if baseline else []), *more]
-    share = alt.Scale(domain=[0, 1], clamp=True)
     axis = alt.Axis(title=value.title, format="%", orient="top", grid=True, values=SHARES)
+    across = partial(alt.X, scale=alt.Scale(domain=[0, 1], clamp=True), axis=axis)
+    middle = alt.Chart(alt.InlineData(values=[{"at": 0.5}]))
+    half = middle.mark_rule(style="middle", strokeDash=[3, 3]).encode(x=across("at:Q"))
     plain = alt.Chart(data(rows)).encode(
         y=alt.Y(
             group.of_type,
@@ -97,23 +100,14 @@ def by_group(
         tooltip=[field.tooltip() for field in fields],
     )
     base = plain.encode(color=colour(series, names))
-    half = alt.Chart(alt.InlineData(values=[{"at": 0.5}])).mark_rule(
-        style="middle", strokeDash=[3, 3]
-    )
-    layers = [half.encode(x=alt.X("at:Q", scale=share, axis=axis))]
     spans = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X(low.of_type, scale=share, axis=axis), x2=alt.X2(high.name), opacity=dimmed(0.55)
+        x=across(low.of_type), x2=alt.X2(high.name), opacity=dimmed(0.55)
     )
-    layers.append(spans)
+    layers = [half, spans]
     if baseline:
-        ticks = plain.mark_tick(style="baseline", thickness=1.5, size=ROW).encode(
-            x=alt.X(baseline.of_type, scale=share, axis=axis),
-            opacity=dimmed(0.7),
-        )
-        layers.append(ticks)
-    dots = base.mark_point(filled=True, size=42).encode(
-        x=alt.X(value.of_type, scale=share, axis=axis), opacity=dimmed()
-    )
+        ticks = plain.mark_tick(style="baseline", thickness=1.5, size=ROW)
+        layers.append(ticks.encode(x=across(baseline.of_type), opacity=dimmed(0.7)))
+    dots = base.mark_point(filled=True, size=42).encode(x=across(value.of_type), opacity=dimmed())
     layers.append(dots.add_params(picking(series)).properties(name=PLOT))
     height = len(groups) * (ROW * len(names) + GAP)
     return finished(alt.layer(*layers).properties(height=height), name, label, rows, fields)

@@ -13,6 +13,7 @@ from lmcore.figures.specification import (
     Rows,
     colour,
     data,
+    diagonal,
     dimmed,
     finished,
     picking,
@@ -34,13 +35,13 @@ def lines(
     more: Sequence[Field] = (),
     log_x: bool = False,
     from_zero: bool = False,
-    diagonal: bool = False,
+    with_diagonal: bool = False,
 ) -> Figure:
     """A line for each of the `names`, through its rows in their order.
 
     Rows may have the range of y in two more fields, Y_low and Y_high, which becomes a band. `more`
-    are fields that tooltips and tables show besides. `diagonal` draws a dashed line from (0, 0) to
-    (1, 1).
+    are fields that tooltips and tables show besides. `with_diagonal` draws a dashed line from
+    (0, 0) to (1, 1).
     """
     low, high = Field(f"{y.name}_low", "lowest", y.form), Field(f"{y.name}_high", "highest", y.form)
     has_band = any(low.name in row for row in rows)
@@ -52,10 +53,8 @@ def lines(
     longest = max(Counter(row[series.name] for row in rows).values(), default=0)
     point = alt.OverlayMarkDef(size=36, filled=True, opacity=1 if longest <= FEW else 0)
     layers = []
-    if diagonal:
-        ends = alt.InlineData(values=[{"at": 0, "is": 0}, {"at": 1, "is": 1}])
-        dashed = alt.Chart(ends).mark_line(style="middle", strokeDash=[3, 3], strokeWidth=1.5)
-        layers.append(dashed.encode(x="at:Q", y="is:Q"))
+    if with_diagonal:
+        layers.append(diagonal(0, 1))
     if has_band:
         band = base.mark_area(line=False).encode(
             y=alt.Y(low.of_type, title=y.title), y2=alt.Y2(high.name), opacity=dimmed(0.2)

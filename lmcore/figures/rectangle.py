@@ -8,7 +8,7 @@ and its value is {a: [low, high], b: [low, high]}.
 
 import altair as alt
 
-from lmcore.figures.specification import Field, Figure, finished
+from lmcore.figures.specification import PLOT, Field, Figure, diagonal, finished
 
 CIRCLES, ENDS, BRUSH = "circles", "ends", "brush"
 VALUES = (Field("a", "A", ".2f"), Field("b", "B", ".2f"))
@@ -31,9 +31,7 @@ def rectangle(name: str, label: str) -> Figure:
             tooltip=[field.tooltip() for field in (*VALUES, n)],
         )
         .add_params(alt.selection_interval(name=BRUSH, encodings=["x", "y"]))
-        .properties(name="plot")
+        .properties(name=PLOT)
     )
-    ends = alt.InlineData(values=[{"at": 0, "is": 0}, {"at": 1, "is": 1}], name=ENDS)
-    diagonal = alt.Chart(ends).mark_line(style="middle", strokeDash=[3, 3], strokeWidth=1.5)
-    chart = alt.layer(diagonal.encode(x="at:Q", y="is:Q"), circles)
+    chart = alt.layer(diagonal(0, 1, ENDS), circles)
     return finished(chart.properties(height=SIDE), name, label, [], [*VALUES, n])

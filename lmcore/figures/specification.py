@@ -102,6 +102,14 @@ def dimmed(full: float = 1.0) -> Any:
     )
 
 
+def diagonal(low: float, high: float, name: str | None = None) -> alt.Chart:
+    """A dashed line from (low, low) to (high, high); `name` is that of its two rows {at, is}."""
+    ends = [{"at": low, "is": low}, {"at": high, "is": high}]
+    named = alt.InlineData(values=ends, name=alt.Undefined if name is None else name)
+    dashed = alt.Chart(named).mark_line(style="middle", strokeDash=[3, 3], strokeWidth=1.5)
+    return dashed.encode(x="at:Q", y="is:Q")
+
+
 def finished(chart: Any, name: str, label: str, rows: Rows, fields: Sequence[Field]) -> Figure:
     """The figure of a chart, which fills the width of the page."""
     with alt.data_transformers.enable(consolidate_datasets=False):

@@ -134,7 +134,7 @@ def calibration_curves(bins: dict[str, list[dict]], models: list[str], suite: st
         MODEL,
         models,
         more=[TOKENS],
-        diagonal=True,
+        with_diagonal=True,
     )
     return macros(__name__).calibration_curves(drawn(figure))
 

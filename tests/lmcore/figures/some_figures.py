@@ -31,7 +31,7 @@ def some_figures(one: str = "one", other: str = "other") -> dict[str, Figure]:
     ]
     name, kind, size = Field("name", "name"), Field("kind", "kind"), Field("size", "size", ",")
     figures = [
-        lines("lines", one, losses, STEP, loss, MODEL, names, log_x=True, diagonal=True),
+        lines("lines", one, losses, STEP, loss, MODEL, names, log_x=True, with_diagonal=True),
         over_bins("over_bins", one, shares, GROUP, SHARE, MODEL, names, bins=[one]),
         by_group("by_group", one, shares, SHARE, GROUP, MODEL, names, groups=[one], baseline=base),
         ridges("ridges", one, {one: [4, 0, 1]}, {one: 0.3}, 0.5, names, "entropy, nats"),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from vl_convert import vegalite_to_vega
 
 from lmcore.figures.files import FORMATS, themed
 from lmcore.figures.lines import MOST, thinned
@@ -120,6 +121,17 @@ def test_long_series_are_averaged_and_short_ones_kept() -> None:
     few = thinned(points)
     assert len(few) == MOST and few[0] == (4.5, 9.0) and few[-1] == (1994.5, 3989.0)
     assert thinned(points[:MOST]) == points[:MOST]
+
+
+def test_every_legend_answers_to_clicks() -> None:
+    """Where a selection is of the wrong layer, Vega-Lite draws its legend and leaves it dead."""
+    n_legends = 0
+    for figure in some_figures().values():
+        for legend in vegalite_to_vega(themed(figure.chart)).get("legends", []):
+            labels = legend.get("encode", {}).get("labels", {})
+            assert labels.get("interactive"), figure.name
+            n_legends += 1
+    assert n_legends == 5
 
 
 @pytest.mark.parametrize("text", NASTY.values())
