@@ -170,6 +170,7 @@ function drawControls() {
 /* The values: circles, and the rectangle that the reader draws among them. */
 let view = null; /* of Vega, once figures.js has drawn it */
 let pause; /* until a rectangle counts as drawn */
+let wanted = 0; /* how often circles were asked for; an answer to an older question is dropped */
 
 function chosenAnew() {
   [state.offset, opened] = [0, null];
@@ -185,13 +186,13 @@ function forgetRectangle() {
 }
 
 async function drawCircles() {
-  const drawn = view;
-  if (!drawn) return;
+  if (!view) return;
+  const number = ++wanted;
   try {
     const { low, high, circles } = await source.circles();
-    if (drawn !== view) return;
+    if (number !== wanted) return;
     const ends = [{ at: low, is: low }, { at: high, is: high }];
-    await drawn.data("circles", circles).data("ends", ends).runAsync();
+    await view.data("circles", circles).data("ends", ends).runAsync();
   } catch (error) {
     failed(error);
   }
@@ -201,7 +202,9 @@ function rectangleDrawn(_, { a, b }) {
   clearTimeout(pause);
   pause = setTimeout(() => {
     const sorted = (ends) => [...ends].sort((one, other) => one - other);
+    const hadOne = within !== null;
     within = a && b ? [...sorted(a), ...sorted(b)] : null;
+    if (!within && !hadOne) return;
     [state.offset, opened] = [0, null];
     draw();
   }, PAUSE);

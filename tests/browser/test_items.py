@@ -126,6 +126,28 @@ def test_another_choice_takes_the_rectangle_away(page, tmp_path: Path) -> None:
     assert not brush.bounding_box() or brush.bounding_box()["width"] == 0
 
 
+def test_a_late_answer_does_not_replace_a_newer_one(page, served: str) -> None:
+    """The circles of the first suite come after those of the last."""
+    held: list = []
+
+    def hold(route) -> None:
+        if "?set=0&" in route.request.url:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/circles*", hold)
+    page.goto(served)
+    page.wait_for_selector("html[data-figures=drawn]")
+    page.get_by_label("only items on which").uncheck()
+    page.get_by_label("suite").select_option("texts")
+    expect(page.locator("#explorer-values .mark-symbol path")).to_have_count(3)
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(300)
+    assert held and len(circles(page)) == 3
+
+
 def centre(page: Page) -> tuple[float, float]:
     """The middle of the field of values, in pixels."""
     box = page.locator("#explorer-values .root > g > path.background").first.bounding_box()
