@@ -14,6 +14,7 @@ import pyarrow as pa
 import torch
 
 from lmcore import cluster
+from lmcore.files import sha256
 from lmcore.kept_files import keep
 from lmcore.machine.memory import keep_freed_memory
 from lmcore.scoring import kernels
@@ -44,7 +45,8 @@ def score_jobs(engine: Engine, items: pa.Table, jobs: list[Job]) -> Iterator[int
     Raises InputError as lmcore.cluster.run.
     """
     options = Options(json.dumps(scoring_of(items)), engine.dtype, engine.token_budget)
-    shared = _shared(engine.model), cluster.share(items), options
+    model = _shared(engine.model, sha256(engine.model))
+    shared = model, cluster.share(items), options
     shards = [shard for shard, _ in jobs]
     for number, (n_rows, content) in cluster.run(_score, facts, shards, *shared):
         _, path = jobs[number]
@@ -53,8 +55,8 @@ def score_jobs(engine: Engine, items: pa.Table, jobs: list[Job]) -> Iterator[int
 
 
 @functools.lru_cache(maxsize=1)
-def _shared(model: Path) -> cluster.SharedFolder:
-    """A model's folder, which is put into Ray's store once for all suites."""
+def _shared(model: Path, digest: str) -> cluster.SharedFolder:
+    """A model's folder with this hash, which is put into Ray's store once for all suites."""
     return cluster.SharedFolder(model)
 
 
