@@ -31,6 +31,7 @@ def write_diff_page(diff: Diff, sets: list[ItemSet], out: Path) -> None:
     if parts.causes:
         sections["causes"] = ("What changed", html.causes(parts.causes))
     title, lead = f"{diff.a} → {diff.b}", ", ".join(parts.counts)
-    page = whole_page(title, lead, sections, FOOTER, scripts=[script()])
+    scripts = [script()] if items else []  # without items there is no figure
+    page = whole_page(title, lead, sections, FOOTER, scripts=scripts)
     with whole(out) as temporary:
         temporary.write_text(page, "utf-8")
