@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from bench.analysis import SETTINGS, peak_kib
-from bench.big_tables import COMPARISON, MODELS, SUITES
+from bench.big_tables import COMPARISON
+from bench.random_tables import MODELS, SUITES
 
 
 def run(stage: str, suite: str, folder: Path) -> None:

@@ -6,17 +6,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from bench.big_tables import (
-    COSTS,
-    MODELS,
-    STAGES,
-    SUITES,
-    Cost,
-    bench_stages,
-    merge,
-    page,
-    write_tables,
-)
+from bench.big_tables import COSTS, STAGES, Cost, bench_stages, merge, page
+from bench.random_tables import MODELS, SUITES, write_tables
 from lmcore.tables import TOKENS, read
 
 
