@@ -17,11 +17,13 @@ def view(port: Port = 0, no_browser: NoBrowser = False, data: Data = Path("data"
     """Show the items of all suites in a browser, page by page: texts, log-probs and tokens of any
     two models side by side. The page is for this machine alone; Ctrl-C ends it.
     """
+    from lmcore.figures.files import bundle
     from lmcore.view.pages import Pages, suites_there
     from lmcore.view.server import Server
 
     models, kinds = _models_and_kinds(Path("params.yaml"))
     server = Server(Pages(suites_there(data, models, kinds)), port)
+    bundle()  # two seconds, for which the first page would wait
     try:
         typer.echo(f"{server.url} shows the items; Ctrl-C ends it")
         if not no_browser:
