@@ -73,16 +73,16 @@ with the items is said here; `pairs` has as many of them as there can be.
   kind `choices`, eight bytes for each item and position of its endings are kept. Suites of kinds
   `graded` and `reading`, and `pairs` with `classes`, are folded at once, since there a score
   depends on all items; they grow with the rows.
-- `compare_models` reads of each scores table the rows of one metric. It grows by about 130 bytes an
-  item for two models, and by 16 for each model and seed more: ids, values and weights.
+- `compare_models` reads of each scores table the rows of one metric. It grows by 130 to 150 bytes
+  an item for two models, and by 16 for each model and seed more: ids, values and weights.
 - `aggregate` reads one metric at a time, and so do the report's panels of groups. It grows by about
   110 bytes an item: the values, weights and groups of one metric, and what its mean needs. Of a
   random model, each further draw needs 22 bytes an item.
 - `analyse_tokens` holds batches, one bit for each row, and what depends on the vocabulary. The
   quantiles of each token need temporary files of 16 bytes a row (in TMPDIR), and a token that
   occurs more than 4 million times needs 12 bytes for each time. The comparison on the same text
-  keeps sums of each item and model. Where the models' tokens are cut into different numbers of
-  shards, it reads them at once.
+  keeps sums of each item and model in temporary files too, and reads them a million items at a
+  time. Where the models' tokens are cut into different numbers of shards, it reads them at once.
 
 Outside of this table:
 

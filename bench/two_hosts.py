@@ -7,8 +7,8 @@ After each, dvc.lock must be the same to the byte. A Markdown table of seconds c
 
     python -m bench.two_hosts --repository REPOSITORY --folder FOLDER
 
-The hosts are network namespaces with one core
-each (tests.cluster.two_hosts). It needs Ray, Linux and root.
+The hosts are network namespaces with one core each (tests.cluster.two_hosts). It needs Ray, Linux
+and root.
 """
 
 import os

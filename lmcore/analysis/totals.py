@@ -1,6 +1,6 @@
-"""What paired comparisons of several models need, kept chunk by chunk.
+"""What correlations and comparisons of several models need, added up chunk by chunk.
 
-Values of words or tokens go in; sums by item and moments are kept.
+Values of words or tokens go in. Moments and counts of pairs are kept.
 """
 
 import math
@@ -10,46 +10,30 @@ import numpy as np
 
 
 class Totals:
-    """What remains of one figure of all models when a chunk is done.
+    """One figure of all words or tokens under several models."""
 
-    These are sums by item, and what correlations and comparisons need.
-    """
+    def __init__(self, n_models: int):
+        # sums of products of two models; the last row and column hold the sums of one model, and
+        # the number of values in the corner
+        self.moments = np.zeros((n_models + 1, n_models + 1))
+        self.less = np.zeros((n_models, n_models))  # (a, b): how often b is less; a tie is a half
 
-    def __init__(self):
-        self.sums: list[np.ndarray] = []  # for each chunk (models, items)
-        self.counts: list[np.ndarray] = []  # for each chunk (items,): its words or tokens
-        # (models + 1, models + 1): sums of products of two models; the last row and column hold
-        # the sums of one model, and the number of values in the corner
-        self.moments: np.ndarray | float = 0.0
-        self.less: np.ndarray | float = 0.0  # (a, b): how often b is less than a, a tie a half
+    @property
+    def n(self) -> int:
+        """How many values each model has."""
+        return int(self.moments[-1, -1])
 
-    def add(self, values: np.ndarray, item: np.ndarray, n_items: int) -> None:
-        """Add a chunk of `n_items` items.
-
-        values: (models, N) of N words or tokens; item: (N,) the number of each one's item.
-        """
-        self.sums.append(
-            np.stack([np.bincount(item, weights=row, minlength=n_items) for row in values])
-        )
-        self.counts.append(np.bincount(item, minlength=n_items))
+    def add(self, values: np.ndarray) -> None:
+        """Add a chunk: (models, N) values of N words or tokens."""
         extended = np.concatenate([values, np.ones((1, values.shape[1]))])
-        self.moments = self.moments + extended @ extended.T
-        less = np.zeros((len(values), len(values)))
+        self.moments += extended @ extended.T
         for a, b in combinations(range(len(values)), 2):
-            less[a, b] = (values[b] < values[a]).sum() + 0.5 * (values[b] == values[a]).sum()
-        self.less = self.less + less
-
-    def of_items(self) -> np.ndarray:
-        """(models, items) sums."""
-        return np.concatenate(self.sums, 1)
-
-    def n_of_items(self) -> np.ndarray:
-        """(items,) numbers of words or tokens."""
-        return np.concatenate(self.counts)
+            is_less, is_tie = values[b] < values[a], values[b] == values[a]
+            self.less[a, b] += is_less.sum() + 0.5 * is_tie.sum()
 
     def correlation(self, a: int, b: int) -> float:
         """Pearson's correlation of two models, 0 where one of them does not vary."""
-        m = np.asarray(self.moments)
+        m = self.moments
         n, x, y = m[-1, -1], m[a, -1], m[b, -1]
         spread = (m[a, a] - x * x / n) * (m[b, b] - y * y / n)
         if spread > 1e-12 * m[a, a] * m[b, b]:
@@ -58,4 +42,4 @@ class Totals:
 
     def share_less(self, a: int, b: int) -> float:
         """How often b is less than a."""
-        return float(np.asarray(self.less)[a, b] / np.asarray(self.moments)[-1, -1])
+        return float(self.less[a, b] / self.n)

@@ -8,6 +8,7 @@ one item are averaged before they come here.
 """
 
 import math
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -43,15 +44,40 @@ def ratio(values: np.ndarray, weights: np.ndarray) -> Estimate:
     Source: Cochran 1977, Sampling Techniques, equation 6.13 (without the finite-population
     correction).
     """
-    n, total = len(values), weights.sum()
-    mean = float((values * weights).sum() / total)
+    return ratio_of_runs(lambda: [(values, weights)])
+
+
+def ratio_of_runs(
+    runs: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]],
+) -> Estimate:
+    """`ratio` of items that come in runs of (values, weights), each (N,), as they fit into memory.
+
+    `runs` is called twice, and gives the same both times.
+    """
+    n, total, of_values = 0, 0.0, 0.0
+    equal: float | None = None  # the weight of all items so far
+    are_alike = True
+    for values, weights in runs():
+        n += len(values)
+        total += float(weights.sum())
+        of_values += float((values * weights).sum())
+        if len(weights):
+            equal = float(weights[0]) if equal is None else equal
+            are_alike = are_alike and bool((weights == equal).all())
+    mean = of_values / total
     if n < 2:
         return Estimate(mean, None, 0, n)
-    residuals = weights * (values - mean)
-    se = float(np.sqrt(n / (n - 1) * (residuals**2).sum()) / total)
-    if (weights == weights[0]).all():
+    squares = of_squares = 0.0
+    powers = np.zeros(4)
+    for values, weights in runs():
+        squares += float(((weights * (values - mean)) ** 2).sum())
+        if not are_alike:
+            of_squares += float((weights**2).sum())
+            powers += _powers(weights / total)
+    se = math.sqrt(n / (n - 1) * squares) / total
+    if are_alike:
         return Estimate(mean, se, n - 1, n)
-    return Estimate(mean, se, ratio_df(weights), n, effective_items(weights))
+    return Estimate(mean, se, _satterthwaite(powers), n, total**2 / of_squares)
 
 
 def effective_items(weights: np.ndarray) -> float:
@@ -72,8 +98,17 @@ def ratio_df(weights: np.ndarray) -> float:
     Source: Bell & McCaffrey 2002, Survey Methodology 28(2); Imbens & Kolesar 2016, Review of
     Economics and Statistics 98(4).
     """
-    share = weights / weights.sum()
-    s2, s3, s4, s5 = (float((share**power).sum()) for power in (2, 3, 4, 5))
+    return _satterthwaite(_powers(weights / weights.sum()))
+
+
+def _powers(share: np.ndarray) -> np.ndarray:
+    """The sums of the second to the fifth powers of shares."""
+    return np.array([(share**power).sum() for power in (2, 3, 4, 5)])
+
+
+def _satterthwaite(powers: np.ndarray) -> float:
+    """`ratio_df` of the shares whose sums of powers these are."""
+    s2, s3, s4, s5 = powers.tolist()
     trace = s2 - 2 * s3 + s2**2
     of_square = s4 + 4 * s2 * s4 + s2**4 - 4 * s5 + 2 * s3**2 - 4 * s2**2 * s3
     return max(1.0, trace**2 / of_square) if of_square > 0 else 1.0

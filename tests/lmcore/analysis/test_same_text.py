@@ -10,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lmcore.analysis import same_text
 from lmcore.analysis.same_text import (
     compare_on_same_text,
     refuse_different_tokenizers,
     same_tokenizers,
-    shared_chunks,
 )
+from lmcore.analysis.shared_chunks import shared_chunks
 from lmcore.errors import InputError
 from lmcore.tables import ITEMS, TOKENS, items_table, write
 from lmcore.text.tokenizer import load_fast
@@ -211,7 +210,7 @@ def test_items_of_random_lengths_give_the_same_in_chunks(tmp_path, monkeypatch) 
     one, _ = compare_on_same_text(
         table, whole, {"a": tokenizer, "b": tokenizer}, corrected=False, confidence=0.95
     )
-    monkeypatch.setattr("lmcore.analysis.same_text.CHUNK_ROWS", 1)
+    monkeypatch.setattr("lmcore.analysis.shared_chunks.CHUNK_ROWS", 1)
     parts = {}
     for name, tokens in zip("ab", tables):
         for number in range(6):
@@ -233,7 +232,7 @@ def test_items_of_random_lengths_give_the_same_in_chunks(tmp_path, monkeypatch) 
 
 @pytest.mark.parametrize("n_parts", [1, 4, 9])
 def test_a_text_in_several_shards_stays_together(tmp_path, monkeypatch, n_parts: int) -> None:
-    monkeypatch.setattr(same_text, "CHUNK_ROWS", 1)
+    monkeypatch.setattr("lmcore.analysis.shared_chunks.CHUNK_ROWS", 1)
     table = items_of({"a": [("", "one two three four five six")], "b": [("", "one two")]})
     write(table, ITEMS, tmp_path / "items.parquet")
     tokens = tokens_of(table, lambda draw, before, word: -float(len(word)))

@@ -9,6 +9,7 @@ from lmcore.statistics.stats import (
     median_interval,
     random_choice_accuracy,
     ratio,
+    ratio_of_runs,
     wilson,
 )
 
@@ -22,6 +23,18 @@ def test_ratio_equal_weights_gives_mean_and_its_standard_error():
     assert interval(estimate, 0.95) == pytest.approx(
         reference.t.interval(0.95, 49, values.mean(), reference.sem(values))
     )
+
+
+@pytest.mark.parametrize("are_alike", [True, False])
+def test_ratio_of_runs_is_that_of_all_items_at_once(are_alike):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=50)
+    weights = np.full(50, 3) if are_alike else rng.integers(1, 9, 50)
+    cuts = [0, 0, 7, 7, 30]  # some runs are empty
+    runs = list(zip(np.split(values, cuts), np.split(weights, cuts)))
+    found, expected = ratio_of_runs(lambda: runs), ratio(values, weights)
+    assert found._replace(n_effective=None) == pytest.approx(expected._replace(n_effective=None))
+    assert found.n_effective == pytest.approx(expected.n_effective)
 
 
 def test_ratio_one_item_has_no_standard_error():
