@@ -45,11 +45,12 @@ def dvc(folder: Path, *arguments: str, **others: str) -> subprocess.CompletedPro
 
 def ran(result: subprocess.CompletedProcess) -> list[str]:
     """The stages that a `dvc repro` ran."""
-    return [
-        line.split("'")[1]
-        for line in result.stdout.splitlines()
-        if line.startswith("Running stage")
-    ]
+    return stages_named(result.stdout)
+
+
+def stages_named(printed: str) -> list[str]:
+    """The stages that run according to what DVC printed."""
+    return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
 
 
 def make_sources(root: Path) -> None:

@@ -1,13 +1,13 @@
 """The real pipeline on a small input.
 
-The same dvc.yaml runs in two clones, runs again there, and runs after edits that users make.
+The same dvc.yaml runs in a clone, again there, and after edits that users make. `lmcore verify`
+runs it in another clone, with other numbers of threads and processes.
 """
 
 import json
 import re
 import shutil
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,35 @@ import pytest
 from lmcore.files import sha256
 from lmcore.history.revisions import METRICS, SCORES, Revision
 from tests.miniature import commit
-from tests.small_pipeline import ROOT, dvc, environment, make_clone, make_sources, ran, small_params
+from tests.small_pipeline import (
+    ROOT,
+    dvc,
+    environment,
+    make_clone,
+    make_sources,
+    ran,
+    small_params,
+    stages_named,
+)
 from tests.yaml_files import read_yaml, write_yaml
 
 pytestmark = pytest.mark.pipeline
 USER = ("NAME", "EMAIL")  # that git wants to know of who commits
+OF_THE_SHAPE = {  # the stages that run after a change of the trained model's shape
+    "train_model@babyllama",
+    "make_controls",
+    "extract_tokens@babyllama",
+    "fold_scores",
+    "aggregate",
+    "analyse_completions",
+    "judge_context",
+    "compare_models",
+    "analyse_tokens",
+    "generate_tokens@babyllama",
+    "explore_suites",
+    "explore_generation",
+    "write_report",
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,35 +55,26 @@ def clone(tmp_path_factory):
     return lambda name: make_clone(root, name, params)
 
 
-@pytest.fixture(scope="module")
-def both(clone):
-    """Two clones in which the pipeline has run, both at the same time.
-
-    The first ran on one thread with one scoring process, the second on two with two.
-    """
-    folders = [clone("first"), clone("second")]
-
-    def repro(number: int) -> subprocess.CompletedProcess:
-        names = (
-            "LMCORE_WORKERS",
-            "OMP_NUM_THREADS",
-            "MKL_NUM_THREADS",
-            "OPENBLAS_NUM_THREADS",
-            "RAYON_NUM_THREADS",
-        )
-        return dvc(folders[number - 1], "repro", **dict.fromkeys(names, str(number)))
-
-    with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(repro, (1, 2)))
-    errors = results[0].stderr[-2000:] + results[1].stderr[-2000:]
-    assert all(result.returncode == 0 for result in results), errors
-    commit(folders[0], "results")
-    return folders
+def threads(number: int) -> dict[str, str]:
+    """The environment in which this many threads compute, and this many processes score."""
+    names = (
+        "LMCORE_WORKERS",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+    )
+    return dict.fromkeys(names, str(number))
 
 
 @pytest.fixture(scope="module")
-def first(both):
-    return both[0]
+def first(clone) -> Path:
+    """A clone in which the pipeline has run on one thread."""
+    folder = clone("first")
+    result = dvc(folder, "repro", **threads(1))
+    assert result.returncode == 0, result.stderr[-2000:]
+    commit(folder, "results")
+    return folder
 
 
 def test_repro_gives_metrics_of_every_model_and_a_report(first):
@@ -91,11 +106,6 @@ def test_repro_again_runs_nothing(first):
     assert ran(dvc(first, "repro")) == []
 
 
-def test_repro_in_two_clones_gives_the_same_lock(both):
-    first, second = both
-    assert (second / "dvc.lock").read_bytes() == (first / "dvc.lock").read_bytes()
-
-
 @pytest.fixture
 def own(first, request) -> Path:
     """A copy of the first clone that one test may change."""
@@ -108,42 +118,17 @@ def test_repro_after_a_comment_runs_fingerprint_code_alone(own):
     assert ran(dvc(own, "repro")) == ["fingerprint_code"]
 
 
-def test_repro_after_a_training_parameter_runs_what_depends_on_it(own):
-    params = read_yaml(own / "params.yaml")
-    params["train_model"]["lr"] = 0.004
-    write_yaml(params, own / "params.yaml")
-    assert set(ran(dvc(own, "repro"))) == {
-        "train_model@babyllama",
-        "extract_tokens@babyllama",
-        "fold_scores",
-        "aggregate",
-        "analyse_completions",
-        "judge_context",
-        "compare_models",
-        "analyse_tokens",
-        "generate_tokens@babyllama",
-        "explore_suites",
-        "explore_generation",
-        "write_report",
-    }
-    shown = dvc(own, "metrics", "diff", "--md").stdout
-    assert "metrics/headline/babyllama.json" in shown
-    assert "| heldout " in shown
-    assert "unigram" not in shown
-    assert "bert" not in shown
-
-
 def test_extract_scores_all_models_as_repro_does(own):
-    params = read_yaml(own / "params.yaml")
-    params["extract_tokens"]["shard_chars"] += 1
-    write_yaml(params, own / "params.yaml")
-    said = typed(own, "lmcore extract --jobs 2")
-    assert said.splitlines()[-1].startswith(f"{len(params['models'])} scored: extract_tokens@")
+    models = read_yaml(own / "params.yaml")["models"]
     assert typed(own, "lmcore extract").splitlines()[-1] == "all models were scored before"
     lock = (own / "dvc.lock").read_bytes()
-    assert not [stage for stage in ran(dvc(own, "repro", "extract_tokens")) if "extract" in stage]
-    dvc(own, "repro", "--force", "--single-item", "--no-run-cache", "extract_tokens")
+    shutil.rmtree(own / "data/tokens")
+    shutil.rmtree(own / "work")
+    (own / "data/tokens").mkdir()
+    said = typed(own, "lmcore extract --jobs 2")
+    assert said.splitlines()[-1].startswith(f"{len(models)} scored: extract_tokens@")
     assert (own / "dvc.lock").read_bytes() == lock
+    assert ran(dvc(own, "repro")) == []
 
 
 def test_repro_with_bad_params_says_so_in_one_line_and_keeps_the_outputs(own):
@@ -205,8 +190,11 @@ def of_another_processor(folder: Path) -> None:
     commit(folder, "results of another processor")
 
 
-def typed(folder: Path, command: str, status: int = 0) -> str:
-    """What a line of a shell prints in a clone; its exit status must be `status`."""
+def typed(folder: Path, command: str, status: int = 0, **others: str) -> str:
+    """What a line of a shell prints in a clone; its exit status must be `status`.
+
+    `others` are environment variables.
+    """
     user = {f"GIT_{role}_{what}": "t@t" for role in ("AUTHOR", "COMMITTER") for what in USER}
     done = subprocess.run(
         command,
@@ -214,7 +202,7 @@ def typed(folder: Path, command: str, status: int = 0) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        env=environment(folder, **user),
+        env=environment(folder, **user, **others),
         timeout=1800,
     )
     assert done.returncode == status, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
@@ -230,7 +218,7 @@ def test_readme_change_something_runs_as_typed_in_a_fresh_clone(first):
     fresh = root / "fresh_as_typed"
     # What the run cache gives back need not run again; the tables of HEAD are not in there
     shutil.copytree(first / ".dvc" / "cache", fresh / ".dvc" / "cache", symlinks=True)
-    typed(fresh, "dvc repro")
+    typed(fresh, "dvc repro", **threads(1))
 
     text = typed(fresh, "lmcore diff HEAD --fail-on worse")
     assert "note   unpaired, so less sharp: the tables (data/scores) of A are not here" in text
@@ -238,7 +226,15 @@ def test_readme_change_something_runs_as_typed_in_a_fresh_clone(first):
     assert len(re.findall("^note ", text, re.M)) == 1
 
     section = (ROOT / "README.md").read_text().partition("## Change something")[2]
-    printed = {line: typed(fresh, line) for line in section.split("```")[1].strip().splitlines()}
+    printed = {}
+    for line in section.split("```")[1].strip().splitlines():
+        number = 2 if "lmcore verify" in line else 1
+        printed[line] = typed(fresh, line, **threads(number))
+    (text,) = (out for line, out in printed.items() if line.startswith("dvc exp run"))
+    assert set(stages_named(text)) == OF_THE_SHAPE
+    (text,) = (out for line, out in printed.items() if line.startswith("dvc metrics diff main"))
+    assert "metrics/headline/babyllama.json" in text
+    assert "unigram" not in text and "bert" not in text
     (text,) = (out for line, out in printed.items() if line.startswith("lmcore diff main"))
     assert "unpaired" not in text
     assert "param  train_model.shape.hidden_size: 16 → 192" in text
