@@ -18,6 +18,7 @@ from lmcore.tables import ITEMS, TOKENS, read, write
 from tests.lmcore.scored_items import score_items
 from tests.lmcore.scoring.conftest import TEXTS, items
 
+ROOT = Path(__file__).parents[3]
 PARAMS = {"dtype": "float32", "token_budget": 64, "shard_chars": 60}
 LONG = " ".join(TEXTS * 12)
 COMMAND = """
@@ -288,14 +289,14 @@ def test_token_files_are_read_alike_by_other_tools(llama, tmp_path, reader):
 
 
 @pytest.mark.parametrize(("suite", "limit", "most"), [("blimp", 300, 16), ("wikitext2", 1, 20)])
-def test_token_files_of_real_text_are_small(tmp_path, suite, limit, most):
-    models, data = os.environ.get("LMCORE_MODELS"), os.environ.get("LMCORE_DATA")
-    if not (models and data and (Path(models) / "smollm2").exists()):
-        pytest.skip("needs LMCORE_DATA, and LMCORE_MODELS with smollm2")
-    table = build_suite(suite, {"limit": limit}, Path(data), tmp_path)
+def test_token_files_of_real_text_are_small(data, tmp_path, suite, limit, most):
+    model = Path(os.environ.get("LMCORE_MODELS", ROOT / "data/models")) / "smollm2"
+    if not model.exists():
+        pytest.skip("needs smollm2: run `dvc repro`, or say in LMCORE_MODELS where models are")
+    table = build_suite(suite, {"limit": limit}, data, tmp_path)
     write(table, ITEMS, tmp_path / "suite.parquet")
     extract_tokens(
-        Path(models) / "smollm2",
+        model,
         tmp_path / "suite.parquet",
         tmp_path / "out",
         tmp_path / "work",
