@@ -39,7 +39,7 @@ def ratio(values: np.ndarray, weights: np.ndarray) -> Estimate:
     """sum(value * weight) / sum(weight), with the linearised standard error of a ratio.
 
     For equal weights, this is the standard error of a mean, with n - 1 degrees of freedom. For
-    unequal weights, they are those of `ratio_df`.
+    unequal weights, they are those of `ratio_df`. Where no item has a weight, the mean is NaN.
 
     Source: Cochran 1977, Sampling Techniques, equation 6.13 (without the finite-population
     correction).
@@ -54,17 +54,18 @@ def ratio_of_runs(
 
     `runs` is called twice, and gives the same both times.
     """
-    n, total, of_values = 0, 0.0, 0.0
+    n, total, of_values = 0, np.float64(0), 0.0
     equal: float | None = None  # the weight of all items so far
     are_alike = True
     for values, weights in runs():
         n += len(values)
-        total += float(weights.sum())
+        total += weights.sum()
         of_values += float((values * weights).sum())
         if len(weights):
             equal = float(weights[0]) if equal is None else equal
             are_alike = are_alike and bool((weights == equal).all())
-    mean = of_values / total
+    with np.errstate(invalid="ignore"):
+        mean = float(of_values / total)
     if n < 2:
         return Estimate(mean, None, 0, n)
     squares = of_squares = 0.0
@@ -74,10 +75,10 @@ def ratio_of_runs(
         if not are_alike:
             of_squares += float((weights**2).sum())
             powers += _powers(weights / total)
-    se = math.sqrt(n / (n - 1) * squares) / total
+    se = float(math.sqrt(n / (n - 1) * squares) / total)
     if are_alike:
         return Estimate(mean, se, n - 1, n)
-    return Estimate(mean, se, _satterthwaite(powers), n, total**2 / of_squares)
+    return Estimate(mean, se, _satterthwaite(powers), n, float(total**2 / of_squares))
 
 
 def effective_items(weights: np.ndarray) -> float:

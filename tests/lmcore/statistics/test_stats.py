@@ -37,6 +37,13 @@ def test_ratio_of_runs_is_that_of_all_items_at_once(are_alike):
     assert found.n_effective == pytest.approx(expected.n_effective)
 
 
+@pytest.mark.parametrize("n", [1, 4])
+def test_ratio_without_any_weight_is_unknown(n):
+    assert np.isnan(ratio(np.arange(n), np.zeros(n)).mean)
+    groups = np.append(np.zeros(n, int), [1, 1])
+    assert np.isnan(macro(np.ones(n + 2), np.append(np.zeros(n), [1, 1]), groups).mean)
+
+
 def test_ratio_one_item_has_no_standard_error():
     assert ratio(np.array([0.5]), np.array([1.0])).se is None
     assert interval(ratio(np.array([0.5]), np.array([1.0])), 0.95) is None
