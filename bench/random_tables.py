@@ -28,14 +28,14 @@ SUITES = {"pairs": {"kind": "pairs"}, "text": {"kind": "text"}}
 N_GROUPS = 67  # paradigms, or books
 
 
-class _Shape(NamedTuple):
+class Shape(NamedTuple):
     """How a suite's rows are cut into texts."""
 
     n_options: int
     n_tokens: int  # of each text
 
 
-SHAPES = {"pairs": _Shape(2, SENTENCE_TOKENS), "text": _Shape(1, TEXT_TOKENS)}
+SHAPES = {"pairs": Shape(2, SENTENCE_TOKENS), "text": Shape(1, TEXT_TOKENS)}
 
 
 def write_tables(suite: str, n_rows: int, folder: Path) -> None:
@@ -45,7 +45,7 @@ def write_tables(suite: str, n_rows: int, folder: Path) -> None:
     """
     shape = SHAPES[suite]
     n_items = max(1, n_rows // (shape.n_options * shape.n_tokens))
-    texts = _Texts(shape)
+    texts = Texts(shape)
     path = folder / "items" / f"{suite}.parquet"
     if not path.exists():
         _write_items(texts, suite, n_items, path)
@@ -55,8 +55,8 @@ def write_tables(suite: str, n_rows: int, folder: Path) -> None:
         for part, numbers in enumerate(_runs(n_items, shape, 1)):
             path = tokens / f"part-{part:05d}.parquet"
             if not path.exists():
-                table = texts.tokens(suite, numbers, (part, seed))
-                _write_shard(table, path)
+                names = pa.array([_name(suite, number) for number in numbers.tolist()])
+                _write_shard(texts.tokens(names, (part, seed)), path)
 
 
 def _write_shard(table: pa.Table, path: Path) -> None:
@@ -77,7 +77,7 @@ def _write_shard(table: pa.Table, path: Path) -> None:
         )
 
 
-def _write_items(texts: "_Texts", suite: str, n_items: int, path: Path) -> None:
+def _write_items(texts: "Texts", suite: str, n_items: int, path: Path) -> None:
     """Write the items table, some row groups at a time."""
     metadata = {"scoring": json.dumps({"bos": "prefix"})}
     schema = ITEMS.with_metadata(metadata)
@@ -86,7 +86,12 @@ def _write_items(texts: "_Texts", suite: str, n_items: int, path: Path) -> None:
             file.write_table(texts.items(suite, numbers).replace_schema_metadata(metadata))
 
 
-def _runs(n_items: int, shape: _Shape, n_shards: int) -> Iterator[np.ndarray]:
+def _name(suite: str, number: int) -> str:
+    """The name of an item; names are sorted as the numbers are."""
+    return f"{suite}/{number:010d}"
+
+
+def _runs(n_items: int, shape: Shape, n_shards: int) -> Iterator[np.ndarray]:
     """The numbers of the items, as many at a time as fill `n_shards` shards."""
     step = max(1, n_shards * SHARD_TOKENS // (shape.n_options * shape.n_tokens))
     for start in range(0, n_items, step):
@@ -102,10 +107,10 @@ def _write_model(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
-class _Texts:
+class Texts:
     """The text of all items of a suite, word by word the same, and where its words are."""
 
-    def __init__(self, shape: _Shape):
+    def __init__(self, shape: Shape):
         self.shape = shape
         lengths = np.random.default_rng(0).integers(1, 9, shape.n_tokens)
         self.ends = (np.cumsum(lengths + 1) - 1).astype(np.int32)
@@ -115,7 +120,7 @@ class _Texts:
     def items(self, suite: str, numbers: np.ndarray) -> pa.Table:
         """The ITEMS rows of these items."""
         n_options = self.shape.n_options
-        names = [f"{suite}/{number:010d}" for number in numbers.repeat(n_options).tolist()]
+        names = [_name(suite, number) for number in numbers.repeat(n_options).tolist()]
         groups = [f"g{number % N_GROUPS:02d}" for number in numbers.repeat(n_options).tolist()]
         option = np.tile(np.arange(n_options, dtype=np.int16), len(numbers))
         columns: dict[str, Any] = {
@@ -130,21 +135,23 @@ class _Texts:
         }
         return pa.table([pa.array(columns[f.name], f.type) for f in ITEMS], ITEMS)
 
-    def tokens(self, suite: str, numbers: np.ndarray, seed: tuple[int, int]) -> pa.Table:
-        """Random TOKENS of these items; seed: (part, model); all models have the same tokens."""
+    def tokens(self, names: pa.Array, seed: tuple[int, int], vocab_size: int = VOCAB) -> pa.Table:
+        """Random TOKENS of the items with these names, which are strings.
+
+        seed: (part, model); all models have the same tokens, but different statistics.
+        """
         n_options, n_tokens = self.shape
-        n_texts = len(numbers) * n_options
+        n_texts = len(names) * n_options
         n = n_texts * n_tokens
         ids, draw = np.random.default_rng(seed[0]), np.random.default_rng(seed)
-        next_id = (np.minimum(ids.zipf(1.2, n), VOCAB) - 1).astype(np.int32)
+        next_id = (np.minimum(ids.zipf(1.2, n), vocab_size) - 1).astype(np.int32)
         logprob = -draw.exponential(3, n).astype(np.float32)
         top = np.maximum(logprob, -draw.exponential(1, n).astype(np.float32))
-        item = np.arange(len(numbers), dtype=np.int32).repeat(n_options * n_tokens)
-        names = pa.array([f"{suite}/{number:010d}" for number in numbers.tolist()])
+        item = np.arange(len(names), dtype=np.int32).repeat(n_options * n_tokens)
         columns: dict[str, Any] = {
             "item": pa.DictionaryArray.from_arrays(item, names),
             "draw": np.zeros(n, np.int16),
-            "option": np.tile(np.arange(n_options, dtype=np.int16).repeat(n_tokens), len(numbers)),
+            "option": np.tile(np.arange(n_options, dtype=np.int16).repeat(n_tokens), len(names)),
             "variant": pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), pa.array([""])),
             "position": np.tile(np.arange(n_tokens, dtype=np.int32), n_texts),
             "current_id": np.roll(next_id, 1),
@@ -154,7 +161,7 @@ class _Texts:
             "is_target": np.ones(n, bool),
             "logprob": logprob,
             "entropy": draw.gamma(4, 1, n).astype(np.float32),
-            "rank": np.minimum(draw.zipf(1.5, n), VOCAB).astype(np.int32),
+            "rank": np.minimum(draw.zipf(1.5, n), vocab_size).astype(np.int32),
             "top_id": np.where(top == logprob, next_id, 0).astype(np.int32),
             "top_logprob": top,
         }
