@@ -55,7 +55,9 @@ class _OfWords:
         surprisals = np.stack([chunk.words[model].surprisal for model in self.models])
         n_words = np.bincount(chunk.item, minlength=chunk.n_items)
         n_bytes = np.bincount(chunk.item, weights=chunk.n_bytes, minlength=chunk.n_items)
-        self.items.add(np.stack([*_by_item(surprisals, chunk.item, chunk), n_words, n_bytes]))
+        self.items.add(
+            np.stack([*_by_item(surprisals, chunk.item, chunk.n_items), n_words, n_bytes])
+        )
         self.totals.add(surprisals)
         self.n_items += int((n_words > 0).sum())
         self.entropy += [chunk.words[model].entropy.sum() for model in self.models]
@@ -93,7 +95,7 @@ class _OfTokens:
         rows = []
         for name in OF_TOKENS:
             values = np.stack([chunk.tokens[model][name] for model in self.models])
-            rows += _by_item(values, item, chunk)
+            rows += _by_item(values, item, chunk.n_items)
             if name == "logprob":
                 self.totals.add(values)
         self.items.add(np.stack([*rows, np.bincount(item, minlength=chunk.n_items)]))
@@ -103,9 +105,9 @@ class _OfTokens:
         return OF_TOKENS.index(name) * len(self.models) + model
 
 
-def _by_item(values: np.ndarray, item: np.ndarray, chunk: Shared) -> list[np.ndarray]:
-    """The sums of each row of `values` over each item of a chunk; item: the item of each column."""
-    return [np.bincount(item, weights=row, minlength=chunk.n_items) for row in values]
+def _by_item(values: np.ndarray, item: np.ndarray, n_items: int) -> list[np.ndarray]:
+    """The sums of each row of `values` over each item; item: the number of each column's item."""
+    return [np.bincount(item, weights=row, minlength=n_items) for row in values]
 
 
 def compare_on_same_text(
@@ -141,11 +143,7 @@ def compare_on_same_text(
             )
         comparison: dict = {"words": _compare_words(of_words, confidence)}
         for of_group in of_tokens:
-            pairs = comparison.setdefault("tokens", {})
-            group = of_group.models
-            for a, b in combinations(range(len(group)), 2):
-                pair = _compare_tokens(of_group, a, b, confidence)
-                pairs.setdefault(group[a], {})[group[b]] = pair
+            comparison.setdefault("tokens", {}).update(_compare_tokens(of_group, confidence))
         return comparison, _squares(of_words.scatter, models)
 
 
@@ -211,16 +209,19 @@ def _compare_words(of_words: _OfWords, confidence: float) -> dict:
     }
 
 
-def _compare_tokens(of_tokens: _OfTokens, a: int, b: int, confidence: float) -> dict:
-    """The differences of the models number `a` and `b`, token by token."""
-    items, totals = of_tokens.items, of_tokens.totals
-    pair: dict = {"n_tokens": totals.n}
-    for name in OF_TOKENS:
-        first, second = of_tokens.row(name, a), of_tokens.row(name, b)
-        pair[name] = _difference(items, first, second, of_tokens.tokens, confidence)
-    pair["correlation"] = totals.correlation(a, b)
-    pair["second_more_probable"] = 1 - totals.share_less(a, b)
-    return pair
+def _compare_tokens(of_tokens: _OfTokens, confidence: float) -> dict[str, dict[str, dict]]:
+    """The differences of all pairs of models, token by token."""
+    models, items, totals = of_tokens.models, of_tokens.items, of_tokens.totals
+    pairs: dict[str, dict[str, dict]] = {}
+    for a, b in combinations(range(len(models)), 2):
+        pair: dict = {"n_tokens": totals.n}
+        for name in OF_TOKENS:
+            first, second = of_tokens.row(name, a), of_tokens.row(name, b)
+            pair[name] = _difference(items, first, second, of_tokens.tokens, confidence)
+        pair["correlation"] = totals.correlation(a, b)
+        pair["second_more_probable"] = 1 - totals.share_less(a, b)
+        pairs.setdefault(models[a], {})[models[b]] = pair
+    return pairs
 
 
 def _difference(items: ItemSums, a: int, b: int, weight: int, confidence: float) -> dict:

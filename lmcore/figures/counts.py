@@ -37,19 +37,11 @@ def ridges(
     series, share = Field("model", "model"), Field("share", "share", ".1%")
     start, end = Field("start", "from", ".4g"), Field("end", "to", ".4g")
     mean = Field("mean", "mean", ".2f")
-    rows: Rows = []
-    for number, (model, numbers) in enumerate(counts.items()):
-        base, total, most = len(counts) - 1 - number, sum(numbers), max(numbers)
-        for place, count in enumerate(numbers):
-            if count:
-                row = {"model": model, "start": place * width, "end": (place + 1) * width}
-                row |= {"share": count / total, "mean": means[model]}
-                rows.append(row | {"base": base, "top": base + FILLED * count / most})
     across = alt.X(start.of_type, axis=alt.Axis(title=value), scale=alt.Scale(zero=True))
     fill = colour(series, names, legend=False)
     fields = [series, start, end, share, mean]
     bars = (
-        alt.Chart(data(rows))
+        alt.Chart(data(_bars(counts, means, width)))
         .mark_rect()
         .encode(
             x=across,
@@ -75,6 +67,19 @@ def ridges(
     height = RIDGE * len(counts)
     said = [series, mean, Field("n", "tokens", ",")]
     return finished(chart.properties(height=height), name, label, table, said)
+
+
+def _bars(counts: dict[str, list[int]], means: dict[str, float], width: float) -> Rows:
+    """One bar for each bin that is not empty: where it stands, and its share of its series."""
+    bars: Rows = []
+    for number, (model, numbers) in enumerate(counts.items()):
+        base, total, most = len(counts) - 1 - number, sum(numbers), max(numbers)
+        for place, count in enumerate(numbers):
+            if count:
+                bar = {"model": model, "start": place * width, "end": (place + 1) * width}
+                bar |= {"share": count / total, "mean": means[model]}
+                bars.append(bar | {"base": base, "top": base + FILLED * count / most})
+    return bars
 
 
 def squares(
